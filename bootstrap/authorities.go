@@ -14,10 +14,10 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 )
 
-// authorities are certificates of authorities, each once, in an order of their own.
+// authorities are certificates of authorities, each once, in a fixed order.
 type authorities []*x509.Certificate
 
-// parseAuthorities are those of a bundle, PEM; none where it cannot be read.
+// parseAuthorities returns the authorities of a bundle, PEM, or none if it cannot be read.
 func parseAuthorities(bundle string) authorities {
 	parsed, err := cert.Parse([]byte(bundle))
 	if err != nil {
@@ -26,7 +26,7 @@ func parseAuthorities(bundle string) authorities {
 	return parsed
 }
 
-// names is the set of the authorities.
+// names returns the set of the authorities' names.
 func (a authorities) names() membership.AuthorityNames {
 	var names []string
 	for _, authority := range a {
@@ -35,7 +35,7 @@ func (a authorities) names() membership.AuthorityNames {
 	return membership.NamesOf(names...)
 }
 
-// with are the authorities, and of others those that are not among them.
+// with returns the authorities, followed by those of others that are not among them.
 func (a authorities) with(others authorities) authorities {
 	all := slices.Clone(a)
 	for _, other := range others {
@@ -46,12 +46,12 @@ func (a authorities) with(others authorities) authorities {
 	return all
 }
 
-// in are those of the authorities that are among others too.
+// in returns the authorities that are also among others.
 func (a authorities) in(others authorities) authorities {
 	return slices.DeleteFunc(slices.Clone(a), func(authority *x509.Certificate) bool { return !slices.ContainsFunc(others, authority.Equal) })
 }
 
-// signed is the first authority that a certificate was signed by; empty: none of these.
+// signed returns the first authority that has signed a certificate, or "" if none of these has.
 func (a authorities) signed(leaf *x509.Certificate) membership.AuthorityNames {
 	for _, authority := range a {
 		if leaf.CheckSignatureFrom(authority) == nil {
@@ -61,10 +61,10 @@ func (a authorities) signed(leaf *x509.Certificate) membership.AuthorityNames {
 	return ""
 }
 
-// trust are the authorities that the cluster's members may have to do with: the desired ones first, then whatever hosts have.
+// trust holds the authorities that concern the cluster's members: the desired ones first, then those that hosts have.
 type trust struct{ peers, clients authorities }
 
-// trust collects them.
+// trust collects the authorities that concern the cluster's members.
 func (c Cluster) trust(owner string, reports Reports) trust {
 	known := trust{parseAuthorities(c.PeerCA), parseAuthorities(c.ClientCA)}
 	for _, m := range c.AllMembers(reports) {
@@ -76,12 +76,12 @@ func (c Cluster) trust(owner string, reports Reports) trust {
 	return known
 }
 
-// of are the authorities that a key's certificate may be of.
+// of returns the authorities that may have signed a key's certificate.
 func (t trust) of(key string) authorities {
 	return api.ForKey(key, t.peers, t.clients)
 }
 
-// desiredAuthorities are those that members are to trust, and, of these, the ones that sign.
+// desiredAuthorities returns the authorities that members are to trust, and which of these sign.
 func (c Cluster) desiredAuthorities() (membership.Authorities, membership.Signers) {
 	peers, clients := parseAuthorities(c.PeerCA), parseAuthorities(c.ClientCA)
 	signers := c.Signers
@@ -94,7 +94,8 @@ func (c Cluster) desiredAuthorities() (membership.Authorities, membership.Signer
 	return membership.Authorities{Peers: peers.names(), Clients: clients.names()}, signers
 }
 
-// ended are the names of those of the authorities that sign nothing that holds at now. A zero now ends none.
+// ended returns the names of the authorities that have signed nothing that is valid at now. With a zero now, no
+// authority has ended.
 func (a authorities) ended(now time.Time) membership.AuthorityNames {
 	if now.IsZero() {
 		return ""
@@ -104,9 +105,9 @@ func (a authorities) ended(now time.Time) membership.AuthorityNames {
 	}).names()
 }
 
-// issued is which authorities a member's certificates are of, and which it trusts, by what its host reports. An authority whose
-// certificate was made again with the same key has signed what the first has: a certificate is of the one that the host has, of both
-// of the desired one.
+// issued returns which authorities a member's certificates are of, and which it trusts, by its host's report. If an
+// authority's certificate was made again with the same key, both have signed the same certificates: a certificate counts
+// as signed by the one that the host has, or by the desired one if the host has both.
 func (c Cluster) issued(o *api.Observation, known trust) (issued membership.Issued) {
 	heldPeers, heldClients := Held(o)
 	held := trust{parseAuthorities(heldPeers), parseAuthorities(heldClients)}
@@ -128,8 +129,9 @@ func (c Cluster) issued(o *api.Observation, known trust) (issued membership.Issu
 	return issued
 }
 
-// trusted is what a process trusts that has started by a bundle of this SHA-256, which its file or the desired one may have;
-// empty: that is not known. A store that has not recorded the bundle has one that its file still holds.
+// trusted returns what a process trusts that has started with the bundle of this SHA-256, which may be the one in its
+// file or the desired one. It is empty if that is unknown. If a store has not recorded the bundle, it is the one in the
+// file.
 func trusted(started, file, desired string) membership.AuthorityNames {
 	switch started {
 	case "", digest(file):
@@ -140,8 +142,8 @@ func trusted(started, file, desired string) membership.AuthorityNames {
 	return ""
 }
 
-// Bundles are the bundles of authorities, PEM, that a member is given: those of these names, of what is desired and of what
-// hosts have. The zero value stands for the desired ones.
+// Bundles returns the CA bundles, PEM, that a member is given: the authorities with these names, out of the desired
+// ones and those that hosts have. The zero value stands for the desired ones.
 func (c Cluster) Bundles(m membership.Member, owner string, reports Reports, names membership.Authorities) (peers, clients string, err error) {
 	if names == (membership.Authorities{}) {
 		names, _ = c.desiredAuthorities()
@@ -155,8 +157,8 @@ func (c Cluster) Bundles(m membership.Member, owner string, reports Reports, nam
 	return peers, clients, err
 }
 
-// bundle is the text of those of the authorities that have these names. Where the host's own bundle has them, that is kept as it
-// is: by its hash, the text tells what a process has started by.
+// bundle returns the text of the authorities with these names. If the host's own bundle has exactly these, its text is
+// kept: its hash tells with what a process has started.
 func (a authorities) bundle(names membership.AuthorityNames, held, desired string) (string, error) {
 	for _, text := range []string{held, desired} {
 		if parseAuthorities(text).names() == names {
@@ -174,7 +176,7 @@ func (a authorities) bundle(names membership.AuthorityNames, held, desired strin
 	return text.String(), nil
 }
 
-// Held are the bundles of authorities, PEM, that a host has: of peers, and of clients.
+// Held returns the CA bundles, PEM, that a host has: of peers, and of clients.
 func Held(o *api.Observation) (peers, clients string) {
 	if o == nil {
 		return "", ""

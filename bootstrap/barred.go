@@ -6,7 +6,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
-// Barrier is what keeps a run out of a host that could not be asked; empty: nothing does that answers.
+// Barrier returns what keeps a run out of a host that answers, or "" if the host does not answer or lets the run in.
 func Barrier(err error) api.Barrier {
 	var barred *api.Barred
 	var said *api.Error
@@ -19,7 +19,7 @@ func Barrier(err error) api.Barrier {
 	return ""
 }
 
-// remedy is what lets a run into a host that answers; empty: it does not answer, or nothing is in the way.
+// remedy returns what lets a run into a host that answers, or "" if the host does not answer or lets the run in.
 func remedy(err error) string {
 	if barrier := Barrier(err); barrier != "" {
 		return barrier.Remedy()
@@ -27,7 +27,7 @@ func remedy(err error) string {
 	return ""
 }
 
-// WhyUnasked says why a host could not be asked, the same each time.
+// WhyUnasked returns why a host could not be observed, in the same words each time.
 func WhyUnasked(err error) string {
 	if barrier := Barrier(err); barrier != "" {
 		return barrier.Why()

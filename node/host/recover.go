@@ -17,17 +17,17 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 )
 
-// forced is the flag by which etcd starts a member that has others as the only one of its cluster.
+// forced is the flag by which etcd starts a member of a larger cluster as the only member.
 const forced = "--force-new-cluster=true"
 
-// recovery is one that is under way, with the good copy of the data made.
+// recovery is the record of a recovery that is under way, with a good copy of the data.
 type recovery struct {
 	ClusterID string `json:"cluster_id"`
 	Copy      string `json:"copy"`
 	// Term and Index are of the last entry of the log that was copied; 0: an earlier store did not record it.
 	Term  uint64 `json:"term,omitempty"`
 	Index uint64 `json:"index,omitempty"`
-	// Agreed says that all of the log may count as agreed on by now, which nobody but this member has agreed on.
+	// Agreed says that the whole log may count as agreed on by now, although only this member has agreed on it.
 	Agreed bool `json:"agreed,omitempty"`
 }
 
@@ -35,9 +35,9 @@ func recoveryFile(cluster string) string {
 	return filepath.Join(api.ConfigDir(cluster), "recovery.json")
 }
 
-// Recover makes the local member the whole of its cluster. Its data is copied first, and then it is started
-// once by force. A call that was cut short is made again: it goes on with the copy that is there, and forces
-// nothing on a member that is alone already. A member that ran, and is not recovered from after all, is started again.
+// Recover makes the local member the whole of its cluster. It copies the member's data, and then starts the member once
+// by force. An interrupted call is made again: it continues with the copy that is there, and forces nothing on a member
+// that is already alone. If a running member turns out not to be recoverable, it is started again.
 func (m *Machine) Recover(ctx context.Context, cluster string, r api.RecoverRequest) (_ api.Recovered, err error) {
 	marker, err := m.mayRecover(cluster, r)
 	if err != nil {
@@ -54,14 +54,14 @@ func (m *Machine) Recover(ctx context.Context, cluster string, r api.RecoverRequ
 	if under == nil && isAlone(view) {
 		return api.Recovered{Path: m.lastRecovered(marker.DataDir)}, nil
 	}
-	// Before anything stops it: what is read of a member may need that already.
+	// This comes before anything stops the member: reading a member may already need it.
 	before, err := m.Units.State(ctx, api.Unit(cluster))
 	if err != nil {
 		return api.Recovered{}, err
 	}
 	forcing := false
 	defer func() {
-		// The log of one that is to be forced may count as agreed on already: it must not meet the others again.
+		// The log of a member that is to be forced may already count as agreed on: it must not meet the others again.
 		if err != nil && !forcing {
 			err = errors.Join(err, m.runAgain(context.WithoutCancel(ctx), cluster, before))
 		}
@@ -81,7 +81,7 @@ func (m *Machine) Recover(ctx context.Context, cluster string, r api.RecoverRequ
 	return done, m.endRecovery(cluster)
 }
 
-// runAgain starts a member that ran before, and does so no more.
+// runAgain starts a member that ran before and no longer runs.
 func (m *Machine) runAgain(ctx context.Context, cluster string, before api.UnitState) error {
 	now, err := m.Units.State(ctx, api.Unit(cluster))
 	if !running(before) || err == nil && running(now) && now.ActiveState != "deactivating" {
@@ -90,7 +90,8 @@ func (m *Machine) runAgain(ctx context.Context, cluster string, before api.UnitS
 	return m.Units.Start(ctx, api.Unit(cluster))
 }
 
-// endRecovery ends the record of a recovery: with the recovery, and with whatever takes the member another way.
+// endRecovery ends the record of a recovery: when the recovery is complete, or when something else is done with the
+// member.
 func (m *Machine) endRecovery(cluster string) error {
 	file := m.path(recoveryFile(cluster))
 	if _, err := os.Lstat(file); errors.Is(err, fs.ErrNotExist) {
@@ -99,12 +100,12 @@ func (m *Machine) endRecovery(cluster string) error {
 	return errors.Join(files.Remove(file), files.SyncDir(m.path(api.ConfigDir(cluster))))
 }
 
-// mustBeAlone refuses to start a member of whose log all counts as agreed on, though nobody but itself has agreed on it,
-// among others: what they agree on may be something else, and a member that has applied another entry in its place is not
-// like them any more. By force it may start, and where it is the only member of its cluster by what its data says.
+// mustBeAlone refuses to start, among other members, a member whose whole log counts as agreed on although only it has
+// agreed on it. The others may agree on something else, and a member that has applied another entry in its place is no
+// longer like them. It may start by force, or if its data says that it is the only member of its cluster.
 //
-// A recovery that is cut short leaves such a member behind: by a power cut, or since it ends before it has written down that
-// it is alone, and systemd starts it again.
+// An interrupted recovery leaves such a member behind: after a power cut, or if it ended before it had recorded that
+// the member is alone, and systemd starts the member again.
 func (m *Machine) mustBeAlone(marker api.Marker, flags []string) error {
 	under, err := m.underRecovery(marker.Cluster)
 	if errors.Is(err, fs.ErrPermission) {
@@ -113,14 +114,16 @@ func (m *Machine) mustBeAlone(marker api.Marker, flags []string) error {
 	if err != nil || under == nil || !under.Agreed || under.ClusterID != marker.ClusterID || slices.Contains(flags, forced) {
 		return err
 	}
-	// Where there is no data, there is none that must not meet others: it was moved aside, and the record left behind.
+	// If there is no data, nothing has to be kept from meeting others: the data was moved aside, and the record stayed
+	// behind.
 	if m.isAloneByData(marker) || !m.etcd(marker.DataDir).HasMember() {
 		return nil
 	}
 	return fmt.Errorf("a recovery has taken all of its log for agreed on, and was cut short before it was alone: it must not meet the other voters. Apply again with recover_from to make it the cluster; if the others serve without it, build it anew with rebuild; its data as it was lies in %s", under.Copy)
 }
 
-// mayStart refuses a member that a restore has fenced, or a recovery that was cut short, before anything is stopped for it.
+// mayStart refuses a member that a restore has fenced, or that an interrupted recovery has left, before anything is
+// stopped for the start.
 func (m *Machine) mayStart(ctx context.Context, marker api.Marker) error {
 	if err := m.mustNotBeFenced(marker.Cluster); err != nil {
 		return err
@@ -131,10 +134,10 @@ func (m *Machine) mayStart(ctx context.Context, marker api.Marker) error {
 	return nil
 }
 
-// goesOn tells whether a recovery that was recorded is the one that is asked for: its copy is there, and the member has
-// not lived on with others since it was made. Its data is then what was copied, or names nobody but itself.
-// The record of any other is a leftover, which speaks for neither a copy nor a check. A member of whose log all counts as agreed
-// on has met nobody since: its guard sees to that. What its data is by now, its own forced start has made of it.
+// goesOn tells whether a recorded recovery is the requested one: its copy is there, and the member has not run with
+// others since the copy was made. Then the data is what was copied, or names nobody but the member itself. Any other
+// record is a leftover, and vouches neither for a copy nor for a check. A member whose whole log counts as agreed on
+// has met nobody since, which its guard ensures: its data is what its own forced start has made of it.
 func (m *Machine) goesOn(ctx context.Context, marker api.Marker, under recovery) bool {
 	if under.ClusterID != marker.ClusterID || !m.etcd(under.Copy).HasMember() {
 		return false
@@ -154,14 +157,14 @@ func (m *Machine) goesOn(ctx context.Context, marker api.Marker, under recovery)
 	return m.isAloneByData(marker)
 }
 
-// isAloneByData tells whether the data of a member that does not run names nobody but itself.
+// isAloneByData tells whether the data of a stopped member names nobody but the member itself.
 func (m *Machine) isAloneByData(marker api.Marker) bool {
 	members, err := m.etcd(marker.DataDir).Members()
 	return err == nil && len(members) == 1 && members[0] == marker.MemberID
 }
 
-// endRecoveryIfAlone ends the record of a recovery whose member serves alone by now, by whoever it was started: with the record
-// it could not be started any more once others have joined it.
+// endRecoveryIfAlone ends the record of a recovery whose member serves alone by now, whoever started it. With the
+// record, the member could not start any more once others have joined it.
 func (m *Machine) endRecoveryIfAlone(ctx context.Context, marker api.Marker) error {
 	under, err := m.underRecovery(marker.Cluster)
 	if err != nil || under == nil || !under.Agreed || under.ClusterID != marker.ClusterID {
@@ -173,7 +176,7 @@ func (m *Machine) endRecoveryIfAlone(ctx context.Context, marker api.Marker) err
 	return m.endRecovery(marker.Cluster)
 }
 
-// mayRecover refuses what was not named, or is no member that has joined.
+// mayRecover refuses a member that the request does not name, or that has not joined.
 func (m *Machine) mayRecover(cluster string, r api.RecoverRequest) (*api.Marker, error) {
 	if err := api.CheckTimeout(r.Timeout); err != nil {
 		return nil, err
@@ -198,8 +201,8 @@ func (m *Machine) mayRecover(cluster string, r api.RecoverRequest) (*api.Marker,
 	return marker, nil
 }
 
-// beginRecovery checks the member's data, stops it, checks and copies its data, and records that this copy is the good
-// one.
+// beginRecovery checks the member's data, stops the member, checks and copies its data, and records that this copy is
+// the good one.
 func (m *Machine) beginRecovery(ctx context.Context, marker api.Marker, r api.RecoverRequest, before api.UnitState) (*recovery, error) {
 	if _, err := m.mayRecoverFrom(marker, r, before.MainPID != 0); err != nil {
 		return nil, err
@@ -207,7 +210,7 @@ func (m *Machine) beginRecovery(ctx context.Context, marker api.Marker, r api.Re
 	if err := m.stop(ctx, marker.Cluster); err != nil {
 		return nil, err
 	}
-	// It may have written since, and its database was its own.
+	// The member may have written since, and only it could read its database.
 	l, err := m.mayRecoverFrom(marker, r, false)
 	if err != nil {
 		return nil, err
@@ -219,11 +222,11 @@ func (m *Machine) beginRecovery(ctx context.Context, marker api.Marker, r api.Re
 	return m.putRecovery(marker, recovery{ClusterID: marker.ClusterID, Copy: to, Term: l.Term, Index: l.Index})
 }
 
-// mayRecoverFrom refuses a member whose log ends before what it was chosen by, from whose data etcd cannot be forced, or
-// whose data there is no room to copy. Of a member that runs it sees all but the database.
+// mayRecoverFrom refuses a member whose log ends before the entry by which it was chosen, whose data etcd cannot start
+// by force, or whose data there is no room to copy. Of a running member it sees everything but the database.
 func (m *Machine) mayRecoverFrom(marker api.Marker, r api.RecoverRequest, runs bool) (*api.Log, error) {
-	// etcd cannot start a member by force whose database is ahead of its log: it looks for entries that are not there, and
-	// dies (etcd issue 22686).
+	// etcd cannot start a member by force if its database is ahead of its log: it looks for entries that are not there,
+	// and crashes (etcd issue 22686).
 	l := m.etcd(marker.DataDir).Log(runs)
 	if l.Error != "" || l.DatabaseError != "" || l.Applied > l.Index {
 		return nil, refuse("member %s cannot be recovered from: its log ends with entry %d of term %d, and its database has applied entry %d; %s%s: recover another survivor, or restore a snapshot", marker.Member, l.Index, l.Term, l.Applied, l.Error, l.DatabaseError)
@@ -248,7 +251,7 @@ func (m *Machine) putRecovery(marker api.Marker, under recovery) (*recovery, err
 	return &under, err
 }
 
-// underRecovery is the recovery that a call which was cut short has begun; nil: none.
+// underRecovery returns the recovery that an interrupted call has begun, or nil.
 func (m *Machine) underRecovery(cluster string) (*recovery, error) {
 	text, err := os.ReadFile(m.path(recoveryFile(cluster)))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -264,7 +267,7 @@ func (m *Machine) underRecovery(cluster string) (*recovery, error) {
 	return &under, nil
 }
 
-// lastRecovered is the copy that the last recovery has made; empty: there is none.
+// lastRecovered returns the copy that the last recovery has made, or "" if there is none.
 func (m *Machine) lastRecovered(dir string) string {
 	found, err := m.dataDir(dir).Aside()
 	if err != nil {
@@ -278,7 +281,7 @@ func (m *Machine) lastRecovered(dir string) string {
 	return ""
 }
 
-// standAlone has the member serve alone, by flags that force nothing.
+// standAlone has the member serve alone, with flags that force nothing.
 func (m *Machine) standAlone(ctx context.Context, marker api.Marker, under recovery) error {
 	if !isAlone(m.local(marker).Look(ctx)) {
 		if err := m.force(ctx, marker, under); err != nil {
@@ -307,8 +310,8 @@ func (m *Machine) standAlone(ctx context.Context, marker api.Marker, under recov
 	return m.untilAlone(ctx, marker)
 }
 
-// force starts the member once by force. Its flags force it no longer than until it runs: a member that is
-// forced a second time, after a power cut say, drops what it has logged last.
+// force starts the member once by force. Its flags force it only until it runs: a member that is forced a second time,
+// e.g. after a power cut, drops the last entries of its log.
 func (m *Machine) force(ctx context.Context, marker api.Marker, under recovery) error {
 	if err := m.stop(ctx, marker.Cluster); err != nil {
 		return err
@@ -339,7 +342,7 @@ func (m *Machine) force(ctx context.Context, marker api.Marker, under recovery) 
 	return errors.Join(err, m.putForced(marker, false))
 }
 
-// hopeless says why a member that was started will not come up: it has ended again and again; nil: it may.
+// hopeless returns why a started member will not come up, i.e. that it has ended repeatedly, or nil if it may come up.
 func (m *Machine) hopeless(ctx context.Context, cluster string, state api.UnitState) error {
 	if state.ActiveState != "failed" && state.Restarts < lostRestarts {
 		return nil
@@ -347,7 +350,7 @@ func (m *Machine) hopeless(ctx context.Context, cluster string, state api.UnitSt
 	return fmt.Errorf("it ends each time that it is started (unit %s, result %s); its journal ends\n  %s", state.ActiveState, state.Result, strings.Join(m.journal().Failure(ctx, api.Unit(cluster)), "\n  "))
 }
 
-// putForced writes the flags with the one that forces, or without it.
+// putForced writes the flags, with or without the one that forces.
 func (m *Machine) putForced(marker api.Marker, force bool) error {
 	flags, err := m.flags(marker.Cluster)
 	if err != nil {
@@ -365,7 +368,7 @@ func (m *Machine) putForced(marker api.Marker, force bool) error {
 	return err
 }
 
-// untilAlone waits until the member serves alone, or has ended again and again.
+// untilAlone waits until the member serves alone, or has ended repeatedly.
 func (m *Machine) untilAlone(ctx context.Context, marker api.Marker) error {
 	var hopeless error
 	err := etcdclient.Repeat(ctx, "that it serves alone", func() (bool, error) {
@@ -382,7 +385,7 @@ func (m *Machine) untilAlone(ctx context.Context, marker api.Marker) error {
 	return errors.Join(err, hopeless)
 }
 
-// isAlone tells whether a member serves, and is the only one of its cluster.
+// isAlone tells whether a member serves and is the only one of its cluster.
 func isAlone(v api.Member) bool {
 	return v.Responding && v.Healthy && len(v.Members) == 1 && v.Members[0].ID == v.MemberID
 }

@@ -20,8 +20,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/templates/systemd"
 )
 
-// Restore makes a data directory from a fetched snapshot, in place of the old one, which stays aside. The new data
-// is made beside first: a snapshot that cannot be restored leaves everything as it is.
+// Restore makes a data directory from a fetched snapshot in place of the old one, which stays aside. It makes the new
+// data beside it first: a snapshot that cannot be restored leaves everything as it is.
 func (m *Machine) Restore(ctx context.Context, cluster string, r api.RestoreRequest) (api.Restored, error) {
 	if err := checkRestore(cluster, r); err != nil {
 		return api.Restored{}, err
@@ -83,7 +83,7 @@ func (m *Machine) Restore(ctx context.Context, cluster string, r api.RestoreRequ
 	return api.Restored{ClusterID: made.ClusterID, MemberID: made.MemberID, Aside: under.Aside}, nil
 }
 
-// checkRestore refuses a request that does not make sense.
+// checkRestore refuses a request that makes no sense.
 func checkRestore(cluster string, r api.RestoreRequest) error {
 	if err := systemd.CheckDataDir(r.Marker.DataDir); err != nil {
 		return refuse("data directory %q: %s", r.Marker.DataDir, err)
@@ -91,8 +91,8 @@ func checkRestore(cluster string, r api.RestoreRequest) error {
 	return api.CheckRestore(cluster, r)
 }
 
-// mayRestore refuses a host that is not fenced for this restore, unless there was never a member on it that could
-// have served anybody. It returns the host's marker, which may be nil, and what is under way.
+// mayRestore refuses a host that is not fenced for this restore, unless there was never a member on it that could have
+// served anybody. It returns the host's marker, which may be nil, and the restore that is under way.
 func (m *Machine) mayRestore(ctx context.Context, cluster string, r api.RestoreRequest) (*api.Marker, *records.Restoration, error) {
 	marker, err := m.records().Marker(cluster)
 	if err == nil && marker != nil {
@@ -135,8 +135,7 @@ func (m *Machine) beginAnew(ctx context.Context, marker *api.Marker, r api.Resto
 	return under, m.Units.Stop(ctx, api.Unit(r.Marker.Cluster))
 }
 
-// mayPlace refuses to restore into a directory in which something lies that is neither the old member's data nor of
-// this restore.
+// mayPlace refuses to restore into a directory that contains anything except the old member's data and this restore's.
 func (m *Machine) mayPlace(under *records.Restoration, r api.RestoreRequest) error {
 	dir := r.Marker.DataDir
 	if under.Cleared && under.DataDir != dir {
@@ -161,7 +160,7 @@ func (m *Machine) mayPlace(under *records.Restoration, r api.RestoreRequest) err
 	return nil
 }
 
-// restoredBefore is what an earlier call has made, where it was this one.
+// restoredBefore returns what an earlier call of this same restore has made.
 func (m *Machine) restoredBefore(under records.Restoration, marker api.Marker, r api.RestoreRequest) (api.Restored, error) {
 	if under.Token != r.Marker.Token || under.Bump != r.Bump {
 		return api.Restored{}, refuse("%s, with token %s and revisions raised by %d, and is to be restored with token %s and %d: go on with the former, or roll it back",
@@ -173,7 +172,7 @@ func (m *Machine) restoredBefore(under records.Restoration, marker api.Marker, r
 	return api.Restored{ClusterID: marker.ClusterID, MemberID: marker.MemberID, Aside: under.Aside}, nil
 }
 
-// admit makes room for the member on the host: the user that it runs as, and the directory of its configuration.
+// admit prepares the host for the member: the user that it runs as, and the directory of its configuration.
 func (m *Machine) admit(ctx context.Context, marker api.Marker) (etcd files.Owner, err error) {
 	err = m.locks().Alone(ctx, locks.Shared, func() error {
 		if err := m.mustNotCollide(marker); err != nil {
@@ -192,7 +191,7 @@ func (m *Machine) admit(ctx context.Context, marker api.Marker) (etcd files.Owne
 	return etcd, m.files().EnsureDir(dir, files.RootFor(etcd), files.ConfigDir)
 }
 
-// makeData makes the restored member's data beside the data directory, all of it on the disk, and says where.
+// makeData makes the restored member's data beside the data directory, syncs all of it, and returns where it lies.
 func (m *Machine) makeData(r api.RestoreRequest, etcd files.Owner) (string, error) {
 	next, err := m.nextData(r.Marker.DataDir)
 	if err != nil {
@@ -218,7 +217,8 @@ func (m *Machine) makeData(r api.RestoreRequest, etcd files.Owner) (string, erro
 		return "", err
 	}
 	defer made.Close()
-	// It is root's until all is in it, and etcd's code finds it by the handle, wherever its name leads by now.
+	// The directory belongs to root until it is complete. etcd's code finds it by the handle, wherever its name leads
+	// by now.
 	err = snapshots.Restore(snapshot.RestoreConfig{
 		SnapshotPath: inside.PathOf(from), Name: r.Marker.Member, OutputDataDir: made.Path("."), PeerURLs: []string{r.PeerURL},
 		InitialCluster: r.Marker.InitialCluster, InitialClusterToken: r.Marker.Token,
@@ -236,12 +236,12 @@ func (m *Machine) makeData(r api.RestoreRequest, etcd files.Owner) (string, erro
 	return next, nil
 }
 
-// nextData is where restored data lies until it is whole.
+// nextData is where restored data lies until it is complete.
 func (m *Machine) nextData(dir string) (string, error) {
 	return m.dataDir(dir).PathUnfinished("restored")
 }
 
-// syncTree gives all that lies in a directory to its owner, and brings it to the disk.
+// syncTree gives everything in a directory to its owner, and syncs it to the disk.
 func syncTree(dir *inside.Dir, owner files.Owner) error {
 	return inside.Each(dir, func(root *os.Root, name string, info fs.FileInfo) error {
 		if err := root.Lchown(name, owner.UID, owner.GID); err != nil {
@@ -254,9 +254,9 @@ func syncTree(dir *inside.Dir, owner files.Owner) error {
 	})
 }
 
-// mustBeAhead refuses restored data in which a revision would come again that clients of the old cluster may have
-// seen from this host, or from which one could watch on as if nothing had happened: it asks for the revision after
-// the last that it has seen, and has to hear that this one is compacted.
+// mustBeAhead refuses restored data that would repeat a revision which clients of the old cluster may have seen from
+// this host, or from which a client could continue to watch as if nothing had happened: the client asks for the
+// revision after the last one that it has seen, and has to be told that this one is compacted.
 func (m *Machine) mustBeAhead(next string, under records.Restoration) error {
 	made, err := m.etcd(next).Revisions()
 	if err != nil {

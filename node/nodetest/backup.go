@@ -14,7 +14,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/templates/systemd"
 )
 
-// backups is what a host backs a cluster up by, and what it remembers of its runs.
+// backups holds a host's backup settings for a cluster, and what the host remembers of its runs.
 type backups struct {
 	api.Backup
 	units           string    // api.BackupStatus.Units
@@ -31,7 +31,7 @@ type stored struct {
 	owner   string // of the cluster that has made it
 }
 
-// places are where a host keeps the backups of a cluster. A directory is its own.
+// places returns where a host keeps the backups of a cluster. A directory belongs to one host.
 func (c call) places(b api.Backup) map[string]string {
 	places := map[string]string{}
 	if b.S3 != nil {
@@ -43,7 +43,7 @@ func (c call) places(b api.Backup) map[string]string {
 	return places
 }
 
-// StopBackups has somebody stop the timers of a cluster's backups.
+// StopBackups stops the timers of a cluster's backups, as an operator would.
 func (h *Host) StopBackups(cluster string) {
 	h.world.mu.Lock()
 	defer h.world.mu.Unlock()
@@ -52,7 +52,7 @@ func (h *Host) StopBackups(cluster string) {
 	}
 }
 
-// backUp has the host back its cluster up, or cease to.
+// backUp configures the host to back its cluster up, or to stop doing so.
 func (c call) backUp(r api.BackUpRequest) (api.Done, error) {
 	if err := c.mayChange(r.Owner); err != nil {
 		return api.Done{}, err
@@ -93,7 +93,7 @@ func (c call) backUp(r api.BackUpRequest) (api.Done, error) {
 	return api.Done{}, nil
 }
 
-// RunsByOldUnits has a cluster's backups made by the units of an older store.
+// RunsByOldUnits has the units of an older store make a cluster's backups.
 func (h *Host) RunsByOldUnits(cluster string) {
 	h.world.mu.Lock()
 	defer h.world.mu.Unlock()
@@ -102,7 +102,7 @@ func (h *Host) RunsByOldUnits(cluster string) {
 	}
 }
 
-// runNow does a backup or a rehearsal.
+// runNow makes a backup or a rehearsal.
 func (c call) runNow(r api.RunNowRequest) (api.BackupStatus, error) {
 	if err := c.mayChange(r.Owner); err != nil {
 		return api.BackupStatus{}, err
@@ -131,7 +131,7 @@ func (c call) runNow(r api.RunNowRequest) (api.BackupStatus, error) {
 	return *b.status(), err
 }
 
-// doRun does what a run does, and fills in what it came to.
+// doRun carries out a run, and fills in its result.
 func (c call) doRun(part *installation, rehearsal bool, run *api.Run) error {
 	p := part.unit.Process
 	switch {
@@ -184,7 +184,7 @@ func (c call) rehearse(b *backups, live model.State, run *api.Run) error {
 	return nil
 }
 
-// newestBackup is an owner's newest that a host knows of, where it is fetched from; nil: there is none.
+// newestBackup returns an owner's newest backup that a host knows of, with where to fetch it, or nil.
 func (c call) newestBackup(b api.Backup, owner string) *stored {
 	places := c.places(b)
 	for _, kind := range []string{"s3", "directory"} {
@@ -201,7 +201,7 @@ func (c call) newestBackup(b api.Backup, owner string) *stored {
 	return nil
 }
 
-// listBackups lists what the host knows of.
+// listBackups lists the backups that the host knows of.
 func (c call) listBackups(api.BackupsRequest) (api.Backups, error) {
 	b := c.on(c.cluster).backups
 	if b == nil {
@@ -220,8 +220,9 @@ func (c call) listBackups(api.BackupsRequest) (api.Backups, error) {
 	return found, nil
 }
 
-// backupContent is what an owner's backup holds that is where it is said to be, or that the host knows of. Another owner's
-// is given to a host alone that carries no cluster, or did not before the restore that is under way.
+// backupContent returns the content of an owner's backup that is at the given place, or that the host knows of. Another
+// owner's backup is returned only to a host that carries no cluster, or carried none before the restore that is under
+// way.
 func (c call) backupContent(from api.Source, owner string) (string, error) {
 	part, places := c.on(c.cluster), map[string]string{}
 	if b := part.backups; from.In != nil {
@@ -251,7 +252,7 @@ func (c call) backupContent(from api.Source, owner string) (string, error) {
 	return "", refuse("backup %s of cluster %s: another cluster of this name has made it", others[0].Name, c.cluster)
 }
 
-// sendBackup sends what a backup at a destination of the host holds.
+// sendBackup sends the content of a backup at a destination of the host.
 func (c call) sendBackup(r api.SendBackupRequest) (api.Done, error) {
 	marker := c.on(c.cluster).marker
 	if marker == nil {
@@ -264,7 +265,7 @@ func (c call) sendBackup(r api.SendBackupRequest) (api.Done, error) {
 	return api.Done{}, err
 }
 
-// status is what the host says of its backups; nil: it makes none.
+// status returns what the host reports of its backups, or nil if it makes none.
 func (b *backups) status() *api.BackupStatus {
 	if b == nil {
 		return nil

@@ -22,7 +22,7 @@ func (c call) addLearner(r api.AddLearnerRequest) (api.AddedLearner, error) {
 	if i >= 0 && !s.Members[i].Learner {
 		return api.AddedLearner{}, refuse("add learner %s: voter %s (%s) has this peer URL; remove it first", r.PeerURL, s.Members[i].Name, s.Members[i].ID)
 	}
-	// First, so that whatever becomes of the call, it is known whose learner that is.
+	// This comes first, so that it is known whose learner that is, whatever becomes of the call.
 	c.on(c.cluster).marker.Added = appendOnce(c.on(c.cluster).marker.Added, r.PeerURL)
 	if i >= 0 {
 		return api.AddedLearner{ID: s.Members[i].ID, Members: s.List()}, nil
@@ -34,7 +34,7 @@ func (c call) addLearner(r api.AddLearnerRequest) (api.AddedLearner, error) {
 			return api.AddedLearner{}, refuse("add learner %s: the cluster has a learner already, and takes one at a time", r.PeerURL)
 		}
 	}
-	// The new one counts as a voter that is down. A cluster of one may always be added to.
+	// The new member counts as a voter that is down. A cluster of one may always be added to.
 	if voters := len(s.Voters()); voters > 1 && connected < (voters+1)/2+1 {
 		return api.AddedLearner{}, failed("add learner %s: etcdserver: unhealthy cluster", r.PeerURL)
 	}
@@ -44,7 +44,7 @@ func (c call) addLearner(r api.AddLearnerRequest) (api.AddedLearner, error) {
 	return api.AddedLearner{ID: added.ID, Members: leader.State().List()}, nil
 }
 
-// removeMember removes a member through the local one. One that is gone is done.
+// removeMember removes a member through the local one. It is done if the member is gone.
 func (c call) removeMember(r api.RemoveMemberRequest) (api.Done, error) {
 	if _, err := api.ParseID(r.ID); err != nil {
 		return api.Done{}, err
@@ -66,7 +66,7 @@ func (c call) removeMember(r api.RemoveMemberRequest) (api.Done, error) {
 		if why := c.mayRemove(s, target); why != "" {
 			return api.Done{}, failed("%s: etcdserver: %s", what, why)
 		}
-		// One whose host nobody can ask is as good as dead, whatever it still does.
+		// A member whose host nobody can reach is as good as dead, whatever it still does.
 		if r := c.reached(r.ID); r != nil && r.host.Unreachable == nil && !c.world.struck[r.host.Address] {
 			c.oneChange(s, what)
 		}
@@ -82,7 +82,7 @@ func (c call) removeMember(r api.RemoveMemberRequest) (api.Done, error) {
 	return api.Done{}, nil
 }
 
-// mayRemove says in etcd's words why a voter cannot be removed; empty: it can.
+// mayRemove returns why a voter cannot be removed, in etcd's words, or "" if it can be.
 func (c call) mayRemove(s model.State, target model.Listed) string {
 	started := 0
 	for _, l := range s.Members {
@@ -129,7 +129,7 @@ func (c call) promote(r api.PromoteRequest) (api.Done, error) {
 	return api.Done{}, nil
 }
 
-// moveLeader moves the leadership away from the local member, where it leads.
+// moveLeader moves the leadership away from the local member, if it leads.
 func (c call) moveLeader(r api.MoveLeaderRequest) (api.Done, error) {
 	if _, err := api.ParseID(r.To); err != nil {
 		return api.Done{}, err
@@ -180,10 +180,11 @@ func (c call) downgrade(r api.DowngradeRequest) (api.Done, error) {
 	return api.Done{}, nil
 }
 
-// leaderTime is how long a host itself gives what is asked of a leader.
+// leaderTime is how long a host itself waits for what it asks of a leader.
 const leaderTime = 20 * time.Second
 
-// changing is who leads the local member's cluster, and what that has agreed on, for a call of its owner's that changes this.
+// changing returns who leads the local member's cluster, and what the cluster has agreed on, for a call of its owner
+// that changes this.
 func (c call) changing(owner string, timeout time.Duration) (*model.Member, model.State, error) {
 	if err := api.CheckTimeout(timeout); err != nil {
 		return nil, model.State{}, err
@@ -198,7 +199,7 @@ func (c call) changing(owner string, timeout time.Duration) (*model.Member, mode
 	return leader, leader.State(), nil
 }
 
-// leader is who leads the local member's cluster, for what has to be agreed on.
+// leader returns who leads the local member's cluster, for what has to be agreed on.
 func (c call) leader() (*model.Member, error) {
 	p := c.on(c.cluster).unit.Process
 	switch why := c.on(c.cluster).unidentified(); {
@@ -216,7 +217,7 @@ func (c call) leader() (*model.Member, error) {
 	return leaderOf(c.group(p)), nil
 }
 
-// reached is the running member of this ID that the local one is connected to; nil: none is.
+// reached returns the running member of this ID that the local one is connected to, or nil.
 func (c call) reached(id string) *running {
 	for _, r := range c.group(c.on(c.cluster).unit.Process) {
 		if r.member().ID == id {
@@ -239,7 +240,7 @@ func (c call) connected(s model.State) int {
 	return n
 }
 
-// disarm defragments the local database, and disarms what it has raised for want of space.
+// disarm defragments the local database, and disarms the NOSPACE alarm that the member has raised.
 func (c call) disarm(r api.DisarmRequest) (api.Done, error) {
 	if err := c.mayChange(r.Owner); err != nil {
 		return api.Done{}, err
@@ -267,7 +268,7 @@ func (c call) disarm(r api.DisarmRequest) (api.Done, error) {
 	})
 }
 
-// dropAlarms disarms those of the cluster's alarms that are meant.
+// dropAlarms disarms the given alarms of the cluster.
 func (c call) dropAlarms(meant func(string) bool) (api.Done, error) {
 	leader, err := c.leader()
 	if err != nil {

@@ -7,7 +7,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
-// What follows is what a real host refuses of a request before it looks at itself.
+// This file has what a real host refuses about a request before it looks at itself.
 
 // known refuses a key that no host makes.
 func known(want api.KeyRequest) error {
@@ -20,7 +20,7 @@ func known(want api.KeyRequest) error {
 	return nil
 }
 
-// mayInstallCertificates refuses certificates and bundles that a member could not run by.
+// mayInstallCertificates refuses certificates and bundles that a member could not run with.
 func (i *installation) mayInstallCertificates(r api.ConfigureRequest) error {
 	for _, bundle := range []string{r.PeerCA, r.ClientCA} {
 		if block, _ := pem.Decode([]byte(bundle)); bundle != "" && block == nil {
@@ -45,7 +45,7 @@ func (i *installation) mayInstallCertificates(r api.ConfigureRequest) error {
 	return nil
 }
 
-// keepFormed is the marker to write: a member that has joined, and has its data, stays one that has.
+// keepFormed returns the marker to write: a member that has joined, and has its data, stays formed.
 func (h *Host) keepFormed(old *api.Marker, marker api.Marker) api.Marker {
 	if old == nil || old.Token != marker.Token || h.directory(old.DataDir).member == nil {
 		return marker

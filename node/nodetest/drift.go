@@ -9,10 +9,9 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest/signing"
 )
 
-// What follows is what happens to a cluster behind the provider's back. A process that runs keeps what it was
-// started with.
+// This file has what happens to a cluster without the provider. A running process keeps what it was started with.
 
-// change does something to what the host carries of a cluster, and fails the test where that is nothing.
+// change changes what the host carries of a cluster, and fails the test if that is nothing.
 func (h *Host) change(cluster string, do func(*installation)) {
 	h.world.t.Helper()
 	h.world.mu.Lock()
@@ -25,7 +24,7 @@ func (h *Host) change(cluster string, do func(*installation)) {
 	do(part)
 }
 
-// onData does something to the data of a cluster's member, and fails the test where there is none.
+// onData changes the data of a cluster's member, and fails the test if there is none.
 func (h *Host) onData(cluster string, do func(*installation, *model.Member)) {
 	h.world.t.Helper()
 	h.change(cluster, func(part *installation) {
@@ -38,7 +37,7 @@ func (h *Host) onData(cluster string, do func(*installation, *model.Member)) {
 	})
 }
 
-// DisableUnit takes the cluster's unit out of the boot. It runs on.
+// DisableUnit disables the cluster's unit, which continues to run.
 func (h *Host) DisableUnit(cluster string) {
 	h.change(cluster, func(part *installation) { part.unit.Enabled = false })
 }
@@ -53,7 +52,7 @@ func (h *Host) EditFlags(cluster string, edit func([]string) []string) {
 	h.change(cluster, func(part *installation) { part.flags = edit(slices.Clone(part.flags)) })
 }
 
-// LoseKey removes a private key of the cluster from the host. The member runs on.
+// LoseKey removes a private key of the cluster from the host. The member continues to run.
 func (h *Host) LoseKey(cluster, name string) {
 	h.change(cluster, func(part *installation) {
 		part.keys = maps.Clone(part.keys)
@@ -62,12 +61,12 @@ func (h *Host) LoseKey(cluster, name string) {
 	})
 }
 
-// OpenKey has others be able to read a private key of the cluster on the host. The member runs on.
+// OpenKey makes a private key of the cluster readable for others on the host. The member continues to run.
 func (h *Host) OpenKey(cluster, name string) {
 	h.change(cluster, func(part *installation) { part.exposed = name; h.keysLost++ })
 }
 
-// KeepServing has the cluster's member go on serving the certificates that it serves now, until it is restarted.
+// KeepServing has the cluster's member continue to serve its current certificates until it is restarted.
 func (h *Host) KeepServing(cluster string) {
 	h.change(cluster, func(part *installation) {
 		if part.unit.Process == nil {
@@ -78,7 +77,7 @@ func (h *Host) KeepServing(cluster string) {
 	})
 }
 
-// SwapBinary selects another store for the cluster, and installs it where it is not there.
+// SwapBinary selects another store for the cluster, and installs it if it is not there.
 func (h *Host) SwapBinary(cluster, store string) {
 	h.change(cluster, func(part *installation) {
 		h.stores[store] = h.world.Clock
@@ -86,7 +85,7 @@ func (h *Host) SwapBinary(cluster, store string) {
 	})
 }
 
-// Certificates are the certificates of the cluster's keys on the host, PEM, by the names of the keys.
+// Certificates returns the certificates, PEM, of the cluster's keys on the host, by the names of the keys.
 func (h *Host) Certificates(cluster string) (certificates map[string]string) {
 	h.change(cluster, func(part *installation) { certificates = maps.Clone(part.certificates) })
 	return certificates
@@ -103,14 +102,14 @@ func (h *Host) LoseClientCRL(cluster string) {
 	h.change(cluster, func(part *installation) { part.clientCRL = "" })
 }
 
-// ExpireCertificates has all certificates of the cluster on the host be the same ones, but expired an hour
-// ago. The member runs on.
+// ExpireCertificates replaces all certificates of the cluster on the host by equal ones that expired an hour ago. The
+// member continues to run.
 func (h *Host) ExpireCertificates(cluster string, by *signing.Authority) {
 	h.reissue(cluster, by, h.world.Clock.Add(-time.Hour))
 }
 
-// ForeignCertificates has all certificates of the cluster on the host be for the same keys and names, but of
-// another authority: give one that the cluster does not trust.
+// ForeignCertificates replaces all certificates of the cluster on the host by ones for the same keys and names, of
+// another authority: pass one that the cluster does not trust.
 func (h *Host) ForeignCertificates(cluster string, by *signing.Authority) {
 	h.reissue(cluster, by, h.world.Clock.Add(by.Lifetime))
 }
@@ -131,19 +130,19 @@ func (h *Host) reissue(cluster string, by *signing.Authority, until time.Time) {
 	})
 }
 
-// Corrupt has the database of the cluster's member say something else than its log.
+// Corrupt makes the database of the cluster's member differ from its log.
 func (h *Host) Corrupt(cluster string) {
 	h.onData(cluster, func(_ *installation, m *model.Member) { m.Corrupt = "by a flipped bit on " + h.Address })
 }
 
-// What can be damaged of a member's data.
+// The parts of a member's data that can be damaged.
 const (
 	Log      = model.Log
 	Database = model.Database
 )
 
-// Damage kills the cluster's member, and damages a part of its data: its log or its database. Each process that
-// systemd starts on it from then on ends. Ticks of the world let it do so.
+// Damage kills the cluster's member, and damages its log or its database. Each process that systemd starts on it from
+// then on ends, once the world ticks.
 func (h *Host) Damage(cluster, part string) {
 	h.onData(cluster, func(i *installation, m *model.Member) {
 		m.Damaged = part
@@ -173,8 +172,8 @@ func (h *Host) LoseStore(cluster, stays string) {
 	})
 }
 
-// RollBack stops the cluster's unit, and takes the last n entries out of the member's data, as a restored
-// image of its disk does. The unit stays stopped.
+// RollBack stops the cluster's unit, and removes the last n entries from the member's data, as restoring an image of
+// its disk does. The unit stays stopped.
 func (h *Host) RollBack(cluster string, n uint64) {
 	h.onData(cluster, func(part *installation, m *model.Member) {
 		h.note(part)
@@ -187,15 +186,14 @@ func (h *Host) RollBack(cluster string, n uint64) {
 	})
 }
 
-// Revert puts the whole machine back to what it was n entries ago, with all that it records of its member's progress.
-// The unit stays stopped.
+// Revert returns the whole machine to its state n entries ago, with everything that it records of its member's
+// progress. The unit stays stopped.
 func (h *Host) Revert(cluster string, n uint64) {
 	h.RollBack(cluster, n)
 	h.change(cluster, func(part *installation) { part.progress -= min(n, part.progress) })
 }
 
-// ForeignData stops the cluster's unit, and puts another cluster's data where its member's was. The unit stays
-// stopped.
+// ForeignData stops the cluster's unit, and replaces the member's data by another cluster's. The unit stays stopped.
 func (h *Host) ForeignData(cluster string) {
 	h.change(cluster, func(part *installation) {
 		part.unit.Stop()
@@ -208,7 +206,7 @@ func (h *Host) ForeignData(cluster string) {
 	})
 }
 
-// Unmount stops the cluster's unit, and unmounts the disk that its data is on: its directory is empty. The unit
+// Unmount stops the cluster's unit, and unmounts the disk with its data, which leaves the directory empty. The unit
 // stays stopped.
 func (h *Host) Unmount(cluster string) {
 	h.change(cluster, func(part *installation) {
@@ -219,7 +217,7 @@ func (h *Host) Unmount(cluster string) {
 	})
 }
 
-// Mount mounts the disk again that Unmount has unmounted.
+// Mount mounts the disk that Unmount has unmounted.
 func (h *Host) Mount(cluster string) {
 	h.change(cluster, func(part *installation) {
 		if dir := part.marker.DataDir; h.unmounted[dir] != nil {
@@ -229,8 +227,8 @@ func (h *Host) Mount(cluster string) {
 	})
 }
 
-// RaiseAlarm has the cluster's member raise an alarm: NOSPACE or CORRUPT. With the former its database has
-// come to its quota, and a defragmentation makes it half of that: see FillDatabase.
+// RaiseAlarm has the cluster's member raise the alarm NOSPACE or CORRUPT. With NOSPACE its database has reached its
+// quota, and a defragmentation halves it: see FillDatabase.
 func (h *Host) RaiseAlarm(cluster, alarm string) {
 	h.world.t.Helper()
 	h.onData(cluster, func(part *installation, m *model.Member) {
@@ -251,8 +249,8 @@ func (h *Host) RaiseAlarm(cluster, alarm string) {
 	})
 }
 
-// FillDatabase has what the database of the cluster's member needs be this many bytes, which no
-// defragmentation makes less. 0 is as little as there is.
+// FillDatabase sets how many bytes the database of the cluster's member needs, which no defragmentation reduces. 0 is
+// the minimum.
 func (h *Host) FillDatabase(cluster string, bytes int64) {
 	h.onData(cluster, func(_ *installation, m *model.Member) { m.DBUsed = bytes })
 }
@@ -270,8 +268,8 @@ func (w *World) RemoveBehindOurBack(cluster, name string) {
 	})
 }
 
-// AddStranger adds a member to the cluster that nobody starts, a learner or a voter. A voter counts for the
-// quorum at once.
+// AddUnmanaged adds a member to the cluster that nobody starts, a learner or a voter. A voter counts for the quorum at
+// once.
 func (w *World) AddUnmanaged(cluster, peerURL string, learner bool) {
 	w.t.Helper()
 	w.agree(cluster, func(s model.State) model.State {
@@ -279,7 +277,7 @@ func (w *World) AddUnmanaged(cluster, peerURL string, learner bool) {
 	})
 }
 
-// agree has the serving quorum of a cluster agree on something. It fails the test where there is none.
+// agree has the serving quorum of a cluster agree on something. It fails the test if there is no quorum.
 func (w *World) agree(cluster string, on func(model.State) model.State) {
 	w.t.Helper()
 	w.mu.Lock()

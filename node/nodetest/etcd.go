@@ -9,7 +9,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest/model"
 )
 
-// boot is the start of a member's process: the guard looks first, then it opens its data, or begins it.
+// boot starts a member's process: the guard checks first, then the process opens its data or begins new data.
 func (h *Host) boot(part *installation) {
 	flags := parseFlags(part.flags)
 	if part.marker == nil {
@@ -32,7 +32,7 @@ func (h *Host) boot(part *installation) {
 	}
 	archive := h.world.archive(part.selected)
 	if dir.member == nil {
-		// etcd makes its directories and its database before it looks whether it may begin.
+		// etcd creates its directories and its database before it checks whether it may begin.
 		dir.litter = true
 		begun, why := h.begin(flags, model.MinorOf(archive.version))
 		if why != "" {
@@ -62,12 +62,12 @@ func (h *Host) boot(part *installation) {
 	}
 }
 
-// otherData is what a member ends by that finds other data at a peer before it serves.
+// otherData is the error of a member that ends because it finds other data at a peer before it serves.
 const otherData = "checkInitialHashKV failed: found data inconsistency with peers"
 
-// differs tells whether a member that starts finds other data at a peer. Before it serves it asks each of those that do for
-// the hash at its own revision, which one that has not come so far cannot say. One that has nothing yet does not ask. Logs
-// that contradict each other are met later.
+// differs tells whether a starting member finds other data at a peer. Before it serves, it asks each serving peer for
+// the hash at its own revision, which a peer that has not reached that revision cannot tell. A member without data does
+// not ask. Logs that contradict each other are found later.
 func (h *Host) differs(m *model.Member) bool {
 	if m.Last == nil {
 		return false
@@ -86,7 +86,7 @@ func (h *Host) differs(m *model.Member) bool {
 	return false
 }
 
-// cannotRun says why a member's process ends before it comes to its data; empty: it does not.
+// cannotRun returns why a member's process ends before it reads its data, or "" if it does not.
 func (h *Host) cannotRun(part *installation, flags map[string]string) string {
 	if !h.hasStore(part.selected) {
 		return "store: no such file or directory"
@@ -124,7 +124,7 @@ func (h *Host) cannotRun(part *installation, flags map[string]string) string {
 	return ""
 }
 
-// begin is the first start of a member, or why it may not begin.
+// begin is the first start of a member. It returns why the member may not begin.
 func (h *Host) begin(flags map[string]string, own model.Minor) (*model.Member, string) {
 	if flags["initial-cluster-state"] != "new" {
 		return h.join(flags, own)
@@ -147,7 +147,7 @@ func (h *Host) begin(flags map[string]string, own model.Minor) (*model.Member, s
 		if l.Name == m.Name || peer == nil {
 			continue
 		}
-		// The first that answers is believed.
+		// The first answer counts.
 		if s := peer.Member.State(); s.Find(m.ID) >= 0 && len(s.Members[s.Find(m.ID)].ClientURLs) > 0 {
 			return nil, fmt.Sprintf("member %s has already been bootstrapped", m.ID)
 		}
@@ -156,9 +156,9 @@ func (h *Host) begin(flags map[string]string, own model.Minor) (*model.Member, s
 	return m, ""
 }
 
-// join is the first start of a member that is told that its cluster exists: it has to find its own peer URL in
-// the list of the first member that answers, as one that has never started. Of the others, their URLs and
-// their number count, and not how they are called.
+// join is the first start of a member whose cluster exists. The member has to find its own peer URL in the list of the
+// first member that answers, as one that has never started. Of the other members their URLs and their number count, and
+// not their names.
 func (h *Host) join(flags map[string]string, own model.Minor) (*model.Member, string) {
 	told, mine, peer := initialCluster(flags), "", (*model.Process)(nil)
 	for _, l := range told {
@@ -198,7 +198,7 @@ func notInInitialCluster(name string) string {
 	return fmt.Sprintf("couldn't find local name %q in the initial cluster configuration", name)
 }
 
-// initialCluster is what the flags say of a cluster's members.
+// initialCluster returns the members that the flags name.
 func initialCluster(flags map[string]string) (members []model.Listed) {
 	for _, entry := range strings.Split(flags["initial-cluster"], ",") {
 		name, peerURL, _ := strings.Cut(entry, "=")
@@ -207,7 +207,7 @@ func initialCluster(flags map[string]string) (members []model.Listed) {
 	return members
 }
 
-// peer is the member that answers this host at a peer URL; nil: none does.
+// peer returns the member that answers this host at a peer URL, or nil.
 func (h *Host) peer(peerURL string) *model.Process {
 	at, err := url.Parse(peerURL)
 	if err != nil {
@@ -225,14 +225,14 @@ func (h *Host) peer(peerURL string) *model.Process {
 	return nil
 }
 
-// pass lets time pass in which whoever is started at the same time has been started too.
+// pass lets enough time pass for members that are started at the same time to have started.
 func (w *World) pass() {
 	w.waited = true
 	defer func() { w.waited = false }()
 	w.tick()
 }
 
-// tick lets some time pass: who lagged has caught up, what was started boots, those that found each other are
+// tick lets some time pass: members that lag catch up, started members boot, members that have found each other become
 // a cluster, and versions follow.
 func (w *World) tick() {
 	w.each(func(h *Host, part *installation) {
@@ -248,7 +248,7 @@ func (w *World) tick() {
 	w.convene()
 }
 
-// moment is the time that passes with a change itself: none, unless the world is instant.
+// moment is the time that a change itself takes: none unless the world is instant.
 func (w *World) moment() {
 	if w.Instant {
 		w.tick()
@@ -266,7 +266,7 @@ func parseFlags(lines []string) map[string]string {
 	return flags
 }
 
-// portOf is the port of a URL; 0: it has none.
+// portOf returns the port of a URL, or 0 if it has none.
 func portOf(text string) int {
 	at, err := url.Parse(text)
 	if err != nil {

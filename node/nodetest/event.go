@@ -9,9 +9,9 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
-// PowerCut switches the host off: its processes die, its locks end, and it cannot be asked. What it
-// holds stays, but for uploads that were on their way: after a boot the end of a part does not count, and all that tests
-// send is less than that end.
+// PowerCut switches the host off: its processes die, its locks end, and it does not answer. Its files stay, except for
+// uploads that were under way: after a boot the end of a part does not count, and everything that tests send is shorter
+// than that end.
 func (h *Host) PowerCut() {
 	h.world.mu.Lock()
 	defer h.world.mu.Unlock()
@@ -20,7 +20,7 @@ func (h *Host) PowerCut() {
 	h.off = true
 }
 
-// PowerOn switches the host on again. Units that are enabled are started.
+// PowerOn switches the host on again, which starts its enabled units.
 func (h *Host) PowerOn() {
 	h.world.mu.Lock()
 	defer h.world.mu.Unlock()
@@ -49,7 +49,7 @@ func (h *Host) LoseData(dir string) {
 	h.PowerOn()
 }
 
-// Litter leaves something in a directory that is no member's data.
+// Litter leaves something in a directory that is not a member's data.
 func (h *Host) Litter(dir string) {
 	h.world.mu.Lock()
 	defer h.world.mu.Unlock()
@@ -90,7 +90,7 @@ func (h *Host) LoseLock(cluster string) {
 	}
 }
 
-// Marker is what the host records of the cluster; nil: nothing.
+// Marker returns what the host records of the cluster, or nil.
 func (h *Host) Marker(cluster string) *api.Marker {
 	h.world.mu.Lock()
 	defer h.world.mu.Unlock()
@@ -106,15 +106,15 @@ func (h *Host) EditMarker(cluster string, edit func(*api.Marker)) {
 	}
 }
 
-// Aside are the directories that data was moved to from a data directory, sorted.
+// Aside returns the directories that the data of a data directory was moved to, sorted.
 func (h *Host) Aside(dir string) []string {
 	h.world.mu.Lock()
 	defer h.world.mu.Unlock()
 	return h.aside(dir)
 }
 
-// Leftovers is what the host still carries of a cluster whose data is in dir, stores aside. A bare
-// host has none.
+// Leftovers returns what the host still carries of a cluster whose data is in dir, apart from stores. A bare host has
+// nothing.
 func (h *Host) Leftovers(cluster, dir string) []string {
 	h.world.mu.Lock()
 	defer h.world.mu.Unlock()
@@ -141,8 +141,8 @@ func (h *Host) Leftovers(cluster, dir string) []string {
 	return left
 }
 
-// Unhealthy says of each of the hosts why it is no healthy member of one cluster with the others;
-// empty: they are one.
+// Unhealthy returns for each of the hosts why it is not a healthy member of one cluster with the others. It is empty if
+// they are one cluster.
 func (w *World) Unhealthy(cluster string, addresses ...string) []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -179,7 +179,7 @@ func (h *Host) kill() {
 	h.world.convene()
 }
 
-// EmptyData takes the data of a member that does not run out of its directory.
+// EmptyData removes the data of a stopped member from its directory.
 func (h *Host) EmptyData(dir string) {
 	h.world.mu.Lock()
 	defer h.world.mu.Unlock()

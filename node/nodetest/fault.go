@@ -25,19 +25,19 @@ func (c Call) Changes() bool {
 	return c.Operation != Contact && c.Operation != api.OpLock && !c.Operation.ReadOnly()
 }
 
-// Calls are all requests that have arrived at any host, in order.
+// Calls returns all requests that have arrived at any host, in order.
 func (w *World) Calls() []Call {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return slices.Clone(w.calls)
 }
 
-// Changes are those calls that change a host. None of them says that nothing but reads arrived.
+// Changes returns the calls that change a host. If there are none, only reads arrived.
 func (w *World) Changes() []Call {
 	return slices.DeleteFunc(w.Calls(), func(c Call) bool { return !c.Changes() })
 }
 
-// Forget empties the record of calls.
+// Forget clears the record of calls.
 func (w *World) Forget() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -64,7 +64,7 @@ type Fault struct {
 	Err       error // nil: ErrCut
 }
 
-// ErrCut is how calls fail where a fault does not say otherwise.
+// ErrCut is the error of a call with a fault that names no other.
 var ErrCut = errors.New("the connection was lost")
 
 // fault is a Fault and how often it has been matched.
@@ -74,7 +74,7 @@ type fault struct {
 	cut  bool // with extent Session: it has struck
 }
 
-// Inject has something go wrong. Faults stay until Heal.
+// Inject adds a fault, which stays until Heal.
 func (w *World) Inject(faults ...Fault) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -87,7 +87,7 @@ func (w *World) Inject(faults ...Fault) {
 	}
 }
 
-// Heal takes all faults away. It is the beginning of another run, after one that was killed.
+// Heal removes all faults. Another run begins then, after one that was killed.
 func (w *World) Heal() {
 	w.mu.Lock()
 	defer w.mu.Unlock()

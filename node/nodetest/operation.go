@@ -23,8 +23,7 @@ type call struct {
 	out     io.Writer // takes the content of the answer; nil: nobody
 }
 
-// operations are all that a store can do. Each either does all of its work or refuses with nothing
-// changed.
+// operations are all operations of a store. Each either completes, or refuses without a change.
 var operations = map[api.Operation]func(call, json.RawMessage) (any, error){
 	api.OpObserve:   operation(call.observe),
 	api.OpAwait:     operation(call.await),
@@ -77,9 +76,9 @@ func operation[Q, R any](carryOut func(call, Q) (R, error)) func(call, json.RawM
 	}
 }
 
-// prepare makes the marker, the data directory and the keys. It refuses a host that another owner's
-// finished cluster is on, and data that was not made by this formation. A key that the member uses stays until
-// the new one is certified.
+// prepare creates the marker, the data directory and the keys. It refuses a host that carries another owner's finished
+// cluster, and data that this formation has not made. A key that the member uses stays until the new one has a
+// certificate.
 func (c call) prepare(r api.PrepareRequest) (api.Prepared, error) {
 	part := c.on(c.cluster)
 	for _, want := range r.Keys {
@@ -131,7 +130,7 @@ func (c call) prepare(r api.PrepareRequest) (api.Prepared, error) {
 	return prepared, nil
 }
 
-// configure writes all that a member runs by.
+// configure writes everything that a member runs by.
 func (c call) configure(r api.ConfigureRequest) (api.Done, error) {
 	part := c.on(c.cluster)
 	if err := c.mayChange(r.Marker.Owner); err != nil {
@@ -183,7 +182,7 @@ func (c call) configure(r api.ConfigureRequest) (api.Done, error) {
 	return api.Done{}, nil
 }
 
-// mayHandOver fails the test where a host is told to be another member than its data is of.
+// mayHandOver fails the test if a host is told to be another member than its data belongs to.
 func (c call) mayHandOver(marker api.Marker) error {
 	m := c.directory(marker.DataDir).member
 	if m == nil && marker.ClusterID != "" {
@@ -230,7 +229,7 @@ func (c call) bringUp(part *installation) {
 	c.world.moment()
 }
 
-// restart stops the unit where it runs, enables it and starts it.
+// restart stops the unit if it runs, enables it and starts it.
 func (c call) restart(r api.RestartRequest) (api.Done, error) {
 	if err := c.mayChange(r.Owner); err != nil {
 		return api.Done{}, err
@@ -247,7 +246,7 @@ func (c call) restart(r api.RestartRequest) (api.Done, error) {
 	return api.Done{}, nil
 }
 
-// stop stops the unit, which stays enabled where it is not to be disabled.
+// stop stops the unit, which stays enabled unless it is to be disabled.
 func (c call) stop(r api.StopRequest) (api.Done, error) {
 	if err := c.mayChange(r.Owner); err != nil {
 		return api.Done{}, err
@@ -258,8 +257,8 @@ func (c call) stop(r api.StopRequest) (api.Done, error) {
 	return api.Done{}, nil
 }
 
-// setAside stops the member and moves its data aside, and the data directory with it: the guard lets
-// no member start before the host was prepared again.
+// setAside stops the member and moves its data directory aside: the guard lets no member start until the host is
+// prepared again.
 func (c call) setAside(r api.SetAsideRequest) (api.SetAside, error) {
 	if r.Why == "" || len(r.Why) > 32 || strings.ContainsFunc(r.Why, func(r rune) bool { return (r < 'a' || r > 'z') && r != '-' }) {
 		return api.SetAside{}, refuse("%q cannot be a part of a directory's name", r.Why)
@@ -279,7 +278,7 @@ func (c call) setAside(r api.SetAsideRequest) (api.SetAside, error) {
 	return api.SetAside{Path: c.moveMemberAside(*part.marker, r.Why)}, nil
 }
 
-// retire takes the cluster off the host. One that carries no part of it is done.
+// retire removes the cluster from the host. A host that carries no part of it is done.
 func (c call) retire(r api.RetireRequest) (api.Retired, error) {
 	if c.on(c.cluster).marker == nil {
 		return api.Retired{}, nil
@@ -309,7 +308,7 @@ func (c call) retire(r api.RetireRequest) (api.Retired, error) {
 	return api.Retired{Path: path}, nil
 }
 
-// moveMemberAside moves a member's data aside, and says where it lies: also where a call that was killed has moved it.
+// moveMemberAside moves a member's data aside, and returns where it lies, even if a killed call has moved it.
 func (h *Host) moveMemberAside(marker api.Marker, why string) string {
 	if to := h.moveAside(marker.DataDir, why); to != "" {
 		return to
@@ -323,8 +322,8 @@ func (h *Host) moveMemberAside(marker api.Marker, why string) string {
 	return ""
 }
 
-// moveAside moves a data directory to where nothing takes it for data, and says where; empty: there
-// was nothing to move.
+// moveAside moves a data directory to where nothing takes it for data, and returns the place, or "" if there was
+// nothing to move.
 func (h *Host) moveAside(dir, why string) string {
 	held := h.directory(dir)
 	delete(h.data, dir)
@@ -336,13 +335,13 @@ func (h *Host) moveAside(dir, why string) string {
 	return to
 }
 
-// asideOf is a place for what is moved aside from a data directory.
+// asideOf returns a place for what is moved aside from a data directory.
 func (h *Host) asideOf(dir, why string) string {
 	return fmt.Sprintf("%s.%s%s-%d", dir, api.AsidePrefix, why, len(h.aside(dir))+1)
 }
 
-// sweep removes the stores that no cluster selects, but for those that another cluster's run wants, or may have brought: what is
-// younger than an hour before the first of those that are under way, or before now.
+// sweep removes the stores that no cluster selects, except for those that another cluster's run demands, or may have
+// installed: those younger than an hour, or than the first of the runs that are under way.
 func (h *Host) sweep(cluster, dropped string) {
 	since := h.world.Clock
 	for other, lock := range h.locks {
@@ -355,7 +354,8 @@ func (h *Host) sweep(cluster, dropped string) {
 	})
 }
 
-// wantedByOthers tells whether a run of another cluster wants a store: one that is under way, or may not have its lock yet.
+// wantedByOthers tells whether another cluster's run demands a store: one that is under way, or that may not have its
+// lock yet.
 func (h *Host) wantedByOthers(cluster, store string) bool {
 	for of, at := range h.wanted {
 		_, locked := h.locks[of.cluster]
@@ -366,7 +366,7 @@ func (h *Host) wantedByOthers(cluster, store string) bool {
 	return false
 }
 
-// selectedByAny tells whether a cluster on the host runs this store.
+// selectedByAny tells whether a cluster on the host selects this store.
 func (h *Host) selectedByAny(store string) bool {
 	for _, part := range h.clusters {
 		if part.selected == store {

@@ -13,11 +13,10 @@ type put struct {
 	entry   *model.Entry
 }
 
-// Write has a client put something through the member on this host. It fails the test where the member
-// serves nobody.
+// Write has a client write through the member on this host. It fails the test if the member serves nobody.
 func (h *Host) Write(cluster string) { h.WriteMany(cluster, 1) }
 
-// WriteMany has a client put many things through the member on this host, one after another.
+// WriteMany has a client write many times through the member on this host, one after another.
 func (h *Host) WriteMany(cluster string, n int) {
 	h.world.t.Helper()
 	h.world.mu.Lock()
@@ -27,8 +26,8 @@ func (h *Host) WriteMany(cluster string, n int) {
 	}
 }
 
-// Put has a client put something through whichever member takes it. It is an error where none does: nothing
-// was acknowledged then.
+// Put has a client write through any member that accepts it. It returns an error if none does: nothing was acknowledged
+// then.
 func (w *World) Put(cluster string) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -43,7 +42,7 @@ func (w *World) Put(cluster string) error {
 	return err
 }
 
-// write puts something through the local member.
+// write writes through the local member.
 func (h *Host) write(cluster string, n int) error {
 	p := h.on(cluster).unit.Process
 	if p == nil || p.Leader == "" {
@@ -57,7 +56,7 @@ func (h *Host) write(cluster string, n int) error {
 	case strings.Contains(strings.Join(s.Alarms, "\n"), "NOSPACE"):
 		return fmt.Errorf("etcdserver: mvcc: database space exceeded")
 	case strings.Contains(strings.Join(s.Alarms, "\n"), "CORRUPT"):
-		// It is refused once it is applied, so that it is in the log all the same.
+		// The write is refused when it is applied, so it is in the log all the same.
 		leader.Append(uint64(n), s)
 		h.world.convene()
 		return fmt.Errorf("etcdserver: corrupt cluster")
@@ -85,8 +84,8 @@ func (w *World) Acknowledged(cluster string) (n int64) {
 // writes is how many writes one entry is the run of.
 func (p put) writes() int64 { return p.entry.State.Revision - p.entry.Prev.State.Revision }
 
-// Lost are the acknowledged writes to a cluster that no quorum which now serves has any more. Where none
-// serves, those are all.
+// Lost returns the acknowledged writes to a cluster that no serving quorum has any more. If no quorum serves, it
+// returns all of them.
 func (w *World) Lost(cluster string) (lost []string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

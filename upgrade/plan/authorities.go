@@ -8,13 +8,14 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 )
 
-// Authorities are exchanged in three moves, so that members trust each other throughout, and clients of either authority are
-// served: every member comes to trust the new authorities beside the old, which takes a restart each; then certificates of
-// the new ones are issued, which takes none; then the old ones go, with another restart, unless they are to stay trusted.
-// Which move is next follows from what the members hold and trust, so that a run which was cut short goes on where it was.
+// Authorities are exchanged in three moves, so that members trust each other throughout and serve clients of both
+// authorities. First every member comes to trust the new authorities beside the old ones, which takes a restart each.
+// Then certificates of the new authorities are issued, without a restart. Then the old authorities are removed, with
+// another restart each, unless they are to stay trusted. The next move follows from what the members hold and trust, so
+// an interrupted run continues where it was.
 
-// authorities compares what the members hold and trust with what is desired. What differs makes them outdated or their
-// certificates invalid.
+// authorities compares what the members hold and trust with what is desired. A difference makes members outdated, or
+// their certificates invalid.
 func (c *planner) authorities() error {
 	if err := c.exchangeable(); err != nil {
 		return err
@@ -23,15 +24,15 @@ func (c *planner) authorities() error {
 	return nil
 }
 
-// WithAuthorities is a status that also says of members what differs of their authorities from what is desired.
+// WithAuthorities returns a status that includes how the members' authorities differ from what is desired.
 func WithAuthorities(p membership.ClusterStatus) membership.ClusterStatus {
 	c := newPlanner(p, membership.Spec{})
 	c.compareAuthorities()
 	return c.ClusterStatus
 }
 
-// compareAuthorities says of members what differs of their authorities. A status that does not say which are desired has nothing
-// to compare.
+// compareAuthorities records how the members' authorities differ from the desired ones. It does nothing if the status
+// does not have the desired ones.
 func (c *planner) compareAuthorities() {
 	if c.Trusts == (membership.Authorities{}) {
 		return
@@ -54,8 +55,8 @@ func (c *planner) compareAuthorities() {
 	}
 }
 
-// reissue has a member's certificates renewed that are due, or of another authority than the one that is to sign. They hold until
-// then, so that this waits until every member is known to trust the authority.
+// reissue marks certificates for renewal that are due, or of another authority than the one that is to sign. They are
+// valid until then, so this waits until every member is known to trust the authority.
 func (c *planner) reissue(s *membership.MemberStatus) {
 	if s.Due != "" && s.Invalid == "" && s.State == membership.Healthy && c.canSign() {
 		if _, distrusted := c.notTrusting(c.sign); !distrusted || s.Issued.By == c.sign {
@@ -87,7 +88,8 @@ func (c *planner) reissue(s *membership.MemberStatus) {
 	}
 }
 
-// isRefused tells whether a member is known to refuse another one's certificates, or will once it is configured.
+// isRefused tells whether a member is known to refuse another member's certificates, or will refuse them once it is
+// configured.
 func (c *planner) isRefused(s membership.MemberStatus) bool {
 	_, refused := first(c.Members, func(other membership.MemberStatus) bool {
 		return counts(other) && other.Issued != (membership.Issued{}) && !trusts(other, s.Issued.By)
@@ -95,7 +97,7 @@ func (c *planner) isRefused(s membership.MemberStatus) bool {
 	return refused || s.Issued.By.Without(c.given) != (membership.Authorities{})
 }
 
-// trustReasons say which authorities a member comes to trust, and which no longer.
+// trustReasons returns which authorities a member comes to trust, and which it no longer trusts.
 func (c *planner) trustReasons(s membership.MemberStatus) (reasons []string) {
 	if more := c.given.Without(s.Issued.Trusts); more != (membership.Authorities{}) {
 		reasons = append(reasons, "comes to trust authority "+more.String())
@@ -106,14 +108,14 @@ func (c *planner) trustReasons(s membership.MemberStatus) (reasons []string) {
 	return reasons
 }
 
-// counts tells whether a member has to trust the others, and they it: it is in the list, and may run.
+// counts tells whether a member and the others have to trust each other: it is in the list, and may run.
 func counts(s membership.MemberStatus) bool {
 	return s.Role != membership.Absent && s.State != membership.Missing && s.State != membership.Lost
 }
 
-// needed are the authorities that every member has to trust: the desired ones, and those that a member's certificates are
-// still of, unless every member is given others before it comes up. What a member holds that cannot be asked may be of any that
-// the others trust.
+// needed returns the authorities that every member has to trust: the desired ones, and those of the members' present
+// certificates, unless every member gets others before it comes up. The certificates of a member that could not be
+// observed may be of any authority that the others trust.
 func (c *planner) needed() membership.Authorities {
 	needed, unknown := c.Trusts, c.unknown()
 	for _, s := range c.Members {
@@ -135,14 +137,14 @@ func (c *planner) needed() membership.Authorities {
 	return needed
 }
 
-// unknown tells whether a member may run of which it is not known what it holds.
+// unknown tells whether a member may run whose authorities are not known.
 func (c *planner) unknown() bool {
 	_, found := first(c.Members, func(s membership.MemberStatus) bool { return counts(s) && s.Issued == (membership.Issued{}) })
 	return found
 }
 
-// allDown tells whether no member serves, nor may before this run has configured it: each was asked, stays where it is, and has not
-// served since it was started.
+// allDown tells whether no member serves, or may serve before this run has configured it: each member was observed,
+// stays where it is, and has not served since its start.
 func (c *planner) allDown() bool {
 	_, found := first(c.Members, func(s membership.MemberStatus) bool {
 		down := s.State == membership.Stopped || s.State == membership.Blocked || s.State == membership.Unhealthy && !s.Active
@@ -163,8 +165,8 @@ func serves(s membership.MemberStatus) bool {
 func peersOf(a membership.Authorities) membership.AuthorityNames   { return a.Peers }
 func clientsOf(a membership.Authorities) membership.AuthorityNames { return a.Clients }
 
-// able sets which authorities sign by now, of those whose keys are at hand: the first that every member accepts. Where there is
-// none, and no member may serve before it was given another, it is the first of all.
+// able sets which authorities sign now, out of those whose keys are available: the first one that every member accepts.
+// If there is none, and no member may serve before it gets another authority, it is the first of all.
 func (c *planner) able() {
 	all := c.allDown()
 	signer := func(candidates []string, of func(membership.Authorities) membership.AuthorityNames) (by, anew membership.AuthorityNames) {
@@ -187,9 +189,10 @@ func (c *planner) able() {
 	c.sign.Clients, c.anew.Clients = signer(c.Signers.Clients, clientsOf)
 }
 
-// accepted tells whether every member accepts a certificate of an authority: those that serve trust it (where nobody does, those
-// that could be asked), and so does any other that may come back. What such a one trusts need not be known if another member's
-// certificate is of that authority already: no member was given one before all trusted it.
+// accepted tells whether every member accepts a certificate of an authority. Members that serve have to trust it (if
+// nobody serves, those that were observed), and so does any other member that may come back. What such a member trusts
+// need not be known if another member's certificate is already of that authority: no member got one before all trusted
+// it.
 func (c *planner) accepted(name string, of func(membership.Authorities) membership.AuthorityNames) bool {
 	decides := serves
 	if c.nobodyServes() {
@@ -203,7 +206,7 @@ func (c *planner) accepted(name string, of func(membership.Authorities) membersh
 	return !refused
 }
 
-// notTrusting is a member that is not known to trust these authorities.
+// notTrusting returns a member that is not known to trust these authorities.
 func (c *planner) notTrusting(authorities membership.Authorities) (membership.MemberStatus, bool) {
 	return first(c.Members, func(s membership.MemberStatus) bool { return counts(s) && !trusts(s, authorities) })
 }
@@ -213,8 +216,8 @@ func trusts(s membership.MemberStatus, authorities membership.Authorities) bool 
 	return authorities.Without(s.Issued.Trusts) == (membership.Authorities{})
 }
 
-// exchangeable refuses an exchange of authorities where a member needs a certificate meanwhile, and no authority can sign it
-// that the others trust. Where the old one's key is at hand still, it signs until they trust the new one.
+// exchangeable refuses an exchange of authorities if a member needs a certificate meanwhile, and no authority that the
+// others trust can sign it. The old authority signs until they trust the new one, if its key is still available.
 func (c *planner) exchangeable() error {
 	if c.canSign() {
 		return nil
@@ -235,7 +238,7 @@ func (c *planner) exchangeable() error {
 	return nil
 }
 
-// howToSign says by which authorities a member could be given a certificate now.
+// howToSign says which authorities could sign a member's certificate now.
 func (c *planner) howToSign() string {
 	var known, able membership.Authorities
 	for _, s := range c.Members {
@@ -261,8 +264,8 @@ func (c *planner) howToSign() string {
 		"apply, and take it out again once all members are healthy and have certificates of the new ones; if that key is gone, %s", able, stop)
 }
 
-// lacksCertificate tells whether a member cannot be what is desired without a new certificate: it is none yet, moves, or does not
-// come up by what it has.
+// lacksCertificate tells whether a member needs a new certificate to become what is desired: it has not joined, moves,
+// or does not come up with the present one.
 func (c *planner) lacksCertificate(s membership.MemberStatus) bool {
 	switch s.State {
 	case membership.Unreachable, membership.Foreign, membership.Blocked:
@@ -280,14 +283,15 @@ func (c *planner) lacksCertificate(s membership.MemberStatus) bool {
 	return estranged
 }
 
-// canSign tells whether authorities that the members trust can sign certificates of theirs. A status that does not say anything
-// of authorities takes them for granted.
+// canSign tells whether authorities that the members trust can sign the members' certificates. It returns true for a
+// status that says nothing about authorities.
 func (c *planner) canSign() bool {
 	return c.Trusts == (membership.Authorities{}) || c.sign.Peers != "" && c.sign.Clients != ""
 }
 
-// stopForCertificates stops a member that does not serve, and whose process trusts no authority that can sign a certificate of
-// its own: it reads the authorities at its start alone. One that is to be configured is stopped for that.
+// stopForCertificates stops a member that does not serve, and whose process trusts no authority that can sign its own
+// certificate: a process reads its authorities only at its start. A member that is to be configured is stopped for that
+// anyway.
 func (c *planner) stopForCertificates() (membership.Step, bool) {
 	s, found := first(c.Members, func(s membership.MemberStatus) bool {
 		return c.canBringUp(s) && s.State == membership.Unhealthy && s.Invalid != "" && c.canSign() && !trusts(s, c.sign) && !c.mustConfigureFirst(s) && c.mayStopUnhealthy(s)
@@ -306,7 +310,7 @@ func (c *planner) stopForCertificates() (membership.Step, bool) {
 	return stop, true
 }
 
-// provide says in a step which authorities it is to go by, where they are not simply the desired ones.
+// provide names in a step the authorities that it uses, if they are not simply the desired ones.
 func (c *planner) provide(step membership.Step) membership.Step {
 	switch step.Kind {
 	case membership.Configure, membership.RenewCertificates, membership.Roll, membership.Join, membership.Readdress: // a recovery leaves one member, which has nobody to trust
@@ -324,7 +328,7 @@ func (c *planner) provide(step membership.Step) membership.Step {
 	return step
 }
 
-// issue is what becomes of a member's authorities by a step that gives it some.
+// issue applies a step that gives a member authorities.
 func issue(p membership.ClusterStatus, s *membership.MemberStatus, did membership.Step) {
 	trusts, signers := did.Trusts, did.Signers
 	if trusts == (membership.Authorities{}) {
