@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	tftest "github.com/hashicorp/terraform-plugin-testing/helper/resource"
@@ -48,8 +49,8 @@ func TestTwoCertificatesOfOneFile(t *testing.T) {
 		// An update comes to the file of the other.
 		tftest.TestStep{PreConfig: keeps, Config: pki + app + one("metrics", "metrics", "app.key", "metrics.crt", "ca.crt"), ExpectError: says(`uses the same file`)},
 		tftest.TestStep{PreConfig: keeps, Config: pki + app + one("metrics", "metrics", "metrics.key", "app.crt", "ca.crt"), ExpectError: says(`uses the same file`)},
-		// A resource is renamed: the old one would take the key with it.
-		tftest.TestStep{PreConfig: keeps, Config: pki + metrics + one("renamed", "app", "app.key", "app.crt", "ca.crt"), ExpectError: says("add a moved block")},
+		// It is destroyed beside one that comes and uses its key.
+		tftest.TestStep{PreConfig: keeps, Config: pki + metrics + one("renamed", "other", "app.key", "app.crt", "ca.crt"), ExpectError: says("add a moved block")},
 		tftest.TestStep{PreConfig: keeps, Config: pki + app + metrics, PlanOnly: true},
 		// A key that somebody else has made is of whoever uses it.
 		tftest.TestStep{PreConfig: func() {
@@ -72,11 +73,16 @@ func TestCertificateThatIsReplaced(t *testing.T) {
 			certificate_file = %q
 			ca_certificate_file = %q
 			organization = ["platform"]
-			lifecycle { replace_triggered_by = [terraform_data.trigger] }`, file, file+".crt", file+".ca") + fmt.Sprintf("\nresource \"terraform_data\" \"trigger\" { input = %q }\n", trigger)
+			lifecycle {
+				replace_triggered_by = [terraform_data.trigger]
+			}`, file, file+".crt", file+".ca") + fmt.Sprintf("\nresource \"terraform_data\" \"trigger\" { input = %q }\n", trigger)
 	}
 	newWorld(t).run(t,
 		tftest.TestStep{Config: config("1"), Check: verified(file)},
 		tftest.TestStep{Config: config("2"), Check: verified(file)},
-		tftest.TestStep{Taint: []string{certificate}, Config: config("2"), Check: verified(file)},
+		// The new one is there before the old one goes, and has its key.
+		tftest.TestStep{Config: strings.Replace(config("3"), "lifecycle {", "lifecycle {\n create_before_destroy = true\n", 1), Check: verified(file)},
+		tftest.TestStep{Config: strings.Replace(config("3"), "lifecycle {", "lifecycle {\n create_before_destroy = true\n", 1), PlanOnly: true},
+		tftest.TestStep{Taint: []string{certificate}, Config: config("3"), Check: verified(file)},
 	)
 }

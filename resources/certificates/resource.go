@@ -128,7 +128,8 @@ func (r *certificateResource) Delete(ctx context.Context, req resource.DeleteReq
 	if file := state.PrivateKeyFile.ValueString(); file != "" && file == made {
 		if key, unreadable := readKey(file); unreadable == nil && belongs(state.Certificate.ValueString(), key) {
 			local, _ := ssh.ExpandHome(file) // it has just been read
-			err = errors.Join(err, os.Remove(local))
+			place, _ := placeOf(file)
+			err = errors.Join(err, r.providerData.Files.Leave(place, state.SerialNumber.ValueString(), func() error { return os.Remove(local) }))
 		}
 	}
 	resp.Diagnostics.Append(warnLeft(err)...)

@@ -69,7 +69,7 @@ func (c certificateModel) refuseDestroyed(ctx context.Context, private private.S
 	if err != nil {
 		return diags // nothing is deleted there
 	}
-	use := providerdata.FileUse{Place: place, By: c.described(), ID: c.SerialNumber.ValueString(), Writes: true, Goes: true}
+	use := providerdata.FileUse{Place: place, By: c.described(), ID: c.SerialNumber.ValueString(), Asks: fmt.Sprint(c.asked()), Writes: true, Goes: true}
 	if other := files.Use(use); other != nil {
 		diags.AddError("A key would be deleted that another certificate uses", keyGoes(place, use, *other))
 	}

@@ -1,6 +1,9 @@
 package providerdata
 
-import "sync"
+import (
+	"slices"
+	"sync"
+)
 
 // FileUse is what the plan of a resource does with a file of the machine that Terraform runs on.
 type FileUse struct {
@@ -47,11 +50,24 @@ func (f *Files) Use(use FileUse) *FileUse {
 	return &found
 }
 
+// Leave removes a file of a resource that is destroyed, unless another resource of this run uses it and stays. An apply plans anew what
+// it creates and changes, before it does so: whoever comes to the file later does not find it.
+func (f *Files) Leave(place, id string, remove func() error) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if slices.ContainsFunc(f.uses, func(u FileUse) bool { return u.Place == place && !u.Goes && (u.ID == "" || u.ID != id) }) {
+		return nil
+	}
+	return remove()
+}
+
 // agrees tells whether two resources may use one file.
 func (u FileUse) agrees(other FileUse) bool {
 	switch {
 	case u.Goes && other.Goes:
 		return true
+	case (u.Goes || other.Goes) && u.ID+other.ID != "" && (u.ID == "" || other.ID == "") && u.Asks == other.Asks:
+		return true // a replacement is created before this one goes, or it was renamed: Leave leaves the file to the new one
 	case u.Shared != "" && u.Shared == other.Shared:
 		return true
 	}

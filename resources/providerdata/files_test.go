@@ -26,7 +26,8 @@ func TestTwoResourcesOfOneFile(t *testing.T) {
 		"the same one":                  {of("1", writes), of("1", writes), true},
 		"other files":                   {of("1", writes), of("2", writes, elsewhere), true},
 		"one goes that has made it":     {of("1", goes), of("2"), false},
-		"one goes, a new one comes":     {of("1", goes), of(""), false},
+		"one goes, another comes":       {of("1", goes), of("", other), false},
+		"one goes, it comes anew":       {of("1", goes), of(""), true},
 		"both go":                       {of("1", goes), of("2", goes), true},
 		"one authority's certificate":   {of("1", shares("ca")), of("2", shares("ca")), true},
 		"certificates of two":           {of("1", shares("ca")), of("2", shares("other")), false},
@@ -41,6 +42,22 @@ func TestTwoResourcesOfOneFile(t *testing.T) {
 				t.Errorf("%s: fits %v", name, second == nil)
 			}
 		}
+	}
+	var left Files
+	removed := 0
+	leave := func() {
+		if err := left.Leave("/etc/client.key", "1", func() error { removed++; return nil }); err != nil {
+			t.Error(err)
+		}
+	}
+	left.Use(of("1", goes))
+	left.Use(of("2", elsewhere))
+	if leave(); removed != 1 {
+		t.Error("a file that nobody uses is not removed")
+	}
+	left.Use(of("", other))
+	if leave(); removed != 1 {
+		t.Error("a file is removed that another resource uses")
 	}
 	var f Files
 	if f.Use(of("1", writes)) != nil || f.Use(of("", writes)) != nil {
