@@ -71,6 +71,13 @@ func TestPlanLooksAtNewHosts(t *testing.T) {
 		untouched(name)
 	}
 
+	inHost(t, fit, "systemd-run", "--quiet", "--unit=squatter", "systemd-socket-activate", "-l", "2379", "/bin/cat")
+	inHost(t, fit, "sh", "-c", "until grep -q ':094B .* 0A ' /proc/net/tcp /proc/net/tcp6; do sleep 0.1; done")
+	w.write("main.tf", with(on(fit), ""))
+	w.mustFail([]string{"plan", "-no-color"}, "something else listens on port 2379 (systemd-socket-, process "+strings.TrimSpace(inHost(t, fit, "systemctl", "show", "--value", "-p", "MainPID", "squatter"))+")")
+	inHost(t, fit, "systemctl", "stop", "squatter")
+	untouched("a port that is taken")
+
 	// The ways to two members are swapped by mistake, keys and all: neither is dead, and neither host is touched.
 	a, b := l.Host("a"), l.Host("b")
 	by := func(m, through *lab.Host) string {
