@@ -18,6 +18,7 @@ import (
 type underLoad struct {
 	*workspace
 	setup    setup
+	files    [3]string // of its writers: the authorities, the certificate and its key; empty: those of the state
 	run      *load.Run
 	measured load.Yardstick
 }
@@ -80,6 +81,9 @@ func (w *workspace) fillWith(megabytes int) {
 func (v *underLoad) load(pace load.Config) {
 	v.t.Helper()
 	config := v.loading()
+	if v.files[0] != "" {
+		config.CACert, config.Cert, config.Key = filepath.Join(v.dir, v.files[0]), filepath.Join(v.dir, v.files[1]), filepath.Join(v.dir, v.files[2])
+	}
 	config.Rate, config.Every, config.ListEvery, config.Sync = pace.Rate, pace.Every, pace.ListEvery, time.Second
 	run, err := load.Start(v.t.Context(), v.lab.Command, config)
 	if err != nil {

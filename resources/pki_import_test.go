@@ -77,8 +77,8 @@ func TestPKIImportOfForeignAuthorities(t *testing.T) {
 		}},
 		tftest.TestStep{Config: config(""), PlanOnly: true},
 		tftest.TestStep{Config: config("algorithm = \"ecdsa-p384\"\n validity = \"50h5m\""), PlanOnly: true},
-		tftest.TestStep{Config: config(`validity = "87600h"`), PlanOnly: true, ExpectError: says(`The authorities that are there have "50h5m", and this version of the provider does not exchange those of a running cluster. Set validity to that, or leave it out`)},
-		tftest.TestStep{Config: config(`algorithm = "rsa-2048"`), PlanOnly: true, ExpectError: says(`have "ecdsa-p384", and this version of the provider does not exchange those of a running cluster. Set algorithm to that, or leave it out`)})
+		tftest.TestStep{Config: config(`validity = "87600h"`), PlanOnly: true, ExpectError: says(`The authorities that are there have "50h5m". Set validity to that, or leave it out`)},
+		tftest.TestStep{Config: config(`algorithm = "rsa-2048"`), PlanOnly: true, ExpectError: says(`have "ecdsa-p384". Set algorithm to that, or leave it out`)})
 }
 
 // foreign writes an authority with a name of somebody else's.

@@ -97,6 +97,40 @@ func TestRotation(t *testing.T) {
 	)
 }
 
+// TestRotationToAnotherAlgorithm: another algorithm comes with a rotation of both authorities, and another validity with any. What is
+// cancelled leaves what the authorities that stay were made by.
+func TestRotationToAnotherAlgorithm(t *testing.T) {
+	w := newWorld(t)
+	config := func(rotation, more string) string {
+		return strings.Replace(rotating(rotation), "name = \"prod\"", "name = \"prod\"\n"+more, 1)
+	}
+	made := func(algorithm, validity string) tftest.TestCheckFunc {
+		return tftest.ComposeAggregateTestCheckFunc(tftest.TestCheckResourceAttr(ownPKI, "algorithm", algorithm), tftest.TestCheckResourceAttr(ownPKI, "validity", validity))
+	}
+	const other = "algorithm = \"ecdsa-p384\"\n validity = \"48h\""
+	w.run(t,
+		tftest.TestStep{Config: config("", "")},
+		tftest.TestStep{Config: config("", other), ExpectError: says("another one can come with a rotation of both authorities, in the apply that begins it")},
+		tftest.TestStep{Config: config(`peers = "2"`, other), ExpectError: says("another one can come with a rotation of both authorities")},
+		tftest.TestStep{Config: config(`peers = "2", clients = "2"`, other), Check: made("ecdsa-p384", "48h")},
+		tftest.TestStep{Config: config("", other), ExpectError: says(`The authorities that are there have "ecdsa-p256"`)},
+		tftest.TestStep{Config: config(`peers = "2"`, ""), ExpectError: says("The rotation cannot be cancelled by halves")},
+		tftest.TestStep{Config: config("", ""), Check: made("ecdsa-p256", "87600h")}, // cancelled
+		tftest.TestStep{Config: config(`peers = "2", clients = "2"`, other)},
+		tftest.TestStep{Config: config(`peers = "2", clients = "2", phase = "sign"`, other)},
+		tftest.TestStep{Config: config(`peers = "2", clients = "2", phase = "retire"`, other), Check: tftest.ComposeAggregateTestCheckFunc(made("ecdsa-p384", "48h"), func(s *terraform.State) error {
+			for _, kind := range []string{"peer", "client"} {
+				info, err := cert.Inspect([]byte(s.RootModule().Resources[ownPKI].Primary.Attributes[kind+"_ca_certificate"]))
+				if err != nil || info.NotAfter.Sub(info.NotBefore) != 48*time.Hour+cert.Backdate {
+					return fmt.Errorf("the authority of the %ss is valid from %s until %s (%v)", kind, info.NotBefore, info.NotAfter, err)
+				}
+			}
+			return nil
+		})},
+		tftest.TestStep{Config: config(`peers = "2", clients = "3"`, "validity = \"72h\""), Check: made("ecdsa-p384", "72h")},
+	)
+}
+
 // TestRotationIsPlanned: a plan knows all but the authority that is yet to be made. Where the rotation is not known, it may begin.
 func TestRotationIsPlanned(t *testing.T) {
 	w := newWorld(t)

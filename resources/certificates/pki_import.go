@@ -42,7 +42,7 @@ func (r *pkiResource) ImportState(ctx context.Context, req resource.ImportStateR
 		return
 	}
 	state := pkiModel{Name: types.StringValue(name), Revoked: types.SetNull(types.StringType)}
-	if err := state.describe(authorities); err != nil {
+	if err := state.describe(string(authorities.Peers.CertificatePEM()), string(authorities.Clients.CertificatePEM())); err != nil {
 		resp.Diagnostics.AddError(fmt.Sprintf("The authorities of %s were not imported", name), err.Error()+"\n\nNothing was changed.")
 		return
 	}
@@ -95,20 +95,20 @@ func readAuthority(directory, file, commonName string, now time.Time) (*pki.Auth
 	return authority, nil
 }
 
-// describe takes over what the authorities' certificates say of them.
-func (p *pkiModel) describe(authorities pki.Authorities) error {
+// describe takes over what the authorities that sign, the first of each bundle, were made by, as their certificates say it.
+func (p *pkiModel) describe(peers, clients string) error {
 	var ends []cert.Info
 	var algorithms []pki.Algorithm
-	for _, of := range []*pki.Authority{authorities.Peers, authorities.Clients} {
-		algorithm, err := authority.Algorithm(string(of.CertificatePEM()))
+	for _, certificate := range []string{peers, clients} {
+		algorithm, err := authority.Algorithm(certificate)
 		if err != nil {
 			return err
 		}
-		info, err := cert.Inspect(of.CertificatePEM())
+		signs, err := cert.ParseLeaf([]byte(certificate))
 		if err != nil {
 			return err
 		}
-		algorithms, ends = append(algorithms, algorithm), append(ends, info)
+		algorithms, ends = append(algorithms, algorithm), append(ends, cert.InfoOf(signs))
 	}
 	if algorithms[0] != algorithms[1] {
 		return fmt.Errorf("the key of the authority of the peers is %s, and that of the clients' %s, and an etcd_pki has one algorithm: "+

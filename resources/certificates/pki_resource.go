@@ -218,7 +218,8 @@ func (r *pkiResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanReq
 	if req.State.Raw.IsNull() {
 		return
 	}
-	var plan, state pkiModel
+	var config, plan, state pkiModel
+	resp.Diagnostics.Append(req.Config.Get(ctx, &config)...)
 	resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...)
 	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
 	if resp.Diagnostics.HasError() {
@@ -226,29 +227,55 @@ func (r *pkiResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanReq
 	}
 	// What cannot change is taken for what it was. Where it turns out to be something else, the apply is refused.
 	plan.Name, plan.Algorithm, plan.Validity = value.OrBefore(plan.Name, state.Name), value.OrBefore(plan.Algorithm, state.Algorithm), value.OrBefore(plan.Validity, state.Validity)
-	resp.Diagnostics.Append(plan.refuseChanges(state)...)
-	resp.Diagnostics.Append(plan.planRotation(ctx, state, req.Private)...)
+	moves, diags := plan.planRotation(ctx, state, req.Private)
+	resp.Diagnostics.Append(diags...)
+	if moves.Peers == rotation.Cancel || moves.Clients == rotation.Cancel {
+		resp.Diagnostics.Append(plan.takeBack(config, &state)...)
+	}
+	resp.Diagnostics.Append(plan.refuseChanges(state, moves)...)
 	if plan.ClientCRL = state.ClientCRL; !plan.Revoked.Equal(state.Revoked) {
 		resp.Diagnostics.Append(plan.revokeBy(ctx, state)...)
 	}
 	resp.Diagnostics.Append(resp.Plan.Set(ctx, &plan)...)
 }
 
-// refuseChanges refuses what would need other authorities.
-func (p pkiModel) refuseChanges(state pkiModel) (diags diag.Diagnostics) {
+// takeBack has a state, and a plan where the configuration leaves it open, say what the authorities were made by that stay when those
+// go that a rotation had made.
+func (p *pkiModel) takeBack(config pkiModel, state *pkiModel) (diags diag.Diagnostics) {
+	rotated := state.Algorithm
+	if err := state.describe(p.PeerCACertificate.ValueString(), p.ClientCACertificate.ValueString()); err != nil {
+		diags.AddAttributeError(path.Root("rotation"), "The rotation cannot be cancelled", err.Error())
+		return diags
+	}
+	if p.rotates() && !rotated.Equal(state.Algorithm) {
+		diags.AddAttributeError(path.Root("rotation"), "The rotation cannot be cancelled by halves", fmt.Sprintf("Both authorities were to get keys of another algorithm, %s, "+
+			"and an etcd_pki has one algorithm. Cancel the rotation of both, or go on with both. Nothing was changed.", rotated))
+		return diags
+	}
+	if config.Algorithm.IsNull() {
+		p.Algorithm = state.Algorithm
+	}
+	if config.Validity.IsNull() {
+		p.Validity = state.Validity
+	}
+	return nil
+}
+
+// refuseChanges refuses what would need other authorities than those that are there, or that a rotation makes now.
+func (p pkiModel) refuseChanges(state pkiModel, moves rotation.Moves) (diags diag.Diagnostics) {
 	refuse := func(name, remedy string, is types.String) {
-		diags.AddAttributeError(path.Root(name), name+" of authorities cannot be changed",
-			fmt.Sprintf("The authorities that are there have %s, and this version of the provider does not exchange those of a running cluster. "+remedy+".", is))
+		diags.AddAttributeError(path.Root(name), name+" of authorities cannot be changed", fmt.Sprintf("The authorities that are there have %s. "+remedy+".", is))
 	}
 	if !p.Name.Equal(state.Name) {
 		refuse("name", "Set name to that", state.Name)
 	}
-	if !p.Algorithm.Equal(state.Algorithm) {
-		refuse("algorithm", "Set algorithm to that, or leave it out", state.Algorithm)
+	peers, clients := moves.Peers == rotation.Begin, moves.Clients == rotation.Begin
+	if !p.Algorithm.Equal(state.Algorithm) && !(peers && clients) {
+		refuse("algorithm", "Set algorithm to that, or leave it out; another one can come with a rotation of both authorities, in the apply that begins it", state.Algorithm)
 	}
 	desired, _ := time.ParseDuration(p.Validity.ValueString()) // its validator has parsed it
-	if lasts, _ := time.ParseDuration(state.Validity.ValueString()); desired != lasts {
-		refuse("validity", "Set validity to that, or leave it out", state.Validity)
+	if lasts, _ := time.ParseDuration(state.Validity.ValueString()); desired != lasts && !peers && !clients {
+		refuse("validity", "Set validity to that, or leave it out; another one can come with a rotation, in the apply that begins it", state.Validity)
 	}
 	return diags
 }

@@ -85,8 +85,7 @@ func (p pkiModel) decide(ctx context.Context, private private.State) (rotation.M
 
 // planRotation fills in what becomes of the authorities. Only those that are yet to be made are unknown. A rotation that is not known
 // itself may begin, and do nothing else.
-func (p *pkiModel) planRotation(ctx context.Context, state pkiModel, private private.State) (diags diag.Diagnostics) {
-	var moves rotation.Moves
+func (p *pkiModel) planRotation(ctx context.Context, state pkiModel, private private.State) (moves rotation.Moves, diags diag.Diagnostics) {
 	_, known, d := p.desired(ctx)
 	if known {
 		moves, _, diags = p.decide(ctx, private)
@@ -100,7 +99,13 @@ func (p *pkiModel) planRotation(ctx context.Context, state pkiModel, private pri
 	if !known && !moves.None() {
 		p.Authority, p.ClientAuthority = trustedUnknown(p.Authority), trustedUnknown(p.ClientAuthority)
 	}
-	return diags
+	return moves, diags
+}
+
+// rotates tells whether an authority is trusted beside those that sign.
+func (p pkiModel) rotates() bool {
+	trusted, is := p.Authority.Attributes()["trusted"]
+	return is && !trusted.IsNull()
 }
 
 // trustedUnknown are authorities beside which others may be trusted, or none.

@@ -21,7 +21,7 @@ import (
 const authorityValidity = "87600h"
 
 // aboutAsMade ends the description of what authorities are made by.
-const aboutAsMade = " Authorities that are there, imported ones among them, keep what they were made by where this is not set; it cannot be changed yet."
+const aboutAsMade = " Authorities that are there, imported ones among them, keep what they were made by where this is not set. "
 
 func pkiSchema() schema.Schema {
 	return schema.Schema{
@@ -41,13 +41,13 @@ func pkiSchema() schema.Schema {
 			},
 			"algorithm": schema.StringAttribute{
 				Optional: true, Computed: true,
-				MarkdownDescription: "Algorithm of the authorities' keys, and of the keys that members make. " + validate.AboutAlgorithms() + aboutAsMade,
+				MarkdownDescription: "Algorithm of the authorities' keys, and of the keys that members make. " + validate.AboutAlgorithms() + aboutAsMade + "Another one can come with a rotation of both authorities, in the apply that begins it.",
 				Validators:          []validator.String{validate.OneOfAlgorithms()},
 				PlanModifiers:       []planmodifier.String{asMade(pki.DefaultAlgorithm)},
 			},
 			"validity": schema.StringAttribute{
 				Optional: true, Computed: true,
-				MarkdownDescription: "How long the authorities' certificates are valid, as a duration like `87600h`. At least 10m. Default: `87600h` (ten years)." + aboutAsMade,
+				MarkdownDescription: "How long the authorities' certificates are valid, as a duration like `87600h`. At least 10m. Default: `87600h` (ten years)." + aboutAsMade + "Another one can come with a rotation, in the apply that begins it.",
 				Validators:          []validator.String{validate.Lifetime},
 				PlanModifiers:       []planmodifier.String{asMade(authorityValidity)},
 			},
