@@ -198,7 +198,7 @@ func listed(t *testing.T, r *Run, members int) {
 
 func TestAgainstACluster(t *testing.T) {
 	c := newCluster(t, 3, false)
-	run := must[*Run](t)(Start(t.Context(), exec.CommandContext, Config{Endpoints: c.clients, Rate: 100, Every: 50 * time.Millisecond, Timeout: 2 * time.Second}))
+	run := must[*Run](t)(Start(t.Context(), exec.CommandContext, Config{Endpoints: c.clients, Rate: 100, Every: 50 * time.Millisecond}))
 	mark := func(name string) {
 		t.Helper()
 		if err := run.Mark(t.Context(), name); err != nil {
@@ -252,6 +252,7 @@ func TestAgainstACluster(t *testing.T) {
 		t.Errorf("%d puts were acknowledged, and %d verified", len(ends(report.Puts)), verdict.Acknowledged)
 	}
 
+	report.Limits.Told = true // on a busy machine members are late that are well; one that is dead refuses
 	killed, quiet := report.Phase("leader killed"), report.Phase("quiet")
 	// An election takes at least an election timeout, of a second, and there is no leader before.
 	if gap := killed.Writes.Gap.Length(); gap < 500*time.Millisecond || gap > 30*time.Second {
