@@ -7,6 +7,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"maps"
 	"math/big"
 	"slices"
 	"strings"
@@ -32,15 +33,24 @@ func EncodeRevocationList(der []byte) string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: RevocationListType, Bytes: der}))
 }
 
-// SameRevocationList tells whether two texts, PEM, hold one list of revoked certificates. Texts that hold none are the same where
-// they are equal.
+// SameRevocationList tells whether two texts, PEM, revoke the same certificates: etcd reads nothing of a list but its serial
+// numbers. Texts that hold no list are the same where they are equal.
 func SameRevocationList(a, b string) bool {
 	ofA, errA := ParseRevocationList([]byte(a))
 	ofB, errB := ParseRevocationList([]byte(b))
 	if errA != nil || errB != nil {
 		return a == b
 	}
-	return bytes.Equal(ofA.Raw, ofB.Raw)
+	return maps.Equal(serialsOf(ofA), serialsOf(ofB))
+}
+
+// serialsOf returns the set of serial numbers that a list has.
+func serialsOf(list *x509.RevocationList) map[string]bool {
+	set := map[string]bool{}
+	for _, entry := range list.RevokedCertificateEntries {
+		set[entry.SerialNumber.String()] = true
+	}
+	return set
 }
 
 // IsRevoked tells whether a list has the serial number of a certificate: etcd looks at nothing else of it, whichever authority has

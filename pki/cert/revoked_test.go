@@ -27,15 +27,26 @@ func TestRevocationLists(t *testing.T) {
 		t.Fatal(err)
 	}
 	ca.KeyUsage, ca.SubjectKeyId = x509.KeyUsageCRLSign, []byte{1}
-	listOf := func(serial *big.Int) string {
-		der, err := x509.CreateRevocationList(rand.Reader, &x509.RevocationList{Number: big.NewInt(1), ThisUpdate: now, NextUpdate: now.AddDate(1, 0, 0),
-			RevokedCertificateEntries: []x509.RevocationListEntry{{SerialNumber: serial, RevocationTime: now}}}, ca, key)
+	listOf := func(number int64, serials ...*big.Int) string {
+		var entries []x509.RevocationListEntry
+		for _, serial := range serials {
+			entries = append(entries, x509.RevocationListEntry{SerialNumber: serial, RevocationTime: now})
+		}
+		der, err := x509.CreateRevocationList(rand.Reader, &x509.RevocationList{Number: big.NewInt(number), ThisUpdate: now, NextUpdate: now.AddDate(1, 0, 0),
+			RevokedCertificateEntries: entries}, ca, key)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return EncodeRevocationList(der)
 	}
-	own, other := listOf(ca.SerialNumber), listOf(new(big.Int).Add(ca.SerialNumber, big.NewInt(1)))
+	numbered := func(number int64, serials ...int64) string {
+		var all []*big.Int
+		for _, serial := range serials {
+			all = append(all, big.NewInt(serial))
+		}
+		return listOf(number, all...)
+	}
+	own, other := listOf(1, ca.SerialNumber), listOf(1, new(big.Int).Add(ca.SerialNumber, big.NewInt(1)))
 	for list, revoked := range map[string]bool{own: true, other: false} {
 		parsed, err := ParseRevocationList([]byte("# a comment\n" + list))
 		if err != nil || IsRevoked(parsed, ca) != revoked {
@@ -44,6 +55,20 @@ func TestRevocationLists(t *testing.T) {
 	}
 	if !SameRevocationList(own, strings.ReplaceAll(own, "\n", "\r\n")) || SameRevocationList(own, other) || SameRevocationList(own, "") || !SameRevocationList("", "") {
 		t.Error("lists are compared wrongly")
+	}
+	for name, test := range map[string]struct {
+		a, b []int64
+		same bool
+	}{
+		"in another order, one twice": {[]int64{1, 2, 1}, []int64{2, 1}, true},
+		"empty":                       {nil, nil, true},
+		"one more":                    {[]int64{1}, []int64{1, 2}, false},
+		"one less":                    {[]int64{1, 2}, []int64{1}, false},
+		"another":                     {[]int64{1, 2}, []int64{1, 3}, false},
+	} {
+		if SameRevocationList(numbered(1, test.a...), numbered(2, test.b...)) != test.same {
+			t.Errorf("%s: the same: %t", name, !test.same)
+		}
 	}
 	for name, bad := range map[string]string{"nothing": "", "a certificate": string(text), "two": own + other, "cut off": own[:len(own)/2],
 		"no list": EncodeRevocationList([]byte("x")), "a key beside it": "-----BEGIN PRIVATE KEY-----\n" + own} {

@@ -271,7 +271,7 @@ func (c *planner) lacksCertificate(s membership.MemberStatus) bool {
 	case membership.Unreachable, membership.Foreign, membership.Blocked:
 		return false // it cannot be given any
 	}
-	if s.Role != membership.Voter || s.HasNothing() || s.From != "" || s.Invalid != "" {
+	if s.Role != membership.Voter || s.HasNothing() || s.From != "" || s.Invalid != "" && !revokes(s) {
 		return true
 	}
 	if s.State == membership.Healthy {
