@@ -123,3 +123,58 @@ func TestTheFirstRevocation(t *testing.T) {
 		last,
 	)
 }
+
+// TestRevocationWhileAMemberIsDown: the members that can be reached refuse the clients at once, a warning names the other one, and it
+// gets the list once it is back. A member that goes down after the plan has nobody warned of, so that its apply fails, and so does a
+// first list, which takes restarts.
+func TestRevocationWhileAMemberIsDown(t *testing.T) {
+	const keeps = "Members keep the old list of revoked certificates: c (192.0.2.13)"
+	for name, test := range map[string]struct{ down, up func(*nodetest.Host) }{
+		"unreachable": {func(h *nodetest.Host) { h.Unreachable = errGone }, func(h *nodetest.Host) { h.Unreachable = nil }},
+		"not mounted": {func(h *nodetest.Host) { h.Unmount("prod") }, func(h *nodetest.Host) { h.Mount("prod") }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			has := func(numbers ...int64) tftest.TestCheckFunc { // the lists of a, b and c
+				return func(*terraform.State) error {
+					for i, number := range numbers {
+						list, err := cert.ParseRevocationList([]byte(w.host(11 + i).ClientCRL("prod")))
+						if err != nil || list.Number.Cmp(big.NewInt(number)) != 0 {
+							return fmt.Errorf("192.0.2.%d has another list than number %d: %v, %v", 11+i, number, list, err)
+						}
+					}
+					return nil
+				}
+			}
+			half := tftest.TestStep{
+				PreConfig: func() { test.down(w.host(13)); w.warned(); w.Forget() },
+				Config:    revoking("0b"), ExpectNonEmptyPlan: true,
+				ConfigPlanChecks: tftest.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{purpose(plan.PurposeChange), planned(func(_, _ map[string]any) error {
+					if warned := w.warned(); !strings.Contains(warned, keeps) || strings.Contains(warned, "b (192.0.2.12)") {
+						return fmt.Errorf("the plan warns %q", warned)
+					}
+					return nil
+				})}},
+				Check: tftest.ComposeAggregateTestCheckFunc(has(2, 2, 1), w.restarts(false)),
+			}
+			whole := w.asPlanned(t, revoking("0b"), nil, purpose(plan.PurposeRepair))
+			whole.PreConfig = func() { test.up(w.host(13)); w.Forget() }
+			whole.Check = has(2, 2, 2)
+			late := tftest.TestStep{
+				Config: revoking("0b", "0c"), ExpectError: says("the last of them: revoke on b"),
+				ConfigPlanChecks: tftest.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{planned(func(_, _ map[string]any) error {
+					test.down(w.host(13))
+					return nil
+				})}},
+			}
+			w.run(t, w.begun(t, revoking()), half, whole, late,
+				tftest.TestStep{PreConfig: func() { test.up(w.host(13)) }, Config: revoking("0b", "0c"), Check: has(3, 3, 3)})
+		})
+	}
+	t.Run("first", func(t *testing.T) {
+		w := newWorld(t)
+		w.run(t, w.begun(t, three(unprotected)),
+			tftest.TestStep{PreConfig: func() { w.host(13).Unreachable = errGone }, Config: revoking("0b"), ExpectError: says("all have to be")},
+			tftest.TestStep{PreConfig: func() { w.host(13).Unreachable = nil }, Config: revoking("0b")})
+	})
+}

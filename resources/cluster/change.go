@@ -13,7 +13,6 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
-	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/authority"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/backups"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/exchange"
@@ -188,7 +187,7 @@ func (c *clusterModel) foresee(ch change, state clusterModel) (diags diag.Diagno
 	}
 	for _, deferred := range ch.plan.Deferred {
 		switch {
-		case asksForChange && !ch.mayWait(deferred):
+		case ch.asksOfAll(state) && !ch.mayWait(deferred):
 			refusePlan(&diags, deferred)
 		case deferred.HeldBack():
 			diags.AddAttributeWarning(refusedAt(deferred), deferred.Summary, deferred.Error())
@@ -201,6 +200,7 @@ func (c *clusterModel) foresee(ch change, state clusterModel) (diags diag.Diagno
 	}
 	diags.Append(recovery.Warn(ch.plan.Steps, ch.cluster.Recover)...)
 	diags.Append(ch.warnUnasked()...)
+	diags.Append(ch.warnUnrevoked(state)...)
 	c.Endpoints, c.Alarms, c.Status = value.List(ch.cluster.Endpoints()), health.Alarms(ch.plan.End), types.StringValue(health.Status(ch.plan.End))
 	for _, s := range ch.plan.End.Members {
 		if m, desired := ch.members[s.Name]; desired && s.Desired {
@@ -331,11 +331,16 @@ func (c clusterModel) takesHosts(ch change, members map[string]memberModel) bool
 
 // asksForChange tells whether the configuration asks something else of the hosts than at the last apply.
 func (ch change) asksForChange(state clusterModel) bool {
+	return ch.asksOfAll(state) || ch.revokesOthers(state)
+}
+
+// asksOfAll tells whether it asks something that is done to every member that it concerns, or refused.
+func (ch change) asksOfAll(state clusterModel) bool {
 	was := state.cluster(ch.before)
 	is := ch.cluster
 	return !slices.Equal(is.Members, was.Members) || is.Version != was.Version || !maps.Equal(is.Settings, was.Settings) || !slices.Equal(is.ServerNames, was.ServerNames) ||
 		is.ClientPort != was.ClientPort || is.PeerPort != was.PeerPort || is.MetricsPort != was.MetricsPort || is.Recover.Member != "" || is.Restore.Source != "" || len(is.Rebuild) > 0 ||
-		is.Renewal != was.Renewal || !cert.SameRevocationList(is.ClientCRL, was.ClientCRL) || is.PeerCA != was.PeerCA || is.ClientCA != was.ClientCA
+		is.Renewal != was.Renewal || (is.ClientCRL == "") != (was.ClientCRL == "") || is.PeerCA != was.PeerCA || is.ClientCA != was.ClientCA
 }
 
 // fillInAuthorities fills in the authorities that were unknown to the plan of this apply. It refuses authorities other

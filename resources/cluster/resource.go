@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
@@ -222,7 +221,7 @@ func (r *clusterResource) Update(ctx context.Context, req resource.UpdateRequest
 		outcome, err = r.change(working, plan, ch, from.authority, state.Owner.ValueString())
 		if err == nil && ch.asksForChange(state) {
 			asked := outcome
-			asked.Deferred = slices.DeleteFunc(slices.Clone(outcome.Deferred), ch.mayWait)
+			asked.Deferred = ch.unforeseen(outcome.Deferred, state)
 			err = health.LeftUndone(asked)
 		}
 	}
