@@ -68,7 +68,7 @@ func (s Server) Issuer() (pki.Issuer, error) {
 	}
 	client := retryablehttp.NewClient()
 	client.Logger = nil // nobody reads it
-	client.RetryMax, client.RetryWaitMin = tries-1, pause
+	client.RetryMax, client.RetryWaitMin, client.Backoff = tries-1, pause, backoff
 	client.CheckRetry = again
 	client.ErrorHandler = retryablehttp.PassthroughErrorHandler // the server's last word
 	client.HTTPClient.Timeout = answer
@@ -233,6 +233,11 @@ func parse(text []byte) (read response, is bool) {
 		return response{}, false
 	}
 	return read, read.Success || len(read.Errors) > 0
+}
+
+// backoff is the pause before another try. It doubles, whatever the server asks for: locks are held meanwhile.
+func backoff(shortest, longest time.Duration, attempt int, _ *http.Response) time.Duration {
+	return retryablehttp.DefaultBackoff(shortest, longest, attempt, nil)
 }
 
 // final are the server's words that another try does not change, beside all of success.

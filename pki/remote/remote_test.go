@@ -189,6 +189,7 @@ func TestTriedAgain(t *testing.T) {
 	}{
 		"a proxy without a server": {status: http.StatusBadGateway, calls: 3, signs: true},
 		"too many calls":           {status: http.StatusTooManyRequests, calls: 3, signs: true},
+		"one that is being mended": {status: http.StatusServiceUnavailable, calls: 3, signs: true},
 		"a refusal":                {edit: func(s *Server) { s.Key = secret.New("ff" + authKey[2:]) }, calls: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -196,6 +197,7 @@ func TestTriedAgain(t *testing.T) {
 			var calls atomic.Int32
 			server := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				if n := calls.Add(1); test.status != 0 && n < 3 {
+					w.Header().Set("Retry-After", "86400") // which nobody has
 					w.WriteHeader(test.status)
 					return
 				}
