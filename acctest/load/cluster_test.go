@@ -198,7 +198,7 @@ func listed(t *testing.T, r *Run, members int) {
 
 func TestAgainstACluster(t *testing.T) {
 	c := newCluster(t, 3, false)
-	run := must[*Run](t)(Start(t.Context(), exec.CommandContext, Config{Endpoints: c.clients, Rate: 100, Every: 50 * time.Millisecond}))
+	run := must[*Run](t)(Start(t.Context(), exec.CommandContext, Config{Endpoints: c.clients, Rate: 100, Every: 50 * time.Millisecond, Timeout: 2 * time.Second}))
 	mark := func(name string) {
 		t.Helper()
 		if err := run.Mark(t.Context(), name); err != nil {

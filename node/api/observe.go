@@ -68,7 +68,7 @@ type Observation struct {
 	Listeners    []Listener             `json:"listeners"`            // on the requested ports
 	Certificates map[string]Certificate `json:"certificates"`         // by key name, and "peer-ca", "client-ca"
 	ClientCRL    string                 `json:"client_crl,omitempty"` // the list of clients' revoked certificates, PEM; empty: there is none, or etcd cannot read it
-	Served       map[string]Served      `json:"served,omitempty"`     // by key name: what the ports of a member that has started serve; a port without an answer is missing
+	Served       map[string]Served      `json:"served"`               // by key name: what the ports of a member that has started serve; a port without an answer is missing. nil: no member has started, or this store does not look
 	Guard        string                 `json:"guard"`                // why the guard would not let the member start now; empty: it would, or there is no marker
 	GuardCheck   GuardCheck             `json:"guard_check"`          // the check that fails; empty: none
 	Member       Member                 `json:"member"`

@@ -3,6 +3,7 @@ package host
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -106,4 +107,57 @@ func TestExpiryIsMeasured(t *testing.T) {
 	if _, err := os.Lstat(m.path("/var/lib/etcd-metrics")); !os.IsNotExist(err) {
 		t.Errorf("after the cluster has left: %v", err)
 	}
+}
+
+// TestMetricsAmongOthers: a link of an administrator's to node_exporter's own directory is followed, and stays as it is with what it
+// leads to; and what is in the way of the directory keeps no cluster from leaving.
+func TestMetricsAmongOthers(t *testing.T) {
+	sample.LeaveToNewestMinor(t, "certificates are the same in each")
+	m, _ := newMachine(t)
+	r := prepareOf("main")
+	theirs := t.TempDir()
+	if err := os.Chmod(theirs, 0o775); err != nil {
+		t.Fatal(err)
+	}
+	place := m.path("/var/lib/etcd-metrics")
+	if err := os.MkdirAll(filepath.Dir(place), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(theirs, place); err != nil {
+		t.Fatal(err)
+	}
+	configure := func() {
+		t.Helper()
+		if err := m.Configure(t.Context(), "main", configureOf(t, r, prepared(t, m, r), newAuthority(t))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	retire := func() {
+		t.Helper()
+		if _, err := m.Retire(t.Context(), "main", api.RetireRequest{Owner: r.Marker.Owner}); err != nil {
+			t.Error(err)
+		}
+	}
+	configure()
+	if written, err := os.ReadDir(theirs); err != nil || len(written) != 1 {
+		t.Errorf("in the directory that the link leads to is %v, %v", written, err)
+	}
+	retire()
+	if left, err := os.ReadDir(theirs); err != nil || len(left) != 0 {
+		t.Errorf("after the cluster has left, there is %v, %v", left, err)
+	}
+	if is, err := os.Stat(theirs); err != nil || is.Mode().Perm() != 0o775 {
+		t.Errorf("it has mode %v, %v", is.Mode(), err)
+	}
+	if _, err := os.Readlink(place); err != nil {
+		t.Errorf("the link is gone: %v", err)
+	}
+
+	m, _ = newMachine(t)
+	configure()
+	if err := os.RemoveAll(m.path("/var/lib/etcd-metrics")); err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, m, "/var/lib/etcd-metrics", "in the way")
+	retire()
 }

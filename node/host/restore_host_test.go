@@ -66,6 +66,9 @@ func TestRestoreOnABareHost(t *testing.T) {
 	if left := leftovers(t, f.Machine); len(left) > len(empty) {
 		t.Errorf("rolled back it has %q, and had %q", left, empty)
 	}
+	if _, err := os.Stat(f.path(api.CertificateMetricsFile("main"))); err == nil {
+		t.Error("rolled back it tells when certificates expire that are gone")
+	}
 	f.fetched(t, content)
 	if _, err := f.Restore(t.Context(), "main", request); err != nil {
 		t.Errorf("once more: %v", err)

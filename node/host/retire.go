@@ -97,9 +97,7 @@ func (m *Machine) Retire(ctx context.Context, cluster string, r api.RetireReques
 			return retired, err
 		}
 	}
-	if err := m.keys().RemoveMetrics(cluster); err != nil {
-		return retired, err
-	}
+	m.keys().RemoveMetrics(cluster)
 	if err := m.removeConfiguration(cluster, path.Base(last)); err != nil {
 		return retired, err
 	}

@@ -124,6 +124,7 @@ func (m *Machine) forget(ctx context.Context, cluster string, under *records.Res
 	if err := m.arrivals().RemoveFetched(under.DataDir, "", false); err != nil {
 		return err
 	}
+	m.keys().RemoveMetrics(cluster)
 	if err := m.removeConfiguration(cluster, path.Base(api.RestoreFile(cluster))); err != nil {
 		return err
 	}

@@ -2,8 +2,8 @@ package keys
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
+	"os"
 	"path"
 	"slices"
 
@@ -19,17 +19,24 @@ const expiryMetric = "etcd_certificate_expiry_timestamp_seconds"
 // that it is told once, by whoever has written them: no timer has to, and nothing is asked of the member or of who manages it.
 func (k Keys) PutMetrics(cluster, member string) error {
 	file := api.CertificateMetricsFile(cluster)
-	if err := k.Files.EnsureDir(path.Dir(file), files.RootUser, files.PublicDir); err != nil {
-		return err
+	// One that is there may be node_exporter's own, or a link to it, and stays as it is.
+	if is, err := os.Stat(k.Files.Path(path.Dir(file))); err != nil || !is.IsDir() {
+		if err := k.Files.EnsureDir(path.Dir(file), files.RootUser, files.PublicDir); err != nil {
+			return err
+		}
 	}
 	_, err := k.Files.Put(files.File{Path: file, Text: k.metrics(cluster, member), Owner: files.RootUser, Mode: files.UnitFile})
 	return err
 }
 
-// RemoveMetrics removes what was told of a cluster that leaves the host.
-func (k Keys) RemoveMetrics(cluster string) error {
+// RemoveMetrics removes what was told of a cluster that leaves the host, as far as it can: whatever else lies there keeps no
+// cluster from leaving.
+func (k Keys) RemoveMetrics(cluster string) {
 	file := api.CertificateMetricsFile(cluster)
-	return errors.Join(files.Remove(k.Files.Path(file)), k.Files.RemoveEmpty(path.Dir(file)))
+	_ = files.Remove(k.Files.Path(file))
+	if is, err := os.Lstat(k.Files.Path(path.Dir(file))); err == nil && is.IsDir() { // and no link to a directory of somebody else's
+		_ = k.Files.RemoveEmpty(path.Dir(file))
+	}
 }
 
 // metrics are the ends of the certificates in Prometheus' text format. What cannot be read is missing there, which an alert
