@@ -111,6 +111,9 @@ func ParseExternal(certificatePEM []byte, issuer Issuer, now time.Time) (*Author
 // Name is what the authority is called wherever authorities are compared.
 func (a *Authority) Name() string { return cert.Name(a.certificate) }
 
+// External tells whether another process than this one signs, so that it may be away.
+func (a *Authority) External() bool { return a.key == nil }
+
 // check returns why an authority cannot sign, or nil.
 func (a *Authority) check(now time.Time) error {
 	c := a.certificate

@@ -22,6 +22,7 @@ type signers struct {
 	pki.Authorities
 	peers, clients string // as a configuration has them
 	away           atomic.Bool
+	closed         atomic.Bool // the authority for clients and servers is away
 	calls          atomic.Int32
 }
 
@@ -32,7 +33,7 @@ func newSigners(t *testing.T) *signers {
 		cfssl := remotetest.Handler(t, by, nil)
 		url, ca := remotetest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			s.calls.Add(1)
-			if s.away.Load() {
+			if s.away.Load() || s.closed.Load() && by == s.Clients {
 				http.Error(w, "closed for today", http.StatusNotImplemented)
 				return
 			}
@@ -86,6 +87,51 @@ func (s *signers) CheckPlan(_ context.Context, _ plancheck.CheckPlanRequest, res
 	if calls := s.calls.Load(); calls > 0 {
 		resp.Error = fmt.Errorf("a plan has made %d calls to signers", calls)
 	}
+}
+
+// TestRemoteSignerIsAwayFirst: a run that is to have certificates signed tries its signers before it takes a member out of service, so
+// that no cluster stands still, or is without a voter, for a signer that is away.
+func TestRemoteSignerIsAwayFirst(t *testing.T) {
+	p, steps := saved(t)
+	signers := newSigners(t)
+	taken := func(config string) string {
+		return strings.Replace(config, "etcd_pki.prod.authority", signers.both(), 1)
+	}
+	steps[0].Config = taken(steps[0].Config)
+	fails := func(who *atomic.Bool, config string) []tftest.TestStep {
+		return []tftest.TestStep{
+			{
+				PreConfig: func() { who.Store(true); p.Forget(); p.steps() }, Config: taken(config),
+				ExpectError: saysApply("No host was touched", "ask the cfssl server at https://127.0.0.1:", "501 Not Implemented"),
+			},
+			{
+				PreConfig: func() {
+					if err := p.untouched(nil); err != nil {
+						t.Error(err)
+					}
+					who.Store(false)
+				},
+				Config: taken(three(unprotected)), Check: p.allWell,
+			},
+		}
+	}
+	steps = append(steps, fails(&signers.away, rebuilt(three(unprotected), "b=1"))...)
+	steps = append(steps, fails(&signers.closed, of("a b c@21", unprotected))...)
+	steps = append(steps, fails(&signers.closed, p.restoring("a b c", ""))...)
+	steps = append(steps, tftest.TestStep{ // a repair does not wait for the signer
+		PreConfig: func() { p.Host("192.0.2.13").StopUnit("prod"); signers.away.Store(true); p.steps() },
+		Config:    taken(of("a b c d e", unprotected)), ExpectError: saysApply("The run stops before"),
+	}, tftest.TestStep{
+		PreConfig: func() {
+			if steps := p.steps(); len(steps) == 0 || !strings.HasPrefix(steps[0], "start c (192.0.2.13)") {
+				t.Errorf("a repair was not done: %q", steps)
+			}
+			signers.away.Store(false)
+		},
+		Config: taken(three(unprotected)), Check: p.allWell,
+	})
+	steps = append(steps, tftest.TestStep{Config: taken(p.restoring("a b c", "")), Check: tftest.ComposeAggregateTestCheckFunc(p.hasMoved, p.allWell)})
+	p.run(t, steps...)
 }
 
 // TestRemoteSignerOfClients: certificates of clients are signed by a server too, those that last and those that do not.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strconv"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
@@ -140,6 +142,42 @@ func (r *changeRun) mustHaveRoom(ctx context.Context, m membership.Member, store
 	}
 	if why := bootstrap.Cramped(report.Observation.Data, database); why != "" {
 		return &membership.Refusal{Rule: why, Remedy: "make room there, or give the member another host; the member list is as it was"}
+	}
+	return nil
+}
+
+// probe is what a signer is asked for: a certificate for a key, by an authority.
+type probe struct{ key, by string }
+
+// unprobed are the kinds of steps that come before the signer is tried: those that bring service back, which never wait for it,
+// and those that ask it themselves before they change anything.
+var unprobed = []membership.Kind{membership.Start, membership.Agree, membership.Disarm, membership.Recover, membership.Configure, membership.RenewCertificates}
+
+// probeSigner has the signer sign, for nobody, what steps of the run need signed, each authority and use once. A run that
+// fenced, stopped or removed a member before it knew that would leave the cluster so while the signer is away.
+func (r *run) probeSigner(ctx context.Context, steps []membership.Step) error {
+	prober, asksOthers := r.Signer.(Prober)
+	if !asksOthers || len(steps) == 0 || slices.Contains(unprobed, steps[0].Kind) {
+		return nil
+	}
+	for _, step := range steps {
+		if !step.Signs() {
+			continue
+		}
+		for _, want := range r.Cluster.Keys(step.Subject()) {
+			p := probe{want.Name, string(api.ForKey(want.Name, step.Signers.Peers, step.Signers.Clients))}
+			if r.probed[p] {
+				continue
+			}
+			if err := prober.Probe(ctx, p.by, want); err != nil {
+				left := "No host was touched"
+				if len(r.begunSteps) > 0 {
+					left = "The run stops before " + strconv.Quote(steps[0].String())
+				}
+				return fmt.Errorf("%s: the signer was tried first, and %q could not have certificates: %w", left, step, err)
+			}
+			r.probed[p] = true
+		}
 	}
 	return nil
 }

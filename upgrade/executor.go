@@ -53,6 +53,12 @@ type Signer interface {
 	Sign(ctx context.Context, by string, want api.KeyRequest, request string) (certificate string, err error)
 }
 
+// Prober is a Signer that asks others who may be away, or refuse.
+type Prober interface {
+	// Probe has a certificate signed that nobody gets, or returns why none is. It does nothing where the key is at hand.
+	Probe(ctx context.Context, by string, want api.KeyRequest) error
+}
+
 // run is the state of one run across all of its steps.
 type run struct {
 	*Executor
@@ -62,8 +68,9 @@ type run struct {
 	retirement api.RetireRequest   // the request of a step of kind Retire
 	members    []membership.Member // whose hosts are observed, in the order of their names
 
-	locked  bool // on every host that had a store to hold the lock when the last step began
-	checked bool // the whole plan was compared with what was approved
+	probed  map[probe]bool // what the signer was seen to sign
+	locked  bool           // on every host that had a store to hold the lock when the last step began
+	checked bool           // the whole plan was compared with what was approved
 	held    map[membership.Member]bool
 	release []func()
 
@@ -85,7 +92,7 @@ type loop struct {
 
 // newRun returns a new run that observes the hosts of these members.
 func (e *Executor) newRun(members []membership.Member) *run {
-	return &run{Executor: e, members: members, held: map[membership.Member]bool{}, reports: bootstrap.Reports{}, touched: map[membership.Member]bool{}}
+	return &run{Executor: e, members: members, held: map[membership.Member]bool{}, reports: bootstrap.Reports{}, touched: map[membership.Member]bool{}, probed: map[probe]bool{}}
 }
 
 // repeat observes, plans and carries out the plan's first batch, until the plan is empty.
@@ -109,6 +116,9 @@ func (r *run) repeat(ctx context.Context, j loop) error {
 			return err
 		}
 		if err := r.maySign(steps); err != nil {
+			return err
+		}
+		if err := r.probeSigner(ctx, steps); err != nil {
 			return err
 		}
 		batch := membership.Batch(steps)

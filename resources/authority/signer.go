@@ -10,7 +10,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki"
 )
 
-// Signer signs what the hosts of members request. It implements upgrade.Signer.
+// Signer signs what the hosts of members request. It implements upgrade.Signer and upgrade.Prober.
 type Signer struct {
 	authorities map[pki.Profile][]*pki.Authority // those whose keys are at hand; the one that is to sign first
 	now         func() time.Time
@@ -43,23 +43,42 @@ var profiles = map[string]pki.Profile{api.KeyPeer: pki.Peer, api.KeyServer: pki.
 
 // Sign signs a request that holds exactly what is desired.
 func (s Signer) Sign(ctx context.Context, by string, want api.KeyRequest, request string) (string, error) {
+	authority, desired, err := s.order(by, want)
+	if err != nil {
+		return "", err
+	}
+	certificate, err := authority.Sign(ctx, []byte(request), desired, s.now())
+	return string(certificate), err
+}
+
+// Probe has a server that keeps the key sign what is desired, for a key that is thrown away. It implements upgrade.Prober.
+func (s Signer) Probe(ctx context.Context, by string, want api.KeyRequest) error {
+	authority, desired, err := s.order(by, want)
+	if err != nil || !authority.External() {
+		return nil // Sign says what is wrong
+	}
+	_, err = authority.NewLeaf(ctx, desired, pki.Algorithm(want.Algorithm), s.now())
+	return err
+}
+
+// order returns who is to sign for a key of a member, and what.
+func (s Signer) order(by string, want api.KeyRequest) (*pki.Authority, pki.Request, error) {
 	profile, known := profiles[want.Name]
 	if !known {
-		return "", fmt.Errorf("it is not known what key %q is for", want.Name)
+		return nil, pki.Request{}, fmt.Errorf("it is not known what key %q is for", want.Name)
 	}
 	desired := pki.Request{Profile: profile, CommonName: want.CommonName, Organization: want.Organization, DNSNames: want.DNSNames, Lifetime: s.validity}
 	for _, text := range want.IPs {
 		ip, err := netip.ParseAddr(text)
 		if err != nil {
-			return "", err
+			return nil, pki.Request{}, err
 		}
 		desired.IPs = append(desired.IPs, ip)
 	}
 	for _, authority := range s.authorities[profile] {
 		if by == "" || by == authority.Name() {
-			certificate, err := authority.Sign(ctx, []byte(request), desired, s.now())
-			return string(certificate), err
+			return authority, desired, nil
 		}
 	}
-	return "", fmt.Errorf("authority %s cannot sign: its key is not in pki, or it has expired", by)
+	return nil, pki.Request{}, fmt.Errorf("authority %s cannot sign: its key is not in pki, or it has expired", by)
 }
