@@ -147,9 +147,13 @@ func (p Progress) proceed(kind string, phase Phase) (Move, Progress, error) {
 	case phase == p.Phase:
 		return Keep, p, nil
 	case phase == Retire && p.Phase == Trust:
+		rule := fmt.Sprintf("The new authority for %s has not signed yet: without the old one, every certificate that clients hold would be refused", kind)
+		if p.Signed {
+			rule = fmt.Sprintf("The old authority for %s signs again: without it, every certificate that clients hold of it would be refused", kind)
+		}
 		return "", Progress{}, &Refusal{
 			Summary: "A phase of the rotation would be omitted",
-			Rule:    fmt.Sprintf("The new authority for %s has not signed yet: without the old one, every certificate that clients hold would be refused", kind),
+			Rule:    rule,
 			Remedy:  fmt.Sprintf("Set phase = %q, and apply; give clients certificates of the new authority; then set phase = %q", Sign, Retire),
 		}
 	case phase == Retire:

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
@@ -163,11 +164,11 @@ func (c clusterModel) changed(state clusterModel, want desired, before map[strin
 	return ch
 }
 
-// leaveDue keeps certificates as they are that are due and still hold.
+// leaveDue keeps certificates as they are that are due and still hold, also beside another list of revoked ones.
 func (ch *change) leaveDue() {
 	ch.unsigned = map[string]string{}
 	for i := range ch.began.Members {
-		if s := &ch.began.Members[i]; s.Desired && s.Due != "" && s.Invalid == "" {
+		if s := &ch.began.Members[i]; s.Desired && s.Due != "" && (s.Invalid == "" || strings.HasPrefix(s.Invalid, membership.OldRevocations)) {
 			ch.unsigned[s.Name], s.Due = s.Due, ""
 		}
 	}
