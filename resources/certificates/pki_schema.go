@@ -53,8 +53,8 @@ func pkiSchema() schema.Schema {
 			},
 			"revoked": schema.SetAttribute{
 				Optional: true, ElementType: types.StringType,
-				MarkdownDescription: "Serial numbers, in hexadecimal, of client certificates that are revoked, like those in `etcd_certificate.NAME.serial_number` or from `openssl x509 -serial`. " +
-					"They are in `client_crl` from the next apply on. Keep a number here until its certificate has expired: one that is taken out is accepted again.",
+				MarkdownDescription: "Serial numbers, in hexadecimal, of client certificates that are revoked, as text: `terraform state show etcd_certificate.NAME` or `openssl x509 -serial` says them. " +
+					"They are in `client_crl` from the next apply on, which members follow only where `etcd_cluster` takes it as its `client_crl`. Keep a number here until its certificate has expired: one that is taken out is accepted again.",
 				Validators: []validator.Set{setvalidator.SizeAtMost(10000), setvalidator.ValueStringsAre(validate.Serial)},
 			},
 			"rotation":  rotationAttribute(),
