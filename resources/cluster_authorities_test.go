@@ -5,11 +5,14 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	tftest "github.com/hashicorp/terraform-plugin-testing/helper/resource"
+	"github.com/hashicorp/terraform-plugin-testing/plancheck"
 	"github.com/hashicorp/terraform-plugin-testing/terraform"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest/signing"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
 )
@@ -79,4 +82,75 @@ func TestAuthoritiesAreExchanged(t *testing.T) {
 			Check:     w.issuedBy("prod", "prod"),
 		},
 	)
+}
+
+// TestOldAuthoritiesStayTrusted where a member cannot be asked: a plan that is to remove them is refused, for the cluster and for
+// etcd_pki in the same apply, and one that finds them left over shows that until they are removed.
+func TestOldAuthoritiesStayTrusted(t *testing.T) {
+	t.Run("as pki.trusted is taken out", func(t *testing.T) {
+		w := newWorld(t)
+		config := func(pki string) string {
+			return strings.Replace(three(line), "etcd_pki.prod.authority", pki, 1) + otherPKI
+		}
+		both := config("{ peer = etcd_pki.other.authority.peer, client = etcd_pki.other.authority.client, trusted = { peer = etcd_pki.prod.authority.peer, client = etcd_pki.prod.authority.client } }")
+		alone := config("etcd_pki.other.authority")
+		w.run(t,
+			w.begun(t, config("etcd_pki.prod.authority")),
+			tftest.TestStep{Config: both, Check: w.issuedBy("other", "other", "prod")},
+			tftest.TestStep{PreConfig: func() { unreachableHosts(13)(w) }, Config: alone, ExpectError: says("members go on trusting authority ")},
+			tftest.TestStep{PreConfig: func() { w.host(13).Unreachable = nil }, Config: alone, Check: w.issuedBy("other", "other")},
+		)
+	})
+	t.Run("as a rotation retires them", func(t *testing.T) {
+		r := rotated{newWorld(t), t.TempDir()}
+		const rotation = `rotation = { peers = "2", clients = "2", phase = %q }`
+		trust, sign, retire := r.config(fmt.Sprintf(rotation, "trust")), r.config(fmt.Sprintf(rotation, "sign")), r.config(fmt.Sprintf(rotation, "retire"))
+		r.run(t,
+			r.begun(t, r.config("")),
+			tftest.TestStep{Config: trust},
+			tftest.TestStep{Config: sign, Check: r.follow(" 2", " 2", "")},
+			tftest.TestStep{PreConfig: func() { unreachableHosts(13)(r.world) }, Config: retire, ExpectError: says("The old authorities stay trusted")},
+			tftest.TestStep{PreConfig: func() { r.host(13).Unreachable = nil }, Config: sign, Check: r.follow(" 2", " 2", "")}, // etcd_pki has kept them
+			tftest.TestStep{Config: retire, Check: r.follow(" 2", " 2")},
+		)
+	})
+	t.Run("left over", func(t *testing.T) {
+		w := newWorld(t)
+		old, err := signing.NewAuthority(time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		leftOver := func(o *api.Observation) {
+			if o.Marker == nil {
+				return
+			}
+			for name, bundle := range map[string]string{"peer-ca": old.PeerCA(), "client-ca": old.ClientCA()} {
+				held := o.Certificates[name]
+				held.PEM += bundle
+				o.Certificates[name] = held
+			}
+			if o.Unit.Process != nil {
+				o.Unit.Process.PeerCA, o.Unit.Process.ClientCA = "", ""
+			}
+		}
+		w.run(t,
+			w.begun(t, three(line)),
+			tftest.TestStep{
+				PreConfig: func() { unreachableHosts(13)(w); w.observed = leftOver },
+				Config:    three(line), ExpectNonEmptyPlan: true,
+				ConfigPlanChecks: tftest.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{purpose(plan.PurposeRepair)}, PostApplyPostRefresh: []plancheck.PlanCheck{purpose(plan.PurposeRepair)}},
+				Check: tftest.ComposeAggregateTestCheckFunc(w.untouched, func(*terraform.State) error {
+					if warned := w.warned(); !strings.Contains(warned, "The old authorities stay trusted: members go on trusting authority ") {
+						return fmt.Errorf("no warning says that they stay trusted:\n%s", warned)
+					}
+					return nil
+				}),
+			},
+			tftest.TestStep{ // a change of something else does not wait for that
+				Config: three(line + "certificates = { renew_before = \"480h\" }\n"), ExpectNonEmptyPlan: true,
+				Check: w.untouched,
+			},
+			tftest.TestStep{PreConfig: func() { w.host(13).Unreachable, w.observed = nil, nil }, Config: three(line)},
+		)
+	})
 }

@@ -29,6 +29,12 @@ const HoldRestarts = "hold_restarts"
 // to fix.
 func (r *Refusal) HeldBack() bool { return r.Attribute == HoldRestarts }
 
+// StillTrusted is the summary where members go on trusting authorities that are not desired any more.
+const StillTrusted = "The old authorities stay trusted"
+
+// KeepsTrust tells whether the refusal is a removal of authorities that has to wait.
+func (r *Refusal) KeepsTrust() bool { return r.Summary == StillTrusted }
+
 func (r *Refusal) Error() string {
 	var b strings.Builder
 	if r.Member != "" {

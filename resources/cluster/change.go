@@ -35,6 +35,7 @@ type change struct {
 	began           membership.ClusterStatus // what the plan begins with
 	plan            plan.Plan
 	err             error
+	exchanges       bool              // the configuration asks for other authorities than at the last apply
 	unsigned        map[string]string // members whose certificates are due, and why, where the key that renews them is left out
 }
 
@@ -153,6 +154,8 @@ func (c clusterModel) changed(state clusterModel, want desired, before map[strin
 	ch := change{before: before, members: want.members, cluster: c.clusterWith(want.members, want.stores).BackedUp(want.backup), seen: last.Reports(), others: last.Others()}
 	ch.cluster.Recover, ch.cluster.Acknowledged = asked, last.Acknowledged
 	ch.cluster.Rebuild, ch.cluster.Signers = rebuilds(want.members, before), want.pki.Signers()
+	was := state.cluster(before)
+	ch.exchanges = ch.cluster.PeerCA != was.PeerCA || ch.cluster.ClientCA != was.ClientCA
 	ch.began = ch.cluster.Status(state.Owner.ValueString(), ch.seen, last.At)
 	if len(want.pki.KeysLeftOut()) > 0 {
 		ch.leaveDue()
@@ -190,7 +193,7 @@ func (c *clusterModel) foresee(ch change, state clusterModel) (diags diag.Diagno
 		switch {
 		case ch.asksOfAll(state) && !ch.mayWait(deferred):
 			refusePlan(&diags, deferred)
-		case deferred.HeldBack():
+		case deferred.Summary != "":
 			diags.AddAttributeWarning(refusedAt(deferred), deferred.Summary, deferred.Error())
 		default:
 			diags.AddAttributeWarning(refusedAt(deferred), "A repair has to wait", deferred.Error())

@@ -35,6 +35,7 @@ func (c *clusterModel) closeRollout() {
 func (c clusterModel) asked(ch change, state clusterModel) plan.Asked {
 	return plan.Asked{
 		Change:  ch.asksForChange(state) || c.changesOwn(state, ch.members, ch.before) || ch.changesBackup() || ch.changesVersion(),
+		Waits:   slices.ContainsFunc(ch.plan.Deferred, (*membership.Refusal).KeepsTrust),
 		Restore: ch.cluster.Restore.Source != "",
 	}
 }

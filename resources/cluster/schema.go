@@ -178,7 +178,7 @@ func clusterSchema(ctx context.Context, carried ...string) schema.Schema {
 			"planned_change": schema.StringAttribute{
 				Computed: true,
 				MarkdownDescription: "What a plan is for, so that automation can tell a repair from what somebody has to approve: `none` (no host is changed), " +
-					"`repair` (the configuration is as it was last applied, and hosts are brought back to it), `create`, " +
+					"`repair` (the configuration is as it was last applied, and hosts are brought back to it; without a step where members go on trusting authorities that are not in `pki` any more, until a member that is away is back), `create`, " +
 					"`change` (the configuration asks for something else than was last applied: members, version, settings, or anything else that it can say; also where hosts are repaired in the same plan), " +
 					"`restore` (the data becomes that of a snapshot, or a restore is undone), or `recovery` (`recover_from` overwrites the cluster). Known after apply exactly where `rollout` is. " +
 					"Between an apply and the next refresh it says what that apply was for.",

@@ -153,6 +153,28 @@ func (c *planner) allDown() bool {
 	return !found
 }
 
+// remove defers the removal of authorities that members still trust beside the desired ones, as long as another member has
+// certificates of them, or may have.
+func (c *planner) remove() (membership.Step, bool) {
+	var left membership.Authorities
+	for _, s := range c.Members {
+		if s.Desired && serves(s) && s.Issued.Trusts == c.given { // else another move of the exchange comes first
+			left = c.given.Without(c.Trusts)
+		}
+	}
+	if c.Trusts == (membership.Authorities{}) || left == (membership.Authorities{}) {
+		return membership.Step{}, false
+	}
+	why := "other members have certificates of it, and do not get others yet"
+	if who, unknown := first(c.Members, func(s membership.MemberStatus) bool { return counts(s) && s.Issued == (membership.Issued{}) }); unknown {
+		why = fmt.Sprintf("it is not known whether %s has certificates of it", who)
+	}
+	c.deferred = append(c.deferred, &membership.Refusal{Summary: membership.StillTrusted, Attribute: "pki",
+		Rule:   fmt.Sprintf("members go on trusting authority %s, which pki does not have, and accept every certificate of it: %s", left, why),
+		Remedy: cmp.Or(c.downVoters(), "see what keeps the other members, and apply again")})
+	return membership.Step{}, false
+}
+
 func (c *planner) nobodyServes() bool {
 	_, found := first(c.Members, serves)
 	return !found

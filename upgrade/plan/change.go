@@ -120,6 +120,7 @@ func choose(p membership.ClusterStatus, want membership.Spec) (membership.Step, 
 		c.rollBackward,        // an older etcd, once every member is one that stays in the cluster
 		c.rebuild,             // a healthy member that is to be built anew
 		c.backUp,              // by the members of the finished cluster
+		c.remove,              // what is left of an exchange of authorities
 	}
 	switch failed := c.failed(); {
 	case c.Corrupt && c.Agreed:

@@ -23,6 +23,7 @@ var Purposes = []Purpose{PurposeNone, PurposeRepair, PurposeCreate, PurposeChang
 type Asked struct {
 	Create  bool // there is no cluster yet
 	Change  bool // any other difference of the configuration, including one that concerns no host
+	Waits   bool // hosts are not what was applied last, and no step mends that yet
 	Restore bool // a snapshot is to be restored, or a restore to be undone
 }
 
@@ -30,6 +31,9 @@ type Asked struct {
 // approval of repairs does not cover the change.
 func (asked Asked) For(steps []membership.Step) Purpose {
 	purpose := PurposeNone
+	if asked.Waits {
+		purpose = PurposeRepair
+	}
 	for _, step := range steps {
 		switch step.Kind {
 		case membership.Recover:

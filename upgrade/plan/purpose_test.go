@@ -22,6 +22,8 @@ func TestPurpose(t *testing.T) {
 	}{
 		"nothing":                        {Asked{}, nil, PurposeNone},
 		"drift":                          {Asked{}, steps(membership.Roll), PurposeRepair},
+		"a repair that has to wait":      {Asked{Waits: true}, nil, PurposeRepair},
+		"a setting, while one waits":     {Asked{Change: true, Waits: true}, nil, PurposeChange},
 		"a dead member":                  {Asked{}, replaced, PurposeRepair},
 		"a downgrade is given up":        {Asked{}, steps(membership.Cancel, membership.Roll), PurposeRepair},
 		"backups are set up again":       {Asked{}, steps(membership.BackUp), PurposeRepair},
