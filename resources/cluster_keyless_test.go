@@ -38,7 +38,7 @@ func TestKeysAreLeftOut(t *testing.T) {
 		tftest.TestStep{Config: zoned(pki(keyless)), Check: w.untouched},
 		w.asPlanned(t, pki(keyless, "settings = { snapshot_count = 5000 }"), []string{"roll a (192.0.2.11)"}, purpose(plan.PurposeChange)),
 		refused(strings.Replace(pki(keyless, "settings = { snapshot_count = 5000 }"), "192.0.2.13", "192.0.2.23", 1), "These steps sign certificates", "c (192.0.2.23)", "Give pki.client.private_key and pki.peer.private_key"),
-		refused(strings.Replace(pki(half, "settings = { snapshot_count = 5000 }"), "192.0.2.13", "192.0.2.23", 1), "Give pki.peer.private_key for it"),
+		refused(strings.Replace(pki(half, "settings = { snapshot_count = 5000 }"), "192.0.2.13", "192.0.2.23", 1), "Give pki.peer.private_key for it, or remote in the place of private_key:"),
 		refused(unknownAddress(pki(keyless)), "What this plan does is known after apply"),
 		tftest.TestStep{ // Certificates that are due are no reason to refuse a plan that leaves them.
 			PreConfig: func() { w.Clock = due; w.warned(); w.Forget() }, Config: pki(keyless, "settings = { snapshot_count = 5000 }"),
@@ -65,7 +65,7 @@ func TestCertificateWithoutKey(t *testing.T) {
 	}
 	var last string
 	refused := func(config string) tftest.TestStep {
-		return tftest.TestStep{Config: config, ExpectError: saysInOrder("This plan needs the key of an authority", "Give pki.client.private_key")}
+		return tftest.TestStep{Config: config, ExpectError: saysInOrder("This plan needs the key of an authority", "Give pki.client.private_key for it, or pki.client.remote:")}
 	}
 	w.run(t,
 		tftest.TestStep{Config: config("app", ""), Check: serials(&last, true)},

@@ -175,6 +175,7 @@ func TestRemoteSignerIsChecked(t *testing.T) {
 	for _, c := range []struct{ old, new, says string }{
 		{`"https://`, `"http://`, "remote.url: "},
 		{remotetest.Key, "hunter2", "remote.auth_key: it must be hexadecimal"},
+		{fmt.Sprintf("auth_key = %q, ca_certificate = \"", remotetest.Key), "auth_key = \"0011\", ca_certificate = \"hunter2", "remote.ca_certificate: "},
 		{`"-----BEGIN CERTIFICATE-----\nMIID`, `"hunter2`, "remote.ca_certificate: "},
 		{"remote = {", `remote = { profiles = { members = "x" }, `, "keys must be client, peer, server"},
 		{"remote = {", fmt.Sprintf("private_key = %q, remote = {", key), "it has a private_key and a remote"},

@@ -46,7 +46,7 @@ const (
 	leastKey  = 16               // bytes: what `cfssl` and its documentation take for an authentication key
 )
 
-// Check returns why no server can be asked so, naming the attribute at fault.
+// Check returns why no server can be asked so: a line for each attribute at fault, which names it.
 func (s Server) Check() error {
 	_, err := s.Issuer()
 	return err
@@ -54,16 +54,10 @@ func (s Server) Check() error {
 
 // Issuer returns what asks the server. It makes no connection yet.
 func (s Server) Issuer() (pki.Issuer, error) {
-	address, err := s.address()
-	if err != nil {
-		return nil, err
-	}
-	provider, err := s.provider()
-	if err != nil {
-		return nil, err
-	}
-	trusted, err := s.trusted()
-	if err != nil {
+	address, errAddress := s.address()
+	provider, errProvider := s.provider()
+	trusted, errTrusted := s.trusted()
+	if err := errors.Join(errAddress, errProvider, errTrusted); err != nil {
 		return nil, err
 	}
 	client := retryablehttp.NewClient()

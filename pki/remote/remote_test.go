@@ -249,6 +249,9 @@ func TestCheck(t *testing.T) {
 		"a key from the environment": {func(s *Server) { s.Key = secret.New("env:HOME") },
 			"auth_key: it must be hexadecimal"},
 		"no certificate": {func(s *Server) { s.CACertificate = "hunter2" }, "ca_certificate: "},
+		"all of it": {func(s *Server) { s.URL, s.Key, s.CACertificate = "http://a", secret.New("0011"), "hunter2" },
+			"url: \"http://a\" must begin with https://: certificates are ordered over TLS only\n" +
+				"auth_key: it has 2 bytes, and must have at least 16, which are 32 hexadecimal digits\nca_certificate: "},
 	} {
 		server := good
 		test.edit(&server)

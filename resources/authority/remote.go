@@ -2,6 +2,7 @@ package authority
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -114,7 +115,7 @@ func (r Remote) issuer() (pki.Issuer, error) {
 	}
 	issuer, err := server.Issuer()
 	if err != nil {
-		return nil, fmt.Errorf("remote.%w", err)
+		return nil, errors.New("remote." + strings.ReplaceAll(err.Error(), "\n", "\nremote.")) // a line for each attribute
 	}
 	return issuer, nil
 }

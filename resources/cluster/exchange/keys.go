@@ -55,7 +55,7 @@ func RefuseKeyless(pki authority.Model, why string) diag.Diagnostics {
 
 func refuse(keys []string, why string) (diags diag.Diagnostics) {
 	diags.AddAttributeError(path.Root("pki"), "This plan needs the key of an authority",
-		fmt.Sprintf("%s\n\nGive %s for it: pki is write-only, so that no state and no plan holds a key. No host was changed.", why, strings.Join(keys, " and ")))
+		fmt.Sprintf("%s\n\nGive %s for it, or remote in the place of private_key: pki is write-only, so that no state and no plan holds a key. No host was changed.", why, strings.Join(keys, " and ")))
 	return diags
 }
 
