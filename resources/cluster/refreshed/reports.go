@@ -91,7 +91,7 @@ func New(reports bootstrap.Reports, members []membership.Member, others provider
 		kept.Unreachable, kept.Barred = report.Err != nil, bootstrap.Barrier(report.Err)
 		kept.Contact.Time = time.Time{}
 		if skewed && report.Clock.Known {
-			skew := report.Clock.Skew().Truncate(skewUnit)
+			skew := awayFromZero(report.Clock.Skew())
 			kept.Skew = &skew
 		}
 		kept.Contact.Holders = nil // another process each time
@@ -112,6 +112,18 @@ func New(reports bootstrap.Reports, members []membership.Member, others provider
 
 // skewUnit is the unit in which the skew of a clock is kept: more would change the state with every look.
 const skewUnit = 10 * time.Second
+
+// awayFromZero rounds a skew to whole units, so that one that is too large stays so: the limit is a whole number of units.
+func awayFromZero(skew time.Duration) time.Duration {
+	rounded := skew.Truncate(skewUnit)
+	switch {
+	case rounded < skew:
+		rounded += skewUnit
+	case rounded > skew:
+		rounded -= skewUnit
+	}
+	return rounded
+}
 
 // still is an observation without what changes by itself, and without what no plan asks for. How a log ends is kept
 // where a member does not serve.

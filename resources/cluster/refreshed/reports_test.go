@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/clocks"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/providerdata"
@@ -57,6 +58,21 @@ func TestReportsIsKept(t *testing.T) {
 	}
 	if !back.At.Equal(at) {
 		t.Errorf("at %s", back.At)
+	}
+}
+
+// TestSkewIsKept: a clock that is wrong by more than a look forgives stays so in what is kept of the look, so that plan and apply agree.
+func TestSkewIsKept(t *testing.T) {
+	a := membership.Member{Name: "a", Address: "192.0.2.11"}
+	for _, skew := range []time.Duration{5*time.Minute + time.Second, -5*time.Minute - time.Second, 5*time.Minute + 10*time.Second, -time.Hour} {
+		reports := bootstrap.Reports{a: {Clock: clocks.Clock{From: skew, To: skew, Known: true}}}
+		kept := New(reports, []membership.Member{a}, nil, time.Now()).Reports()
+		if seen := reports.Clocks().MaySign([]membership.Member{a}); seen == nil || kept.Clocks().MaySign([]membership.Member{a}) == nil {
+			t.Errorf("%s: %v; kept: %s", skew, seen, kept[a].Clock.Skew())
+		}
+		if by := (kept[a].Clock.Skew() - skew).Abs(); by >= skewUnit || kept[a].Clock.Skew()%skewUnit != 0 {
+			t.Errorf("%s is kept as %s", skew, kept[a].Clock.Skew())
+		}
 	}
 }
 
