@@ -189,10 +189,10 @@ func TestRotationOfImported(t *testing.T) {
 	one, two := []string{""}, []string{"", " 2"}
 	w.run(t,
 		tftest.TestStep{Config: rotating(`peers = "7"`), ResourceName: ownPKI, ImportState: true, ImportStatePersist: true, ImportStateId: "prod@" + directory},
-		tftest.TestStep{Config: rotating(`peers = "7"`), ExpectError: says(`Set phase = "retire", and apply`)},
-		tftest.TestStep{Config: rotating(`clients = "7", phase = "sign"`), ExpectError: says(`Set phase = "retire", and apply`)},
+		tftest.TestStep{Config: rotating(`peers = "7"`), ExpectError: says(`set phase = "retire", and apply`)},
+		tftest.TestStep{Config: rotating(`clients = "7", phase = "sign"`), ExpectError: says(`set phase = "retire", and apply`)},
 		as("", one, one),
-		tftest.TestStep{Config: rotating(`peers = "7"`), ExpectError: says(`Set phase = "retire", and apply`)},
+		tftest.TestStep{Config: rotating(`peers = "7"`), ExpectError: says(`set phase = "retire", and apply`)},
 		as(`peers = "7", phase = "retire"`, one, one),
 		as(`peers = "7"`, one, one),
 		as(`peers = "8"`, two, one),

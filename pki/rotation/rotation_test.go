@@ -98,7 +98,7 @@ func TestImportRotatesNothing(t *testing.T) {
 		t.Errorf("%+v, %+v, %v", moves, next, err)
 	}
 	for _, phase := range []rotation.Phase{rotation.Trust, rotation.Sign} {
-		if _, _, err := imported.Next(rotation.Desired{Peers: "1", Phase: phase}); err == nil || !strings.Contains(err.Error(), `Set phase = "retire", and apply`) {
+		if _, _, err := imported.Next(rotation.Desired{Peers: "1", Phase: phase}); err == nil || !strings.Contains(err.Error(), `set phase = "retire", and apply`) {
 			t.Errorf("%s: %v", phase, err)
 		}
 	}
