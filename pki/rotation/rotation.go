@@ -112,7 +112,7 @@ func (r Recorded) adopt(d Desired) (Moves, Recorded, error) {
 	return Moves{}, Recorded{}, &Refusal{
 		Summary: "It is not known whether these authorities are rotated already",
 		Rule:    "The authorities were imported, and nothing tells whether rotation is what made them or what is to replace them",
-		Remedy:  fmt.Sprintf("If the members trust no other authority, set phase = %q, and apply: this notes what rotation says, and rotates nothing. "+
+		Remedy: fmt.Sprintf("If the members trust no other authority, set phase = %q, and apply: this notes what rotation says, and rotates nothing. "+
 			"If a rotation was under way, they trust two, and would then stop trusting the one that was not imported: keep it in pki.trusted of the cluster until all clients have certificates of the imported one. "+
 			"To rotate them, change peers or clients after that, with phase = %q", Retire, Trust),
 	}
