@@ -46,13 +46,8 @@ const (
 	leastKey  = 16               // bytes: what `cfssl` and its documentation take for an authentication key
 )
 
-// Check returns why no server can be asked so: a line for each attribute at fault, which names it.
-func (s Server) Check() error {
-	_, err := s.Issuer()
-	return err
-}
-
-// Issuer returns what asks the server. It makes no connection yet.
+// Issuer returns what asks the server, or why none can be asked so: a line for each attribute at fault, which names it. It makes no
+// connection yet.
 func (s Server) Issuer() (pki.Issuer, error) {
 	address, errAddress := s.address()
 	provider, errProvider := s.provider()
