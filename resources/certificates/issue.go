@@ -28,8 +28,7 @@ const notOverwritten = "A file holds something else than a certificate of this a
 const keyMadeAt = "key_made_at"
 
 // issue has the certificate signed, and writes it into the model and to the files.
-// The files of the state are written.
-func (r *certificateResource) issue(ctx context.Context, object types.Object, plan *certificateModel, written map[string]string, private private.State) diag.Diagnostics {
+func (r *certificateResource) issue(ctx context.Context, object types.Object, plan *certificateModel, written earlier, private private.State) diag.Diagnostics {
 	authority, diags := authority.ClientFrom(ctx, object)
 	organizations, d := organizations(ctx, plan.Organization)
 	diags.Append(d...)
@@ -115,14 +114,13 @@ func (c certificateModel) certificates() map[string]string {
 
 // writeFiles writes the certificates to where they are desired as well. Each place is looked at right before: the key that was just
 // made may lie there, by a path that nobody could tell was the same.
-func (c certificateModel) writeFiles(written map[string]string) error {
+func (c certificateModel) writeFiles(written earlier) error {
 	var failures []error
 	for file, content := range c.certificates() {
 		if holds(file, content) {
 			continue
 		}
-		before, ours := written[file]
-		if err := overwritable(file, c.CACertificate.ValueString(), before, ours); err != nil {
+		if err := written.overwritable(file, c.CACertificate.ValueString()); err != nil {
 			failures = append(failures, fmt.Errorf("%s is not overwritten: %w", file, err))
 			continue
 		}

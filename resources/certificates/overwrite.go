@@ -2,7 +2,9 @@ package certificates
 
 import (
 	"bytes"
+	"context"
 	"crypto/x509"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,19 +13,78 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/private"
 )
 
-// refuseOverwriting refuses to write certificates of an authority over what is of another one, or anything else: where a state was
-// lost, say, those are the operator's certificates of a cluster that runs on. written are the files of the state, with what was
-// written to each: a file that holds that, or what damage has left of it, is its own.
-func (c certificateModel) refuseOverwriting(authority string, written map[string]string) error {
+// formerAuthoritiesKey is the key of private state that has the authorities by which members were verified before. A machine that
+// has missed a rotation still has files of theirs.
+const formerAuthoritiesKey = "former_authorities"
+
+// formerAuthoritiesKept is how many of them a resource keeps, the latest ones: private state is no archive.
+const formerAuthoritiesKept = 16
+
+// earlier is what a resource has written before, on whichever machine: it may overwrite that.
+type earlier struct {
+	files       map[string]string   // the files of its state, with what it has written to each
+	authorities []*x509.Certificate // the authorities by which members are verified by its state, and were before
+}
+
+// earlierOf reads what a resource has written before. state is nil where there is none.
+func earlierOf(ctx context.Context, private private.State, state *certificateModel) (written earlier, diags diag.Diagnostics) {
+	if state == nil {
+		return earlier{}, nil
+	}
+	written = earlier{files: state.certificates()}
+	written.authorities, _ = cert.Parse([]byte(state.CACertificate.ValueString())) // a damaged state has none
+	encoded, diags := private.GetKey(ctx, formerAuthoritiesKey)
+	if len(encoded) == 0 {
+		return written, diags
+	}
+	var former [][]byte
+	if err := json.Unmarshal(encoded, &former); err != nil {
+		diags.AddError("The private state cannot be read", err.Error())
+	}
+	for _, der := range former {
+		if authority, err := x509.ParseCertificate(der); err == nil {
+			written.authorities = append(written.authorities, authority)
+		}
+	}
+	return written, diags
+}
+
+// noteFormer keeps the authorities of what was written before that are not among those by which members are verified now.
+func (e earlier) noteFormer(ctx context.Context, private private.State, now string) diag.Diagnostics {
+	present, _ := cert.Parse([]byte(now))
+	var former [][]byte
+	for _, authority := range e.authorities {
+		if !slices.ContainsFunc(present, authority.Equal) && len(former) < formerAuthoritiesKept &&
+			!slices.ContainsFunc(former, func(der []byte) bool { return bytes.Equal(der, authority.Raw) }) {
+			former = append(former, authority.Raw)
+		}
+	}
+	if former == nil {
+		return nil
+	}
+	encoded, err := json.Marshal(former)
+	if err != nil {
+		return diag.Diagnostics{diag.NewErrorDiagnostic("The earlier authorities cannot be kept", err.Error())}
+	}
+	return private.SetKey(ctx, formerAuthoritiesKey, encoded)
+}
+
+// refuseOverwriting refuses to write certificates of an authority, PEM, over those of another one, or over anything else: where a
+// state was lost, say, those are the operator's certificates of a cluster that runs on. A file that holds what this resource has
+// written before, or what damage has left of that, is its own.
+func (c certificateModel) refuseOverwriting(authority string, written earlier) error {
 	var refusals []error
 	files := c.files()
 	for _, file := range slices.Sorted(maps.Keys(files)) {
-		before, ours := written[file]
-		if err := overwritable(file, authority, before, ours); err != nil {
+		if err := written.overwritable(file, authority); err != nil {
 			refusals = append(refusals, fmt.Errorf("%s is not overwritten: %w", file, err))
 		}
 	}
@@ -41,15 +102,16 @@ func (c certificateModel) files() map[string]bool {
 	return files
 }
 
-// overwritable says why a file must not be overwritten with a certificate of an authority; nil: it may. It may where it holds
-// nothing but certificates of that authority, which can be issued again: whatever else is in it (a private key beside its
-// certificate, say) may be all that there is of it. before is what this resource has written to it, where it is ours.
-func overwritable(file, authority, before string, ours bool) error {
+// overwritable says why a file must not be overwritten with a certificate of an authority, PEM, or nil. A file may be overwritten
+// that holds nothing but certificates of this authority, or of one that this resource has had before: these can be issued again, or
+// are not accepted any more. Whatever else is in a file (a private key beside its certificate, say) may be all that there is of it.
+func (e earlier) overwritable(file, authority string) error {
 	path, err := ssh.ExpandHome(file)
 	if err != nil {
 		return err
 	}
 	text, err := os.ReadFile(path)
+	before, ours := e.files[file]
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil
@@ -63,8 +125,9 @@ func overwritable(file, authority, before string, ours bool) error {
 	if err != nil {
 		return fmt.Errorf("%w, which no certificate may take the place of; %s", err, remedy)
 	}
+	present, _ := cert.Parse([]byte(authority))
 	for _, held := range certificates {
-		if !issuedBy(held, authority) {
+		if !issuedByAny(held, present) && !issuedByAny(held, e.authorities) && !isOfRotation(held, certificates, present) {
 			return fmt.Errorf("it holds a certificate of another authority (%s, issued by %s, valid until %s). Whoever uses it would no longer be let in, or trust, what it is for: "+
 				"if this state was lost, bring a copy of it back, so that no new authority is made; otherwise %s",
 				held.Subject, held.Issuer, held.NotAfter.UTC().Format("2006-01-02"), remedy)
@@ -78,8 +141,17 @@ func leftOf(text, written string) bool {
 	return strings.HasPrefix(written, strings.TrimRight(text, "\x00"))
 }
 
-// issuedBy tells whether a certificate is that of one of the authorities, PEM, or was signed by it: during a rotation there are two.
-func issuedBy(held *x509.Certificate, authorities string) bool {
-	all, err := cert.Parse([]byte(authorities))
-	return err == nil && slices.ContainsFunc(all, func(ca *x509.Certificate) bool { return cert.IsOf(held, ca) })
+// issuedByAny tells whether a certificate is that of one of the authorities, or was signed by one.
+func issuedByAny(held *x509.Certificate, authorities []*x509.Certificate) bool {
+	return slices.ContainsFunc(authorities, func(ca *x509.Certificate) bool { return cert.IsOf(held, ca) })
+}
+
+// isOfRotation tells whether an authority in a bundle stands beside one of those that are present because a rotation replaces the one
+// by the other: etcd_pki names both alike, but for their number. So a resource that has not seen the rotation knows the bundle.
+func isOfRotation(held *x509.Certificate, bundle, present []*x509.Certificate) bool {
+	name := held.Subject.CommonName
+	return held.IsCA && pki.IsMadeHere(name) && slices.ContainsFunc(present, func(ca *x509.Certificate) bool {
+		other := ca.Subject.CommonName
+		return name != other && pki.Numberless(name) == pki.Numberless(other) && slices.ContainsFunc(bundle, ca.Equal)
+	})
 }

@@ -70,7 +70,11 @@ func TestOnlyCertificatesAreOverwritten(t *testing.T) {
 		if err := os.WriteFile(file, []byte(test.text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		switch err := overwritable(file, ca, test.before, test.ours); {
+		var written earlier
+		if test.ours {
+			written.files = map[string]string{file: test.before}
+		}
+		switch err := written.overwritable(file, ca); {
 		case test.says == "" && err != nil:
 			t.Errorf("%s: %v", name, err)
 		case test.says != "" && (err == nil || !strings.Contains(err.Error(), test.says)):

@@ -65,7 +65,7 @@ func (r *certificateResource) Create(ctx context.Context, req resource.CreateReq
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	resp.Diagnostics.Append(r.issue(ctx, config.PKI, &plan, nil, resp.Private)...)
+	resp.Diagnostics.Append(r.issue(ctx, config.PKI, &plan, earlier{}, resp.Private)...)
 	if !resp.Diagnostics.HasError() {
 		resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
 	}
@@ -94,21 +94,24 @@ func (r *certificateResource) Update(ctx context.Context, req resource.UpdateReq
 	if resp.Diagnostics.HasError() {
 		return
 	}
+	written, diags := earlierOf(ctx, req.Private, &state)
+	resp.Diagnostics.Append(diags...)
 	if plan.CACertificate.IsUnknown() {
 		authority, diags := authority.ClientFrom(ctx, config.PKI)
 		resp.Diagnostics.Append(diags...)
 		plan.CACertificate = authority.Bundle()
 	}
 	if plan.Certificate.IsUnknown() {
-		resp.Diagnostics.Append(r.issue(ctx, config.PKI, &plan, state.certificates(), resp.Private)...)
-	} else if err := plan.refuseOverwriting(plan.CACertificate.ValueString(), state.certificates()); err != nil {
+		resp.Diagnostics.Append(r.issue(ctx, config.PKI, &plan, written, resp.Private)...)
+	} else if err := plan.refuseOverwriting(plan.CACertificate.ValueString(), written); err != nil {
 		resp.Diagnostics.AddError(notOverwritten, err.Error()+"\n\nNo file was changed.")
-	} else if err := plan.writeFiles(state.certificates()); err != nil {
+	} else if err := plan.writeFiles(written); err != nil {
 		resp.Diagnostics.AddError("The certificate was not written", err.Error())
 	}
 	if resp.Diagnostics.HasError() {
 		return
 	}
+	resp.Diagnostics.Append(written.noteFormer(ctx, resp.Private, plan.CACertificate.ValueString())...)
 	resp.Diagnostics.Append(warnLeft(state.removeFiles(plan, &r.providerData.AuthorityFiles))...)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
 }
@@ -135,13 +138,9 @@ func (r *certificateResource) Delete(ctx context.Context, req resource.DeleteReq
 
 // refuseFiles refuses a plan that would overwrite what is of another authority, where it is known which one this is. The files are
 // looked at again before they are written.
-func (c certificateModel) refuseFiles(state *certificateModel) (diags diag.Diagnostics) {
+func (c certificateModel) refuseFiles(written earlier) (diags diag.Diagnostics) {
 	if c.CACertificate.IsUnknown() || c.CertificateFile.IsUnknown() || c.CACertificateFile.IsUnknown() {
 		return nil
-	}
-	written := map[string]string{}
-	if state != nil {
-		written = state.certificates()
 	}
 	if err := c.refuseOverwriting(c.CACertificate.ValueString(), written); err != nil {
 		diags.AddError(notOverwritten, err.Error()+"\n\nNothing was changed.")
@@ -180,6 +179,8 @@ func (r *certificateResource) ModifyPlan(ctx context.Context, req resource.Modif
 	}
 	looked, diags := lookedAt(ctx, req.Private)
 	resp.Diagnostics.Append(diags...)
+	written, diags := earlierOf(ctx, req.Private, state)
+	resp.Diagnostics.Append(diags...)
 	if resp.Diagnostics.HasError() {
 		return
 	}
@@ -187,7 +188,7 @@ func (r *certificateResource) ModifyPlan(ctx context.Context, req resource.Modif
 	if !authority.Client.Signs() && plan.Certificate.IsUnknown() {
 		resp.Diagnostics.AddAttributeError(path.Root("pki"), "This plan needs the key of an authority", "It issues a certificate.\n\nGive pki.client.private_key for it, or pki.client.remote: pki is write-only, so that no state and no plan holds a key. No file was changed.")
 	}
-	resp.Diagnostics.Append(plan.refuseFiles(state)...)
+	resp.Diagnostics.Append(plan.refuseFiles(written)...)
 	resp.Diagnostics.Append(plan.refuseShared(ctx, state, req.Private, &r.providerData.Files)...)
 	if file := plan.PrivateKeyFile.ValueString(); file != "" && plan.Certificate.IsUnknown() {
 		_, err := readKey(file)

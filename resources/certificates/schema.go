@@ -84,12 +84,12 @@ func certificateSchema() schema.Schema {
 			},
 			"certificate_file": schema.StringAttribute{
 				Optional:            true,
-				MarkdownDescription: "Path to write the certificate to as well. A file that holds anything but certificates of this authority (a certificate of another one, say, or a private key beside its certificate) is never overwritten: this is refused. Destroying the resource deletes the file, if it still holds the certificate. Default: none.",
+				MarkdownDescription: "Path to write the certificate to as well. A file that holds anything but certificates of this authority, or of those that it has replaced by a rotation or an exchange (a certificate of another one, say, or a private key beside its certificate), is never overwritten: this is refused. Destroying the resource deletes the file, if it still holds the certificate. Default: none.",
 				Validators:          []validator.String{stringvalidator.LengthAtLeast(1)},
 			},
 			"ca_certificate_file": schema.StringAttribute{
 				Optional: true,
-				MarkdownDescription: "Path to write `ca_certificate` to as well. Several of these resources may name one file. It is overwritten on the same conditions as `certificate_file`. " +
+				MarkdownDescription: "Path to write `ca_certificate` to as well. Several of these resources may name one file. It is overwritten on the same conditions as `certificate_file`, and also where it holds a bundle of this authority and the one before or after it. " +
 					"It stays when the resource is destroyed, since others may use it, and is deleted where the `etcd_pki` whose certificate it holds is destroyed in the same run. Default: none.",
 				Validators: []validator.String{stringvalidator.LengthAtLeast(1)},
 			},
