@@ -113,6 +113,7 @@ func (l *life) planned() plan.Plan {
 func (l *life) change(ctx context.Context, approved []membership.Step) (upgrade.Outcome, error) {
 	e := l.executor()
 	outcome, err := e.Change(ctx, upgrade.Order{Owner: l.owner, Members: l.members, Approved: approved})
+	e.Signer.(*witness).mustSignWhatItSays(l, outcome.Done, err == nil)
 	l.acknowledged(outcome.Acknowledged)
 	seen := l.cluster.Status(l.owner, outcome.Reports, l.world.Now())
 	for _, s := range seen.Members {

@@ -63,8 +63,8 @@ func (r *changeRun) stopOthers(ctx context.Context, seed membership.Member) erro
 }
 
 // configureSeed configures the member to recover from: for its new address, if it gets one, since it could not listen
-// on the old address; and with everything desired if its current configuration may be why it is down. Its marker keeps
-// the URL in the member list, so that a resumed run re-addresses it.
+// on the old address; and with everything desired if its current configuration may be why it is down. No certificate is
+// signed for one that keeps its own. Its marker keeps the URL in the member list, so that a resumed run re-addresses it.
 func (r *changeRun) configureSeed(ctx context.Context, step membership.Step) (api.ConfigureRequest, error) {
 	m := step.Subject()
 	s, now := r.member(m), r.currentConfiguration(m)
@@ -74,9 +74,15 @@ func (r *changeRun) configureSeed(ctx context.Context, step membership.Step) (ap
 	if s.From != "" {
 		keys = r.Cluster.BothNames(m, s.From)
 	}
+	if step.Keeps {
+		keys = nil
+	}
 	switch {
-	case there && !whole && s.Invalid == "":
+	case there && !whole && step.Keeps && s.Invalid == "":
 		return now, nil
+	case there && !whole && step.Keeps: // without its list of revoked certificates, it would let nobody in
+		now.ClientCRL = r.Cluster.ClientCRL
+		return now, r.tell(ctx, m, api.OpConfigure, now)
 	case there && !whole:
 		return now, r.issueFor(ctx, step, now, keys)
 	}

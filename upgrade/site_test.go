@@ -86,14 +86,18 @@ func (s *site) executor() *upgrade.Executor {
 	for _, m := range append(slices.Clone(s.members), s.cluster.Members...) {
 		hosts[m] = s.world.Way(m.Address)
 	}
+	w := &witness{Signer: s.signer}
 	return &upgrade.Executor{
 		Cluster: s.cluster,
 		Hosts:   hosts,
-		Signer:  s.signer,
+		Signer:  w,
 		Holder:  api.Holder{ID: fmt.Sprintf("run-%d", s.runs), Who: fmt.Sprintf("ops@ci-%d, create", s.runs)},
 		Now:     s.world.Now,
 		Progress: func(line string) {
 			s.progress = append(s.progress, line)
+			if beginsStep(line) {
+				w.step()
+			}
 			if s.atStep != nil {
 				s.atStep(line)
 			}

@@ -98,8 +98,11 @@ func (e *etcd) issue(step membership.Step) {
 		}
 		h.issued = given
 	case membership.Recover:
-		if h.from != "" || h.expired || e.rewrites(step.At) { // else it is started as it is
+		switch {
+		case !step.Keeps:
 			h.issued, h.expired = given, false
+		case e.rewrites(step.At):
+			h.issued.Trusts, h.issued.Files = given.Trusts, given.Files
 		}
 	case membership.RenewCertificates:
 		h.issued.By, h.issued.Files, h.expired = given.By, given.Files, false
@@ -115,6 +118,12 @@ func (e *etcd) issue(step membership.Step) {
 	case membership.Stop:
 		h.issued.Trusts = h.issued.Files
 	}
+}
+
+// mustSign tells whether a member that is recovered needs other certificates for that.
+func (e *etcd) mustSign(address string) bool {
+	h := e.at(address)
+	return h.from != "" || h.expired || e.rewrites(address) && h.issued.By != e.signers.First()
 }
 
 // estranged names two members that run and do not trust each other. A learner that is to go need not be served.

@@ -51,6 +51,9 @@ func (e *etcd) check(step membership.Step) error {
 			return errors.New("its host is another's")
 		}
 	}
+	if keeping := []membership.Kind{membership.Configure, membership.RenewCertificates, membership.Recover}; step.Keeps && !slices.Contains(keeping, step.Kind) {
+		return errors.New("it is done with certificates that are signed")
+	}
 	if slices.Contains(changing, step.Kind) {
 		if err := e.checkServing(step, nil, nil); err != nil {
 			return err
@@ -391,6 +394,9 @@ func (e *etcd) checkReaddress(_ membership.Step, h *machine, m *entry) error {
 func (e *etcd) checkRecover(step membership.Step, h *machine, m *entry) error {
 	if m == nil || m.learner || h.broken && e.staged[step.At] != e.want.Version {
 		return errors.New("it is no voter that comes up")
+	}
+	if signs := e.mustSign(step.At); signs == step.Keeps {
+		return fmt.Errorf("it says that certificates are signed: %t, and they are: %t", !step.Keeps, signs)
 	}
 	together := 0
 	for _, v := range e.voters() {

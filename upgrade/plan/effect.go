@@ -63,7 +63,7 @@ func after(p membership.ClusterStatus, want membership.Spec, done membership.Ste
 			p.Full = false
 		}
 	case membership.Recover:
-		recovered(&p, want, done.Subject())
+		recovered(&p, want, done)
 	}
 	if done.Kind == membership.Agree || done.Kind == membership.Remove || done.Kind == membership.Readdress {
 		elect(&p)
@@ -104,9 +104,7 @@ func effectOnMember(p membership.ClusterStatus, s *membership.MemberStatus, want
 	case membership.Configure:
 		s.Move = membership.Move{}
 		s.Outdated, s.Behind, s.Version, s.Storeless = nil, false, want.Version, false
-		if !done.Keeps {
-			s.Invalid, s.Due = "", ""
-		}
+		certify(s, done)
 		rewriteRuns(s)
 	case membership.RenewCertificates:
 		if s.Invalid, s.Certified = "", true; !done.Keeps {
@@ -160,6 +158,17 @@ func effectOnMember(p membership.ClusterStatus, s *membership.MemberStatus, want
 			unsync(p)
 		}
 		s.Unsynced = false
+	}
+}
+
+// certify applies to a member that it was configured: with new certificates, unless it keeps its own, and with the list of
+// revoked ones.
+func certify(s *membership.MemberStatus, done membership.Step) {
+	switch {
+	case !done.Keeps:
+		s.Invalid, s.Due = "", ""
+	case revokes(*s):
+		s.Invalid = ""
 	}
 }
 

@@ -22,8 +22,9 @@ func recovery(p membership.ClusterStatus, want membership.Spec) (membership.Step
 		if accountedFor(p, want) != nil {
 			return membership.Step{}, nil // preconditions refuses it
 		}
-		step, _ := Renumbered(p, want)
-		return step, nil
+		recover, found := Renumbered(p, want)
+		recover.Keeps = found && recover.Kind == membership.Recover && keepsCertificates(p, want, *p.Member(recover.Subject()))
+		return recover, nil
 	}
 	refuse := func(rule, remedy string) (membership.Step, error) {
 		return membership.Step{}, &membership.Refusal{Summary: "This recovery is refused", Attribute: "recover_from", Member: want.Recover.Member, Rule: rule, Remedy: remedy}
@@ -95,7 +96,7 @@ func recovery(p membership.ClusterStatus, want membership.Spec) (membership.Step
 		return step, nil
 	}
 	recover := step(membership.Recover, seed)
-	recover.Why = whatIsGivenUp(p, seed, others)
+	recover.Why, recover.Keeps = whatIsGivenUp(p, seed, others), keepsCertificates(p, want, seed)
 	return recover, nil
 }
 
@@ -111,20 +112,31 @@ func stageSeed(p membership.ClusterStatus, want membership.Spec, seed membership
 	return c.stage(seed, version), seed.Staged != version
 }
 
+// keepsCertificates tells whether a member is recovered with the certificates that it has, so that its service waits for
+// no signer: they are valid and name its address, and if it comes to trust the desired authorities alone, the desired
+// one has signed them.
+func keepsCertificates(p membership.ClusterStatus, want membership.Spec, seed membership.MemberStatus) bool {
+	if seed.From != "" || seed.Invalid != "" && !revokes(seed) {
+		return false
+	}
+	return !Misconfigured(p, want, seed.Member) || seed.Issued.By == p.Signers.First()
+}
+
 // recovered applies a recovery to a cluster: one voter is left, and hosts with the remains of the others.
-func recovered(p *membership.ClusterStatus, want membership.Spec, seed membership.Member) {
-	whole := (&planner{ClusterStatus: *p, want: want}).misconfigured(*p.Member(seed))
+func recovered(p *membership.ClusterStatus, want membership.Spec, did membership.Step) {
+	whole := Misconfigured(*p, want, did.Subject())
 	for i := range p.Members {
 		s := &p.Members[i]
-		if s.Member == seed {
+		if s.Member == did.Subject() {
 			if whole {
 				s.Outdated, s.Behind, s.Version = nil, false, want.Version
 			}
-			if whole || s.From != "" || s.Invalid != "" { // else it is started as it is
-				s.Issued = membership.Issued{By: p.Signers.First(), Trusts: p.Trusts, Files: p.Trusts}
+			if whole || !did.Keeps { // else it is started as it is
+				issue(*p, s, did)
 			}
+			certify(s, did)
 			s.State, s.Unsynced, s.Why, s.Looping, s.Alone, s.Disabled = membership.Healthy, true, "", false, false, false
-			s.Move, s.Invalid, s.Due = membership.Move{}, "", ""
+			s.Move = membership.Move{}
 			p.Leader = s.ID
 			continue
 		}
