@@ -115,15 +115,25 @@ func NeedsRenewal(info Info, now time.Time, renewBefore time.Duration) bool {
 	return !now.Before(info.NotAfter.Add(-renewBefore))
 }
 
-// Same tells whether two texts, PEM, hold the same certificates in the same order, whatever stands around these and however their
-// lines break. Texts that hold none are the same where they are equal.
+// Same tells whether two texts, PEM, hold the same certificates in the same order, whatever stands around these, however their lines
+// break, and whether one is repeated. Texts that hold none are the same where they are equal.
 func Same(a, b string) bool {
 	ofA, errA := Parse([]byte(a))
 	ofB, errB := Parse([]byte(b))
 	if errA != nil || errB != nil {
 		return a == b
 	}
-	return slices.EqualFunc(ofA, ofB, (*x509.Certificate).Equal)
+	return slices.EqualFunc(distinct(ofA), distinct(ofB), (*x509.Certificate).Equal)
+}
+
+// distinct are the certificates without those that are among the ones before them.
+func distinct(all []*x509.Certificate) (first []*x509.Certificate) {
+	for _, certificate := range all {
+		if !slices.ContainsFunc(first, certificate.Equal) {
+			first = append(first, certificate)
+		}
+	}
+	return first
 }
 
 // Issued returns when a certificate was signed, as far as that is known: authorities backdate.

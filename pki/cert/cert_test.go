@@ -115,6 +115,7 @@ func TestSame(t *testing.T) {
 		"as openssl writes":  {one, "Certificate:\n    Data:\n" + strings.ReplaceAll(one, "\n", "\r\n") + "\n", true},
 		"another":            {one, other, false},
 		"one more":           {one, one + other, false},
+		"one repeated":       {one + other, one + other + strings.ReplaceAll(one, "\n", "\r\n"), true},
 		"another order":      {one + other, other + one, false},
 		"no certificate":     {one, "", false},
 		"two texts of none":  {"x", "y", false},

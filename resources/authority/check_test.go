@@ -103,3 +103,31 @@ func TestAuthoritiesWait(t *testing.T) {
 		t.Errorf("for a new cluster it says %v", diags)
 	}
 }
+
+// TestBundlesHoldEachAuthorityOnce: an authority that is trusted beside itself, in whichever wording, is in the bundle once.
+func TestBundlesHoldEachAuthorityOnce(t *testing.T) {
+	now := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
+	prod, next := made(t, "prod", time.Hour, now), made(t, "next", time.Hour, now)
+	one, other := prod.Client.Certificate.ValueString(), next.Client.Certificate.ValueString()
+	for name, test := range map[string]struct{ trusted, want string }{
+		"another":           {other, one + other},
+		"itself":            {one, one},
+		"DOS file's lines":  {strings.ReplaceAll(one, "\n", "\r\n"), one},
+		"words before it":   {"Certificate:\n    Data:\n" + one, one},
+		"no end of line":    {strings.TrimSpace(one), one},
+		"what is not known": {"", ""},
+	} {
+		trusted := types.StringValue(test.trusted)
+		if test.trusted == "" {
+			trusted = types.StringUnknown()
+		}
+		both := prod
+		both.Trusted = &Trusted{Client: &KeyPair{Certificate: trusted}}
+		_, ofCluster := both.Bundles()
+		for _, bundle := range []types.String{ofCluster, both.ForClients().Bundle()} {
+			if bundle.ValueString() != test.want || bundle.IsUnknown() != (test.want == "") {
+				t.Errorf("%s: the bundle is %s, want %q", name, bundle, test.want)
+			}
+		}
+	}
+}

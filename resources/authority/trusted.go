@@ -88,6 +88,7 @@ func certificates(authorities []KeyPair) (all []types.String) {
 	return all
 }
 
+// bundle is all certificates in one text, each once: a vault and openssl write the same one differently.
 func bundle(certificates []types.String) types.String {
 	if len(certificates) == 1 { // as it is given
 		return certificates[0]
@@ -97,7 +98,8 @@ func bundle(certificates []types.String) types.String {
 		if certificate.IsUnknown() {
 			return types.StringUnknown()
 		}
-		if text := strings.TrimSpace(certificate.ValueString()); !slices.Contains(texts, text) {
+		text := strings.TrimSpace(certificate.ValueString())
+		if !slices.ContainsFunc(texts, func(other string) bool { return cert.Same(text, other) }) {
 			texts = append(texts, text)
 		}
 	}
