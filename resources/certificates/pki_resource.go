@@ -229,6 +229,10 @@ func (r *pkiResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanReq
 	plan.Name, plan.Algorithm, plan.Validity = value.OrBefore(plan.Name, state.Name), value.OrBefore(plan.Algorithm, state.Algorithm), value.OrBefore(plan.Validity, state.Validity)
 	moves, diags := plan.planRotation(ctx, state, req.Private)
 	resp.Diagnostics.Append(diags...)
+	now, _ := recorded(ctx, req.Private)
+	for _, planned := range plan.rotationsOf(state, moves, now) {
+		r.providerData.Rotations.Plan(planned)
+	}
 	if moves.Peers == rotation.Cancel || moves.Clients == rotation.Cancel {
 		resp.Diagnostics.Append(plan.takeBack(config, &state)...)
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
@@ -17,6 +18,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/rotation"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/authority"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/private"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/providerdata"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/sensitive"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/value"
 )
@@ -100,6 +102,46 @@ func (p *pkiModel) planRotation(ctx context.Context, state pkiModel, private pri
 		p.Authority, p.ClientAuthority = trustedUnknown(p.Authority), trustedUnknown(p.ClientAuthority)
 	}
 	return moves, diags
+}
+
+// rotationsOf are what moves make of the authorities of a state, for the clusters that take them: they refuse what their members are
+// not ready for. A rotation that begins takes nothing away.
+func (p pkiModel) rotationsOf(state pkiModel, moves rotation.Moves, now rotation.Recorded) (planned []providerdata.Rotation) {
+	for _, one := range []struct {
+		label         string
+		move          rotation.Move
+		progress      rotation.Progress
+		before, after types.String
+	}{
+		{"peers", moves.Peers, now.Peers, state.PeerCACertificate, p.PeerCACertificate},
+		{"clients", moves.Clients, now.Clients, state.ClientCACertificate, p.ClientCACertificate},
+	} {
+		before, after := namesIn(one.before), namesIn(one.after)
+		if one.move == rotation.Keep || one.move == rotation.Begin || len(after) == 0 {
+			continue
+		}
+		noted := providerdata.Rotation{Of: p.Name.ValueString(), Peers: one.label == "peers", Signs: after[0], Was: fmt.Sprintf("phase = %q", one.progress.Phase)}
+		if one.move == rotation.Cancel {
+			noted.Was = fmt.Sprintf("%s = %q with phase = %q", one.label, one.progress.UnderWay, one.progress.Phase)
+		}
+		if goes := slices.DeleteFunc(before, func(name string) bool { return slices.Contains(after, name) }); len(goes) > 0 {
+			noted.Goes = goes[0]
+		}
+		planned = append(planned, noted)
+	}
+	return planned
+}
+
+// namesIn are the names of a bundle's authorities, in its order.
+func namesIn(bundle types.String) (names []string) {
+	certificates, err := cert.Parse([]byte(bundle.ValueString()))
+	if err != nil {
+		return nil
+	}
+	for _, certificate := range certificates {
+		names = append(names, cert.Name(certificate))
+	}
+	return names
 }
 
 // rotates tells whether an authority is trusted beside those that sign.

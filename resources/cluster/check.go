@@ -13,6 +13,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/exchange"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/renewal"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/settings"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/value"
@@ -107,6 +108,26 @@ func refusePlan(diags *diag.Diagnostics, err error) {
 		summary = refusal.Summary
 	}
 	diags.AddAttributeError(refusedAt(err), summary, err.Error()+".\n\nNo host was changed.")
+}
+
+// refuseUnfollowed refuses what an etcd_pki goes on to in this run, if members have not followed what it did before. The last look at
+// the hosts tells, in the plan and in the apply alike.
+func (r *clusterResource) refuseUnfollowed(state clusterModel, from startingPoint) (diags diag.Diagnostics) {
+	planned := r.providerData.Rotations.Planned()
+	if len(planned) == 0 {
+		return nil
+	}
+	status := state.clusterWith(from.before, r.providerData.Stores).Status(state.Owner.ValueString(), from.last.Reports(), from.last.At)
+	for i := range status.Members {
+		m, stays := from.members[status.Members[i].Name]
+		status.Members[i].Desired = from.members == nil || stays && (m.Address.IsUnknown() || m.Address.ValueString() == status.Members[i].Address)
+	}
+	concerned := exchange.Concerned(planned, from.authority, status)
+	if len(concerned) > 0 && !from.found {
+		diags.AddError("The hosts have not been looked at", "Whether the members are ready for this rotation, they have to tell, and this state does not know it yet. Plan without -refresh=false.")
+		return diags
+	}
+	return exchange.RefuseUnfollowed(state.Name.ValueString(), concerned, status)
 }
 
 // refuseChanges refuses changes that a running cluster does not support, apart from those of members.

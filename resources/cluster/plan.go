@@ -84,6 +84,9 @@ func (r *clusterResource) ModifyPlan(ctx context.Context, req resource.ModifyPla
 		}
 	} else {
 		r.providerData.Meet(state.Owner.ValueString())
+		if resp.Diagnostics.Append(r.refuseUnfollowed(state, from)...); resp.Diagnostics.HasError() {
+			return
+		}
 		seen, diags := r.lookAhead(ctx, plan, state, from)
 		resp.Diagnostics.Append(diags...)
 		resp.Diagnostics.Append(plan.planChange(ctx, config, state, r.providerData.Stores, from, seen)...)

@@ -25,6 +25,7 @@ type Data struct {
 	AuthorityFiles AuthorityFiles // that certificates of this run have left
 	Claims         Claims         // clusters that this run's plans destroy and create
 	Files          Files          // that this run's plans use
+	Rotations      Rotations      // of authorities, that this run's plans make
 
 	owners sync.Map // tokens of the clusters whose states this run has met
 }

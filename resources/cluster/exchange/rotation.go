@@ -1,0 +1,119 @@
+package exchange
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/authority"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/providerdata"
+)
+
+// Concerned are those of the rotations that this run plans which change a cluster's authorities: pki is to sign by the same one. Where
+// pki is not known yet, the members tell.
+func Concerned(planned []providerdata.Rotation, pki authority.Model, status membership.ClusterStatus) (concerned []providerdata.Rotation) {
+	for _, rotation := range planned {
+		signs := pki.Client.Certificate
+		if rotation.Peers {
+			signs = pki.Peer.Certificate
+		}
+		certificate, err := cert.ParseLeaf([]byte(signs.ValueString()))
+		if err == nil && cert.Name(certificate) == rotation.Signs || signs.IsUnknown() && slices.ContainsFunc(status.Members, func(s membership.MemberStatus) bool {
+			trusts := of(rotation, s.Issued.Trusts)
+			return trusts.Has(rotation.Signs) || trusts.Has(rotation.Goes)
+		}) {
+			concerned = append(concerned, rotation)
+		}
+	}
+	return concerned
+}
+
+// of is the set of a rotation's kind.
+func of(rotation providerdata.Rotation, both membership.Authorities) membership.AuthorityNames {
+	if rotation.Peers {
+		return both.Peers
+	}
+	return both.Clients
+}
+
+// RefuseUnfollowed refuses rotations that the members are not ready for: each has to trust the authority that is to sign, and to need
+// none that is given up. Members have come to that in the phase before, unless its apply was cut short. A member that leaves and
+// cannot be asked does not count.
+func RefuseUnfollowed(cluster string, rotations []providerdata.Rotation, status membership.ClusterStatus) (diags diag.Diagnostics) {
+	if len(rotations) == 0 {
+		return nil
+	}
+	var behind, was []string
+	away, follow := false, false
+	for _, s := range status.Members {
+		if s.Role == membership.Absent || s.State == membership.Missing || s.State == membership.Lost {
+			continue // it is configured anew, by what the others trust
+		}
+		unknown := s.Issued == (membership.Issued{})
+		if unknown && !s.Desired {
+			continue
+		}
+		away = away || unknown
+		var reasons []string
+		for _, rotation := range rotations {
+			why := lacks(rotation, s.Issued)
+			switch {
+			case unknown:
+				why = "nobody knows which authorities it trusts: " + s.Why
+			case why == "":
+				continue
+			default:
+				follow = true
+			}
+			if !slices.Contains(reasons, why) {
+				reasons = append(reasons, why)
+			}
+			if !slices.Contains(was, rotation.Was) {
+				was = append(was, rotation.Was)
+			}
+		}
+		if len(reasons) > 0 {
+			behind = append(behind, fmt.Sprintf("%s: %s", s.Member, strings.Join(reasons, "; ")))
+		}
+	}
+	if len(behind) == 0 {
+		return nil
+	}
+	var remedies []string
+	if away {
+		remedies = append(remedies, "Bring back the hosts of which nothing is known, or give their members the addresses of other hosts, and apply again.")
+	}
+	before := strings.Join(was, " and ")
+	if follow {
+		remedies = append(remedies, fmt.Sprintf("Set %s in rotation of etcd_pki %q again, and apply: the members then follow the phase before. Go on when a plan has nothing left to do.", before, rotations[0].Of))
+	} else {
+		remedies = append(remedies, fmt.Sprintf("Until then, set %s in rotation of etcd_pki %q again for plans that do something else.", before, rotations[0].Of))
+	}
+	diags.AddAttributeError(path.Root("pki"), "The members have not followed this rotation yet",
+		fmt.Sprintf("etcd_pki %q would go on with a rotation that members of cluster %s are not ready for:\n\n  %s\n\n%s Nothing was changed: no host, and no authority.",
+			rotations[0].Of, cluster, strings.Join(behind, "\n  "), strings.Join(remedies, " ")))
+	return diags
+}
+
+// lacks tells why a member is not ready for a rotation; empty: it is.
+func lacks(rotation providerdata.Rotation, is membership.Issued) string {
+	kind := "clients"
+	if rotation.Peers {
+		kind = "peers"
+	}
+	trusts := of(rotation, is.Trusts)
+	switch {
+	case trusts == "":
+		return fmt.Sprintf("it does not tell which authorities for %s its process trusts, and %s is to sign", kind, rotation.Signs)
+	case !trusts.Has(rotation.Signs):
+		return fmt.Sprintf("for %s it trusts authority %s, and not %s, which is to sign", kind, strings.Join(trusts.All(), " and "), rotation.Signs)
+	case rotation.Goes != "" && of(rotation, is.By).Has(rotation.Goes):
+		return fmt.Sprintf("its certificates for %s are of authority %s, which is to be given up", kind, rotation.Goes)
+	}
+	return ""
+}

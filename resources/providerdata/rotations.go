@@ -1,0 +1,38 @@
+package providerdata
+
+import (
+	"slices"
+	"sync"
+)
+
+// Rotation is what the plan of an etcd_pki makes of one of its authorities. Authorities have the names that package cert gives them.
+type Rotation struct {
+	Of    string // the name of the etcd_pki
+	Peers bool   // of the authority for peers; else of the one for clients
+	Signs string // the authority that signs from then on
+	Goes  string // the one whose key and trust are given up; empty: none
+	Was   string // what rotation says as long as members follow the phase before: phase = "trust"
+	Asks  string // what it says now
+}
+
+// Rotations are those that the plans of one run make. An etcd_pki is planned before the clusters that take their authorities from it.
+type Rotations struct {
+	mu      sync.Mutex
+	planned []Rotation
+}
+
+// Plan notes a rotation.
+func (r *Rotations) Plan(rotation Rotation) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !slices.Contains(r.planned, rotation) {
+		r.planned = append(r.planned, rotation)
+	}
+}
+
+// Planned are all of them.
+func (r *Rotations) Planned() []Rotation {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.planned)
+}
