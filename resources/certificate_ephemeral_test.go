@@ -3,6 +3,7 @@ package resources_test
 import (
 	"crypto/tls"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -68,4 +69,20 @@ func TestEphemeralPKI(t *testing.T) {
 			return nil
 		}},
 	)
+}
+
+// TestEphemeralPKIGivenAtOnce: authorities that nobody has kept sign nothing that stays. The apply, which makes others, would contradict
+// its plan, and the run after it could issue no certificate.
+func TestEphemeralPKIGivenAtOnce(t *testing.T) {
+	const made = "ephemeral \"etcd_pki\" \"new\" {\n name = \"prod\"\n}\n"
+	cluster := strings.Replace(strings.Replace(three(unprotected), `resource "etcd_pki" "prod" { name = "prod" }`, made, 1), "etcd_pki.prod.authority",
+		"{ peer = ephemeral.etcd_pki.new.peer, client = ephemeral.etcd_pki.new.client }", 1)
+	_, csr := madeKey(t)
+	certificate := made + fmt.Sprintf("resource \"etcd_certificate\" \"app\" {\n pki = { client = ephemeral.etcd_pki.new.client }\n common_name = \"app\"\n csr = %q\n}", csr)
+	for name, config := range map[string]string{"a cluster": cluster, "a certificate": certificate} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.run(t, tftest.TestStep{Config: config, ExpectError: says("Nobody has kept this authority")})
+		})
+	}
 }

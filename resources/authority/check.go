@@ -9,6 +9,7 @@ import (
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
@@ -93,4 +94,31 @@ func mustShow(hidden []string) (diags diag.Diagnostics) {
 				"Apply what it comes from first (terraform apply -target=...), and plan again. Where an etcd_pki is planned to be made although its authorities exist, import it (its state was lost) or untaint it (terraform untaint) instead. Nothing was changed.")
 	}
 	return diags
+}
+
+// RefuseEphemeral refuses authorities that an ephemeral etcd_pki of this run has made: the apply, which makes others, would contradict its
+// plan, and the run after it could not sign by them.
+func (a Model) RefuseEphemeral(made func(name string) bool) diag.Diagnostics {
+	return refuseEphemeral(made, certificates(append(a.of(api.KeyPeer), a.of(api.KeyServer)...)))
+}
+
+// RefuseEphemeral refuses them for certificates of clients.
+func (c ClientModel) RefuseEphemeral(made func(name string) bool) diag.Diagnostics {
+	return refuseEphemeral(made, []types.String{c.Bundle()})
+}
+
+func refuseEphemeral(made func(name string) bool, bundles []types.String) (diags diag.Diagnostics) {
+	for _, bundle := range bundles {
+		all, _ := cert.Parse([]byte(bundle.ValueString())) // Check says what is wrong with it
+		for _, authority := range all {
+			if !made(cert.Name(authority)) {
+				continue
+			}
+			diags.AddAttributeError(path.Root("pki"), "Nobody has kept this authority", fmt.Sprintf("The ephemeral etcd_pki has made the authority %q in this very run, and each run, the apply of this plan too, makes others. "+
+				"Write what it makes to a vault, through a write-only attribute, and apply that; then give pki what an ephemeral resource reads from the vault. Where the vault has it by now, apply again. "+
+				"Or use the resource etcd_pki, which keeps its authorities in the state. Nothing was changed.", authority.Subject.CommonName))
+			return diags
+		}
+	}
+	return nil
 }

@@ -45,7 +45,7 @@ func (e *ephemeralPKI) Schema(_ context.Context, _ ephemeral.SchemaRequest, resp
 	resp.Schema = schema.Schema{
 		MarkdownDescription: "The two authorities of a cluster that is to be formed, with their keys, for the time of one run: no state and no plan holds any of it. " +
 			"Each run, and each plan, makes others: write them to a vault once, through a write-only attribute, and give `etcd_cluster` and `etcd_certificate` what an ephemeral resource reads from there. " +
-			"Do not give them to `pki` themselves: the apply would have other authorities than its plan.",
+			"To give them to `pki` themselves is refused: the apply would have other authorities than its plan, and nobody would have their keys.",
 		Attributes: map[string]schema.Attribute{
 			"name": schema.StringAttribute{
 				Required:            true,
@@ -95,6 +95,9 @@ func (e *ephemeralPKI) Open(ctx context.Context, req ephemeral.OpenRequest, resp
 	if err != nil {
 		resp.Diagnostics.AddError(fmt.Sprintf("The authorities of %s were not made", name.ValueString()), err.Error())
 		return
+	}
+	for _, one := range []*pki.Authority{made.Peers, made.Clients} {
+		e.providerData.Ephemeral.Make(one.Name())
 	}
 	held, err := authority.Of(made)
 	if err != nil {

@@ -173,6 +173,7 @@ func (r *certificateResource) ModifyPlan(ctx context.Context, req resource.Modif
 	authority, diags := authority.ClientFrom(ctx, config.PKI)
 	resp.Diagnostics.Append(diags...)
 	resp.Diagnostics.Append(authority.Check()...)
+	resp.Diagnostics.Append(authority.RefuseEphemeral(r.providerData.Ephemeral.Made)...)
 	resp.Diagnostics.Append(plan.check()...)
 	if state != nil {
 		resp.Diagnostics.Append(authority.MustShow()...)

@@ -56,6 +56,7 @@ func (r *clusterResource) ModifyPlan(ctx context.Context, req resource.ModifyPla
 	}
 	from, diags := plan.startingPoint(ctx, config, state, req.Private)
 	resp.Diagnostics.Append(from.authority.Check()...)
+	resp.Diagnostics.Append(from.authority.RefuseEphemeral(r.providerData.Ephemeral.Made)...)
 	resp.Diagnostics.Append(from.authority.Wait(r.providerData.Now(), state.PeerCACertificate.ValueString(), state.CACertificate.ValueString())...)
 	resp.Diagnostics.Append(plan.check(ctx)...)
 	resp.Diagnostics.Append(restore.Check(ctx, config.Restore, config.Backup)...) // a plan has no secrets

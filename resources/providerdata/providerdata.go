@@ -26,6 +26,7 @@ type Data struct {
 	Claims         Claims         // clusters that this run's plans destroy and create
 	Files          Files          // that this run's plans use
 	Rotations      Rotations      // of authorities, that this run's plans make
+	Ephemeral      Ephemeral      // authorities that nobody has kept yet
 
 	owners sync.Map // tokens of the clusters whose states this run has met
 }
