@@ -45,27 +45,33 @@ var changes = map[string][2]setup{
 // Each time the next apply goes on from what it finds: no learner is left over, and no acknowledged write is lost.
 func TestChangeKilledAtEveryStep(t *testing.T) {
 	t.Parallel()
-	disturbed(t, func(v *underLoad, _ []string, cli int) {
-		if v.killProvider(cli) == 0 {
-			v.t.Fatal("there is no provider to kill")
-		}
-	})
+	disturbed(t, killedAtStep)
+}
+
+// killedAtStep kills the provider of a run.
+func killedAtStep(v *underLoad, _ []string, cli int) {
+	if v.killProvider(cli) == 0 {
+		v.t.Fatal("there is no provider to kill")
+	}
 }
 
 // TestPowerCutAtEveryStep cuts the power of the host that a step is done to as it begins, and gives it back once
 // the apply has ended.
 func TestPowerCutAtEveryStep(t *testing.T) {
 	t.Parallel()
-	disturbed(t, func(v *underLoad, begun []string, _ int) {
-		for _, h := range v.lab.Hosts {
-			if step := begun[len(begun)-1]; strings.Contains(step, "("+h.Address()+")") || strings.Contains(step, "("+secondAddress(h)+")") {
-				if err := h.PowerOff(); err != nil {
-					v.t.Fatal(err)
-				}
-				return
+	disturbed(t, powerCutAtStep)
+}
+
+// powerCutAtStep cuts the power of the host that the step is done to which has just begun.
+func powerCutAtStep(v *underLoad, begun []string, _ int) {
+	for _, h := range v.lab.Hosts {
+		if step := begun[len(begun)-1]; strings.Contains(step, "("+h.Address()+")") || strings.Contains(step, "("+secondAddress(h)+")") {
+			if err := h.PowerOff(); err != nil {
+				v.t.Fatal(err)
 			}
+			return
 		}
-	})
+	}
 }
 
 // disturbed does something to every change at each of its steps.

@@ -18,14 +18,7 @@ import (
 func TestAuthoritiesAreRotated(t *testing.T) {
 	t.Parallel()
 	l := up(t, lab.Config{Hosts: members("a", "b", "c")})
-	with := func(rotation string) string {
-		const pki = "resource \"etcd_pki\" \"prod\" {\n  name = \"prod\"\n"
-		main := configuration(t, l, setup{})
-		if !strings.Contains(main, pki) {
-			t.Fatal("the authorities are made elsewhere")
-		}
-		return strings.Replace(main, pki, pki+"  rotation = { "+rotation+" }\n", 1)
-	}
+	with := func(rotation string) string { return withRotation(t, configuration(t, l, setup{}), rotation) }
 	v := &underLoad{workspace: newWorkspace(t, l, with(`peers = "1", clients = "1"`))}
 	v.apply()
 	var longest time.Duration
@@ -42,15 +35,6 @@ func TestAuthoritiesAreRotated(t *testing.T) {
 			}
 		}
 	}
-	// writer is another one, with the certificates that are there by now: as an application that has read its files again.
-	writer := func(name string) *underLoad {
-		t.Helper()
-		client := v.loading()
-		for file, from := range map[string]string{"-ca.crt": client.CACert, ".crt": client.Cert, ".key": client.Key} {
-			v.write(name+file, v.read(filepath.Base(from)))
-		}
-		return &underLoad{workspace: v.workspace, files: [3]string{name + "-ca.crt", name + ".crt", name + ".key"}}
-	}
 	rotate := func(phase string, writers ...*underLoad) {
 		t.Helper()
 		for _, w := range writers {
@@ -64,15 +48,15 @@ func TestAuthoritiesAreRotated(t *testing.T) {
 		v.mustBeSettled()
 	}
 
-	first := writer("first")
+	first := v.writer("first")
 	first.load(light)
 	rotate("trust", first)
 	checked(first, "trust")
 
-	old := writer("first") // which trusts both now
+	old := v.writer("first") // which trusts both now
 	old.load(light)
 	rotate("sign", old)
-	next := writer("next")
+	next := v.writer("next")
 	next.load(light)
 	rotate("trust", old, next)
 	rotate("sign", old, next)
@@ -92,6 +76,26 @@ func TestAuthoritiesAreRotated(t *testing.T) {
 	if output, err := gone.run(endpoints, "get", "/none"); err == nil {
 		t.Errorf("a client is served whose certificate is of the authority that is gone: %s", output)
 	}
+}
+
+// withRotation is a configuration whose etcd_pki has a rotation.
+func withRotation(t *testing.T, main, rotation string) string {
+	t.Helper()
+	const pki = "resource \"etcd_pki\" \"prod\" {\n  name = \"prod\"\n"
+	if !strings.Contains(main, pki) {
+		t.Fatal("the authorities are made elsewhere")
+	}
+	return strings.Replace(main, pki, pki+"  rotation = { "+rotation+" }\n", 1)
+}
+
+// writer is one with the certificates that are there by now: as an application that has just read its files.
+func (w *workspace) writer(name string) *underLoad {
+	w.t.Helper()
+	client := w.loading()
+	for file, from := range map[string]string{"-ca.crt": client.CACert, ".crt": client.Cert, ".key": client.Key} {
+		w.write(name+file, w.read(filepath.Base(from)))
+	}
+	return &underLoad{workspace: w, files: [3]string{name + "-ca.crt", name + ".crt", name + ".key"}}
 }
 
 // failedTwice are the puts of a client with all endpoints that failed in a phase, and after which the next one that it began failed too.

@@ -2,6 +2,7 @@ package acctest
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -82,7 +83,9 @@ func agent(t *testing.T, l *lab.Lab) string {
 		_ = command.Wait()
 	})
 	for start := time.Now(); ; time.Sleep(10 * time.Millisecond) {
-		if _, err := os.Stat(socket); err == nil {
+		// Its socket is there a moment before it answers.
+		if connection, err := net.Dial("unix", socket); err == nil {
+			_ = connection.Close()
 			break
 		}
 		if time.Since(start) > time.Minute {

@@ -283,16 +283,23 @@ func (p *fakeParty) garble(at string, garbled bool) {
 	}
 }
 
-// settling is how long a real cluster may take until its hosts are as the fake's are.
-const settling = 10 * time.Second
+// settling is how long a real cluster may take until its hosts are as they should be: it catches a hang, since a look at a
+// member on a busy machine may be in vain again and again.
+const settling = 2 * time.Minute
 
 // alike waits until both are the same, and says how they are then, and in what they are not the same.
 func alike(stages map[string]*stage, hosts []string) (are map[string]map[string]bearing, diff string) {
 	stages["fake"].comeToRest()
 	are = map[string]map[string]bearing{"fake": stages["fake"].bearings(hosts)}
+	are["machine"], diff = stages["machine"].becomes(are["fake"], hosts)
+	return are, diff
+}
+
+// becomes waits until hosts are as they should be, and says how they are then, and in what they are not.
+func (s *stage) becomes(should map[string]bearing, hosts []string) (are map[string]bearing, diff string) {
 	for end := time.Now().Add(settling); ; time.Sleep(50 * time.Millisecond) {
-		are["machine"] = stages["machine"].bearings(hosts)
-		if diff = gocmp.Diff(are["machine"], are["fake"]); diff == "" || time.Now().After(end) {
+		are = s.bearings(hosts)
+		if diff = gocmp.Diff(are, should); diff == "" || time.Now().After(end) {
 			return are, diff
 		}
 	}

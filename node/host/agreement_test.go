@@ -14,8 +14,6 @@ import (
 	"testing"
 	"time"
 
-	gocmp "github.com/google/go-cmp/cmp"
-
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdclient"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest/signing"
@@ -427,8 +425,8 @@ func agree(t *testing.T, a arrangement) {
 				t.Errorf("%s: the %s answers %q (%s), want %q with %q", what, name, got.code, got.message, r.want, r.says)
 			}
 			if r.want == api.CodeRefused || r.want == api.CodeBusy || r.want == api.CodeUnsupported {
-				if diff := gocmp.Diff(before[name], stages[name].bearings(a.hosts)); diff != "" {
-					t.Errorf("%s: it was refused, and has changed the %s:\n%s", what, name, diff)
+				if _, diff := stages[name].becomes(before[name], a.hosts); diff != "" {
+					t.Errorf("%s: it was refused, and has changed the %s (-):\n%s", what, name, diff)
 				}
 			}
 		}

@@ -19,6 +19,9 @@ const (
 	// LeaderTimeout bounds a move of the leadership, which takes milliseconds where the other voter has
 	// caught up.
 	LeaderTimeout = 20 * time.Second
+	// reachTimeout is how long a member may take to learn what the others have agreed on: with an election between, which on
+	// a busy machine takes longer than a look waits for.
+	reachTimeout = 10 * time.Second
 )
 
 // Voter is the local member as a change of the cluster is asked of it.
@@ -51,7 +54,7 @@ func (l Local) AsVoter(ctx context.Context, do func(context.Context, Voter) erro
 
 // MustReachOthers refuses a member that does not know what the others have agreed on: its snapshot would be old.
 func (v Voter) MustReachOthers(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, AskTimeout)
+	ctx, cancel := context.WithTimeout(ctx, reachTimeout)
 	defer cancel()
 	if _, err := v.Get(ctx, "health"); err != nil {
 		return api.Refuse("member %s cannot reach a majority of the voters, and may be behind: ask another voter: %s", v.Marker.Member, err)
