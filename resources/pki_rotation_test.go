@@ -131,6 +131,42 @@ func TestRotationToAnotherAlgorithm(t *testing.T) {
 	)
 }
 
+// TestValidityOfRotations: what is cancelled takes no validity away that an authority which stays has, and one that is not known when a
+// rotation begins is left to the apply.
+func TestValidityOfRotations(t *testing.T) {
+	w := newWorld(t)
+	config := func(rotation, validity string) string {
+		return strings.Replace(rotating(rotation), "name = \"prod\"", "name = \"prod\"\n"+validity, 1)
+	}
+	valid := func(validity string) tftest.TestCheckFunc {
+		return tftest.TestCheckResourceAttr(ownPKI, "validity", validity)
+	}
+	const short, long = `validity = "48h"`, `validity = "100000h"`
+	later := func(what string) string {
+		return "validity = terraform_data.validity.output\n}\nresource \"terraform_data\" \"validity\" {\n input = \"" + what + "\"\n triggers_replace = \"" + what + "\"\n"
+	}
+	unknown := func(rotation, what string) string {
+		return fmt.Sprintf("resource \"etcd_pki\" \"prod\" {\n name = \"prod\"\n rotation = { %s }\n %s}\n", rotation, later(what))
+	}
+	w.run(t,
+		tftest.TestStep{Config: config("", "")},
+		tftest.TestStep{Config: config(`peers = "2", clients = "2"`, short), Check: valid("48h")},
+		tftest.TestStep{Config: config(`clients = "2"`, short), Check: valid("48h")}, // one of both is cancelled
+		tftest.TestStep{Config: config("", short), ExpectError: says(`The authorities that are there have "87600h"`)},
+		tftest.TestStep{Config: config("", ""), Check: valid("87600h")},
+		tftest.TestStep{Config: config(`peers = "2"`, long), Check: valid("100000h")},
+		tftest.TestStep{Config: config(`peers = "2", phase = "sign"`, long)},
+		tftest.TestStep{Config: config(`peers = "2", phase = "retire"`, long)},
+		tftest.TestStep{Config: config(`peers = "2", clients = "2"`, long)},
+		tftest.TestStep{Config: config(`peers = "2"`, long), Check: valid("100000h")}, // cancelled: that of peers has it
+		tftest.TestStep{Config: config(`peers = "2", clients = "2"`, long)},
+		tftest.TestStep{Config: config(`peers = "2"`, ""), Check: valid("100000h")},
+		tftest.TestStep{Config: unknown(`peers = "3"`, "72h"), Check: valid("72h")},
+		tftest.TestStep{Config: unknown(`peers = "3"`, "96h"), ExpectError: says("another one can come with a rotation, in the apply that begins it")},
+		tftest.TestStep{Config: unknown(`peers = "2"`, "100000h"), Check: valid("100000h")}, // cancelled by what is not known yet
+	)
+}
+
 // TestRotationIsPlanned: a plan knows all but the authority that is yet to be made. Where the rotation is not known, it may begin.
 func TestRotationIsPlanned(t *testing.T) {
 	w := newWorld(t)

@@ -57,6 +57,16 @@ type Moves struct{ Peers, Clients Move }
 // None tells whether both stay as they are.
 func (m Moves) None() bool { return m == Moves{} }
 
+// Changes tells whether an authority is made, or one goes that has just been made: what authorities are made by may change then.
+func (m Moves) Changes() bool {
+	for _, move := range []Move{m.Peers, m.Clients} {
+		if move == Begin || move == Cancel {
+			return true
+		}
+	}
+	return false
+}
+
 // Refusal is why a configuration is not followed, with the way on.
 type Refusal struct{ Summary, Rule, Remedy string }
 

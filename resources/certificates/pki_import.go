@@ -128,6 +128,15 @@ func validityOf(info cert.Info) time.Duration {
 	return lasts
 }
 
+// validities are how long each authority of a bundle was asked to be valid.
+func validities(bundle types.String) (all []time.Duration) {
+	certificates, _ := cert.Parse([]byte(bundle.ValueString()))
+	for _, certificate := range certificates {
+		all = append(all, validityOf(cert.InfoOf(certificate)))
+	}
+	return all
+}
+
 // spelled is a duration as somebody writes it: 87600h, and not 87600h0m0s.
 func spelled(d time.Duration) string {
 	text := d.String()

@@ -3,6 +3,7 @@ package certificates
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
@@ -225,8 +226,7 @@ func (r *pkiResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanReq
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	// What cannot change is taken for what it was. Where it turns out to be something else, the apply is refused.
-	plan.Name, plan.Algorithm, plan.Validity = value.OrBefore(plan.Name, state.Name), value.OrBefore(plan.Algorithm, state.Algorithm), value.OrBefore(plan.Validity, state.Validity)
+	plan.Name = value.OrBefore(plan.Name, state.Name)
 	moves, diags := plan.planRotation(ctx, state, req.Private)
 	resp.Diagnostics.Append(diags...)
 	now, _ := recorded(ctx, req.Private)
@@ -236,6 +236,13 @@ func (r *pkiResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanReq
 	if moves.Peers == rotation.Cancel || moves.Clients == rotation.Cancel {
 		resp.Diagnostics.Append(plan.takeBack(config, &state)...)
 	}
+	// What cannot change is taken for what it was. Where it turns out to be something else, the apply is refused.
+	if moves.Peers != rotation.Begin || moves.Clients != rotation.Begin {
+		plan.Algorithm = value.OrBefore(plan.Algorithm, state.Algorithm)
+	}
+	if !moves.Changes() {
+		plan.Validity = value.OrBefore(plan.Validity, state.Validity)
+	}
 	resp.Diagnostics.Append(plan.refuseChanges(state, moves)...)
 	if plan.ClientCRL = state.ClientCRL; !plan.Revoked.Equal(state.Revoked) {
 		resp.Diagnostics.Append(plan.revokeBy(ctx, state)...)
@@ -244,9 +251,10 @@ func (r *pkiResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanReq
 }
 
 // takeBack has a state, and a plan where the configuration leaves it open, say what the authorities were made by that stay when those
-// go that a rotation had made.
+// go that a rotation had made. These may have been made at different times, each with a validity of its own: the configuration says
+// which one counts.
 func (p *pkiModel) takeBack(config pkiModel, state *pkiModel) (diags diag.Diagnostics) {
-	rotated := state.Algorithm
+	rotated, lasted := state.Algorithm, state.Validity
 	if err := state.describe(p.PeerCACertificate.ValueString(), p.ClientCACertificate.ValueString()); err != nil {
 		diags.AddAttributeError(path.Root("rotation"), "The rotation cannot be cancelled", err.Error())
 		return diags
@@ -255,6 +263,12 @@ func (p *pkiModel) takeBack(config pkiModel, state *pkiModel) (diags diag.Diagno
 		diags.AddAttributeError(path.Root("rotation"), "The rotation cannot be cancelled by halves", fmt.Sprintf("Both authorities were to get keys of another algorithm, %s, "+
 			"and an etcd_pki has one algorithm. Cancel the rotation of both, or go on with both. Nothing was changed.", rotated))
 		return diags
+	}
+	stays := append(validities(p.PeerCACertificate), validities(p.ClientCACertificate)...)
+	for _, says := range []types.String{lasted, config.Validity} {
+		if lasts, err := time.ParseDuration(says.ValueString()); err == nil && slices.Contains(stays, lasts) {
+			state.Validity = says
+		}
 	}
 	if config.Algorithm.IsNull() {
 		p.Algorithm = state.Algorithm
@@ -278,7 +292,7 @@ func (p pkiModel) refuseChanges(state pkiModel, moves rotation.Moves) (diags dia
 		refuse("algorithm", "Set algorithm to that, or leave it out; another one can come with a rotation of both authorities, in the apply that begins it", state.Algorithm)
 	}
 	desired, _ := time.ParseDuration(p.Validity.ValueString()) // its validator has parsed it
-	if lasts, _ := time.ParseDuration(state.Validity.ValueString()); desired != lasts && !peers && !clients {
+	if lasts, _ := time.ParseDuration(state.Validity.ValueString()); !p.Validity.IsUnknown() && desired != lasts && !peers && !clients {
 		refuse("validity", "Set validity to that, or leave it out; another one can come with a rotation, in the apply that begins it", state.Validity)
 	}
 	return diags

@@ -3,6 +3,7 @@
 package renewal
 
 import (
+	"crypto/x509"
 	"fmt"
 	"time"
 
@@ -81,24 +82,45 @@ func Check(object types.Object) (diags diag.Diagnostics) {
 	return diags
 }
 
-// CheckAuthorities refuses a validity that the authorities never allow, and warns of one that they no longer do. The bundles are
-// PEM, and begin with the authority that signs; of one that is not known yet, it says nothing.
+// CheckAuthorities refuses a validity that the authorities never allow, and warns of one that they no longer do, or that the one which
+// is to sign next never allows. The bundles are PEM, and begin with the authority that signs; of one that is not known yet, it says
+// nothing.
 func CheckAuthorities(object types.Object, peers, clients types.String, now time.Time) (diags diag.Diagnostics) {
 	lasts := Of(object).Validity
 	for _, bundle := range []types.String{peers, clients} {
-		signs, err := cert.ParseLeaf([]byte(bundle.ValueString()))
+		all, err := cert.Parse([]byte(bundle.ValueString()))
 		if err != nil || lasts == 0 || diags.HasError() || diags.WarningsCount() > 0 {
 			continue
 		}
+		signs := all[0]
 		at, end := path.Root(Name).AtName(validity), signs.NotAfter.UTC().Format(time.RFC3339)
-		switch {
-		case lasts > signs.NotAfter.Sub(cert.Issued(signs)):
+		switch next := successor(all); {
+		case lasts > lifetime(signs):
 			diags.AddAttributeError(at, "No certificate outlives its authority",
 				fmt.Sprintf("validity is %s, and the authority %q, which expires at %s, was never valid for so long. Set a shorter validity, or give pki another authority.", lasts, signs.Subject.CommonName, end))
+		case next != nil && lasts > lifetime(next):
+			diags.AddAttributeWarning(at, "No certificate outlives the next authority",
+				fmt.Sprintf("validity is %s, and the authority %q, which is trusted already and expires at %s, was never valid for so long: a plan by which it signs is refused. Before that, set a shorter validity here, "+
+					"or another one of the authority: cancel the rotation, and begin it with that.", lasts, next.Subject.CommonName, next.NotAfter.UTC().Format(time.RFC3339)))
 		case now.Add(lasts).After(signs.NotAfter):
 			diags.AddAttributeWarning(at, "Certificates end with their authority",
 				fmt.Sprintf("validity is %s, and the authority %q expires at %s: certificates are valid until then. For longer ones, give pki another authority.", lasts, signs.Subject.CommonName, end))
 		}
 	}
 	return diags
+}
+
+// lifetime is how long a certificate is valid from its signing on.
+func lifetime(certificate *x509.Certificate) time.Duration {
+	return certificate.NotAfter.Sub(cert.Issued(certificate))
+}
+
+// successor is the authority of a bundle that is to sign next: it is younger than the one that signs. nil: there is none.
+func successor(bundle []*x509.Certificate) *x509.Certificate {
+	for _, other := range bundle[1:] {
+		if other.NotBefore.After(bundle[0].NotBefore) {
+			return other
+		}
+	}
+	return nil
 }
