@@ -210,6 +210,9 @@ func (c Cluster) Keys(m membership.Member) []api.KeyRequest {
 	}
 }
 
+// Carries tells whether this build of the provider carries a store.
+func (c Cluster) Carries(store string) bool { return store != "" && c.versionOf(store) != "" }
+
 // Unit renders the systemd unit for a host with this much memory.
 func (c Cluster) Unit(memoryBytes int64) (string, error) {
 	return systemd.Render(systemd.Options{Cluster: c.Name, Store: api.SelectedStore(c.Name), GuardStatus: api.GuardStatus, DataDir: c.DataDir, MemoryBytes: memoryBytes})

@@ -24,10 +24,18 @@ func (c Cluster) revoked(held map[string]api.Certificate) string {
 	return ""
 }
 
+// Revocations returns the list of revoked certificates that belongs to a member's flags, or "" if it looks at none by them.
+func (c Cluster) Revocations(flags []string) string {
+	if !slices.Contains(flags, "--client-crl-file="+api.ClientCRLFile(c.Name)) {
+		return ""
+	}
+	return c.ClientCRL
+}
+
 // unrevoked returns how the list of revoked certificates on a member's host differs from the desired one, or "". A member that
 // does not look at one yet gets it with the flag.
 func (c Cluster) unrevoked(o *api.Observation) string {
-	if c.ClientCRL == "" || !slices.Contains(o.Flags, "--client-crl-file="+api.ClientCRLFile(c.Name)) || cert.SameRevocationList(o.ClientCRL, c.ClientCRL) {
+	if desired := c.Revocations(o.Flags); desired == "" || cert.SameRevocationList(o.ClientCRL, desired) {
 		return ""
 	}
 	have := "its list of revoked certificates is missing, or cannot be read, so that it lets no client in"

@@ -65,7 +65,12 @@ func (r *run) tell(ctx context.Context, m membership.Member, op api.Operation, b
 
 // ask makes a call to a member's host under the run's lock, and returns the result.
 func ask[R any](ctx context.Context, r *run, m membership.Member, op api.Operation, body any) (R, error) {
-	result, err := request[R](ctx, r.Hosts[m], r.storeToCall(m), api.Request{Operation: op, Cluster: r.Cluster.Name, Holder: r.Holder.ID, Target: r.target(m)}, body)
+	return askBy[R](ctx, r, m, r.storeToCall(m), op, body)
+}
+
+// askBy does the same through a store of the host.
+func askBy[R any](ctx context.Context, r *run, m membership.Member, store string, op api.Operation, body any) (R, error) {
+	result, err := request[R](ctx, r.Hosts[m], store, api.Request{Operation: op, Cluster: r.Cluster.Name, Holder: r.Holder.ID, Target: r.target(m)}, body)
 	if !op.ReadOnly() {
 		r.touch(m)
 	}
@@ -101,7 +106,7 @@ func (r *run) configureForming(ctx context.Context, m membership.Member) error {
 	}
 	configuration.Certificates = certificates
 	configuration.PeerCA, configuration.ClientCA = r.Cluster.PeerCA, r.Cluster.ClientCA
-	return r.tell(ctx, m, api.OpConfigure, configuration)
+	return r.write(ctx, m, configuration)
 }
 
 // syncConfiguration rewrites the flags of a member that has been formed: they no longer say that the cluster is new.
@@ -113,7 +118,7 @@ func (r *run) syncConfiguration(ctx context.Context, m membership.Member, phase 
 	if err != nil {
 		return err
 	}
-	return r.tell(ctx, m, api.OpConfigure, configuration)
+	return r.write(ctx, m, configuration)
 }
 
 // configuration returns what a member runs by, without certificates.
@@ -126,8 +131,6 @@ func (r *run) configuration(m membership.Member, marker api.Marker, state string
 		Store:  marker.Store,
 		Flags:  r.Cluster.Flags(m, r.formation, state),
 		Unit:   unit,
-
-		ClientCRL: r.Cluster.ClientCRL,
 	}, err
 }
 

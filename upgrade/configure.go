@@ -69,7 +69,7 @@ func (r *changeRun) configureRequest(m membership.Member, version string, phase 
 	if phase != api.PhaseJoining { // the member keeps its data
 		marker.Rebuild = o.Marker.Rebuild
 	}
-	return api.ConfigureRequest{Marker: marker, Store: store, Flags: c.Flags(m, f, bootstrap.StateExisting), Unit: unit, ClientCRL: c.ClientCRL}, nil
+	return api.ConfigureRequest{Marker: marker, Store: store, Flags: c.Flags(m, f, bootstrap.StateExisting), Unit: unit}, nil
 }
 
 // clusterID returns etcd's ID of the cluster, as its hosts have recorded it.
@@ -89,9 +89,20 @@ func (r *changeRun) currentConfiguration(m membership.Member) api.ConfigureReque
 	return api.ConfigureRequest{Marker: *o.Marker, Store: o.Store.Selected, Flags: o.Flags, Unit: o.Unit.Text, PeerCA: peers, ClientCA: clients}
 }
 
+// write has a member's host write what the member is to run by, together with the list of revoked certificates where
+// it looks at one. The store that it is to run writes it, once it is there: an older one refuses what it does not know.
+func (r *run) write(ctx context.Context, m membership.Member, request api.ConfigureRequest) error {
+	request.ClientCRL = r.Cluster.Revocations(request.Flags)
+	store := r.storeToCall(m)
+	if o := r.reports[m].Observation; o != nil && r.Cluster.Carries(request.Store) && slices.Contains(o.Store.Installed, request.Store) {
+		store = request.Store
+	}
+	_, err := askBy[api.Done](ctx, r, m, store, api.OpConfigure, request)
+	return err
+}
+
 // trusting is a configuration with the authorities that a step gives its member to trust.
 func (r *changeRun) trusting(request api.ConfigureRequest, step membership.Step) (_ api.ConfigureRequest, err error) {
-	request.ClientCRL = r.Cluster.ClientCRL
 	request.PeerCA, request.ClientCA, err = r.Cluster.Bundles(step.Subject(), r.order.Owner, r.reports, step.Trusts)
 	return request, err
 }
@@ -221,7 +232,7 @@ func (r *changeRun) configure(ctx context.Context, step membership.Step) error {
 	if request, err = r.trusting(request, step); err != nil {
 		return err
 	}
-	return r.tell(ctx, m, api.OpConfigure, request)
+	return r.write(ctx, m, request)
 }
 
 // issue writes a configuration together with new certificates and the authorities to trust.
@@ -235,7 +246,7 @@ func (r *changeRun) issueFor(ctx context.Context, step membership.Step, request 
 	if err != nil {
 		return err
 	}
-	return r.tell(ctx, step.Subject(), api.OpConfigure, request)
+	return r.write(ctx, step.Subject(), request)
 }
 
 // certified adds new certificates for the given keys to a configuration, and the authorities to trust.
@@ -264,7 +275,7 @@ func (r *changeRun) renewCertificates(ctx context.Context, step membership.Step)
 	}
 	request, err := r.certified(ctx, step, r.currentConfiguration(m), keys)
 	if err == nil {
-		err = r.tell(ctx, m, api.OpConfigure, request)
+		err = r.write(ctx, m, request)
 	}
 	if err != nil {
 		return err
@@ -298,7 +309,7 @@ func (r *changeRun) syncConfiguration(ctx context.Context, step membership.Step)
 		request.Store, request.Marker.Store, request.Unit = now.Store, now.Marker.Store, now.Unit
 		request.Flags = bootstrap.Synced(now.Flags, request.Flags)
 		request.Marker.ClientPort, request.Marker.MetricsPort = now.Marker.ClientPort, now.Marker.MetricsPort
-		if err := r.tell(ctx, m, api.OpConfigure, request); err != nil {
+		if err := r.write(ctx, m, request); err != nil {
 			return r.noteFailure(step, m, fmt.Errorf("%s: %w", m, err))
 		}
 		return nil

@@ -69,7 +69,7 @@ func (r *changeRun) promote(ctx context.Context, m membership.Member) error {
 	if err != nil {
 		return err
 	}
-	if err := r.tell(ctx, m, api.OpConfigure, request); err != nil {
+	if err := r.write(ctx, m, request); err != nil {
 		return err
 	}
 	if err := r.tell(ctx, through, api.OpPromote, api.PromoteRequest{Owner: r.order.Owner, ID: r.member(m).ID, Timeout: retryTimeout}); err != nil {

@@ -2,6 +2,7 @@ package upgrade
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -63,13 +64,20 @@ func (r *changeRun) moveBack(ctx context.Context, m membership.Member, before ap
 			return fmt.Errorf("it did not come up at its new address: %w\nThe member list could not be rolled back either: %w", failure, err)
 		}
 	}
-	if err := r.configureAndRestart(ctx, m, before); err != nil {
-		return fmt.Errorf("it did not come up at its new address: %w\nIt could not be rolled back to %s either: %w", failure, membership.HostOf(s.From), err)
+	var refused refusedError
+	untouched := errors.As(failure, &refused) // it is not restarted in vain
+	if !untouched {
+		if err := r.configureAndRestart(ctx, m, before); err != nil {
+			return fmt.Errorf("it did not come up at its new address: %w\nIt could not be rolled back to %s either: %w", failure, membership.HostOf(s.From), err)
+		}
 	}
 	if r.status.Size() == 1 {
 		if err := r.updatePeerURL(ctx, m, s.ID, s.From); err != nil {
 			return fmt.Errorf("it did not come up at its new address: %w\nIt runs at %s again, but the member list could not be rolled back: %w", failure, membership.HostOf(s.From), err)
 		}
+	}
+	if untouched {
+		return failure
 	}
 	return fmt.Errorf("it did not come up at its new address, and was rolled back to %s, where it is healthy: %w", membership.HostOf(s.From), failure)
 }

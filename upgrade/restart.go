@@ -78,6 +78,20 @@ func failureKnown(err error) bool {
 	return errors.As(err, &answer) || errors.As(err, &seen)
 }
 
+// refusedError is the error of a configuration that a member's host refused.
+type refusedError struct{ error }
+
+func (e refusedError) Error() string {
+	return "its host refused what it is to run by, and it runs on as it did: " + e.error.Error()
+}
+func (e refusedError) Unwrap() error { return e.error }
+
+// changedNothing tells whether a host reported that it has not begun what it was asked for.
+func changedNothing(err error) bool {
+	var answer *api.Error
+	return errors.As(err, &answer) && slices.Contains([]api.Code{api.CodeRefused, api.CodeUnsupported, api.CodeBusy, api.CodeNoStore}, answer.Code)
+}
+
 // roll configures a member and restarts it. A member that does not come back is rolled back to its previous
 // configuration; the error includes what its journal says. A member whose host can no longer be reached is left as it
 // is: it may have come back, and its cluster may have agreed on an etcd version that the previous one cannot follow.
@@ -95,7 +109,11 @@ func (r *changeRun) roll(ctx context.Context, step membership.Step) error {
 	if failure == nil {
 		return r.verify(ctx, m)
 	}
-	if !failureKnown(failure) {
+	var refused refusedError
+	switch {
+	case errors.As(failure, &refused):
+		return failure
+	case !failureKnown(failure):
 		return fmt.Errorf("it is not known whether it came back: %w", failure)
 	}
 	if err := r.configureAndRestart(ctx, m, before); err != nil {
@@ -104,9 +122,13 @@ func (r *changeRun) roll(ctx context.Context, step membership.Step) error {
 	return fmt.Errorf("it did not come back, and was rolled back to its previous configuration, with which it is healthy: %w", failure)
 }
 
-// configureAndRestart configures a member, restarts it, and waits until it is ready.
+// configureAndRestart configures a member, restarts it, and waits until it is ready. A refusedError means that the
+// member runs on as it did.
 func (r *changeRun) configureAndRestart(ctx context.Context, m membership.Member, request api.ConfigureRequest) error {
-	if err := r.tell(ctx, m, api.OpConfigure, request); err != nil {
+	if err := r.write(ctx, m, request); err != nil {
+		if changedNothing(err) {
+			return refusedError{err}
+		}
 		return err
 	}
 	if err := r.tell(ctx, m, api.OpRestart, api.RestartRequest{Owner: r.order.Owner}); err != nil {

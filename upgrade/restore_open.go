@@ -21,7 +21,7 @@ func (r *restoreRun) open(ctx context.Context, m membership.Member) error {
 	if err := r.advance(ctx, m, api.StageOpened); err != nil {
 		return err
 	}
-	if err := r.tell(ctx, m, api.OpConfigure, request); err != nil {
+	if err := r.write(ctx, m, request); err != nil {
 		return err
 	}
 	return r.tell(ctx, m, api.OpRestart, api.RestartRequest{Owner: r.formation.Owner})
@@ -117,7 +117,7 @@ func (r *restoreRun) handOver(ctx context.Context) error {
 			return err
 		}
 		request := api.ConfigureRequest{Marker: marker, Store: marker.Store, Flags: r.Cluster.Flags(m, f, bootstrap.StateExisting), Unit: unit}
-		if err := r.tell(ctx, m, api.OpConfigure, request); err != nil {
+		if err := r.write(ctx, m, request); err != nil {
 			return fmt.Errorf("hand over %s: %w", m, err)
 		}
 		return nil

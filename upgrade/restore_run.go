@@ -362,7 +362,7 @@ func (r *restoreRun) configuration(m membership.Member, phase api.Phase, opened 
 	if o.Marker != nil {
 		marker.ClusterID, marker.MemberID = o.Marker.ClusterID, o.Marker.MemberID
 	}
-	request := api.ConfigureRequest{Marker: marker, Store: marker.Store, Flags: r.Cluster.Isolated(m, r.formation), Unit: unit, ClientCRL: r.Cluster.ClientCRL}
+	request := api.ConfigureRequest{Marker: marker, Store: marker.Store, Flags: r.Cluster.Isolated(m, r.formation), Unit: unit}
 	if opened {
 		request.Flags = r.Cluster.Flags(m, r.formation, bootstrap.StateExisting)
 	}
@@ -379,5 +379,5 @@ func (r *restoreRun) configure(ctx context.Context, m membership.Member, phase a
 		return err
 	}
 	request.PeerCA, request.ClientCA = r.Cluster.PeerCA, r.Cluster.ClientCA
-	return r.tell(ctx, m, api.OpConfigure, request)
+	return r.write(ctx, m, request)
 }

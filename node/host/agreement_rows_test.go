@@ -14,6 +14,8 @@ const (
 	another = "owner-of-another"
 	noSum   = "0000000000000000000000000000000000000000000000000000000000000000"
 	nobody  = "ff" // the ID of no member
+
+	laterField = "later" // of a request: only a store knows it that is newer than that of the arrangements
 )
 
 // agreements are all arrangements, by what the hosts of each are. A call that is new to api gets rows here.
@@ -210,6 +212,12 @@ var preparedHost = arrangement{hosts: []string{"a"}, rows: []row{
 	{name: "configure a certificate of no key", at: "a", op: api.OpConfigure, body: configureA(func(r *api.ConfigureRequest) { r.Certificates["spare"] = r.Certificates[api.KeyAdmin] }), want: api.CodeRefused, says: `"spare"`},
 	{name: "configure what is no bundle", at: "a", op: api.OpConfigure, body: configureA(func(r *api.ConfigureRequest) { r.PeerCA = "none" }), want: api.CodeRefused, says: "bundle"},
 	{name: "configure what is no list of revoked certificates", at: "a", op: api.OpConfigure, body: configureA(func(r *api.ConfigureRequest) { r.ClientCRL = "none" }), want: api.CodeRefused, says: "revoked certificates"},
+	{name: "configure what only a later store knows", at: "a", op: api.OpConfigure, body: func(s *stage) any {
+		return struct {
+			api.ConfigureRequest
+			Later bool `json:"later"`
+		}{configureA(nil)(s).(api.ConfigureRequest), true}
+	}, want: api.CodeUnsupported, says: `unknown field "later"`},
 	{at: "a", op: api.OpConfigure, body: configureA(nil)},
 	{name: "configure, and keep the certificates", at: "a", op: api.OpConfigure, body: configureA(func(r *api.ConfigureRequest) { r.Certificates, r.PeerCA, r.ClientCA = nil, "", "" })},
 	{name: "a key of another kind waits for its certificate", at: "a", op: api.OpPrepare, body: prepareA(ofKind("ecdsa-p384"))},

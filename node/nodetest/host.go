@@ -280,6 +280,10 @@ func (h *Host) exchange(ctx context.Context, store string, request api.Request, 
 		if !known {
 			return h.world.unexpected("%s: operation %q", h.Address, request.Operation)
 		}
+		c := call{Host: h, cluster: request.Cluster, store: h.resolve(store, request.Cluster), in: in, out: out}
+		if err := c.known(request.Operation, request.Body); err != nil {
+			return err
+		}
 		if !request.Operation.ReadOnly() && request.Operation != api.OpSave && request.Operation != api.OpRunNow {
 			switch held := h.locks[request.Cluster]; {
 			case held == nil:
@@ -296,7 +300,6 @@ func (h *Host) exchange(ctx context.Context, store string, request api.Request, 
 		if err := h.markerKnown(request.Operation); err != nil {
 			return err
 		}
-		c := call{Host: h, cluster: request.Cluster, store: h.resolve(store, request.Cluster), in: in, out: out}
 		do := func() (any, error) { return carryOut(c, request.Body) }
 		if !request.Operation.ReadOnly() {
 			one := do

@@ -1,6 +1,7 @@
 package nodetest
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -16,6 +17,7 @@ type archive struct {
 	architecture string
 	doomed       string   // why it ends as soon as it is started; empty: it does not
 	unknown      []string // flags that it does not know
+	lacks        []string // fields of requests that it does not know
 }
 
 // AddStores adds stores of another version of etcd to the world: their hashes by architecture, as
@@ -41,6 +43,27 @@ func (w *World) RefuseFlags(store string, flags ...string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.archive(store).unknown = flags
+}
+
+// RefuseFields has a store not know some fields of requests, as one that is older than they are.
+func (w *World) RefuseFields(store string, fields ...string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.archive(store).lacks = fields
+}
+
+// known refuses a request that changes a host by a field that the store does not know.
+func (c call) known(op api.Operation, body json.RawMessage) error {
+	var fields map[string]json.RawMessage
+	if op.ReadOnly() || json.Unmarshal(body, &fields) != nil {
+		return nil
+	}
+	for _, name := range c.world.archive(c.store).lacks {
+		if _, given := fields[name]; given {
+			return &api.Error{Code: api.CodeUnsupported, Message: fmt.Sprintf("this store cannot carry out the request %s: json: unknown field %q", op, name)}
+		}
+	}
+	return nil
 }
 
 // Doom has every start of a member with this store end at once, again and again; empty: no more.

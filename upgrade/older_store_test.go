@@ -1,0 +1,88 @@
+package upgrade_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
+)
+
+// rebuilt serves a cluster by the stores of an earlier release of the provider, which do not know a list of revoked certificates.
+func rebuilt(t tb, n int) *life {
+	t.Helper()
+	l := serving(t, n, nodetest.EtcdVersion)
+	earlier := l.versions[nodetest.EtcdVersion]["amd64"]
+	l.world.RefuseFields(earlier, "client_crl")
+	l.carry(nodetest.EtcdVersion, l.world.Rebuild(nodetest.EtcdVersion))
+	l.run(nodetest.EtcdVersion)
+	return l
+}
+
+// TestOlderStoreKnowsNoLaterField has members run by a store of an earlier release, which refuses what this release asks a host
+// to write: the store that the run has put there writes it, whatever the change.
+func TestOlderStoreKnowsNoLaterField(t *testing.T) {
+	for name, happen := range map[string]func(*life){
+		"rolled":           func(*life) {},
+		"settings":         func(l *life) { l.set("quota-backend-bytes", "8589934592") },
+		"one is stopped":   func(l *life) { l.host("b").StopUnit(cluster) },
+		"expired":          func(l *life) { l.host("b").ExpireCertificates(cluster, l.authority) },
+		"one is replaced":  func(l *life) { l.want("a", "b@21", "c") },
+		"one moves":        func(l *life) { l.readdress("b", "52", false) },
+		"one is lost":      func(l *life) { l.host("c").Wipe() },
+		"recovered":        func(l *life) { l.loseAllBut("a") },
+		"another list too": func(l *life) { l.mustConverge(1); l.revoke(2) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				l := rebuilt(t, 3)
+				l.revoke(1)
+				happen(l)
+				l.mustConverge(1)
+			})
+		})
+	}
+}
+
+// TestRefusedConfigurationRestartsNobody has a host refuse what its member is to run by: it wrote nothing, so that the member is
+// not restarted in vain, and where its address had changed in the list, the old one is back.
+func TestRefusedConfigurationRestartsNobody(t *testing.T) {
+	for name, change := range map[string]struct {
+		happen func(*life)
+		nth    int // of the calls that configure a host
+		kind   membership.Kind
+	}{
+		"roll":      {func(l *life) { l.set("quota-backend-bytes", "8589934592") }, 1, membership.Roll},
+		"readdress": {func(l *life) { l.readdress("b", "52", false) }, 2, membership.Readdress},
+	} {
+		for _, code := range []api.Code{api.CodeRefused, api.CodeUnsupported, api.CodeBusy, api.CodeNoStore} {
+			t.Run(name+" "+string(code), func(t *testing.T) {
+				bubble(t, func(t *testing.T) {
+					l := serving(t, 3, nodetest.EtcdVersion)
+					change.happen(l)
+					shown := l.planned().Steps
+					l.world.Inject(nodetest.Fault{Operation: api.OpConfigure, Nth: change.nth, Err: &api.Error{Code: code, Message: "it is not to be"}})
+					before := l.world.Calls()
+					outcome, err := l.change(t.Context(), shown)
+					if err == nil || !strings.Contains(err.Error(), "it runs on as it did: it is not to be") || outcome.Done[len(outcome.Done)-1].Kind != change.kind {
+						t.Errorf("change: %v", err)
+					}
+					for _, c := range l.world.Calls()[len(before):] {
+						if c.Operation == api.OpRestart || c.Operation == api.OpStop {
+							t.Errorf("%s of %s", c.Operation, c.Address)
+						}
+					}
+					l.world.Heal()
+					for _, s := range l.look().Voters() {
+						if s.Moved {
+							t.Errorf("the list has %s at an address that it does not run by", s)
+						}
+					}
+					l.put()
+					l.mustConverge(1)
+				})
+			})
+		}
+	}
+}
