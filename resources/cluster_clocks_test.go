@@ -8,6 +8,8 @@ import (
 
 	tftest "github.com/hashicorp/terraform-plugin-testing/helper/resource"
 	"github.com/hashicorp/terraform-plugin-testing/plancheck"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
 )
 
 // TestClocksThatDiffer has the clock of a running member's host go wrong: a plan that signs nothing warns, one that has a
@@ -38,5 +40,51 @@ func TestClocksThatDiffer(t *testing.T) {
 			ConfigPlanChecks: warns("b (192.0.2.12): its clock is at least 6m ahead of this machine's", "no certificate is signed")},
 		tftest.TestStep{Config: named, ExpectError: saysInOrder("b (192.0.2.12): its clock is at least 6m ahead of this machine's, and no certificate is signed then: it begins 5m before", "set the clocks right")},
 		tftest.TestStep{PreConfig: skewed(0), Config: named, Check: w.allWell},
+	)
+}
+
+// TestRenewalsWaitForClocks has certificates be due while the clock of a host is wrong: a plan that signs nothing else is made and done
+// as without them, warns which renewals wait, until when their certificates hold, and why; and the first plan after it renews them. A
+// plan that has to sign is refused, and so is one that asks for other certificates.
+func TestRenewalsWaitForClocks(t *testing.T) {
+	w := newWorld(t)
+	due, begin := 8500*time.Hour, w.Clock
+	waits := planned(func(_, _ map[string]any) error {
+		text := w.warned()
+		for _, says := range []string{
+			"Certificates are due, and this plan does not renew them", "a: its first certificate expires at " + begin.Add(8760*time.Hour).UTC().Format("2006-01-02T15"),
+			"b (192.0.2.12): its clock is at least 6m ahead of this machine's", "set the clocks right",
+		} {
+			if strings.Count(text, says) == 0 {
+				return fmt.Errorf("the plan does not say %q:\n%s", says, text)
+			}
+		}
+		return nil
+	})
+	const quota = "settings = { quota_backend_bytes = 8589934592 }\n"
+	step := func(config string, happens func(), says ...string) tftest.TestStep {
+		step := w.asPlanned(t, config, says, waits)
+		step.Check = nil // what is due stays so, and an upgrade of the state shows it
+		step.PreConfig = func() { happens(); w.Forget(); w.steps(); w.warned() }
+		return step
+	}
+	repaired := step(three(line), func() {
+		w.Clock = w.Clock.Add(due)
+		w.host(12).Skew = 6 * time.Minute
+		w.host(13).StopUnit("prod")
+	}, "start c (192.0.2.13)")
+	otherWay := strings.Replace(three(line+quota), `"192.0.2.13"`, `"192.0.2.13", ssh_port = 2222`, 1)
+	w.run(t,
+		w.begun(t, three(line)),
+		repaired,
+		step(three(line+quota), func() {}, "roll a (192.0.2.11)"),
+		tftest.TestStep{Config: otherWay, Check: w.untouched, PreConfig: w.Forget}, // a host that is looked at for another reason
+		tftest.TestStep{Config: strings.Replace(otherWay, "192.0.2.11", "192.0.2.21", 1), ExpectError: saysInOrder("b (192.0.2.12): its clock is at least 6m ahead")},
+		tftest.TestStep{Config: strings.Replace(otherWay, quota, quota+"certificates = { validity = \"720h\" }\n", 1), ExpectError: saysInOrder("b (192.0.2.12): its clock is at least 6m ahead")},
+		func() tftest.TestStep {
+			step := w.asPlanned(t, otherWay, []string{"renew certificates of a (192.0.2.11)", "renew certificates of b (192.0.2.12)", "renew certificates of c (192.0.2.13)"}, purpose(plan.PurposeRepair))
+			step.PreConfig = func() { w.host(12).Skew = 0; w.Forget(); w.steps() }
+			return step
+		}(),
 	)
 }

@@ -43,7 +43,8 @@ func TestKeysAreLeftOut(t *testing.T) {
 		tftest.TestStep{ // Certificates that are due are no reason to refuse a plan that leaves them.
 			PreConfig: func() { w.Clock = due; w.warned(); w.Forget() }, Config: pki(keyless, "settings = { snapshot_count = 5000 }"),
 			ConfigPlanChecks: tftest.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{plancheck.ExpectEmptyPlan(), meanwhile(func() {
-				if text := w.warned(); strings.Count(text, "Certificates are due, and the key that renews them is left out") != 1 || !strings.Contains(text, "b: its peer certificate expires at") {
+				if text := w.warned(); strings.Count(text, "Certificates are due, and this plan does not renew them") != 1 || !strings.Contains(text, "; its peer certificate expires at ") ||
+					strings.Count(text, "No apply renews them without pki.client.private_key and pki.peer.private_key") != 1 {
 					t.Errorf("it says %q", text)
 				}
 			})}},

@@ -26,6 +26,8 @@ type Order struct {
 	Machines map[membership.Member]string
 	// Served are the members that were healthy when the plan was made.
 	Served []membership.Member
+	// Refuse returns why certificates of these steps cannot be signed, by what the configuration says; nil: they can.
+	Refuse func(steps []membership.Step) error
 }
 
 // Outcome is the result of a change.
@@ -53,6 +55,8 @@ type changeRun struct {
 	renewed               map[membership.Member]bool   // members that got new certificates in this run
 	wasStoreless          map[membership.Member]bool   // members whose store was seen to be gone in this run
 	failed                map[membership.Member]string // the step that failed in this run, by member
+	waiting               map[membership.Member]bool   // members whose certificates are due, and are not renewed in this run
+	away                  error                        // why the signer cannot sign; nil: it was not seen to fail
 	stepErrors            []error                      // the errors of failed steps
 	status                membership.ClusterStatus
 	deferred              []*membership.Refusal
@@ -67,11 +71,11 @@ func (e *Executor) Change(ctx context.Context, order Order) (Outcome, error) {
 	}
 	r := &changeRun{run: e.newRun(e.Cluster.AllMembers(reports)), order: order, staged: map[membership.Member]string{}, served: map[membership.Member]bool{}, failing: map[membership.Member]bool{}, stalled: map[membership.Member]bool{},
 		applied: map[string]uint64{}, acknowledged: map[string]uint64{},
-		renewed: map[membership.Member]bool{}, failed: map[membership.Member]string{}, wasStoreless: map[membership.Member]bool{}}
+		renewed: map[membership.Member]bool{}, failed: map[membership.Member]string{}, waiting: map[membership.Member]bool{}, wasStoreless: map[membership.Member]bool{}}
 	for _, m := range order.Served {
 		r.served[m] = true
 	}
-	err := r.repeat(ctx, loop{look: r.look, plan: r.plan, act: r.act, tolerate: r.noteNoEffect})
+	err := r.repeat(ctx, loop{look: r.look, plan: r.plan, act: r.act, tolerate: r.noteNoEffect, unsigned: r.doWithout})
 	deferred := slices.DeleteFunc(r.deferred, func(d *membership.Refusal) bool { // the errors already name these
 		return r.failed[membership.Member{Name: d.Member, Address: d.At}] != ""
 	})
@@ -137,9 +141,12 @@ func (r *changeRun) plan() ([]membership.Step, error) {
 	for _, s := range r.status.Members {
 		r.wasStoreless[s.Member] = r.wasStoreless[s.Member] || s.Storeless
 	}
-	planned, err := plan.Change(r.status, r.Cluster.Spec)
+	planned, err := plan.ChangeSigning(r.status, r.Cluster.Spec, plan.Signing{Refuse: r.refuseToSign})
 	if err != nil {
 		return nil, err
+	}
+	for _, s := range planned.Waiting {
+		r.leaveRenewal(s, planned.Unsigned)
 	}
 	r.deferred = planned.Deferred
 	for _, s := range r.status.Voters() {
@@ -162,8 +169,8 @@ func (r *changeRun) assessed() membership.ClusterStatus {
 	for i := range p.Members {
 		s := &p.Members[i]
 		s.Failed, s.Staged, s.Certified = r.failed[s.Member], r.staged[s.Member], r.renewed[s.Member]
-		if !r.showsRenewal(*s) {
-			s.Due = "" // it has become due since the plan, which is no reason to refuse the plan: the next one shows it
+		if r.waiting[s.Member] || !r.showsRenewal(*s) {
+			s.Due = "" // what has become due since the plan is no reason to refuse the plan: the next one shows it
 		}
 	}
 	return p
@@ -174,6 +181,44 @@ func (r *changeRun) showsRenewal(s membership.MemberStatus) bool {
 	return r.order.Approved == nil || slices.ContainsFunc(r.order.Approved, func(shown membership.Step) bool {
 		return shown.Kind == membership.RenewCertificates && shown.Subject() == s.Member && shown.Why == s.Due
 	})
+}
+
+// refuseToSign returns why certificates of these steps cannot be signed now, or nil.
+func (r *changeRun) refuseToSign(steps []membership.Step) error {
+	if err := r.maySign(steps); err != nil {
+		return err
+	}
+	if r.away != nil && slices.ContainsFunc(steps, membership.Step.Signs) {
+		return r.away
+	}
+	if r.order.Refuse != nil {
+		return r.order.Refuse(steps)
+	}
+	return nil
+}
+
+// doWithout has the run plan once more without a signer that was seen to fail. It returns false if that was done already.
+func (r *changeRun) doWithout(err error) bool {
+	if r.away != nil {
+		return false
+	}
+	r.away = err
+	return true
+}
+
+// leaveRenewal leaves a member's certificates as they are in this run: they are due, and hold. The run does the rest of what the
+// plan showed, and ends with the error if the plan showed the renewal too.
+func (r *changeRun) leaveRenewal(s membership.MemberStatus, why error) {
+	if tried := (*signerFailure)(nil); errors.As(why, &tried) {
+		why = tried.cause // the run goes on
+	}
+	r.say(fmt.Sprintf("%s: its certificates are left as they are, and hold for now: %s", s.Member, why))
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.waiting[s.Member] = true
+	if r.order.Approved != nil {
+		r.stepErrors = append(r.stepErrors, fmt.Errorf("%s: its certificates were not renewed (%s): %w", s.Member, s.Due, why))
+	}
 }
 
 // otherMachine refuses a host that is not the machine that the plan saw there.
@@ -256,6 +301,10 @@ var tolerated = []membership.Kind{membership.Stage, membership.Stop, membership.
 // error at its end.
 func (r *changeRun) act(ctx context.Context, step membership.Step) error {
 	err := r.carryOut(ctx, step)
+	if s := r.member(step.Subject()); step.Kind == membership.RenewCertificates && step.Why == s.Due && errors.Is(err, errUnsigned) && r.runContext.Err() == nil {
+		r.leaveRenewal(s, err)
+		return nil
+	}
 	if slices.Contains(tolerated, step.Kind) && !errors.Is(err, errServesOther) {
 		return r.noteFailure(step, step.Subject(), err)
 	}

@@ -1,10 +1,14 @@
 package upgrade_test
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
 )
 
@@ -61,4 +65,70 @@ func TestClockOfANewHost(t *testing.T) {
 			t.Errorf("hosts were changed: %v", changes)
 		}
 	})
+}
+
+// away is a signer that does not answer.
+type away struct{}
+
+var errAway = errors.New("the signer does not answer")
+
+func (away) Sign(context.Context, string, api.KeyRequest, string) (string, error) { return "", errAway }
+func (away) Probe(context.Context, string, api.KeyRequest) error                  { return errAway }
+
+// TestRenewalsThatCannotBeSigned has all certificates be due, and a clock jump or the signer be away after the plan: the run leaves them,
+// which hold for now, and does all the rest. It ends with an error that names them if the plan showed that they are renewed.
+func TestRenewalsThatCannotBeSigned(t *testing.T) {
+	const due = 300 * 24 * time.Hour
+	for name, test := range map[string]struct {
+		happen func(*life)
+		fails  func(*life)
+		says   string
+		does   []string // with each of the rest
+	}{
+		"clock, roll": {func(l *life) { l.set("quota-backend-bytes", "8589934592") }, func(l *life) { l.host("c").Skew = -20 * time.Minute },
+			"c (192.0.2.13): its clock is at least 20m behind this machine's", []string{"roll a (192.0.2.11)", "roll b (192.0.2.12)", "roll c (192.0.2.13)"}},
+		"signer, roll": {func(l *life) { l.set("quota-backend-bytes", "8589934592") }, func(l *life) { l.signer = away{} },
+			errAway.Error(), []string{"roll a (192.0.2.11)", "roll b (192.0.2.12)", "roll c (192.0.2.13)"}},
+		"signer, start": {func(l *life) { l.host("c").StopUnit(cluster) }, func(l *life) { l.signer = away{} }, errAway.Error(), []string{"start c (192.0.2.13)"}},
+		"signer, asked first": {func(l *life) {
+			l.host("c").StopUnit(cluster)
+			l.host("c").LoseStore(cluster, l.world.AddStores("3.6.15")["amd64"])
+		}, func(l *life) { l.signer = away{} }, errAway.Error(), []string{"stage c (192.0.2.13)"}},
+		"clock, nothing else": {func(*life) {}, func(l *life) { l.host("c").Skew = -20 * time.Minute }, "c (192.0.2.13): its clock is at least 20m behind this machine's", nil},
+	} {
+		for _, known := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s, known %t", name, known), func(t *testing.T) {
+				bubble(t, func(t *testing.T) {
+					l := serving(t, 3, nodetest.EtcdVersion)
+					l.world.Clock = l.world.Clock.Add(due)
+					test.happen(l)
+					shown := l.planned().Steps
+					if !known {
+						shown = nil
+					}
+					test.fails(l)
+					l.progress = nil
+					_, err := l.change(t.Context(), shown)
+					for _, member := range []string{"a (192.0.2.11)", "b (192.0.2.12)", "c (192.0.2.13)"} {
+						if known && (err == nil || !strings.Contains(err.Error(), member+": its certificates were not renewed (its peer certificate expires at ")) {
+							t.Errorf("the run ends with %v, without %s", err, member)
+						}
+					}
+					if known != (err != nil) || known && !strings.Contains(err.Error(), test.says) {
+						t.Errorf("the run ends with %v", err)
+					}
+					begun := strings.Join(l.progress, "\n")
+					for _, does := range test.does {
+						if !strings.Contains(begun, does) {
+							t.Errorf("without %q it has done this:\n%s", does, begun)
+						}
+					}
+					left := l.planned().Steps
+					if text := fmt.Sprint(left); len(left) != 3 || strings.Count(text, ": its peer certificate expires at ") != 3 {
+						t.Errorf("the next plan is %s", text)
+					}
+				})
+			})
+		}
+	}
 }

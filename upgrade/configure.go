@@ -164,6 +164,15 @@ type probe struct{ key, by string }
 // and those that ask it themselves before they change anything.
 var unprobed = []membership.Kind{membership.Start, membership.Agree, membership.Disarm, membership.Recover, membership.Configure, membership.RenewCertificates}
 
+// signerFailure is the error of a run that tries its signer in vain.
+type signerFailure struct {
+	outcome string
+	cause   error
+}
+
+func (f *signerFailure) Error() string { return f.outcome + ": " + f.cause.Error() }
+func (f *signerFailure) Unwrap() error { return f.cause }
+
 // probeSigner has the signer sign, for nobody, what steps of the run need signed, each authority and use once. A run that
 // fenced, stopped or removed a member before it knew that would leave the cluster so while the signer is away.
 func (r *run) probeSigner(ctx context.Context, steps []membership.Step) error {
@@ -185,13 +194,16 @@ func (r *run) probeSigner(ctx context.Context, steps []membership.Step) error {
 				if len(r.begunSteps) > 0 {
 					left = "The run stops before " + strconv.Quote(steps[0].String())
 				}
-				return fmt.Errorf("%s: the signer was tried first, and %q could not have certificates: %w", left, step, err)
+				return &signerFailure{fmt.Sprintf("%s: the signer was tried first, and %q could not have certificates", left, step), err}
 			}
 			r.probed[p] = true
 		}
 	}
 	return nil
 }
+
+// errUnsigned begins the error of a certificate that was not signed: its host keeps those that it has.
+var errUnsigned = errors.New("sign the certificate")
 
 // certificates has the host make the keys that it lacks, and has the desired authorities sign the certificates that it
 // requests.
@@ -213,7 +225,7 @@ func (r *run) certificatesBy(ctx context.Context, m membership.Member, signers m
 		}
 		by := api.ForKey(want.Name, signers.Peers, signers.Clients)
 		if certificates[want.Name], err = r.Signer.Sign(ctx, string(by), want, request); err != nil {
-			return nil, fmt.Errorf("sign the certificate of key %s: %w", want.Name, err)
+			return nil, fmt.Errorf("%w of key %s: %w", errUnsigned, want.Name, err)
 		}
 	}
 	return certificates, nil

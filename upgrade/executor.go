@@ -88,6 +88,8 @@ type loop struct {
 	finish func(context.Context) error // runs under the lock when no step is left; may be nil
 	// tolerate tells whether the run continues without steps that had no visible effect; nil means that it does not.
 	tolerate func(batch []membership.Step, err error) bool
+	// unsigned tells whether the run plans once more after its signer was seen to fail; nil means that it does not.
+	unsigned func(err error) bool
 }
 
 // newRun returns a new run that observes the hosts of these members.
@@ -119,6 +121,9 @@ func (r *run) repeat(ctx context.Context, j loop) error {
 			return err
 		}
 		if err := r.probeSigner(ctx, steps); err != nil {
+			if ctx.Err() == nil && j.unsigned != nil && j.unsigned(err) {
+				continue
+			}
 			return err
 		}
 		batch := membership.Batch(steps)

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
@@ -35,8 +34,8 @@ type change struct {
 	began           membership.ClusterStatus // what the plan begins with
 	plan            plan.Plan
 	err             error
-	exchanges       bool              // the configuration asks for other authorities than at the last apply
-	unsigned        map[string]string // members whose certificates are due, and why, where the key that renews them is left out
+	refuse          func([]membership.Step) error // why the configuration's authorities cannot sign certificates of these steps; nil: they can
+	exchanges       bool                          // the configuration asks for other authorities than at the last apply
 }
 
 // desired is the result that a change aims at, apart from what the model itself holds.
@@ -49,11 +48,11 @@ type desired struct {
 
 // planChange fills in the values that a plan of a running cluster shows. Settings of the provider's own, such as
 // deletion_protection or a host key, change nothing on the hosts. looked is what the plan has seen of hosts that are
-// new to the cluster.
-func (c *clusterModel) planChange(ctx context.Context, config, state clusterModel, stores providerdata.Stores, from startingPoint, looked ahead) (diags diag.Diagnostics) {
+// new to the cluster. It returns the change, as far as the plan could work one out.
+func (c *clusterModel) planChange(ctx context.Context, config, state clusterModel, stores providerdata.Stores, from startingPoint, looked ahead) (ch change, diags diag.Diagnostics) {
 	diags.Append(from.authority.MustShow(state.PeerCACertificate.ValueString(), state.CACertificate.ValueString())...)
 	if diags.Append(c.mustShow(ctx)...); diags.HasError() {
-		return diags
+		return ch, diags
 	}
 	before, members, last := from.before, maps.Clone(from.members), from.last
 	if config.DataDir.IsNull() {
@@ -81,15 +80,16 @@ func (c *clusterModel) planChange(ctx context.Context, config, state clusterMode
 		}
 		if !diags.HasError() && restoration.Source != "" {
 			c.takeOver(members, before)
-			diags.Append(c.planRestore(ctx, state, desired{members, stores, from.authority, backup}, from, restoration)...)
+			ch, d := c.planRestore(ctx, state, desired{members, stores, from.authority, backup}, from, restoration)
+			return ch, append(diags, d...)
 		}
 		if diags.HasError() || restoration.Source != "" {
-			return diags
+			return ch, diags
 		}
 	}
 	diags.Append(refuseTaken(members, before)...)
 	if diags.HasError() {
-		return diags
+		return ch, diags
 	}
 	seen := last.Reports()
 	maps.Copy(seen, looked.moved)
@@ -101,7 +101,7 @@ func (c *clusterModel) planChange(ctx context.Context, config, state clusterMode
 		}
 	}
 	if diags.HasError() {
-		return diags
+		return ch, diags
 	}
 	c.takeOver(members, before)
 	if !c.plannable(ctx, members) || !rebuildsKnown(members) || c.CACertificate.IsUnknown() || c.PeerCACertificate.IsUnknown() ||
@@ -109,21 +109,21 @@ func (c *clusterModel) planChange(ctx context.Context, config, state clusterMode
 		c.nothingKnown(state, members, before)
 		diags.Append(exchange.RefuseKeyless(from.authority, signsUnseen)...)
 		diags.Append(c.setMembers(ctx, members)...)
-		return diags
+		return ch, diags
 	}
 	diags.Append(c.warnAbandoned(last)...)
-	ch := c.changed(state, desired{members, stores, from.authority, backup}, before, last, asked)
+	ch = c.changed(state, desired{members, stores, from.authority, backup}, before, last, asked)
 	switch {
 	case !from.found && (ch.asksForChange(state) || newBackup):
 		diags.AddError("The hosts have not been looked at", "This change is planned from what the hosts are, and this state does not know it yet. Plan without -refresh=false.")
-		return diags
+		return ch, diags
 	case !from.found:
 		if asked := c.asked(ch, state); asked.Change {
 			c.plansSteps(asked, nil)
 			c.mayAskForNothing(ctx)
 		}
 		diags.Append(c.setMembers(ctx, members)...)
-		return diags
+		return change{}, diags
 	case len(ch.unseen()) > 0:
 		diags.Append(c.foreseeUnfinished(ch, state, looked)...)
 		c.nothingKnown(state, members, before)
@@ -134,8 +134,6 @@ func (c *clusterModel) planChange(ctx context.Context, config, state clusterMode
 		c.nothingKnown(state, members, before)
 	default:
 		diags.Append(c.foresee(ch, state)...)
-		diags.Append(exchange.RefuseUnsigned(from.authority, ch.plan.Steps)...)
-		diags.Append(exchange.WarnUnsigned(from.authority, ch.unsigned)...)
 		diags.Append(c.warnUsedUp(ch, state)...)
 		c.mayAskForNothing(ctx)
 	}
@@ -143,7 +141,7 @@ func (c *clusterModel) planChange(ctx context.Context, config, state clusterMode
 		diags.Append(exchange.RefuseKeyless(from.authority, signsUnseen)...)
 	}
 	diags.Append(c.setMembers(ctx, members)...)
-	return diags
+	return ch, diags
 }
 
 // signsUnseen is why a plan needs keys that cannot show its steps.
@@ -157,24 +155,48 @@ func (c clusterModel) changed(state clusterModel, want desired, before map[strin
 	was := state.cluster(before)
 	ch.exchanges = ch.cluster.PeerCA != was.PeerCA || ch.cluster.ClientCA != was.ClientCA
 	ch.began = ch.cluster.Status(state.Owner.ValueString(), ch.seen, last.At)
-	if len(want.pki.KeysLeftOut()) > 0 {
-		ch.leaveDue()
-	}
-	ch.plan, ch.err = plan.Change(ch.began, ch.cluster.Spec)
-	if ch.err == nil && slices.ContainsFunc(ch.plan.Steps, membership.Step.Signs) {
-		ch.err = ch.seen.Clocks().MaySign(ch.cluster.Members)
-	}
+	ch.sign(want.pki, c.asksToRenew(state, ch, last))
 	return ch
 }
 
-// leaveDue keeps certificates as they are that are due and still hold, also beside another list of revoked ones.
-func (ch *change) leaveDue() {
-	ch.unsigned = map[string]string{}
-	for i := range ch.began.Members {
-		if s := &ch.began.Members[i]; s.Desired && s.Due != "" && (s.Invalid == "" || strings.HasPrefix(s.Invalid, membership.OldRevocations)) {
-			ch.unsigned[s.Name], s.Due = s.Due, ""
+// sign plans the change from what it begins with, as far as certificates can be signed: by the hosts' clocks, and by the keys
+// that the configuration gives.
+func (ch *change) sign(pki authority.Model, asked func(membership.MemberStatus) bool) {
+	ch.refuse = func(steps []membership.Step) error { return exchange.RefuseUnsigned(pki, steps) }
+	ch.plan, ch.err = plan.ChangeSigning(ch.began, ch.cluster.Spec, plan.Signing{Asked: asked, Refuse: func(steps []membership.Step) error {
+		if !slices.ContainsFunc(steps, membership.Step.Signs) {
+			return nil
+		}
+		if err := ch.seen.Clocks().MaySign(ch.cluster.Members); err != nil {
+			return err
+		}
+		return ch.refuse(steps)
+	}})
+}
+
+// asksToRenew returns whether a member's certificates are due since the configuration asks for certificates that are valid for a
+// shorter time than at the last apply. Such a change is done or refused, like any other.
+func (c clusterModel) asksToRenew(state clusterModel, ch change, last refreshed.Reports) func(membership.MemberStatus) bool {
+	if ch.cluster.Renewal.Validity == state.cluster(ch.before).Renewal.Validity {
+		return nil
+	}
+	ofAnyLength := ch.cluster
+	ofAnyLength.Renewal.Validity = 0
+	status := ofAnyLength.Status(state.Owner.ValueString(), ch.seen, last.At)
+	return func(s membership.MemberStatus) bool {
+		m := status.Member(s.Member)
+		return m == nil || m.Due != s.Due
+	}
+}
+
+// waits returns why a member's certificates are due that the plan leaves as they are, or "".
+func (ch change) waits(name string) string {
+	for _, s := range ch.plan.Waiting {
+		if s.Name == name {
+			return s.Due
 		}
 	}
+	return ""
 }
 
 // foresee fills in what the cluster is after the plan, or refuses the plan.
@@ -209,7 +231,7 @@ func (c *clusterModel) foresee(ch change, state clusterModel) (diags diag.Diagno
 	for _, s := range ch.plan.End.Members {
 		if m, desired := ch.members[s.Name]; desired && s.Desired {
 			if s.Invalid == "" && s.State == membership.Healthy {
-				s.Invalid = ch.unsigned[s.Name]
+				s.Invalid = ch.waits(s.Name)
 			}
 			m.foresee(s, ch)
 			ch.members[s.Name] = m

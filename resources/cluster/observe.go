@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -248,7 +249,7 @@ func unmanagedKey(s membership.UnmanagedMember, taken map[string]memberModel) st
 }
 
 // warnOfExpiry warns of members' certificates that are due, or about to expire, and that this plan leaves as they are.
-func (c clusterModel) warnOfExpiry(ctx context.Context, from startingPoint, now time.Time) diag.Diagnostics {
+func (c clusterModel) warnOfExpiry(ctx context.Context, from startingPoint, ch change, now time.Time) diag.Diagnostics {
 	members, diags := c.memberModels(ctx)
 	keyless := from.authority.KeysLeftOut()
 	ends := now.AddDate(100, 0, 0) // where it is not known
@@ -267,15 +268,28 @@ func (c clusterModel) warnOfExpiry(ctx context.Context, from startingPoint, now 
 		}
 		l := renewal.Left{Name: name, Expires: expires, Why: "plan again after this apply"}
 		switch is := m.Health.ValueString(); {
+		case ch.waits(name) != "":
+			l.Due, l.Why = true, ch.waits(name)+", and it is left as it is"
 		case is != health.Healthy:
 			l.Why = fmt.Sprintf("the member is %s, and gets others once it serves: mend that, and apply again", is)
 		case len(keyless) > 0:
-			l.Known, l.Why = true, "no apply renews them without "+strings.Join(keyless, " and ")
+			l.Why = "no apply renews them without " + strings.Join(keyless, " and ")
 		}
 		left = append(left, l)
 	}
-	diags.Append(renewal.Warn(c.Certificates, left, ends, now)...)
+	diags.Append(renewal.Warn(c.Certificates, left, ch.unsigned(keyless), ends, now)...)
 	return diags
+}
+
+// unsigned returns why certificates that are due are left as they are, or "".
+func (ch change) unsigned(keyless []string) string {
+	switch refusal := (*membership.Refusal)(nil); {
+	case ch.plan.Unsigned == nil:
+		return ""
+	case errors.As(ch.plan.Unsigned, &refusal) && refusal.Attribute == "pki":
+		return "No apply renews them without " + strings.Join(keyless, " and ") + "."
+	}
+	return "No certificate is signed now: " + ch.plan.Unsigned.Error() + "."
 }
 
 // warnOfClocks warns of hosts whose clocks differ too much from the operator's or from each other's.
@@ -290,7 +304,7 @@ func (c clusterModel) warnOfClocks(reports bootstrap.Reports, members []membersh
 	}
 	text := "Certificates, leases and backups go by the clocks of hosts:\n\n  " + strings.Join(texts, "\n  ") + "\n\n"
 	if reports.Clocks().MaySign(members) != nil {
-		text += fmt.Sprintf("Until then no certificate is signed: a plan that needs one is refused, since clocks differ by more than the %s by which certificates are backdated.", cert.Backdate)
+		text += fmt.Sprintf("Until then no certificate is signed: certificates that are due wait, and a plan that needs one is refused, since clocks differ by more than the %s by which certificates are backdated.", cert.Backdate)
 	} else {
 		text += fmt.Sprintf("Certificates are backdated by %s, so that nothing is refused for that yet.", cert.Backdate)
 	}

@@ -77,7 +77,7 @@ func (r *clusterResource) ModifyPlan(ctx context.Context, req resource.ModifyPla
 			seen, diags := r.lookAhead(ctx, plan, state, from)
 			resp.Diagnostics.Append(diags...)
 			resp.Diagnostics.Append(r.refuseCreated(plan, from.members, seen)...)
-			resp.Diagnostics.Append(r.preflight(ctx, plan, state, from, seen)...)
+			resp.Diagnostics.Append(r.preflight(ctx, plan, state, from, seen, true)...)
 			if !resp.Diagnostics.HasError() {
 				resp.Diagnostics.Append(plan.warnBegun(ctx, from, seen.reports, r.providerData)...)
 			}
@@ -90,11 +90,12 @@ func (r *clusterResource) ModifyPlan(ctx context.Context, req resource.ModifyPla
 		}
 		seen, diags := r.lookAhead(ctx, plan, state, from)
 		resp.Diagnostics.Append(diags...)
-		resp.Diagnostics.Append(plan.planChange(ctx, config, state, r.providerData.Stores, from, seen)...)
+		ch, diags := plan.planChange(ctx, config, state, r.providerData.Stores, from, seen)
+		resp.Diagnostics.Append(diags...)
 		if !resp.Diagnostics.HasError() {
-			resp.Diagnostics.Append(r.preflight(ctx, plan, state, from, seen)...)
+			resp.Diagnostics.Append(r.preflight(ctx, plan, state, from, seen, plan.maySign(ch, from, seen))...)
 			resp.Diagnostics.Append(warnZones(from.members, from.before)...)
-			resp.Diagnostics.Append(plan.warnOfExpiry(ctx, from, r.providerData.Now())...)
+			resp.Diagnostics.Append(plan.warnOfExpiry(ctx, from, ch, r.providerData.Now())...)
 		}
 		if resp.Diagnostics.HasError() {
 			resp.Diagnostics.Append(warnWhoDestroys(config, state)...)

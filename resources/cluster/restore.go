@@ -33,8 +33,10 @@ func (c clusterModel) restored(state clusterModel, want desired, before map[stri
 		return ch
 	}
 	back := ch.plan.Steps
-	ch.plan, ch.err = plan.Change(ch.cluster.Status(owner, undone(ch.seen), last.At), ch.cluster.Spec)
-	ch.plan.Steps = append(back, ch.plan.Steps...)
+	ch.began = ch.cluster.Status(owner, undone(ch.seen), last.At)
+	if ch.sign(want.pki, nil); ch.err == nil {
+		ch.plan.Steps = append(back, ch.plan.Steps...)
+	}
 	return ch
 }
 
@@ -88,28 +90,31 @@ func undone(seen bootstrap.Reports) bootstrap.Reports {
 	return before
 }
 
-// planRestore fills in what a restore does to a cluster, or refuses it.
-func (c *clusterModel) planRestore(ctx context.Context, state clusterModel, want desired, from startingPoint, restoration membership.Restoration) (diags diag.Diagnostics) {
+// planRestore fills in what a restore does to a cluster, or refuses it. It returns the change, as far as the plan could work one out.
+func (c *clusterModel) planRestore(ctx context.Context, state clusterModel, want desired, from startingPoint, restoration membership.Restoration) (ch change, diags diag.Diagnostics) {
 	members, before, last := want.members, from.before, from.last
-	diags.Append(exchange.RefuseKeyless(want.pki, "A restore signs the certificates of its members.")...)
+	if !restoration.RollBack {
+		diags.Append(exchange.RefuseKeyless(want.pki, "A restore signs the certificates of its members.")...)
+	}
 	if !from.found {
 		diags.AddError("The hosts have not been looked at", "A restore is planned from what the hosts are, and this state does not know it yet. Plan without -refresh=false.")
-		return diags
+		return ch, diags
 	}
 	if !restoration.RollBack {
 		c.ClusterID = types.StringUnknown()
 	}
 	if !c.plannable(ctx, members) || !value.Known(ctx, c.Restore) {
+		diags.Append(exchange.RefuseKeyless(want.pki, signsUnseen)...)
 		diags.Append(refuseOverwrite(last.Reports(), restoration)...)
 		c.nothingKnown(state, members, before)
 		diags.Append(c.setMembers(ctx, members)...)
-		return diags
+		return ch, diags
 	}
-	ch := c.restored(state, want, before, last, restoration)
+	ch = c.restored(state, want, before, last, restoration)
 	if restoration.RollBack || ch.err != nil {
 		diags.Append(c.foresee(ch, state)...)
 		diags.Append(c.setMembers(ctx, members)...)
-		return diags
+		return ch, diags
 	}
 	for _, deferred := range ch.plan.Deferred {
 		if deferred.HeldBack() {
@@ -127,7 +132,7 @@ func (c *clusterModel) planRestore(ctx context.Context, state clusterModel, want
 		members[name] = m
 	}
 	diags.Append(c.setMembers(ctx, members)...)
-	return diags
+	return ch, diags
 }
 
 // refuseOverwrite refuses to give up a running cluster that the configuration does not name, if the plan cannot be made
@@ -171,7 +176,7 @@ func (r *clusterResource) restore(ctx context.Context, config, plan clusterModel
 	restored, err = executor.Restore(ctx, order)
 	if err == nil && ch.cluster.Restore.RollBack {
 		back := restored.Done
-		restored.Outcome, err = executor.Change(ctx, upgrade.Order{Owner: owner, Members: order.Members, Approved: order.Approved})
+		restored.Outcome, err = executor.Change(ctx, upgrade.Order{Owner: owner, Members: order.Members, Approved: order.Approved, Refuse: ch.refuse})
 		restored.Done = append(back, restored.Done...)
 	}
 	if err != nil && ctx.Err() == nil { // what a step did before it failed is not seen yet

@@ -22,6 +22,9 @@ type Plan struct {
 	Steps    []membership.Step
 	Deferred []*membership.Refusal
 	End      membership.ClusterStatus // the cluster as it is once the steps are done
+
+	Waiting  []membership.MemberStatus // whose certificates are due, and would be renewed if they could be signed
+	Unsigned error                     // why they cannot
 }
 
 // maxSteps is more than any plan has: seven members that all move take some sixty steps.
@@ -50,6 +53,55 @@ func Change(p membership.ClusterStatus, want membership.Spec) (Plan, error) {
 	}
 	plan.End = end
 	return plan, nil
+}
+
+// Signing says whether certificates can be signed now.
+type Signing struct {
+	Refuse func(steps []membership.Step) error       // why certificates of the steps cannot be signed; nil: they can
+	Asked  func(member membership.MemberStatus) bool // whether the configuration asks for the renewal that is due; nil: it does not
+}
+
+// ChangeSigning plans like Change, as far as certificates can be signed. If some cannot, those that are merely due are left as
+// they are: they hold, and keep no other step from being done. It refuses only what has to be signed all the same.
+func ChangeSigning(p membership.ClusterStatus, want membership.Spec, signing Signing) (Plan, error) {
+	planned, err := Change(p, want)
+	if err != nil {
+		return Plan{}, err
+	}
+	unsigned := signing.Refuse(planned.Steps)
+	if unsigned == nil {
+		return planned, nil
+	}
+	p, due := withoutRenewals(p, signing.Asked)
+	renewed := planned.Steps
+	if planned, err = Change(p, want); err != nil {
+		return Plan{}, err
+	}
+	if err := signing.Refuse(planned.Steps); err != nil {
+		return Plan{}, err
+	}
+	planned.Unsigned = unsigned
+	planned.Waiting = slices.DeleteFunc(due, func(s membership.MemberStatus) bool {
+		return !slices.ContainsFunc(renewed, func(step membership.Step) bool {
+			return step.Kind == membership.RenewCertificates && step.Subject() == s.Member && step.Why == s.Due
+		})
+	})
+	return planned, nil
+}
+
+// withoutRenewals returns the status in which no certificate is due, apart from those whose renewal the configuration asks for,
+// and the members whose certificates are due and hold.
+func withoutRenewals(p membership.ClusterStatus, asked func(membership.MemberStatus) bool) (left membership.ClusterStatus, due []membership.MemberStatus) {
+	left = p.Clone()
+	for i := range left.Members {
+		s := &left.Members[i]
+		if !s.Desired || s.Due == "" || s.Invalid != "" && !revokes(*s) || asked != nil && asked(*s) {
+			continue
+		}
+		due = append(due, *s)
+		s.Due = ""
+	}
+	return left, due
 }
 
 // unroll chooses steps until there is none left, each from what the step before makes of p. what names the plan in the

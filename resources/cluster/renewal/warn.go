@@ -20,11 +20,12 @@ type Left struct {
 	Name    string
 	Expires time.Time
 	Why     string // why the plan does not renew them
-	Known   bool   // another warning says so already
+	Due     bool   // the planner has found that they are due
 }
 
-// Warn says which certificates are due and not renewed by this plan, and in the last week before their end by another summary. Those that end with their authority, at its end, are no matter of a renewal.
-func Warn(object types.Object, left []Left, authorityEnds, now time.Time) (diags diag.Diagnostics) {
+// Warn says which certificates are due and not renewed by this plan, and in the last week before their end by another summary. Those that end with their authority, at its end, are no matter of a renewal. why says why no
+// certificate of this cluster is signed now; empty: some are.
+func Warn(object types.Object, left []Left, why string, authorityEnds, now time.Time) (diags diag.Diagnostics) {
 	says := Of(object)
 	window := says.Before
 	if window == 0 {
@@ -39,16 +40,19 @@ func Warn(object types.Object, left []Left, authorityEnds, now time.Time) (diags
 		switch {
 		case remains <= min(lastWeek, window):
 			last = append(last, text)
-		case remains <= window && !m.Known && m.Expires.Before(authorityEnds):
+		case m.Due || remains <= window && m.Expires.Before(authorityEnds):
 			due = append(due, text)
 		}
 	}
+	if why != "" {
+		why = "\n\n" + why
+	}
 	if len(last) > 0 {
-		diags.AddAttributeWarning(path.Root(Name), "Certificates expire within a week, or have expired", "This plan does not renew them:\n\n  "+strings.Join(last, "\n  ")+
+		diags.AddAttributeWarning(path.Root(Name), "Certificates expire within a week, or have expired", "This plan does not renew them:\n\n  "+strings.Join(last, "\n  ")+why+
 			"\n\nOnce they have expired, clients and other members refuse these members, and without a quorum of members the cluster serves nobody.")
 	}
 	if len(due) > 0 {
-		diags.AddAttributeWarning(path.Root(Name), "Certificates are due, and this plan does not renew them", strings.Join(due, "\n"))
+		diags.AddAttributeWarning(path.Root(Name), "Certificates are due, and this plan does not renew them", "It leaves them as they are:\n\n  "+strings.Join(due, "\n  ")+why)
 	}
 	return diags
 }

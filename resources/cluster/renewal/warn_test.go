@@ -18,23 +18,23 @@ func TestWarn(t *testing.T) {
 	for name, c := range map[string]struct {
 		says    types.Object
 		remains time.Duration
-		known   bool
+		due     bool
 		ends    time.Duration // of the authority
 		want    string
 	}{
-		"before the last third":           {types.ObjectNull(Type().AttrTypes), 122 * day, false, 4000 * day, ""},
-		"in the last third":               {types.ObjectNull(Type().AttrTypes), 121 * day, false, 4000 * day, "Certificates are due, and this plan does not renew them"},
-		"in the last third, said already": {types.ObjectNull(Type().AttrTypes), 121 * day, true, 4000 * day, ""},
-		"with their authority":            {types.ObjectNull(Type().AttrTypes), 121 * day, false, 121 * day, ""},
-		"eight days before":               {said, 8 * day, false, 4000 * day, "Certificates are due, and this plan does not renew them"},
-		"renewed later":                   {said, 31 * day, false, 4000 * day, ""},
-		"in the last week":                {said, 7 * day, true, 4000 * day, "Certificates expire within a week, or have expired"},
-		"in the last week of all":         {said, 6 * day, false, 6 * day, "Certificates expire within a week, or have expired"},
-		"expired":                         {said, -day, false, 4000 * day, "Certificates expire within a week, or have expired"},
-		"short ones, new":                 {short, 2 * day, false, 4000 * day, ""},
-		"short ones, due":                 {short, day, false, 4000 * day, "Certificates expire within a week, or have expired"},
+		"before the last third":   {types.ObjectNull(Type().AttrTypes), 122 * day, false, 4000 * day, ""},
+		"in the last third":       {types.ObjectNull(Type().AttrTypes), 121 * day, false, 4000 * day, "Certificates are due, and this plan does not renew them"},
+		"due by its length":       {types.ObjectNull(Type().AttrTypes), 300 * day, true, 4000 * day, "Certificates are due, and this plan does not renew them"},
+		"with their authority":    {types.ObjectNull(Type().AttrTypes), 121 * day, false, 121 * day, ""},
+		"eight days before":       {said, 8 * day, false, 4000 * day, "Certificates are due, and this plan does not renew them"},
+		"renewed later":           {said, 31 * day, false, 4000 * day, ""},
+		"in the last week":        {said, 7 * day, true, 4000 * day, "Certificates expire within a week, or have expired"},
+		"in the last week of all": {said, 6 * day, false, 6 * day, "Certificates expire within a week, or have expired"},
+		"expired":                 {said, -day, false, 4000 * day, "Certificates expire within a week, or have expired"},
+		"short ones, new":         {short, 2 * day, false, 4000 * day, ""},
+		"short ones, due":         {short, day, false, 4000 * day, "Certificates expire within a week, or have expired"},
 	} {
-		diags := Warn(c.says, []Left{{Name: "b", Expires: now.Add(c.remains), Why: "it could not be asked", Known: c.known}}, now.Add(c.ends), now)
+		diags := Warn(c.says, []Left{{Name: "b", Expires: now.Add(c.remains), Why: "it could not be asked", Due: c.due}}, "", now.Add(c.ends), now)
 		if (len(diags) > 0) != (c.want != "") || len(diags) > 0 && (diags[0].Summary() != c.want || !strings.Contains(diags[0].Detail(), "it could not be asked")) {
 			t.Errorf("%s: warns %v, want %q", name, diags, c.want)
 		}
