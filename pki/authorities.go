@@ -55,6 +55,15 @@ func Succeeding(name, before string) string {
 	return name
 }
 
+// Number is the number that Succeeding has given to an authority with this common name; the first one of a cluster is number 1.
+func Number(commonName string) int {
+	if parts := numbered.FindStringSubmatch(commonName); parts != nil {
+		number, _ := strconv.Atoi(parts[2]) // it has six digits at most
+		return number
+	}
+	return 1
+}
+
 // IsMadeHere tells whether a common name is that of a generated authority, of any cluster; then it says what the
 // authority is for.
 func IsMadeHere(commonName string) bool {

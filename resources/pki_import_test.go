@@ -10,23 +10,28 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	tftest "github.com/hashicorp/terraform-plugin-testing/helper/resource"
+	"github.com/hashicorp/terraform-plugin-testing/plancheck"
 	"github.com/hashicorp/terraform-plugin-testing/terraform"
 
+	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/sample"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki"
 )
 
 const ownPKI = "etcd_pki.prod"
 
-// kept writes authorities into a directory as an operator keeps them.
+// kept writes authorities into a directory as an operator keeps them, with those that are trusted beside them.
 func kept(t *testing.T, directory string, state map[string]string) {
 	t.Helper()
-	for file, attribute := range map[string]string{"peer-ca": "authority.peer.", "client-ca": "authority.client."} {
-		write(t, filepath.Join(directory, file+".crt"), state[attribute+"certificate"], 0o644)
-		write(t, filepath.Join(directory, file+".key"), state[attribute+"private_key"], 0o600)
+	for file, attribute := range map[string]string{"peer-ca": "authority.peer.", "client-ca": "authority.client.", "peer-ca-trusted": "authority.trusted.peer.", "client-ca-trusted": "authority.trusted.client."} {
+		if state[attribute+"certificate"] != "" {
+			write(t, filepath.Join(directory, file+".crt"), state[attribute+"certificate"], 0o644)
+			write(t, filepath.Join(directory, file+".key"), state[attribute+"private_key"], 0o600)
+		}
 	}
 }
 
@@ -52,6 +57,56 @@ func TestPKIImport(t *testing.T) {
 				tftest.TestStep{PreConfig: func() { w.Clock = w.Clock.Add(time.Hour) }, ResourceName: ownPKI, ImportState: true,
 					ImportStateId: "prod@" + directory, ImportStateVerify: true, ImportStateVerifyIdentifierAttribute: "name"},
 				tftest.TestStep{Config: config, PlanOnly: true})
+		})
+	}
+}
+
+// TestPKIImportInARotation: authorities whose state is lost in the middle of a rotation come back with those that are trusted beside
+// them. The rotation goes on from the phase that they are in, once the configuration names it.
+func TestPKIImportInARotation(t *testing.T) {
+	const both, peers, other = `peers = "2", clients = "2"`, `peers = "2"`, "algorithm = \"ecdsa-p384\"\n validity = \"48h\""
+	for _, test := range sample.EveryNth(t, 3, []struct{ name, labels, more, phase string }{
+		{"both trusted", both, "", "trust"},
+		{"both sign", both, "", "sign"},
+		{"peers trusted", peers, "", "trust"},
+		{"peers sign", peers, "", "sign"},
+		{"of another algorithm, trusted", both, other, "trust"},
+		{"of another algorithm, sign", both, other, "sign"},
+	}) {
+		t.Run(test.name, func(t *testing.T) {
+			directory := t.TempDir()
+			config := func(phase string) string {
+				return strings.Replace(rotating(fmt.Sprintf("%s, phase = %q", test.labels, phase)), "name = \"prod\"", "name = \"prod\"\n"+test.more, 1)
+			}
+			labelless := "resource \"etcd_pki\" \"prod\" {\n name = \"prod\"\n" + test.more + "\n}\n"
+			steps := []tftest.TestStep{{Config: rotating("")}, {Config: config("trust")}}
+			if test.phase != "trust" {
+				steps = append(steps, tftest.TestStep{Config: config(test.phase)})
+			}
+			steps[len(steps)-1].Check = func(s *terraform.State) error {
+				kept(t, directory, s.RootModule().Resources[ownPKI].Primary.Attributes)
+				return nil
+			}
+			steps = append(steps, tftest.TestStep{ResourceName: ownPKI, ImportState: true, ImportStateId: "prod@" + directory,
+				ImportStateVerify: true, ImportStateVerifyIdentifierAttribute: "name", ImportStateVerifyIgnore: []string{"rotation", "client_crl"}},
+				tftest.TestStep{Config: "locals {}"}) // the state is lost
+
+			as := func(phase string, numbers ...string) tftest.TestStep {
+				check := authorities("peer", numbers...)
+				if test.labels == both {
+					check = tftest.ComposeAggregateTestCheckFunc(check, authorities("client", numbers...))
+				}
+				return tftest.TestStep{Config: config(phase), Check: check,
+					ConfigPlanChecks: tftest.ConfigPlanChecks{PostApplyPostRefresh: []plancheck.PlanCheck{plancheck.ExpectEmptyPlan()}}}
+			}
+			steps = append(steps, []tftest.TestStep{
+				{Config: config(test.phase), ResourceName: ownPKI, ImportState: true, ImportStatePersist: true, ImportStateId: "prod@" + directory},
+				{Config: labelless, PlanOnly: true},
+				{Config: config("retire"), ExpectError: says(fmt.Sprintf("Set phase = %q, and apply", test.phase))},
+				as(test.phase, map[string][]string{"trust": {"", " 2"}, "sign": {" 2", ""}}[test.phase]...),
+				as("sign", " 2", ""), as("trust", "", " 2"), as("sign", " 2", ""), as("retire", " 2"),
+			}...)
+			newWorld(t).run(t, steps...)
 		})
 	}
 }
@@ -145,6 +200,26 @@ func TestPKIImportRefuses(t *testing.T) {
 		for _, end := range []string{".crt", ".key"} {
 			write(t, filepath.Join(d, "client-ca"+end), string(mustRead(t, filepath.Join(d, "peer-ca"+end))), 0o600)
 		}
+	})
+	pair := func(d, from, to string) {
+		for _, end := range []string{".crt", ".key"} {
+			write(t, filepath.Join(d, to+end), string(mustRead(t, filepath.Join(d, from+end))), 0o600)
+		}
+	}
+	spoilt("peer-ca-trusted.key: no such file", func(d string) {
+		pair(d, "peer-ca", "peer-ca-trusted")
+		mustRemove(t, filepath.Join(d, "peer-ca-trusted.key"))
+	})
+	spoilt("peer-ca.crt and", func(d string) { pair(d, "peer-ca", "peer-ca-trusted") })
+	spoilt(`is of the authority "etcd prod peers", and "etcd prod clients" is wanted here`, func(d string) { pair(d, "peer-ca", "client-ca-trusted") })
+	spoilt("every client certificate would open the peer port", func(d string) {
+		foreign(t, filepath.Join(d, "peer-ca-trusted"), "one for all", "ecdsa-p256", begin, time.Hour)
+		pair(d, "peer-ca-trusted", "client-ca-trusted")
+	})
+	spoilt("the authority that signs has to be in the files without -trusted", func(d string) {
+		foreign(t, filepath.Join(d, "peer-ca-trusted"), "etcd prod peers 2", "ecdsa-p256", begin, time.Hour)
+		pair(d, "client-ca", "client-ca-trusted")
+		foreign(t, filepath.Join(d, "client-ca"), "etcd prod clients 2", "ecdsa-p256", begin, time.Hour)
 	})
 	spoilt("an etcd_pki has one algorithm", func(d string) {
 		foreign(t, filepath.Join(d, "peer-ca"), "company peers", "ecdsa-p384", begin, time.Hour)

@@ -27,7 +27,8 @@ type Desired struct {
 type Recorded struct {
 	Peers   Progress `json:"peers"`
 	Clients Progress `json:"clients"`
-	// Imported means that nobody knows which rotations the authorities come from.
+	// Imported means that nobody knows which rotations the authorities come from. An authority that was imported in the middle of a
+	// rotation has the phase of that, and no label.
 	Imported bool `json:"imported,omitempty"`
 }
 
@@ -77,6 +78,12 @@ func Made(d Desired) Recorded {
 	return Recorded{Peers: Progress{Done: d.Peers}, Clients: Progress{Done: d.Clients}}
 }
 
+// Found records authorities that were imported, with the phase of the rotation that each is in the middle of; empty: of none.
+func Found(peers, clients Phase) Recorded {
+	in := func(phase Phase) Progress { return Progress{Phase: phase, Signed: phase != ""} } // whether the new one has signed, nobody knows
+	return Recorded{Peers: in(peers), Clients: in(clients), Imported: true}
+}
+
 // Next decides what the desired rotation makes of the authorities, and what is recorded then.
 func (r Recorded) Next(d Desired) (Moves, Recorded, error) {
 	if r.Imported {
@@ -116,6 +123,8 @@ func (r Recorded) adopt(d Desired) (Moves, Recorded, error) {
 	switch {
 	case d.Peers == "" && d.Clients == "":
 		return Moves{}, r, nil
+	case r.Peers.Phase != "" || r.Clients.Phase != "":
+		return r.adoptUnderWay(d)
 	case d.Phase == Retire:
 		return Moves{}, Made(d), nil
 	}
@@ -123,9 +132,42 @@ func (r Recorded) adopt(d Desired) (Moves, Recorded, error) {
 		Summary: "It is not known whether these authorities are rotated already",
 		Rule:    "The authorities were imported, and nothing tells whether rotation is what made them or what is to replace them",
 		Remedy: fmt.Sprintf("If the members trust no other authority, set phase = %q, and apply: this notes what rotation says, and rotates nothing. "+
-			"If a rotation was under way, they trust two, and would then stop trusting the one that was not imported: keep it in pki.trusted of the cluster until all clients have certificates of the imported one. "+
+			"If a rotation was under way, they trust two, and would then stop trusting the one that was not imported: import both, or keep the other one in pki.trusted of the cluster until all clients have certificates of the imported one. "+
 			"To rotate them, change peers or clients after that, with phase = %q", Retire, Trust),
 	}
+}
+
+// adoptUnderWay takes over what a configuration says of the rotation that authorities were imported in the middle of. It rotates
+// nothing: the user first confirms which phase the files are of.
+func (r Recorded) adoptUnderWay(d Desired) (Moves, Recorded, error) {
+	var next Recorded
+	for _, one := range []struct {
+		kind, label string
+		found       Progress
+		next        *Progress
+	}{{"peers", d.Peers, r.Peers, &next.Peers}, {"clients", d.Clients, r.Clients, &next.Clients}} {
+		switch {
+		case one.found.Phase == "":
+			*one.next = Progress{Done: one.label}
+		case one.label == "":
+			return Moves{}, Recorded{}, &Refusal{
+				Summary: "A rotation is under way",
+				Rule:    fmt.Sprintf("The authority for %s was imported together with another one that is trusted beside it, so that it is being rotated, and the configuration has no %[1]s for this rotation", one.kind),
+				Remedy:  fmt.Sprintf("Set %s to the text that it had when the rotation began, or to any other one", one.kind),
+			}
+		case one.found.Phase != d.Phase:
+			return Moves{}, Recorded{}, &Refusal{
+				Summary: "The authorities were imported in another phase",
+				Rule:    fmt.Sprintf("By the imported files, the rotation of the authority for %s is in phase %q, and phase is %q: an import carries no rotation on", one.kind, one.found.Phase, d.Phase),
+				Remedy: fmt.Sprintf("Set phase = %q, and apply; then go on. If members have come further than that, the files are not those of the latest phase: "+
+					"the pair that signs belongs into the files without -trusted. Import again with the right ones", one.found.Phase),
+			}
+		default:
+			*one.next = one.found
+			one.next.UnderWay = one.label
+		}
+	}
+	return Moves{}, next, nil
 }
 
 // next decides about one authority.

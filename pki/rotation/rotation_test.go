@@ -109,6 +109,42 @@ func TestImportRotatesNothing(t *testing.T) {
 	}
 }
 
+// TestImportInTheMiddle: authorities that were imported in the middle of a rotation stay in its phase until the configuration names
+// that, and go on from there.
+func TestImportInTheMiddle(t *testing.T) {
+	for _, found := range []rotation.Phase{rotation.Trust, rotation.Sign} {
+		imported := rotation.Found("", found)
+		for _, test := range []struct {
+			desired rotation.Desired
+			next    rotation.Recorded
+			why     string // of a refusal
+		}{
+			{rotation.Desired{Phase: rotation.Trust}, imported, ""},
+			{rotation.Desired{Phase: rotation.Retire}, imported, ""},
+			{rotation.Desired{Peers: "1", Phase: found}, rotation.Recorded{}, "the configuration has no clients for this rotation"},
+			{rotation.Desired{Clients: "2", Phase: found}, rotation.Recorded{Clients: rotation.Progress{UnderWay: "2", Phase: found, Signed: true}}, ""},
+			{rotation.Desired{Peers: "1", Clients: "2", Phase: found}, rotation.Recorded{Peers: rotation.Progress{Done: "1"}, Clients: rotation.Progress{UnderWay: "2", Phase: found, Signed: true}}, ""},
+			{rotation.Desired{Clients: "2", Phase: rotation.Retire}, rotation.Recorded{}, fmt.Sprintf("Set phase = %q, and apply", found)},
+			{rotation.Desired{Clients: "2", Phase: map[rotation.Phase]rotation.Phase{rotation.Trust: rotation.Sign, rotation.Sign: rotation.Trust}[found]}, rotation.Recorded{}, fmt.Sprintf("Set phase = %q, and apply", found)},
+		} {
+			name := fmt.Sprintf("%s, then %+v", found, test.desired)
+			moves, next, err := imported.Next(test.desired)
+			if test.why != "" {
+				if err == nil || !strings.Contains(err.Error(), test.why) {
+					t.Errorf("%s: %v, want %q", name, err, test.why)
+				}
+				continue
+			}
+			if err != nil || !moves.None() || next != test.next {
+				t.Errorf("%s: %+v, %+v, %v", name, moves, next, err)
+			}
+		}
+	}
+	if rotation.Found("", "") != (rotation.Recorded{Imported: true}) {
+		t.Error("an import in no rotation is recorded as one in the middle of one")
+	}
+}
+
 // TestRotations draws configurations, each applied or refused after the other: an authority that signs was trusted before it did,
 // and one that has signed goes only where another one signs.
 func TestRotations(t *testing.T) {

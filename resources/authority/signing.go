@@ -24,6 +24,28 @@ func Of(authorities pki.Authorities) (Model, error) {
 	return Model{Peer: peer, Client: client}, err
 }
 
+// TrustedOf are authorities that are trusted beside others as Terraform has them, nil where there are none.
+func TrustedOf(authorities pki.Authorities) (*Trusted, error) {
+	var trusted Trusted
+	for _, one := range []struct {
+		of   *pki.Authority
+		into **KeyPair
+	}{{authorities.Peers, &trusted.Peer}, {authorities.Clients, &trusted.Client}} {
+		if one.of == nil {
+			continue
+		}
+		pair, err := KeyPairOf(one.of)
+		if err != nil {
+			return nil, err
+		}
+		*one.into = &pair
+	}
+	if trusted == (Trusted{}) {
+		return nil, nil
+	}
+	return &trusted, nil
+}
+
 // KeyPairOf is an authority as Terraform has it.
 func KeyPairOf(authority *pki.Authority) (KeyPair, error) {
 	key, err := authority.PrivateKeyPEM()

@@ -26,6 +26,7 @@ var _ resource.ResourceWithImportState = (*pkiResource)(nil)
 const (
 	peerCAFile   = "peer-ca"
 	clientCAFile = "client-ca"
+	trustedFile  = "-trusted" // ends the names of those that are trusted beside them in the middle of a rotation
 )
 
 // ImportState takes authorities into the state that were made earlier: NAME@DIRECTORY. Their PEM files are in the directory.
@@ -36,40 +37,93 @@ func (r *pkiResource) ImportState(ctx context.Context, req resource.ImportStateR
 			"with the name of the cluster as `name` has it. The directory holds %s.", req.ID, importedFiles()))
 		return
 	}
-	authorities, err := readAuthorities(name, directory, r.providerData.Now())
-	if err != nil {
+	refuse := func(err error) {
 		resp.Diagnostics.AddError(fmt.Sprintf("The authorities of %s were not imported", name), err.Error()+"\n\nNothing was changed.")
+	}
+	authorities, trusted, err := readAuthorities(name, directory, r.providerData.Now())
+	if err != nil {
+		refuse(err)
+		return
+	}
+	peers, peersPhase := newest(authorities.Peers, trusted.Peers)
+	clients, clientsPhase := newest(authorities.Clients, trusted.Clients)
+	if peersPhase != clientsPhase && peersPhase != "" && clientsPhase != "" {
+		refuse(fmt.Errorf("the new authority for peers is there for phase %q of a rotation, and that for clients for %q, and both are rotated together: "+
+			"the authority that signs has to be in the files without %s", peersPhase, clientsPhase, trustedFile))
 		return
 	}
 	state := pkiModel{Name: types.StringValue(name), Revoked: types.SetNull(types.StringType)}
-	if err := state.describe(string(authorities.Peers.CertificatePEM()), string(authorities.Clients.CertificatePEM())); err != nil {
-		resp.Diagnostics.AddError(fmt.Sprintf("The authorities of %s were not imported", name), err.Error()+"\n\nNothing was changed.")
+	if err := state.describe(string(peers.CertificatePEM()), string(clients.CertificatePEM())); err != nil {
+		refuse(err)
 		return
 	}
 	state.Rotation = types.ObjectNull(rotationType())
-	resp.Diagnostics.Append(state.holdNew(ctx, authorities)...)
-	resp.Diagnostics.Append(record(ctx, resp.Private, rotation.Recorded{Imported: true})...)
+	resp.Diagnostics.Append(state.holdNew(ctx, authorities, trusted)...)
+	resp.Diagnostics.Append(record(ctx, resp.Private, rotation.Found(peersPhase, clientsPhase))...)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &state)...)
+}
+
+// newest is that of two authorities which a rotation has made, and the phase of that. trusted is nil where there is no rotation.
+func newest(signs, trusted *pki.Authority) (*pki.Authority, rotation.Phase) {
+	if trusted == nil {
+		return signs, ""
+	}
+	one, errOne := cert.Inspect(signs.CertificatePEM())
+	other, errOther := cert.Inspect(trusted.CertificatePEM())
+	follows := errors.Join(errOne, errOther) == nil && other.NotBefore.After(one.NotBefore)
+	if from, to := pki.Number(one.CommonName), pki.Number(other.CommonName); from != to && pki.IsMadeHere(one.CommonName) && pki.IsMadeHere(other.CommonName) {
+		follows = to > from
+	}
+	if follows {
+		return trusted, rotation.Trust
+	}
+	return signs, rotation.Sign
 }
 
 // importedFiles names the files for an error.
 func importedFiles() string {
-	return fmt.Sprintf("%[1]s.crt and %[1]s.key, the authority of the peers, and %[2]s.crt and %[2]s.key, that of the clients, each PEM", peerCAFile, clientCAFile)
+	return fmt.Sprintf("%[1]s.crt and %[1]s.key, the authority of the peers, and %[2]s.crt and %[2]s.key, that of the clients, each PEM; "+
+		"in the middle of a rotation also %[1]s%[3]s.crt and %[1]s%[3]s.key, or %[2]s%[3]s.crt and %[2]s%[3]s.key, or both: what is trusted beside them", peerCAFile, clientCAFile, trustedFile)
 }
 
-// readAuthorities reads both authorities of a cluster from a directory, and refuses what could not sign for it.
-func readAuthorities(name, directory string, now time.Time) (pki.Authorities, error) {
-	directory, err := ssh.ExpandHome(directory)
-	if err != nil {
-		return pki.Authorities{}, err
+// readAuthorities reads both authorities of a cluster from a directory, and those that are trusted beside them, nil where there are
+// none. It refuses what could not sign for the cluster.
+func readAuthorities(name, directory string, now time.Time) (signing, trusted pki.Authorities, err error) {
+	if directory, err = ssh.ExpandHome(directory); err != nil {
+		return signing, trusted, err
 	}
-	peers, errPeers := readAuthority(directory, peerCAFile, pki.PeersName(name), now)
-	clients, errClients := readAuthority(directory, clientCAFile, pki.ClientsName(name), now)
-	if err := errors.Join(errPeers, errClients); err != nil {
-		return pki.Authorities{}, err
+	var failures []error
+	for _, one := range []struct {
+		file, commonName string
+		signs, trusted   **pki.Authority
+	}{{peerCAFile, pki.PeersName(name), &signing.Peers, &trusted.Peers}, {clientCAFile, pki.ClientsName(name), &signing.Clients, &trusted.Clients}} {
+		var errSigns, errTrusted error
+		*one.signs, errSigns = readAuthority(directory, one.file, one.commonName, now)
+		if isThere(directory, one.file+trustedFile) {
+			*one.trusted, errTrusted = readAuthority(directory, one.file+trustedFile, one.commonName, now)
+		}
+		if err := errors.Join(errSigns, errTrusted); err != nil {
+			failures = append(failures, err)
+		} else if *one.trusted != nil && (*one.trusted).Name() == (*one.signs).Name() {
+			failures = append(failures, fmt.Errorf("%s.crt and %[1]s%s.crt are one certificate: the second is of the other authority of a rotation, or is not there", filepath.Join(directory, one.file), trustedFile))
+		}
 	}
-	authorities := pki.Authorities{Peers: peers, Clients: clients}
-	return authorities, authorities.Check()
+	if err := errors.Join(failures...); err != nil {
+		return signing, trusted, err
+	}
+	for _, peers := range []*pki.Authority{signing.Peers, trusted.Peers} {
+		for _, clients := range []*pki.Authority{signing.Clients, trusted.Clients} {
+			if peers != nil && clients != nil {
+				failures = append(failures, pki.Authorities{Peers: peers, Clients: clients}.Check())
+			}
+		}
+	}
+	return signing, trusted, errors.Join(failures...)
+}
+
+// isThere tells whether any file of a pair is there.
+func isThere(directory, file string) bool {
+	return !isMissing(filepath.Join(directory, file+".crt")) || !isMissing(filepath.Join(directory, file+".key"))
 }
 
 // readAuthority reads one authority. One that etcd_pki has made says in its name what it is for.
@@ -95,7 +149,7 @@ func readAuthority(directory, file, commonName string, now time.Time) (*pki.Auth
 	return authority, nil
 }
 
-// describe takes over what the authorities that sign, the first of each bundle, were made by, as their certificates say it.
+// describe takes over what the authorities, the first of each bundle, were made by, as their certificates say it.
 func (p *pkiModel) describe(peers, clients string) error {
 	var ends []cert.Info
 	var algorithms []pki.Algorithm

@@ -80,7 +80,7 @@ func (r *pkiResource) Create(ctx context.Context, req resource.CreateRequest, re
 		resp.Diagnostics.AddError(fmt.Sprintf("The authorities of %s were not made", plan.Name.ValueString()), err.Error())
 		return
 	}
-	resp.Diagnostics.Append(plan.holdNew(ctx, authorities)...)
+	resp.Diagnostics.Append(plan.holdNew(ctx, authorities, pki.Authorities{})...)
 	resp.Diagnostics.Append(record(ctx, resp.Private, rotation.Made(desired))...)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
 }
@@ -91,9 +91,13 @@ func (p pkiModel) lifetime() time.Duration {
 	return validity
 }
 
-// holdNew takes authorities into the model that were just made or imported.
-func (p *pkiModel) holdNew(ctx context.Context, authorities pki.Authorities) (diags diag.Diagnostics) {
+// holdNew takes authorities into the model that were just made or imported, and those that are trusted beside them, nil where there
+// are none.
+func (p *pkiModel) holdNew(ctx context.Context, authorities, trusted pki.Authorities) (diags diag.Diagnostics) {
 	held, err := authority.Of(authorities)
+	if err == nil {
+		held.Trusted, err = authority.TrustedOf(trusted)
+	}
 	if err != nil {
 		diags.AddError("The keys of the authorities cannot be kept", err.Error())
 		return diags
