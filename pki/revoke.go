@@ -11,6 +11,9 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 )
 
+// ErrSignsNoLists is why an authority from elsewhere revokes nothing: its certificate does not allow it.
+var ErrSignsNoLists = errors.New("its certificate lacks the key usage cRLSign, by which lists of revoked certificates are signed")
+
 // Revoke returns the list of the certificates that are revoked by the authority, by their serial numbers, as PEM. The same
 // request has the same answer, so that a plan can say what an apply signs: the list says that it holds, and that certificates
 // were revoked, from when the authority holds, and until it ends. Which of two lists is the later one, their numbers say.
@@ -25,6 +28,9 @@ func (a *Authority) Revoke(serials []*big.Int, number int64) (string, error) {
 	if len(issuer.SubjectKeyId) == 0 {
 		sum := sha1.Sum(issuer.RawSubjectPublicKeyInfo) // as RFC 5280 has it
 		issuer.SubjectKeyId = sum[:]
+	}
+	if issuer.KeyUsage&x509.KeyUsageCRLSign == 0 {
+		return "", fmt.Errorf("%s revokes nothing: %w", a, ErrSignsNoLists)
 	}
 	list := &x509.RevocationList{Number: big.NewInt(number), ThisUpdate: issuer.NotBefore, NextUpdate: issuer.NotAfter}
 	sorted := slices.SortedFunc(slices.Values(serials), (*big.Int).Cmp)

@@ -155,9 +155,6 @@ func (r *pkiResource) Read(ctx context.Context, req resource.ReadRequest, resp *
 	}
 	state.inspect()
 	resp.Diagnostics.Append(authority.WarnOfExpiry(state.PeerCACertificate, state.ClientCACertificate, state.Name.ValueString(), r.providerData.Now(), path.Root("rotation"))...)
-	if state.ClientCRL.IsNull() {
-		_ = state.revokeBy(ctx, state) // the plan of what needs the authority says what is wrong with it
-	}
 	resp.Diagnostics.Append(resp.State.Set(ctx, &state)...)
 }
 
@@ -186,7 +183,7 @@ func (r *pkiResource) Update(ctx context.Context, req resource.UpdateRequest, re
 	}
 	if plan.ClientCRL.IsUnknown() { // its plan did not know whom to revoke
 		plan.ClientCRL = state.ClientCRL
-		if resp.Diagnostics.Append(plan.revokeBy(ctx, state)...); resp.Diagnostics.HasError() {
+		if resp.Diagnostics.Append(plan.revokeNow(ctx)...); resp.Diagnostics.HasError() {
 			return
 		}
 	}
@@ -248,8 +245,8 @@ func (r *pkiResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanReq
 		plan.Validity = value.OrBefore(plan.Validity, state.Validity)
 	}
 	resp.Diagnostics.Append(plan.refuseChanges(state, moves)...)
-	if plan.ClientCRL = state.ClientCRL; !plan.Revoked.Equal(state.Revoked) {
-		resp.Diagnostics.Append(plan.revokeBy(ctx, state)...)
+	if plan.ClientCRL = state.ClientCRL; (!plan.Revoked.Equal(state.Revoked) || state.ClientCRL.IsNull()) && !resp.Diagnostics.HasError() {
+		resp.Diagnostics.Append(plan.revokeNow(ctx)...)
 	}
 	resp.Diagnostics.Append(resp.Plan.Set(ctx, &plan)...)
 }

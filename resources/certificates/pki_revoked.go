@@ -3,6 +3,8 @@ package certificates
 import (
 	"context"
 	"crypto/x509"
+	"errors"
+	"fmt"
 	"math/big"
 	"slices"
 
@@ -12,6 +14,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/rotation"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/authority"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/value"
 )
@@ -45,6 +48,9 @@ func (p *pkiModel) revoke(ctx context.Context, clients *pki.Authority) (diags di
 		p.ClientCRL = types.StringValue(list)
 	case len(serials) == 0: // an authority from elsewhere that may sign no lists
 		p.ClientCRL = types.StringNull()
+	case errors.Is(err, pki.ErrSignsNoLists):
+		diags.AddAttributeError(path.Root("revoked"), "The certificates cannot be revoked", err.Error()+fmt.Sprintf(". Take them out of revoked, and rotate the authority for clients (rotation.clients): the new one, which etcd_pki makes, "+
+			"signs lists from phase = %q on, so that revoked can be set in that apply. From phase = %q on, no certificate of the present authority is accepted. Nothing was changed.", rotation.Sign, rotation.Retire))
 	default:
 		diags.AddAttributeError(path.Root("revoked"), "The certificates cannot be revoked", err.Error())
 	}
@@ -63,7 +69,7 @@ func revokes(entries []x509.RevocationListEntry, serials []*big.Int) bool {
 		!slices.ContainsFunc(entries, func(entry x509.RevocationListEntry) bool { return !wants(entry) })
 }
 
-// clients is the authority for clients that the state holds. It need not be valid now to sign a list.
+// clients is the authority for clients that signs. It need not be valid now to sign a list.
 func (p pkiModel) clients(ctx context.Context) (*pki.Authority, diag.Diagnostics) {
 	pair, diags := authority.PairFrom(ctx, p.ClientAuthority, "client")
 	if diags.HasError() {
@@ -80,9 +86,9 @@ func (p pkiModel) clients(ctx context.Context) (*pki.Authority, diag.Diagnostics
 	return clients, diags
 }
 
-// revokeBy is revoke by the authority that a state holds.
-func (p *pkiModel) revokeBy(ctx context.Context, state pkiModel) diag.Diagnostics {
-	clients, diags := state.clients(ctx)
+// revokeNow is revoke by the authority for clients that the model itself has, which signs after the plan.
+func (p *pkiModel) revokeNow(ctx context.Context) diag.Diagnostics {
+	clients, diags := p.clients(ctx)
 	if !diags.HasError() {
 		diags.Append(p.revoke(ctx, clients)...)
 	}
