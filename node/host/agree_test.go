@@ -105,8 +105,8 @@ func tear(t *testing.T, file string) {
 // userIs has a system user that is this one.
 type userIs struct{ files.Owner }
 
-func (u userIs) Lookup(string) (files.Owner, bool, error)            { return u.Owner, true, nil }
-func (u userIs) Ensure(context.Context, string) (files.Owner, error) { return u.Owner, nil }
+func (u userIs) Lookup(context.Context, string) (files.Owner, bool, error) { return u.Owner, true, nil }
+func (u userIs) Ensure(context.Context, string) (files.Owner, error)       { return u.Owner, nil }
 
 // TestAgreeNeverAsRoot refuses a system user that is root.
 func TestAgreeNeverAsRoot(t *testing.T) {

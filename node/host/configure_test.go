@@ -26,7 +26,7 @@ func TestConfigureWritesAllThatAMemberRunsBy(t *testing.T) {
 	if units.loaded[api.Unit("main")] != c.Unit || len(units.active)+len(units.enabled) > 0 {
 		t.Errorf("systemd has read %q, runs %v, and starts %v at boot", units.loaded, units.active, units.enabled)
 	}
-	for name, held := range m.keys().Certificates("main") {
+	for name, held := range m.held() {
 		if wantKey := !strings.HasSuffix(name, "-ca"); held.PEM == "" || held.Error != "" || held.HasKey != wantKey {
 			t.Errorf("certificate %s reads %+v", name, held)
 		}
@@ -81,13 +81,13 @@ func TestConfigureReloadsAfterACutShortCall(t *testing.T) {
 func TestConfigureKeepsWhatIsNotGiven(t *testing.T) {
 	m, _ := newMachine(t)
 	c := configured(t, m, prepareOf("main"))
-	before := m.keys().Certificates("main")
+	before := m.held()
 	c.Certificates, c.PeerCA, c.ClientCA = nil, "", ""
 	c.Flags = append(c.Flags, "--log-level=warn")
 	if err := m.Configure(t.Context(), "main", c); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(before, m.keys().Certificates("main")); diff != "" {
+	if diff := cmp.Diff(before, m.held()); diff != "" {
 		t.Errorf("certificates have changed:\n%s", diff)
 	}
 	if flags, _ := m.flags("main"); !cmp.Equal(flags, c.Flags) {

@@ -43,7 +43,7 @@ func TestPairsOnAFullDisk(t *testing.T) {
 			if err := m.Record(t.Context(), "main"); err != nil { // as after the end of a member
 				t.Errorf("%s, with %d pages free: %v", when, free, err)
 			}
-			for name, held := range m.keys().Certificates("main") {
+			for name, held := range m.held() {
 				if held.Error != "" || slices.Contains(api.KeyNames, name) && !held.HasKey {
 					t.Errorf("%s, with %d pages free: %s is %+v", when, free, name, held)
 				}

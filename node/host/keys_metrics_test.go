@@ -54,7 +54,7 @@ func TestExpiryIsMeasured(t *testing.T) {
 		t.Helper()
 		said := expiries(t, m, "main")
 		for _, name := range api.KeyNames {
-			leaf, err := cert.ParseLeaf([]byte(m.keys().Certificates("main")[name].PEM))
+			leaf, err := cert.ParseLeaf([]byte(m.held()[name].PEM))
 			if err != nil || fmt.Sprint(said[name]) != fmt.Sprintf("[%d]", leaf.NotAfter.Unix()) {
 				t.Errorf("%s, %s expires at %v, %v", when, name, said[name], err)
 			}

@@ -51,7 +51,7 @@ func TestFilesOfTLSHaveTheirOwnersAndModes(t *testing.T) {
 			if err := m.Configure(t.Context(), "main", c); err != nil {
 				t.Fatal(err)
 			}
-			for name, held := range m.keys().Certificates("main") {
+			for name, held := range m.held() {
 				if held.Error != "" || held.Exposed {
 					t.Fatalf("before anything was changed, %s reads %+v", name, held)
 				}
@@ -61,7 +61,7 @@ func TestFilesOfTLSHaveTheirOwnersAndModes(t *testing.T) {
 			if err := errors.Join(os.Chown(m.path(test.path), test.owner.UID, test.owner.GID), os.Chmod(m.path(test.path), test.mode)); err != nil {
 				t.Fatal(err)
 			}
-			held := m.keys().Certificates("main")[test.held]
+			held := m.held()[test.held]
 			if !strings.Contains(held.Error, test.says) || held.Exposed != test.newKey || (held.Error == "") != (test.says == "") {
 				t.Errorf("the host reports %+v", held)
 			}
@@ -70,7 +70,7 @@ func TestFilesOfTLSHaveTheirOwnersAndModes(t *testing.T) {
 			if err := m.Configure(t.Context(), "main", configureOf(t, r, p, ca)); err != nil {
 				t.Fatal(err)
 			}
-			for name, held := range m.keys().Certificates("main") {
+			for name, held := range m.held() {
 				if held.Error != "" || held.Exposed || slices.Contains(api.KeyNames, name) && !held.HasKey {
 					t.Errorf("afterwards, %s reads %+v", name, held)
 				}
@@ -115,7 +115,7 @@ func TestLinksInPlacesOfKeys(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if held := m.keys().Certificates("main"); held[api.KeyPeer].HasKey || held["peer-ca"].PEM != "" {
+			if held := m.held(); held[api.KeyPeer].HasKey || held["peer-ca"].PEM != "" {
 				t.Errorf("the host reports %+v", held)
 			}
 			if err := m.Record(t.Context(), "main"); err != nil {
@@ -124,7 +124,7 @@ func TestLinksInPlacesOfKeys(t *testing.T) {
 			if err := m.Configure(t.Context(), "main", configureOf(t, r, prepared(t, m, r), ca)); err != nil {
 				t.Fatal(err)
 			}
-			for name, held := range m.keys().Certificates("main") {
+			for name, held := range m.held() {
 				if held.Error != "" || slices.Contains(api.KeyNames, name) && !held.HasKey {
 					t.Errorf("afterwards, %s reads %+v", name, held)
 				}

@@ -120,7 +120,7 @@ func TestUnfitKeysAreMadeAnew(t *testing.T) {
 				if err != nil || !keys.Fits(r.Keys[0].Algorithm, key) {
 					t.Errorf("the key is of no use: %v", err)
 				}
-				for name, held := range m.keys().Certificates("main") {
+				for name, held := range m.held() {
 					if slices.Contains(api.KeyNames, name) && !held.HasKey {
 						t.Errorf("certificate %s is not of its key", name)
 					}
@@ -151,7 +151,7 @@ func TestErrorsHoldNoKey(t *testing.T) {
 	if err := os.WriteFile(path, append([]byte("x"), text...), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for name, held := range m.keys().Certificates("main") {
+	for name, held := range m.held() {
 		if strings.Contains(held.PEM+held.Error, secret) || strings.Contains(held.PEM, "PRIVATE KEY") {
 			t.Errorf("certificate %s holds a private key: %+v", name, held)
 		}
@@ -179,7 +179,7 @@ func TestAPairIsOneAtEachMoment(t *testing.T) {
 				whole := func(when string) {
 					t.Helper()
 					broken := 0
-					for name, held := range m.keys().Certificates("main") {
+					for name, held := range m.held() {
 						if slices.Contains(api.KeyNames, name) && !held.HasKey {
 							broken++
 						}
@@ -190,7 +190,7 @@ func TestAPairIsOneAtEachMoment(t *testing.T) {
 					if err := m.Record(t.Context(), "main"); err != nil {
 						t.Fatal(err)
 					}
-					for name, held := range m.keys().Certificates("main") {
+					for name, held := range m.held() {
 						if slices.Contains(api.KeyNames, name) && !held.HasKey {
 							t.Errorf("%s, cut %d: certificate %s is not of its key when the member is started again", when, n, name)
 						}

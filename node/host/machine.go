@@ -83,8 +83,8 @@ type Units interface {
 
 // Users finds and creates the system user that etcd runs as.
 type Users interface {
-	// Lookup finds a user; false means that there is none.
-	Lookup(name string) (files.Owner, bool, error)
+	// Lookup finds a user; false means that there is none. It ends in time, whatever the host's accounts come from.
+	Lookup(ctx context.Context, name string) (files.Owner, bool, error)
 	// Ensure creates a system user without shell and home, and its group, unless they exist.
 	Ensure(ctx context.Context, name string) (files.Owner, error)
 }
@@ -144,7 +144,7 @@ func (m *Machine) stores() stores.Stores {
 
 // keys are those of its members, with their certificates.
 func (m *Machine) keys() keys.Keys {
-	systemUser := func() (files.Owner, bool, error) { return m.Users.Lookup(api.SystemUser) }
+	systemUser := func(ctx context.Context) (files.Owner, bool, error) { return m.Users.Lookup(ctx, api.SystemUser) }
 	return keys.Keys{Files: m.files(), Random: m.Random, SystemUser: systemUser}
 }
 
@@ -161,7 +161,7 @@ func (m *Machine) path(p string) string { return m.files().Path(p) }
 // written for it would belong to somebody else, and nobody who needs them could read them. It does not create the user,
 // who would get another number than the data has.
 func (m *Machine) systemUser() (files.Owner, error) {
-	etcd, found, err := m.Users.Lookup(api.SystemUser)
+	etcd, found, err := m.Users.Lookup(context.Background(), api.SystemUser)
 	if err == nil && !found {
 		err = refuse("this host has no user %s with a group of that name, which its members run as: make both again, with the numbers that the data has (stat -c '%%u %%g' of the data directory; groupadd --system --gid NUMBER %[1]s; useradd --system --no-create-home --uid NUMBER --gid %[1]s %[1]s), and apply again", api.SystemUser)
 	}

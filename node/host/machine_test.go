@@ -16,6 +16,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 )
 
 // etcdOwner is the system user of test machines. It need not be an account.
@@ -27,7 +28,7 @@ type fakeUsers struct {
 	fail error
 }
 
-func (f *fakeUsers) Lookup(name string) (files.Owner, bool, error) {
+func (f *fakeUsers) Lookup(_ context.Context, name string) (files.Owner, bool, error) {
 	if name != api.SystemUser {
 		return files.Owner{}, false, fmt.Errorf("nobody asks for user %q", name)
 	}
@@ -43,6 +44,18 @@ func (f *fakeUsers) Ensure(_ context.Context, name string) (files.Owner, error) 
 	}
 	f.made = true
 	return etcdOwner, nil
+}
+
+// held returns the certificates that the machine holds.
+func (m *Machine) held() map[string]api.Certificate {
+	held, _ := m.keys().Held(context.Background(), "main")
+	return held
+}
+
+// clientCRL returns the list of revoked certificates that the machine holds.
+func (m *Machine) clientCRL() string {
+	_, list := m.keys().Held(context.Background(), "main")
+	return list
 }
 
 // fakeUnits is a systemd that reads the unit files of a test machine when it is told to.
@@ -84,7 +97,7 @@ func (f *fakeUnits) State(_ context.Context, unit string) (api.UnitState, error)
 }
 
 func (f *fakeUnits) text(unit string) string {
-	text, _ := os.ReadFile(f.machine.path("/etc/systemd/system/" + unit))
+	text, _ := inside.ReadFile(f.machine.path("/etc/systemd/system/" + unit)) // systemd waits for no pipe either
 	return string(text)
 }
 

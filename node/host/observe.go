@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"os"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/records"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/units"
 )
@@ -157,7 +157,7 @@ func (m *Machine) look(ctx context.Context, cluster string, r api.ObserveRequest
 	if o.Listeners, err = m.proc().Listeners(r.Ports, o.Unit.MainPID); err != nil {
 		return o, err
 	}
-	o.Certificates, o.ClientCRL = m.keys().Certificates(cluster), m.keys().ClientCRL(cluster)
+	o.Certificates, o.ClientCRL = m.keys().Held(ctx, cluster)
 	var served map[string]api.Served
 	var asking sync.WaitGroup
 	asking.Go(func() { served = m.served(ctx, o) })
@@ -195,13 +195,14 @@ func (m *Machine) served(ctx context.Context, o api.Observation) map[string]api.
 	return m.local(*o.Marker).Served(ctx, flags)
 }
 
-// flags returns the lines of the flags file, or nil if there is none.
+// flags returns the lines of the flags file, or nil if there is none. A link or a pipe in its place holds no flags, and
+// the next configuration replaces it.
 func (m *Machine) flags(cluster string) ([]string, error) {
-	text, err := os.ReadFile(m.path(api.FlagsFile(cluster)))
+	text, err := inside.ReadFile(m.path(api.FlagsFile(cluster)))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
-	if err != nil {
+	if err != nil && !inside.IsNoFile(err) {
 		return nil, err
 	}
 	lines := []string{}

@@ -81,7 +81,7 @@ func (m *Machine) claim(ctx context.Context, marker api.Marker) (files.Owner, er
 		return files.Owner{}, err
 	}
 	marker = m.keepFormed(old, marker)
-	etcd, _, err := m.Users.Lookup(api.SystemUser) // one that is not there yet is made once the host is claimed
+	etcd, _, err := m.Users.Lookup(ctx, api.SystemUser) // one that is not there yet is made once the host is claimed
 	if err != nil {
 		return files.Owner{}, err
 	}

@@ -5,11 +5,11 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 )
 
 // startedVariable is the environment variable in which `store run` records what it started etcd with. The kernel keeps
@@ -39,7 +39,7 @@ func (m *Machine) Started(cluster string) (string, error) {
 
 // sum returns the SHA-256 of a file in hexadecimal, or "" if it could not be read.
 func (m *Machine) sum(path string) string {
-	text, err := os.ReadFile(m.path(path))
+	text, err := inside.ReadFile(m.path(path))
 	if err != nil {
 		return ""
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdclient"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 )
 
 // forced is the flag by which etcd starts a member of a larger cluster as the only member.
@@ -253,7 +254,7 @@ func (m *Machine) putRecovery(marker api.Marker, under recovery) (*recovery, err
 
 // underRecovery returns the recovery that an interrupted call has begun, or nil.
 func (m *Machine) underRecovery(cluster string) (*recovery, error) {
-	text, err := os.ReadFile(m.path(recoveryFile(cluster)))
+	text, err := inside.ReadFile(m.path(recoveryFile(cluster)))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"os"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/units"
 )
 
@@ -19,8 +19,8 @@ func (m *Machine) unit(ctx context.Context, cluster string) (api.UnitState, erro
 	if err != nil {
 		return state, err
 	}
-	text, err := os.ReadFile(m.path(api.UnitFile(cluster)))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	text, err := inside.ReadFile(m.path(api.UnitFile(cluster)))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) && !inside.IsNoFile(err) { // a link or a pipe is replaced like a changed file
 		return state, err
 	}
 	state.Text = string(text)

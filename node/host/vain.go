@@ -3,12 +3,12 @@ package host
 import (
 	"context"
 	"encoding/json"
-	"os"
 	"path/filepath"
 	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/units"
 )
 
@@ -42,7 +42,7 @@ func (m *Machine) noteVain(ctx context.Context, cluster string) {
 // last start was not in vain.
 func (m *Machine) lastVain(cluster string) time.Duration {
 	var last vain
-	text, err := os.ReadFile(m.path(vainFile(cluster)))
+	text, err := inside.ReadFile(m.path(vainFile(cluster)))
 	if err != nil || json.Unmarshal(text, &last) != nil {
 		return 0
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/units"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/templates/systemd"
@@ -117,7 +118,7 @@ func (h Host) Put(marker api.Marker, b api.Backup) error {
 
 // backup is what the host backs its cluster up by; nil: it does not.
 func (h Host) backup(cluster string) (*api.Backup, error) {
-	text, err := os.ReadFile(h.Files.Path(api.BackupFile(cluster)))
+	text, err := inside.ReadFile(h.Files.Path(api.BackupFile(cluster)))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -175,7 +176,7 @@ func (h Host) AllUnits(cluster string) ([]string, error) {
 		if of := "@" + cluster; !entry.Type().IsRegular() || !strings.HasPrefix(name, "etcd-") || !strings.HasSuffix(strings.TrimSuffix(name, path.Ext(name)), of) || slices.Contains(known, name) {
 			continue
 		}
-		text, err := os.ReadFile(h.Files.Path(path.Join(unitDir, name)))
+		text, err := inside.ReadFile(h.Files.Path(path.Join(unitDir, name)))
 		if err != nil {
 			return nil, err
 		}
@@ -197,7 +198,7 @@ func (h Host) unitsDigest(cluster string) string {
 	}
 	units := map[string]string{}
 	for _, name := range all {
-		text, err := os.ReadFile(h.Files.Path(path.Join(unitDir, name)))
+		text, err := inside.ReadFile(h.Files.Path(path.Join(unitDir, name)))
 		if err == nil {
 			units[name] = string(text)
 		} else if !errors.Is(err, fs.ErrNotExist) {

@@ -13,6 +13,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdfs"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 )
 
 // fileStamp is by what a file is known not to have changed since it was read.
@@ -70,7 +71,7 @@ func examinedFile(dir string) string {
 // examined reads what has been found in the data directory. What cannot be read is found again.
 func (r Reader) examined() *examined {
 	e := &examined{of: r, path: examinedFile(r.Dir)}
-	text, err := os.ReadFile(r.Files.Path(e.path))
+	text, err := inside.ReadFile(r.Files.Path(e.path))
 	if err != nil || json.Unmarshal(text, &e.found) != nil || e.found == nil {
 		e.found = map[string]finding{}
 	}

@@ -8,7 +8,6 @@ import (
 	"crypto/x509"
 	"fmt"
 	"net"
-	"os"
 	"path/filepath"
 	"strconv"
 
@@ -16,6 +15,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 )
 
 // Loopback is where members listen for their own host.
@@ -60,11 +60,19 @@ func (l Local) adminTLS() (*tls.Config, error) {
 
 // identify shows the identity of one of the cluster's keys, and trusts the authorities of one bundle.
 func (l Local) identify(key, bundle string) (*tls.Config, error) {
-	identity, err := tls.LoadX509KeyPair(l.path(api.CertificateFile(l.Marker.Cluster, key)), l.path(api.KeyFile(l.Marker.Cluster, key)))
+	certificate, err := inside.ReadFile(l.path(api.CertificateFile(l.Marker.Cluster, key)))
 	if err != nil {
 		return nil, fmt.Errorf("load the %s certificate: %w", key, err)
 	}
-	text, err := os.ReadFile(l.path(bundle))
+	private, err := inside.ReadFile(l.path(api.KeyFile(l.Marker.Cluster, key)))
+	if err != nil {
+		return nil, fmt.Errorf("load the %s certificate: %w", key, err)
+	}
+	identity, err := tls.X509KeyPair(certificate, private)
+	if err != nil {
+		return nil, fmt.Errorf("load the %s certificate: %w", key, err)
+	}
+	text, err := inside.ReadFile(l.path(bundle))
 	if err != nil {
 		return nil, fmt.Errorf("load the authorities to trust: %w", err)
 	}

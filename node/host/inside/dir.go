@@ -136,7 +136,7 @@ func (d *Dir) OpenFile(name string, flags int, mode fs.FileMode) (*os.File, erro
 	switch {
 	case err != nil:
 	case !info.Mode().IsRegular():
-		err = d.failed("open", name, fmt.Errorf("it is no file, but a %s, which a member does not make: remove it", info.Mode().Type()))
+		err = d.failed("open", name, fmt.Errorf("%w, but a %s, which a member does not make: remove it", errNoFile, info.Mode().Type()))
 	case flags&(unix.O_WRONLY|unix.O_RDWR) != 0 && info.Sys().(*syscall.Stat_t).Nlink > 1:
 		err = d.failed("open", name, errors.New("it has other names beside this one: remove it"))
 	}

@@ -21,6 +21,14 @@ func OpenFile(path string, flags int, mode fs.FileMode) (*os.File, error) {
 	return around.OpenFile(name, flags, mode)
 }
 
+// errNoFile is what OpenFile says of a pipe, a directory, a device.
+var errNoFile = errors.New("it is no file")
+
+// IsNoFile tells whether OpenFile has refused what lies at a path because it is no regular file.
+func IsNoFile(err error) bool {
+	return errors.Is(err, errNoFile) || errors.Is(err, ErrLink) || errors.Is(err, unix.ENXIO) // a socket
+}
+
 // ReadFile reads a file at a path of this process, as OpenFile opens it.
 func ReadFile(path string) ([]byte, error) {
 	file, err := OpenFile(path, os.O_RDONLY, 0)

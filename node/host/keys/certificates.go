@@ -1,6 +1,7 @@
 package keys
 
 import (
+	"context"
 	"crypto"
 	"crypto/x509"
 	"errors"
@@ -19,17 +20,25 @@ var bundleNames = map[string]func(cluster string) string{
 	"client-ca": api.ClientCAFile,
 }
 
-// Certificates is what the host holds, by the name of the key pair or bundle.
-func (k Keys) Certificates(cluster string) map[string]api.Certificate {
-	held := map[string]api.Certificate{}
-	etcd, known, err := k.SystemUser()
-	known = known && err == nil // else nothing is said of owners
+// Held returns what the host holds: certificates by the name of the key pair or bundle, and the list of clients' revoked
+// certificates. It looks the system user up once. If it cannot tell who that is, it says nothing of owners.
+func (k Keys) Held(ctx context.Context, cluster string) (certificates map[string]api.Certificate, clientCRL string) {
+	etcd, known, err := k.SystemUser(ctx)
+	known = known && err == nil
 	usable := func(info fs.FileInfo) error {
 		if !known {
 			return nil
 		}
 		return k.mayRead(cluster, info, etcd)
 	}
+	exposes := func(info fs.FileInfo, name string) bool { return known && exposed(info, userOf(name, etcd)) }
+	return k.certificates(cluster, usable, exposes), k.clientCRL(cluster, usable)
+}
+
+// certificates reads the key pairs and bundles. usable refuses a file that the system user cannot read, and exposes tells
+// whether others than the user of a key can reach it.
+func (k Keys) certificates(cluster string, usable func(fs.FileInfo) error, exposes func(info fs.FileInfo, key string) bool) map[string]api.Certificate {
+	held := map[string]api.Certificate{}
 	for _, name := range api.KeyNames {
 		readable := usable
 		if name == api.KeyAdmin {
@@ -39,7 +48,7 @@ func (k Keys) Certificates(cluster string) map[string]api.Certificate {
 		text, info, err := k.read(api.KeyFile(cluster, name))
 		var key crypto.Signer
 		if err == nil {
-			c.Exposed = known && exposed(info, userOf(name, etcd))
+			c.Exposed = exposes(info, name)
 			if key, err = parseKey(text); err == nil {
 				err = readable(info)
 			}
@@ -92,13 +101,10 @@ func (k Keys) certificate(path string, readable func(fs.FileInfo) error) api.Cer
 	return api.Certificate{PEM: string(text)}
 }
 
-// ClientCRL is the list of clients' revoked certificates, PEM, as etcd reads it; empty: there is none, or etcd cannot read it.
-func (k Keys) ClientCRL(cluster string) string {
+// clientCRL is the list of clients' revoked certificates, PEM, as etcd reads it; empty: there is none, or etcd cannot read it.
+func (k Keys) clientCRL(cluster string, usable func(fs.FileInfo) error) string {
 	text, info, err := k.read(api.ClientCRLFile(cluster))
-	if err != nil {
-		return ""
-	}
-	if etcd, known, err := k.SystemUser(); err == nil && known && k.mayRead(cluster, info, etcd) != nil {
+	if err != nil || usable(info) != nil {
 		return ""
 	}
 	list, err := x509.ParseRevocationList(text)

@@ -3,6 +3,7 @@
 package keys
 
 import (
+	"context"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -26,7 +27,7 @@ type Keys struct {
 	Files  files.Tree
 	Random io.Reader // that keys are made of
 	// SystemUser finds the user that members run as; false: the host has none.
-	SystemUser func() (files.Owner, bool, error)
+	SystemUser func(context.Context) (files.Owner, bool, error)
 }
 
 // keyKind makes keys of one algorithm, and knows them again.

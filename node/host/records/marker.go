@@ -12,6 +12,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/templates/systemd"
 )
 
@@ -25,7 +26,7 @@ type Records struct {
 // Marker reads a cluster's marker; nil: this host carries no such cluster. One that is there and
 // cannot be read is an error: it is not known whose host this is.
 func (r Records) Marker(cluster string) (*api.Marker, error) {
-	text, err := os.ReadFile(r.Files.Path(api.MarkerFile(cluster)))
+	text, err := inside.ReadFile(r.Files.Path(api.MarkerFile(cluster)))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

@@ -5,10 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 )
 
 // Progress is what api.ProgressFile holds: that the database of a member had come this far, for good.
@@ -34,7 +34,7 @@ func (r Records) PutProgress(cluster string, now Progress) error {
 
 // Progress is what was recorded last; the zero progress: nothing was.
 func (r Records) Progress(cluster string) (Progress, error) {
-	text, err := os.ReadFile(r.Files.Path(api.ProgressFile(cluster)))
+	text, err := inside.ReadFile(r.Files.Path(api.ProgressFile(cluster)))
 	if errors.Is(err, fs.ErrNotExist) {
 		return Progress{}, nil
 	}

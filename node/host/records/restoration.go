@@ -5,11 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 )
 
 // Restoration is what api.RestoreFile holds: what a provider may know of it, and what the host itself goes on by.
@@ -46,7 +46,7 @@ func (r *Restoration) Compares(now time.Time) bool {
 // Restoration is the restore that is under way on this host; nil: none is. One that is there and cannot be read is
 // an error: it is not known whether the member may start.
 func (r Records) Restoration(cluster string) (*Restoration, error) {
-	text, err := os.ReadFile(r.Files.Path(api.RestoreFile(cluster)))
+	text, err := inside.ReadFile(r.Files.Path(api.RestoreFile(cluster)))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

@@ -9,6 +9,7 @@ import (
 	"os/user"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/units"
@@ -16,15 +17,17 @@ import (
 
 // Shadow makes users by the tools of the shadow suite, and finds those that the machine knows from elsewhere as well:
 // systemd runs the unit by any of them, and useradd makes none whose name one of them has.
-type Shadow struct{ Run units.Runner }
-
-// Lookup finds a user, with the group of its name: the unit names both. The user's primary group may be another.
-// False: the user or the group is missing.
-func (s Shadow) Lookup(name string) (files.Owner, bool, error) {
-	return s.lookup(context.Background(), name)
+type Shadow struct {
+	Run    units.Runner
+	Within time.Duration // for how long a lookup waits; 0: units.Timeout
 }
 
-func (s Shadow) lookup(ctx context.Context, name string) (files.Owner, bool, error) {
+// Lookup finds a user, with the group of its name: the unit names both. The user's primary group may be another.
+// False: the user or the group is missing. A service that answers no question about accounts, a hung sssd say, holds
+// nobody up for longer than Within.
+func (s Shadow) Lookup(ctx context.Context, name string) (files.Owner, bool, error) {
+	ctx, cancel := s.bounded(ctx)
+	defer cancel()
 	uid, isUser, err := s.id(ctx, users, name)
 	if err != nil || !isUser {
 		return files.Owner{}, false, err
@@ -39,11 +42,7 @@ func (s Shadow) lookup(ctx context.Context, name string) (files.Owner, bool, err
 // Ensure makes the user, and the group of its name, unless they are there. A group that is there already becomes that of
 // a user that it makes.
 func (s Shadow) Ensure(ctx context.Context, name string) (files.Owner, error) {
-	_, isUser, err := s.id(ctx, users, name)
-	if err != nil {
-		return files.Owner{}, err
-	}
-	_, isGroup, err := s.id(ctx, groups, name)
+	isUser, isGroup, err := s.has(ctx, name)
 	if err != nil {
 		return files.Owner{}, err
 	}
@@ -59,11 +58,30 @@ func (s Shadow) Ensure(ctx context.Context, name string) (files.Owner, error) {
 	if err != nil {
 		return files.Owner{}, fmt.Errorf("make system user %s and its group: %w", name, err)
 	}
-	owner, found, err := s.lookup(ctx, name)
+	owner, found, err := s.Lookup(ctx, name)
 	if err == nil && !found {
 		err = fmt.Errorf("make system user %s and its group: the host does not know both after that: see `getent passwd %[1]s` and `getent group %[1]s` there", name)
 	}
 	return owner, err
+}
+
+// has tells which of both there are: a user and a group of a name.
+func (s Shadow) has(ctx context.Context, name string) (isUser, isGroup bool, err error) {
+	ctx, cancel := s.bounded(ctx)
+	defer cancel()
+	if _, isUser, err = s.id(ctx, users, name); err == nil {
+		_, isGroup, err = s.id(ctx, groups, name)
+	}
+	return isUser, isGroup, err
+}
+
+// bounded ends a lookup that nobody answers.
+func (s Shadow) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	within := s.Within
+	if within == 0 {
+		within = units.Timeout
+	}
+	return context.WithTimeout(ctx, within)
 }
 
 // The databases of getent.
@@ -77,7 +95,8 @@ const notFound = 2
 
 // id finds the number of a user or a group; false: the machine knows none of that name. It asks getent, since the store is
 // linked without the C library, and reads /etc/passwd and /etc/group alone by itself: users may come from sssd, from an
-// image (altfiles) or from systemd-userdbd. The files count where getent is missing, or has not noticed them yet.
+// image (altfiles) or from systemd-userdbd. The files count where getent is missing, has not noticed them yet, or does not
+// answer in time. A name that is not in the files then is unknown, and not missing.
 func (s Shadow) id(ctx context.Context, database, name string) (int, bool, error) {
 	text, err := s.Run(ctx, "getent", database, name)
 	if err == nil {
@@ -86,6 +105,12 @@ func (s Shadow) id(ctx context.Context, database, name string) (int, bool, error
 			return 0, false, fmt.Errorf("look up %s: getent %s says %q", name, database, text)
 		}
 		return number(database, name, fields[2])
+	}
+	if ctx.Err() != nil {
+		if id, found, failed := idInFiles(database, name); found && failed == nil {
+			return id, true, nil
+		}
+		return 0, false, fmt.Errorf("look up %s: getent did not answer: see what provides this host's accounts (/etc/nsswitch.conf): %w", name, err)
 	}
 	var exit *exec.ExitError
 	if errors.As(err, &exit) && exit.ExitCode() != notFound {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -23,10 +24,10 @@ func TestShadowFindsUsers(t *testing.T) {
 	for name, run := range map[string]units.Runner{"by getent": units.Exec, "in the files": withoutGetent} {
 		t.Run(name, func(t *testing.T) {
 			s := Shadow{Run: run}
-			if owner, found, err := s.Lookup("root"); err != nil || !found || owner != files.RootUser {
+			if owner, found, err := s.Lookup(t.Context(), "root"); err != nil || !found || owner != files.RootUser {
 				t.Errorf("root is %+v, %v, %v", owner, found, err)
 			}
-			if owner, found, err := s.Lookup("nobody-has-this-name"); err != nil || found {
+			if owner, found, err := s.Lookup(t.Context(), "nobody-has-this-name"); err != nil || found {
 				t.Errorf("nobody is %+v, %v, %v", owner, found, err)
 			}
 		})
@@ -102,7 +103,7 @@ func TestShadowEnsuresTheUserAndItsGroup(t *testing.T) {
 			maps.Copy(a.users, test.users)
 			maps.Copy(a.groups, test.groups)
 			s := Shadow{Run: a.run}
-			_, found, err := s.Lookup(name)
+			_, found, err := s.Lookup(t.Context(), name)
 			if there := test.made == nil; err != nil || found != there {
 				t.Errorf("found before: %v, %v", found, err)
 			}
@@ -114,10 +115,42 @@ func TestShadowEnsuresTheUserAndItsGroup(t *testing.T) {
 			if diff := cmp.Diff(test.made, a.made); diff != "" {
 				t.Error(diff)
 			}
-			if owner, found, err := s.Lookup(name); err != nil || !found || owner != test.owner {
+			if owner, found, err := s.Lookup(t.Context(), name); err != nil || !found || owner != test.owner {
 				t.Errorf("found after: %+v, %v, %v", owner, found, err)
 			}
 		})
+	}
+}
+
+// TestShadowIsBounded asks services that never answer: those in the files are found all the same, and nobody is taken for
+// missing, neither by a lookup nor by who would make the account.
+func TestShadowIsBounded(t *testing.T) {
+	asked := 0
+	hangs := func(ctx context.Context, name string, _ ...string) ([]byte, error) {
+		if name != "getent" {
+			t.Errorf("%s runs", name)
+		}
+		asked++
+		return units.Exec(ctx, "sleep", "infinity")
+	}
+	s := Shadow{Run: hangs, Within: 50 * time.Millisecond}
+	if owner, found, err := s.Lookup(t.Context(), "root"); err != nil || !found || owner != files.RootUser {
+		t.Errorf("root is %+v, %v, %v", owner, found, err)
+	}
+	const nobody = "nobody-has-this-name"
+	if owner, found, err := s.Lookup(t.Context(), nobody); err == nil || !strings.Contains(err.Error(), "did not answer") {
+		t.Errorf("nobody is %+v, %v, %v", owner, found, err)
+	}
+	ended, end := context.WithCancel(t.Context())
+	end()
+	if owner, found, err := s.Lookup(ended, nobody); err == nil {
+		t.Errorf("with no time at all nobody is %+v, %v", owner, found)
+	}
+	if owner, err := s.Ensure(t.Context(), nobody); err == nil {
+		t.Errorf("made %+v", owner)
+	}
+	if asked == 0 {
+		t.Error("nobody was asked")
 	}
 }
 
