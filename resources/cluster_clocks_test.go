@@ -88,3 +88,16 @@ func TestRenewalsWaitForClocks(t *testing.T) {
 		}(),
 	)
 }
+
+// TestRestoreWithClocksThatDiffer plans a restore while a clock is wrong: the plan is refused, no host is changed, and the same
+// plan goes through once the clock is right.
+func TestRestoreWithClocksThatDiffer(t *testing.T) {
+	p, steps := saved(t)
+	restoring := p.restoring("a b c", "")
+	p.run(t, append(steps,
+		tftest.TestStep{PreConfig: func() { p.Forget(); p.host(12).Skew = -6 * time.Minute }, Config: restoring,
+			ExpectError: saysInOrder("b (192.0.2.12): its clock is at least 6m behind this machine's, and no certificate is signed then", "set the clocks right")},
+		tftest.TestStep{PreConfig: func() { p.host(12).Skew = 0 }, Config: three(unprotected), Check: p.untouched},
+		p.restored(restoring, "restore b", "open a"),
+	)...)
+}

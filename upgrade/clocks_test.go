@@ -8,8 +8,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 )
 
 // TestClockThatJumpsAfterThePlan has the clock of a host jump after a plan was made: a run that has certificates signed changes
@@ -127,6 +129,121 @@ func TestRenewalsThatCannotBeSigned(t *testing.T) {
 					if text := fmt.Sprint(left); len(left) != 3 || strings.Count(text, ": its peer certificate expires at ") != 3 {
 						t.Errorf("the next plan is %s", text)
 					}
+				})
+			})
+		}
+	}
+}
+
+// skews are clocks that are wrong, on some of three hosts: by less and by more than certificates are backdated, so far behind
+// that certificates do not hold there yet, and so far ahead that they have expired there.
+func skews() map[string]map[string]time.Duration {
+	by := map[string]time.Duration{"slightly behind": time.Second - cert.Backdate, "slightly ahead": cert.Backdate - time.Second, "behind": -20 * time.Minute, "ahead": 20 * time.Minute, "years behind": -3 * 365 * 24 * time.Hour, "years ahead": 3 * 365 * 24 * time.Hour}
+	all := map[string]map[string]time.Duration{"two against each other": {"a": -4 * time.Minute, "c": 4 * time.Minute}}
+	for name, skew := range by {
+		for _, host := range []string{"a", "b", "c"} {
+			all[host+" "+name] = map[string]time.Duration{host: skew}
+		}
+		all["operator, seen from hosts "+name] = map[string]time.Duration{"a": skew, "b": skew, "c": skew}
+	}
+	return all
+}
+
+// skew sets the clocks of hosts, and tells whether certificates may still be signed for them.
+func (s *site) skew(by map[string]time.Duration) (maySign bool) {
+	var least, most time.Duration // the operator's clock is right
+	for _, name := range []string{"a", "b", "c"} {
+		s.host(name).Skew = by[name]
+		least, most = min(least, by[name]), max(most, by[name])
+	}
+	return most-least <= cert.Backdate
+}
+
+// TestRestoreBesideWrongClocks restores, over a running cluster and onto new hosts, while clocks are wrong. It is refused before
+// any host is changed, or it restores with certificates that hold on every host. Once the clocks are right it goes through.
+func TestRestoreBesideWrongClocks(t *testing.T) {
+	for name, by := range skews() {
+		t.Run("over a cluster/"+name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				r := outdone(t, 3)
+				if !r.skew(by) {
+					r.mustRefuseSkewed(func() error { _, err := r.restore(context.Background(), r.plannedRestore().Steps); return err })
+					r.skew(nil)
+				}
+				r.mustRestore()
+			})
+		})
+		t.Run("onto new hosts/"+name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				r := unborn(t, 3)
+				if !r.skew(by) {
+					r.mustRefuseSkewed(func() error { _, err := r.create(context.Background()); return err })
+					r.skew(nil)
+				}
+				r.mustCreate()
+			})
+		})
+	}
+}
+
+// mustRefuseSkewed fails the test where a run goes on with clocks that differ, or changes a host.
+func (r *restoreCase) mustRefuseSkewed(run func() error) {
+	r.Helper()
+	r.world.Forget()
+	if err := run(); err == nil || !strings.Contains(err.Error(), "no certificate is signed then") {
+		r.Errorf("with wrong clocks the run says %v", err)
+	}
+	if changes := r.world.Changes(); len(changes) > 0 {
+		r.Errorf("hosts were changed: %v", changes)
+	}
+}
+
+// TestClockJumpsDuringARestore has a clock jump before each step of a restore. The run ends at a step that signs, and goes on
+// where none is left; the restore that it leaves is rolled back beside the wrong clock, as far as nobody was let in, or
+// finished once the clock is right.
+func TestClockJumpsDuringARestore(t *testing.T) {
+	for _, back := range []bool{false, true} {
+		for step := range stepsOfRestore(t, "healthy") {
+			t.Run(fmt.Sprint("rolled back: ", back, "/", step+1), func(t *testing.T) {
+				bubble(t, func(t *testing.T) {
+					r := outdone(t, 3)
+					r.world.Waive(nodetest.HoldsThere) // it may jump after the look of the very step that gives certificates
+					before := r.carried()
+					steps, refused := 0, false
+					r.atStep = func(line string) {
+						if beginsStep(line) {
+							if steps++; steps == step+1 {
+								r.host("b").Skew = -time.Hour
+							}
+						}
+					}
+					_, err := r.restore(context.Background(), nil)
+					refused = err != nil
+					r.atStep = nil
+					if refused && !strings.Contains(err.Error(), "no certificate is signed then") {
+						t.Fatal(err)
+					}
+					if refused && back {
+						r.cluster.Restore.RollBack = true
+						if _, err := r.restore(context.Background(), nil); err != nil {
+							t.Fatalf("roll back: %v", err)
+						}
+						if after := r.carried(); fmt.Sprint(after) != fmt.Sprint(before) {
+							t.Errorf("hosts carry %v, and carried %v", after, before)
+						}
+						r.cluster.Restore, r.cluster.Members = membership.Restoration{}, r.old
+						if _, err := r.change(context.Background(), nil); err != nil {
+							t.Errorf("change: %v", err)
+						}
+						r.mustBeAsDesired()
+						return
+					}
+					r.host("b").Skew = 0
+					if refused {
+						r.mustFinish()
+						return
+					}
+					r.mustBeRestored()
 				})
 			})
 		}

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 )
 
 // This file has what a real host refuses about a request before it looks at itself.
@@ -43,6 +44,17 @@ func (i *installation) mayInstallCertificates(r api.ConfigureRequest) error {
 		return refuse("the certificate for key %s cannot be used: it certifies another key", name)
 	}
 	return nil
+}
+
+// mayHold fails the test if a certificate has expired, or does not hold yet, by the host's own clock: its etcd would refuse
+// everybody who shows it.
+func (c call) mayHold(certificates map[string]string) {
+	for name, text := range certificates {
+		leaf, err := cert.ParseLeaf([]byte(text))
+		if now := c.world.Clock.Add(c.Skew); err == nil && (now.Before(leaf.NotBefore) || now.After(leaf.NotAfter)) {
+			c.broken(HoldsThere, "certificate %s holds from %s until %s, and it is %s", name, leaf.NotBefore, leaf.NotAfter, now)
+		}
+	}
 }
 
 // keepFormed returns the marker to write: a member that has joined, and has its data, stays formed.

@@ -151,6 +151,7 @@ func (c call) configure(r api.ConfigureRequest) (api.Done, error) {
 	if err := part.mayInstallCertificates(r); err != nil {
 		return api.Done{}, err
 	}
+	c.mayHold(r.Certificates)
 	certificates := maps.Clone(part.certificates)
 	if certificates == nil {
 		certificates = map[string]string{}

@@ -21,6 +21,7 @@ const (
 	CaughtUp       Rule = "a learner is promoted when it runs and is at most World.PromotableLag entries behind"
 	GuardedVoter   Rule = "the marker of a learner's host says formed before it is promoted"
 	TrustEachOther Rule = "running members that trust each other's certificates do so after every call"
+	HoldsThere     Rule = "a host is given certificates that hold by its own clock"
 	NothingListed  Rule = "a host is retired once its member is in no list" // see World.Lasting
 
 	VerifiedFirst Rule = "no member is fenced before every wanted host has the snapshot, verified" // see World.Wanted

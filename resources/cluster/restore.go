@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
@@ -29,6 +30,9 @@ func (c clusterModel) restored(state clusterModel, want desired, before map[stri
 	ch.cluster.Restore = restoration
 	owner := state.Owner.ValueString()
 	ch.plan, ch.err = plan.Restore(ch.cluster.Restoring(owner, false, ch.seen, last.At), ch.cluster.Spec)
+	if ch.err == nil && !restoration.RollBack && slices.ContainsFunc(ch.plan.Steps, membership.Step.Signs) {
+		ch.err = ch.seen.Clocks().MaySign(ch.cluster.Members)
+	}
 	if ch.err != nil || !restoration.RollBack {
 		return ch
 	}
