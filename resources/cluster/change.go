@@ -107,6 +107,9 @@ func (c *clusterModel) planChange(ctx context.Context, config, state clusterMode
 	if !c.plannable(ctx, members) || !rebuildsKnown(members) || c.CACertificate.IsUnknown() || c.PeerCACertificate.IsUnknown() ||
 		newBackup && !backups.AllKnown(config.Backup, backup) {
 		c.nothingKnown(state, members, before)
+		if c.plannable(ctx, members) && rebuildsKnown(members) && asked.Member == "" {
+			c.keepPlaces(members, before)
+		}
 		diags.Append(exchange.RefuseKeyless(from.authority, signsUnseen)...)
 		diags.Append(c.setMembers(ctx, members)...)
 		return ch, diags
@@ -268,30 +271,6 @@ func (m *memberModel) foresee(s membership.MemberStatus, ch change) {
 			m.CertificateExpiresAt = types.StringUnknown()
 		}
 	}
-}
-
-// nothingKnown marks everything that depends on the hosts as known after apply.
-func (c *clusterModel) nothingKnown(state clusterModel, members, before map[string]memberModel) {
-	for name, m := range members {
-		moves := !m.Address.Equal(before[name].Address)
-		if moves || !c.PeerPort.Equal(state.PeerPort) {
-			m.PeerURL = types.StringUnknown()
-		}
-		if moves || !c.ClientPort.Equal(state.ClientPort) {
-			m.ClientURL = types.StringUnknown()
-		}
-		m.notKnown()
-		members[name] = m
-	}
-	c.plansUnknownSteps()
-	c.Endpoints = types.ListUnknown(types.StringType)
-	c.Alarms, c.Status = types.ListUnknown(types.StringType), types.StringUnknown()
-}
-
-// notKnown marks everything that is observed of a member as known after apply.
-func (m *memberModel) notKnown() {
-	m.ID, m.Health, m.CertificateExpiresAt, m.EtcdVersion = types.StringUnknown(), types.StringUnknown(), types.StringUnknown(), types.StringUnknown()
-	m.Drift = types.ListUnknown(types.StringType)
 }
 
 // unseen returns the desired members that etcd lists and that no observation has reached.

@@ -9,6 +9,8 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/health"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/value"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
 )
 
@@ -20,6 +22,42 @@ func (c *clusterModel) plansSteps(asked plan.Asked, steps []membership.Step) {
 // plansUnknownSteps leaves the steps of the plan to the apply.
 func (c *clusterModel) plansUnknownSteps() {
 	c.Rollout, c.PlannedChange = types.ListUnknown(types.StringType), types.StringUnknown()
+}
+
+// nothingKnown marks everything that depends on the hosts as known after apply.
+func (c *clusterModel) nothingKnown(state clusterModel, members, before map[string]memberModel) {
+	for name, m := range members {
+		moves := !m.Address.Equal(before[name].Address)
+		if moves || !c.PeerPort.Equal(state.PeerPort) {
+			m.PeerURL = types.StringUnknown()
+		}
+		if moves || !c.ClientPort.Equal(state.ClientPort) {
+			m.ClientURL = types.StringUnknown()
+		}
+		m.notKnown()
+		members[name] = m
+	}
+	c.plansUnknownSteps()
+	c.Endpoints = types.ListUnknown(types.StringType)
+	c.Alarms, c.Status = types.ListUnknown(types.StringType), types.StringUnknown()
+}
+
+// keepPlaces has a plan know where its members are, and who they are as long as they are healthy and nothing is asked of them: the first
+// phase of a rotation, whose authority is yet to be made, changes neither.
+func (c *clusterModel) keepPlaces(members, before map[string]memberModel) {
+	c.Endpoints = value.List(c.cluster(members).Endpoints())
+	for name, m := range members {
+		if old := before[name]; m.sameConfiguration(old) && old.Health.ValueString() == health.Healthy {
+			m.ID = old.ID
+			members[name] = m
+		}
+	}
+}
+
+// notKnown marks everything that is observed of a member as known after apply.
+func (m *memberModel) notKnown() {
+	m.ID, m.Health, m.CertificateExpiresAt, m.EtcdVersion = types.StringUnknown(), types.StringUnknown(), types.StringUnknown(), types.StringUnknown()
+	m.Drift = types.ListUnknown(types.StringType)
 }
 
 // closeRollout moves the completed steps of an apply out of rollout. A plan shows the difference to the state: steps
