@@ -128,8 +128,6 @@ func TestRestoreIsTidied(t *testing.T) {
 		p.nothing(p.restoring("a b c", "roll_back = false\ntriggers = {}\n")),
 		p.nothing(p.restoring("a b c", some)),
 		p.nothing(tidied(some)),
-		tftest.TestStep{Config: tidied("take_back = true\n"), ExpectError: says("restore.take_back is called restore.roll_back now")},
-		tftest.TestStep{Config: tidied("take_back = false\n"), ExpectError: says("restore.take_back is called restore.roll_back now")},
 		tftest.TestStep{Config: tidied(other), ExpectError: says("This cannot be restored")},
 		tftest.TestStep{PreConfig: func() { _ = os.Rename(p.file+".kept", p.file) }, Config: tidied(other), ExpectError: says("A running cluster would be overwritten")},
 		tftest.TestStep{Config: of("a b c", unprotected+fmt.Sprintf("restore = {\nfile = %q\nsha256 = %q\ntriggers = { again = 1 }\n}\n", p.file, strings.Repeat("a", 64))), ExpectError: says("A running cluster would be overwritten")},

@@ -28,7 +28,7 @@ func TestEarlierStates(t *testing.T) {
 	}{
 		"etcd_cluster-0.json": {"etcd_cluster", 0, map[string]any{
 			"ca_certificate": nil, "client_ca_certificate": "ca", "status": "no_quorum",
-			"backup.s3.key": nil, "backup.s3.prefix": "etcd/prod", "restore.trigger": nil, "restore.triggers": `{"trigger":"once more"}`,
+			"backup.s3.key": "null", "backup.s3.prefix": "etcd/prod", "restore.trigger": "null", "restore.triggers": `{"trigger":"once more"}`,
 			"restore.take_back": "null", "restore.roll_back": "null",
 			"members.a.certificate_expiry": nil, "members.a.certificate_expires_at": expiry,
 			"members.b.certificate_expiry": nil, "members.b.certificate_expires_at": expiry,
@@ -41,6 +41,7 @@ func TestEarlierStates(t *testing.T) {
 			"members.c.certificate_expiry": nil, "members.c.certificate_expires_at": expiry,
 		}},
 		"etcd_cluster-2.json":  {"etcd_cluster", 2, map[string]any{"restore.take_back": "null", "restore.roll_back": "true"}},
+		"etcd_cluster-3.json":  {"etcd_cluster", 3, map[string]any{}}, // before it had former names
 		"etcd_pki-1.json":      {"etcd_pki", 1, map[string]any{}},
 		"etcd_snapshot-0.json": {"etcd_snapshot", 0, map[string]any{"purge": nil, "purge_data": "true"}},
 	} {

@@ -39,14 +39,25 @@ type Object struct {
 type prefix struct {
 	storage
 	Prefix types.String `tfsdk:"prefix"`
+	Key    types.String `tfsdk:"key"` // the former name of Prefix: null but in a configuration, which is refused
 }
+
+// formerPrefix is the former name of prefix.
+var formerPrefix = validate.Renamed{From: "key", To: "prefix"}
 
 // ObjectAttributes say where an object is; about, what its key is.
 func ObjectAttributes(about string) map[string]schema.Attribute { return attributes("key", about) }
 
-// PrefixAttributes say where objects are; about, what their prefix is.
-func PrefixAttributes(about string) map[string]schema.Attribute {
-	return attributes("prefix", about)
+// Prefix says where objects are; about, what that is for, and aboutPrefix, what their prefix is. The object requires the prefix
+// itself: Terraform would say of a configuration with its former name only that it is missing.
+func Prefix(about, aboutPrefix string) schema.SingleNestedAttribute {
+	within := attributes("prefix", aboutPrefix)
+	prefix := within["prefix"].(schema.StringAttribute)
+	prefix.Required, prefix.Optional = false, true
+	within["prefix"] = prefix
+	within[formerPrefix.From] = schema.StringAttribute{Optional: true, DeprecationMessage: formerPrefix.Deprecated(),
+		MarkdownDescription: "The former name of `prefix`, which is refused."}
+	return schema.SingleNestedAttribute{Optional: true, Attributes: within, Validators: []validator.Object{formerPrefix, validate.Required{"prefix"}}, MarkdownDescription: about}
 }
 
 // attributes say where objects are; name is the attribute that says which.

@@ -4,24 +4,55 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/hashicorp/terraform-plugin-framework/attr"
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 )
 
 // Renamed refuses an attribute by its former name, and says the new one. Terraform ignores an attribute of an object that the
 // schema does not have, so a former name within an object stays in the schema to be refused: ignored, it could have the apply do the
 // opposite of what was asked.
-type Renamed string
+type Renamed struct {
+	From string // the former name, where this validates the object around it
+	To   string // the new name, in the same object
+	How  string // what to write, where that is more than another name
+}
+
+// Deprecated is what the schema says of the former name.
+func (r Renamed) Deprecated() string { return "Use " + r.To + ": this name is refused." }
 
 // Description implements validator.Describer.
-func (r Renamed) Description(context.Context) string { return "is called " + string(r) + " now" }
+func (r Renamed) Description(context.Context) string { return "is called " + r.To + " now" }
 
 // MarkdownDescription implements validator.Describer.
 func (r Renamed) MarkdownDescription(ctx context.Context) string { return r.Description(ctx) }
 
 // ValidateBool refuses any value, also one that is not known yet.
 func (r Renamed) ValidateBool(_ context.Context, req validator.BoolRequest, resp *validator.BoolResponse) {
-	if !req.ConfigValue.IsNull() {
-		resp.Diagnostics.AddAttributeError(req.Path, "This attribute has another name now",
-			fmt.Sprintf("%s is called %s now: rename it in the configuration.", req.Path, req.Path.ParentPath().AtName(string(r))))
+	r.refuse(req.Path, req.ConfigValue, &resp.Diagnostics)
+}
+
+// ValidateString refuses any value, also one that is not known yet.
+func (r Renamed) ValidateString(_ context.Context, req validator.StringRequest, resp *validator.StringResponse) {
+	r.refuse(req.Path, req.ConfigValue, &resp.Diagnostics)
+}
+
+// ValidateObject refuses an object that has the former name. It is for an object that Required validates too: the framework
+// validates no attribute of one that is refused.
+func (r Renamed) ValidateObject(_ context.Context, req validator.ObjectRequest, resp *validator.ObjectResponse) {
+	if value, has := req.ConfigValue.Attributes()[r.From]; has {
+		r.refuse(req.Path.AtName(r.From), value, &resp.Diagnostics)
 	}
+}
+
+func (r Renamed) refuse(at path.Path, value attr.Value, diags *diag.Diagnostics) {
+	if value.IsNull() {
+		return
+	}
+	how := r.How
+	if how == "" {
+		how = "rename it in the configuration"
+	}
+	diags.AddAttributeError(at, "This attribute has another name now", fmt.Sprintf("%s is called %s now: %s.", at, at.ParentPath().AtName(r.To), how))
 }

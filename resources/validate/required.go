@@ -8,8 +8,9 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 )
 
-// Required wants attributes of an object that is an element of a map, list or set. The framework's own Required is of no
-// use there: it takes the attributes of an element that is not known yet, as one of a module or of yamldecode, for missing.
+// Required wants attributes of an object that is an element of a map, list or set, or that has former names. The framework's own
+// Required is of no use for elements: it takes the attributes of one that is not known yet, as one of a module or of yamldecode,
+// for missing.
 type Required []string
 
 // Description implements validator.Describer.
@@ -20,7 +21,7 @@ func (r Required) MarkdownDescription(ctx context.Context) string { return r.Des
 
 // ValidateObject checks an object that is known.
 func (r Required) ValidateObject(_ context.Context, req validator.ObjectRequest, resp *validator.ObjectResponse) {
-	if req.ConfigValue.IsUnknown() {
+	if req.ConfigValue.IsNull() || req.ConfigValue.IsUnknown() {
 		return
 	}
 	attributes := req.ConfigValue.Attributes()

@@ -33,14 +33,23 @@ type Model struct {
 	Identity           sensitive.String `tfsdk:"identity"` // write-only: null but in a configuration
 	OverwriteClusterID types.String     `tfsdk:"overwrite_cluster_id"`
 	RollBack           types.Bool       `tfsdk:"roll_back"`
-	TakeBack           types.Bool       `tfsdk:"take_back"` // the former name of RollBack: null but in a configuration, which is refused
 	Triggers           types.Map        `tfsdk:"triggers"`
+
+	// Former names: null but in a configuration, which is refused.
+	TakeBack types.Bool   `tfsdk:"take_back"`
+	Trigger  types.String `tfsdk:"trigger"`
 }
 
 // backupName is the name of a backup, or of the latest. It is part of a key in S3.
 var backupName = stringvalidator.RegexMatches(regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9-]{0,199}$`), "must be the name of a backup, like 20260131T120000Z-r4711-a, or latest")
 
 var sha256Text = stringvalidator.RegexMatches(regexp.MustCompile(`^[0-9a-f]{64}$`), "must be a SHA-256: 64 hexadecimal digits, in lower case")
+
+// Former names of attributes.
+var (
+	takeBack = validate.Renamed{To: "roll_back"}
+	trigger  = validate.Renamed{To: "triggers", How: `write triggers = { trigger = "..." } with the same text, which restores nothing again`}
+)
 
 // Attribute is how a configuration has a cluster made from a snapshot.
 func Attribute() schema.SingleNestedAttribute {
@@ -68,10 +77,12 @@ func Attribute() schema.SingleNestedAttribute {
 				MarkdownDescription: "`cluster_id` of the running cluster that is given up, with everything that was written to it since the snapshot was taken. Not needed where none of its members lives."},
 			"roll_back": schema.BoolAttribute{Optional: true,
 				MarkdownDescription: "Undo a restore that is under way, and has not been opened to clients yet: the old data, configuration and members come back. Default: `false`."},
-			"take_back": schema.BoolAttribute{Optional: true, Validators: []validator.Bool{validate.Renamed("roll_back")},
+			"take_back": schema.BoolAttribute{Optional: true, Validators: []validator.Bool{takeBack}, DeprecationMessage: takeBack.Deprecated(),
 				MarkdownDescription: "The former name of `roll_back`, which is refused."},
 			"triggers": schema.MapAttribute{Optional: true, ElementType: types.StringType,
 				MarkdownDescription: "Any values. Where one of them changes, what is named here is restored once more."},
+			FormerTrigger: schema.StringAttribute{Optional: true, Validators: []validator.String{trigger}, DeprecationMessage: trigger.Deprecated(),
+				MarkdownDescription: "The former name of `triggers`, which is refused. `triggers = { trigger = \"...\" }` says the same."},
 		},
 	}
 }
@@ -142,7 +153,7 @@ func CheckSource(ctx context.Context, object types.Object) (diags diag.Diagnosti
 	return diags
 }
 
-// FormerTrigger is the key under which an upgraded state has what was one text before there were triggers.
+// FormerTrigger is the attribute that was one text before there were triggers, and the key under which an upgraded state has it.
 const FormerTrigger = "trigger"
 
 // triggersText are triggers as one text, which hosts have recorded a digest of. That of the former text alone is itself, so
