@@ -3,6 +3,7 @@ package resources_test
 import (
 	"fmt"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -52,6 +53,49 @@ func TestKeysAreLeftOut(t *testing.T) {
 		},
 		rolled,
 		w.asPlanned(t, pki(withKeys, "settings = { snapshot_count = 6000 }"), []string{"renew certificates of a"}, purpose(plan.PurposeRepair)),
+	)
+}
+
+// TestRepairsBesideExpiredCertificates has the certificates of one member expire while keys are left out: what brings another member up is
+// done all the same, with a warning; once nothing else is left, plans are refused until the keys are given.
+func TestRepairsBesideExpiredCertificates(t *testing.T) {
+	w := newWorld(t)
+	keyless := strings.Replace(three(line), "etcd_pki.prod.authority", "{ peer = { certificate = etcd_pki.prod.authority.peer.certificate }, client = { certificate = etcd_pki.prod.authority.client.certificate } }", 1)
+	repaired := w.asPlanned(t, keyless, []string{"start c (192.0.2.13)"}, purpose(plan.PurposeRepair), meanwhile(func() {
+		text := w.warned()
+		for _, says := range []string{"A member needs certificates that cannot be signed", "b (192.0.2.12): it is left alone while certificates cannot be signed: renew certificates of b (192.0.2.12): its peer certificate has expired",
+			"No apply renews them without pki.client.private_key and pki.peer.private_key", "Certificates expire within a week, or have expired"} {
+			if !strings.Contains(text, says) {
+				t.Errorf("the plan does not say %q:\n%s", says, text)
+			}
+		}
+	}))
+	repaired.PreConfig = func() {
+		w.host(12).Unreachable = nil
+		w.host(13).StopUnit("prod")
+		w.Clock = w.Clock.Add(300 * time.Hour)
+		w.Forget()
+		w.steps()
+		w.warned()
+	}
+	repaired.Check, repaired.ConfigPlanChecks.PostApplyPostRefresh = nil, nil
+	repaired.ExpectError = regexp.MustCompile(`(?s)post-apply .*This plan needs the key of an authority.*renew certificates of b`)
+	w.run(t,
+		w.begun(t, three(line)),
+		tftest.TestStep{PreConfig: func() { w.host(12).Unreachable = errGone; w.Clock = w.Clock.Add(8500 * time.Hour) }, Config: three(line), ExpectNonEmptyPlan: true},
+		tftest.TestStep{
+			PreConfig: func() { w.host(12).Unreachable = nil; w.Clock = w.Clock.Add(300 * time.Hour) }, Config: strings.Replace(keyless, line, line+"settings = { snapshot_count = 5000 }", 1),
+			ExpectError: saysInOrder("This plan needs the key of an authority", "renew certificates of b (192.0.2.12): its peer certificate has expired"),
+		},
+		repaired,
+		tftest.TestStep{
+			PreConfig: func() {
+				if done := w.steps(); len(done) == 0 || !strings.HasPrefix(done[0], "start c (192.0.2.13)") || strings.Contains(strings.Join(done, ""), "renew") {
+					t.Errorf("it did this: %q", done)
+				}
+			},
+			Config: three(line), Check: w.allWell,
+		},
 	)
 }
 

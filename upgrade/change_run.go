@@ -28,6 +28,7 @@ type Order struct {
 	Served []membership.Member
 	// Refuse returns why certificates of these steps cannot be signed, by what the configuration says; nil: they can.
 	Refuse func(steps []membership.Step) error
+	Mends  bool // the configuration asks for no change, so that a part of the repairs is worth having
 }
 
 // Outcome is the result of a change.
@@ -55,7 +56,7 @@ type changeRun struct {
 	renewed               map[membership.Member]bool   // members that got new certificates in this run
 	wasStoreless          map[membership.Member]bool   // members whose store was seen to be gone in this run
 	failed                map[membership.Member]string // the step that failed in this run, by member
-	waiting               map[membership.Member]bool   // members whose certificates are due, and are not renewed in this run
+	waiting               map[membership.Member]bool   // members that get no certificates in this run, though the plan showed that they do, or may
 	away                  error                        // why the signer cannot sign; nil: it was not seen to fail
 	stepErrors            []error                      // the errors of failed steps
 	status                membership.ClusterStatus
@@ -141,12 +142,16 @@ func (r *changeRun) plan() ([]membership.Step, error) {
 	for _, s := range r.status.Members {
 		r.wasStoreless[s.Member] = r.wasStoreless[s.Member] || s.Storeless
 	}
-	planned, err := plan.ChangeSigning(r.status, r.Cluster.Spec, plan.Signing{Refuse: r.refuseToSign})
+	planned, err := plan.ChangeSigning(r.status, r.Cluster.Spec, plan.Signing{Refuse: r.refuseToSign, Mends: r.order.Mends})
 	if err != nil {
 		return nil, err
 	}
 	for _, s := range planned.Waiting {
 		r.leaveRenewal(s, planned.Unsigned)
+	}
+	for _, m := range planned.Lacking {
+		r.status.Member(m).Failed = planned.Unsigned.Error() // nobody waits for it
+		r.leaveLacking(m, planned.Unsigned)
 	}
 	r.deferred = planned.Deferred
 	for _, s := range r.status.Voters() {
@@ -219,6 +224,17 @@ func (r *changeRun) leaveRenewal(s membership.MemberStatus, why error) {
 	if r.order.Approved != nil {
 		r.stepErrors = append(r.stepErrors, fmt.Errorf("%s: its certificates were not renewed (%s): %w", s.Member, s.Due, why))
 	}
+}
+
+// leaveLacking leaves a member alone that needs certificates, if no plan has done so already: the run ends with the error then.
+func (r *changeRun) leaveLacking(m membership.Member, why error) {
+	shown := slices.IndexFunc(r.order.Approved, func(step membership.Step) bool { return step.Subject() == m && step.Signs() })
+	if shown < 0 || r.waiting[m] {
+		return
+	}
+	r.say(fmt.Sprintf("%s: it is left alone: %s", m, why))
+	r.waiting[m] = true
+	r.stepErrors = append(r.stepErrors, fmt.Errorf("%s: this was not done: %w", r.order.Approved[shown], why))
 }
 
 // otherMachine refuses a host that is not the machine that the plan saw there.

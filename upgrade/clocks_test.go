@@ -12,6 +12,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
 )
 
 // TestClockThatJumpsAfterThePlan has the clock of a host jump after a plan was made: a run that has certificates signed changes
@@ -248,4 +249,31 @@ func TestClockJumpsDuringARestore(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestRepairsBesideAMemberThatLacksCertificates has a clock jump after a plan that brings one member up and gives another one certificates
+// in the place of expired ones: the run does the former, names the latter, and the next one does it once the clock is right.
+func TestRepairsBesideAMemberThatLacksCertificates(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		l := serving(t, 3, nodetest.EtcdVersion)
+		l.host("b").ExpireCertificates(cluster, l.authority)
+		l.host("c").StopUnit(cluster)
+		shown := l.planned().Steps
+		l.host("a").Skew = -20 * time.Minute
+		for _, mends := range []bool{false, true} {
+			l.progress = nil
+			_, err := l.executor().Change(t.Context(), upgrade.Order{Owner: l.owner, Members: l.members, Approved: shown, Mends: mends})
+			if err == nil || !strings.Contains(err.Error(), "a (192.0.2.11): its clock is at least 20m behind this machine's") || strings.Contains(err.Error(), "renew certificates of b (192.0.2.12): its peer certificate has expired; loaded without a restart: this was not done") != mends {
+				t.Errorf("the run ends with %v", err)
+			}
+			if begun := strings.Join(l.progress, "\n"); strings.Contains(begun, "start c (192.0.2.13)") != mends || strings.Contains(begun, "/") && strings.Contains(begun, " renew certificates") {
+				t.Errorf("it has done this:\n%s", begun)
+			}
+		}
+		l.host("a").Skew = 0
+		if _, err := l.change(t.Context(), l.planned().Steps); err != nil {
+			t.Error(err)
+		}
+		l.mustBeAsDesired()
+	})
 }

@@ -35,6 +35,9 @@ const StillTrusted = "The old authorities stay trusted"
 // KeepsTrust tells whether the refusal is a removal of authorities that has to wait.
 func (r *Refusal) KeepsTrust() bool { return r.Summary == StillTrusted }
 
+// LacksCertificate is the summary where a member needs certificates that cannot be signed now.
+const LacksCertificate = "A member needs certificates that cannot be signed"
+
 func (r *Refusal) Error() string {
 	var b strings.Builder
 	if r.Member != "" {

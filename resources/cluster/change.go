@@ -35,6 +35,8 @@ type change struct {
 	plan            plan.Plan
 	err             error
 	refuse          func([]membership.Step) error // why the configuration's authorities cannot sign certificates of these steps; nil: they can
+	keyless         []string                      // the keys that the configuration leaves out
+	mends           bool                          // the configuration asks for no change of hosts
 	exchanges       bool                          // the configuration asks for other authorities than at the last apply
 }
 
@@ -158,6 +160,7 @@ func (c clusterModel) changed(state clusterModel, want desired, before map[strin
 	was := state.cluster(before)
 	ch.exchanges = ch.cluster.PeerCA != was.PeerCA || ch.cluster.ClientCA != was.ClientCA
 	ch.began = ch.cluster.Status(state.Owner.ValueString(), ch.seen, last.At)
+	ch.mends = !ch.asksOfAll(state) && c.Backup.Equal(state.Backup)
 	ch.sign(want.pki, c.asksToRenew(state, ch, last))
 	return ch
 }
@@ -165,8 +168,9 @@ func (c clusterModel) changed(state clusterModel, want desired, before map[strin
 // sign plans the change from what it begins with, as far as certificates can be signed: by the hosts' clocks, and by the keys
 // that the configuration gives.
 func (ch *change) sign(pki authority.Model, asked func(membership.MemberStatus) bool) {
+	ch.keyless = pki.KeysLeftOut()
 	ch.refuse = func(steps []membership.Step) error { return exchange.RefuseUnsigned(pki, steps) }
-	ch.plan, ch.err = plan.ChangeSigning(ch.began, ch.cluster.Spec, plan.Signing{Asked: asked, Refuse: func(steps []membership.Step) error {
+	ch.plan, ch.err = plan.ChangeSigning(ch.began, ch.cluster.Spec, plan.Signing{Asked: asked, Mends: ch.mends, Refuse: func(steps []membership.Step) error {
 		if !slices.ContainsFunc(steps, membership.Step.Signs) {
 			return nil
 		}
@@ -175,6 +179,9 @@ func (ch *change) sign(pki authority.Model, asked func(membership.MemberStatus) 
 		}
 		return ch.refuse(steps)
 	}})
+	if len(ch.plan.Lacking) > 0 && len(ch.plan.Steps) == 0 { // nothing else is to be mended
+		ch.plan, ch.err = plan.Plan{}, ch.plan.Unsigned
+	}
 }
 
 // asksToRenew returns whether a member's certificates are due since the configuration asks for certificates that are valid for a
@@ -218,6 +225,8 @@ func (c *clusterModel) foresee(ch change, state clusterModel) (diags diag.Diagno
 		switch {
 		case ch.asksOfAll(state) && !ch.mayWait(deferred):
 			refusePlan(&diags, deferred)
+		case deferred.Summary == membership.LacksCertificate:
+			diags.AddAttributeWarning(refusedAt(deferred), deferred.Summary, deferred.Error()+".\n\n"+ch.unsigned())
 		case deferred.Summary != "":
 			diags.AddAttributeWarning(refusedAt(deferred), deferred.Summary, deferred.Error())
 		default:

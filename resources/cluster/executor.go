@@ -56,7 +56,7 @@ func (r *clusterResource) change(ctx context.Context, plan clusterModel, ch chan
 	if err != nil {
 		return upgrade.Outcome{}, err
 	}
-	order := upgrade.Order{Owner: owner, Members: hosts.Members(), Served: ch.serving(owner), Refuse: ch.refuse}
+	order := upgrade.Order{Owner: owner, Members: hosts.Members(), Served: ch.serving(owner), Refuse: ch.refuse, Mends: ch.mends}
 	if known {
 		order.Approved, order.Machines = append([]membership.Step{}, ch.plan.Steps...), ch.seen.Machines()
 	}

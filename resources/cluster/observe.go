@@ -251,7 +251,6 @@ func unmanagedKey(s membership.UnmanagedMember, taken map[string]memberModel) st
 // warnOfExpiry warns of members' certificates that are due, or about to expire, and that this plan leaves as they are.
 func (c clusterModel) warnOfExpiry(ctx context.Context, from startingPoint, ch change, now time.Time) diag.Diagnostics {
 	members, diags := c.memberModels(ctx)
-	keyless := from.authority.KeysLeftOut()
 	ends := now.AddDate(100, 0, 0) // where it is not known
 	if first, err := authority.FirstToExpire(c.PeerCACertificate.ValueString(), c.CACertificate.ValueString()); err == nil {
 		ends = first.NotAfter
@@ -270,24 +269,26 @@ func (c clusterModel) warnOfExpiry(ctx context.Context, from startingPoint, ch c
 		switch is := m.Health.ValueString(); {
 		case ch.waits(name) != "":
 			l.Due, l.Why = true, ch.waits(name)+", and it is left as it is"
+		case slices.Contains(ch.plan.Lacking, m.member(name)):
+			l.Why = "it is left alone"
 		case is != health.Healthy:
 			l.Why = fmt.Sprintf("the member is %s, and gets others once it serves: mend that, and apply again", is)
-		case len(keyless) > 0:
-			l.Why = "no apply renews them without " + strings.Join(keyless, " and ")
+		case len(ch.keyless) > 0:
+			l.Why = "no apply renews them without " + strings.Join(ch.keyless, " and ")
 		}
 		left = append(left, l)
 	}
-	diags.Append(renewal.Warn(c.Certificates, left, ch.unsigned(keyless), ends, now)...)
+	diags.Append(renewal.Warn(c.Certificates, left, ch.unsigned(), ends, now)...)
 	return diags
 }
 
-// unsigned returns why certificates that are due are left as they are, or "".
-func (ch change) unsigned(keyless []string) string {
+// unsigned returns why members get no certificates, or "".
+func (ch change) unsigned() string {
 	switch refusal := (*membership.Refusal)(nil); {
 	case ch.plan.Unsigned == nil:
 		return ""
 	case errors.As(ch.plan.Unsigned, &refusal) && refusal.Attribute == "pki":
-		return "No apply renews them without " + strings.Join(keyless, " and ") + "."
+		return "No apply renews them without " + strings.Join(ch.keyless, " and ") + "."
 	}
 	return "No certificate is signed now: " + ch.plan.Unsigned.Error() + "."
 }

@@ -25,6 +25,7 @@ type Plan struct {
 
 	Waiting  []membership.MemberStatus // whose certificates are due, and would be renewed if they could be signed
 	Unsigned error                     // why they cannot
+	Lacking  []membership.Member       // that need certificates which cannot be signed, and are left alone
 }
 
 // maxSteps is more than any plan has: seven members that all move take some sixty steps.
@@ -59,10 +60,12 @@ func Change(p membership.ClusterStatus, want membership.Spec) (Plan, error) {
 type Signing struct {
 	Refuse func(steps []membership.Step) error       // why certificates of the steps cannot be signed; nil: they can
 	Asked  func(member membership.MemberStatus) bool // whether the configuration asks for the renewal that is due; nil: it does not
+	Mends  bool                                      // the configuration asks for no change, so that a part of the repairs is worth having
 }
 
 // ChangeSigning plans like Change, as far as certificates can be signed. If some cannot, those that are merely due are left as
-// they are: they hold, and keep no other step from being done. It refuses only what has to be signed all the same.
+// they are: they hold, and keep no other step from being done. Beyond that, a plan that only mends leaves members alone that need
+// certificates, and does for the others what is safe beside them. It refuses what has to be signed all the same.
 func ChangeSigning(p membership.ClusterStatus, want membership.Spec, signing Signing) (Plan, error) {
 	planned, err := Change(p, want)
 	if err != nil {
@@ -78,7 +81,14 @@ func ChangeSigning(p membership.ClusterStatus, want membership.Spec, signing Sig
 		return Plan{}, err
 	}
 	if err := signing.Refuse(planned.Steps); err != nil {
-		return Plan{}, err
+		mends := false
+		if signing.Mends {
+			planned, mends = withoutMembersThatLack(p, want, signing)
+		}
+		if !mends {
+			return Plan{}, err
+		}
+		unsigned = err
 	}
 	planned.Unsigned = unsigned
 	planned.Waiting = slices.DeleteFunc(due, func(s membership.MemberStatus) bool {
@@ -87,6 +97,42 @@ func ChangeSigning(p membership.ClusterStatus, want membership.Spec, signing Sig
 		})
 	})
 	return planned, nil
+}
+
+// besideLacking are the kinds of steps that are safe beside members that lack certificates: no voter comes, goes or is out of
+// service for a while by them.
+var besideLacking = []membership.Kind{membership.Stage, membership.Snapshot, membership.Start, membership.Stop, membership.Configure, membership.Agree,
+	membership.RenewCertificates, membership.SyncConfiguration, membership.Disarm, membership.SetAside, membership.Retire}
+
+// withoutMembersThatLack plans what can be done for other members while those that need certificates which cannot be signed are
+// left alone, as after a step on them has failed. It returns false if that does not come to a quorum, or
+// takes what is not safe beside them.
+func withoutMembersThatLack(p membership.ClusterStatus, want membership.Spec, signing Signing) (planned Plan, mends bool) {
+	p = p.Clone()
+	var lacking []membership.Member
+	for {
+		planned, err := Change(p, want)
+		if err != nil {
+			return Plan{}, false
+		}
+		more := false
+		for _, step := range planned.Steps {
+			if signing.Refuse([]membership.Step{step}) == nil && slices.Contains(besideLacking, step.Kind) {
+				continue
+			}
+			s := p.Member(step.Subject())
+			if s == nil || s.Failed != "" || step.Kind == membership.RenewCertificates && s.Invalid == "" { // the last comes later, in an exchange
+				return Plan{}, false
+			}
+			s.Failed, s.Lacks, more = step.String(), true, true
+			lacking = append(lacking, s.Member)
+			break
+		}
+		if !more {
+			planned.Lacking = lacking
+			return planned, planned.End.HasQuorum()
+		}
+	}
 }
 
 // withoutRenewals returns the status in which no certificate is due, apart from those whose renewal the configuration asks for,
@@ -198,6 +244,11 @@ func (c *planner) failed() bool {
 	for _, s := range c.Members {
 		if s.Failed != "" {
 			found = true
+			if s.Lacks {
+				c.deferred = append(c.deferred, &membership.Refusal{Summary: membership.LacksCertificate, Member: s.Name, At: s.Address,
+					Rule: "it is left alone while certificates cannot be signed: " + s.Failed, Remedy: "plan again once they can be"})
+				continue
+			}
 			c.defers(s, "this has failed: "+s.Failed, "fix what the error says, and apply again")
 		}
 	}

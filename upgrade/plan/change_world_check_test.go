@@ -140,7 +140,7 @@ func (e *etcd) checkAgree(membership.Step, *machine, *entry) error {
 	able := 0
 	for _, m := range e.voters() {
 		switch h := e.at(m.address); {
-		case !h.running || h.data != m.id || h.unmounted || e.apart(m):
+		case !h.running || h.data != m.id || h.unmounted || e.apart(m) || e.left[m.address] && !e.healthy(m):
 		case !h.broken:
 			able++
 		case e.certified[m.address] && !e.seen:

@@ -36,6 +36,7 @@ type etcd struct {
 	staged map[string]string // version by address, of this run
 
 	certified map[string]bool // addresses, of this run
+	left      map[string]bool // addresses that this run leaves alone
 }
 
 // entry is one of etcd's member list.
@@ -302,6 +303,9 @@ func (e *etcd) awaited(address string) bool {
 // stays tells whether a member that runs is to come up where it is: one that is to be re-addressed only where the others
 // cannot be a quorum without it.
 func (e *etcd) stays(m *entry) bool {
+	if e.left[m.address] && !e.healthy(m) {
+		return false
+	}
 	if e.at(m.address).from == "" || e.healthy(m) || !e.desired(m.address) {
 		return true
 	}

@@ -27,7 +27,7 @@ func after(p membership.ClusterStatus, want membership.Spec, done membership.Ste
 		for i := range p.Members {
 			if s := &p.Members[i]; before.WasPutBack(*s) {
 				s.State, s.Why = membership.Lost, membership.PutBack(s.Index, s.Had)
-			} else if s.Role == membership.Voter && s.State == membership.Unhealthy && (s.Desired && s.Rebuild == "" || all) && waitedFor(before, *s) {
+			} else if s.Role == membership.Voter && s.State == membership.Unhealthy && s.Failed == "" && (s.Desired && s.Rebuild == "" || all) && waitedFor(before, *s) {
 				s.State, s.Looping = membership.Healthy, false
 			}
 			p.Members[i].Unready = p.Members[i].Unready && len(p.Members[i].Outdated) > 0

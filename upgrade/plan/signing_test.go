@@ -103,3 +103,82 @@ func TestRenewalsThatMayWait(t *testing.T) {
 		}
 	}
 }
+
+// TestPlansBesideMembersThatLackCertificates has members need certificates while nobody signs: what a plan does for the others is safe
+// by etcd's rules, keeps all voters, leaves alone who needs certificates and says so; and once they can be signed, the configuration is met
+// as if all had been done at once.
+func TestPlansBesideMembersThatLackCertificates(t *testing.T) {
+	sample.Check(t, clusters, func(t *rapid.T) {
+		e := draw(t, hopeful)
+		size := len(e.voters())
+		if len(e.known) < size || len(e.list) != size || !slices.Contains(membership.Sizes(), size) {
+			return
+		}
+		e.want.Members, e.want.Rebuild, e.want.Zones = slices.Clone(e.known[:size]), nil, nil
+		began := e.status()
+		planned, err := plan.ChangeSigning(began, e.want, plan.Signing{Refuse: nothingIsSigned, Mends: true})
+		if err != nil || len(planned.Lacking) == 0 {
+			return
+		}
+		voters := e.names()
+		e.left = map[string]bool{}
+		for _, m := range planned.Lacking {
+			e.left[m.Address] = true
+		}
+		for _, step := range planned.Steps {
+			if step.Signs() || step.Kind != membership.Snapshot && slices.Contains(planned.Lacking, step.Subject()) {
+				t.Fatalf("it does %s, and leaves %v alone\nin %s", step, planned.Lacking, show(began))
+			}
+			e.must(t, step)
+		}
+		if now := e.names(); now != voters {
+			t.Fatalf("the voters are %s, and were %s", now, voters)
+		}
+		for _, m := range planned.Lacking {
+			if !slices.ContainsFunc(planned.Deferred, func(r *membership.Refusal) bool {
+				return r.Member == m.Name && r.At == m.Address && r.Summary == membership.LacksCertificate
+			}) {
+				t.Fatalf("nothing is said of %s: %v", m, planned.Deferred)
+			}
+		}
+		again, err := plan.ChangeSigning(e.status(), e.want, plan.Signing{Refuse: nothingIsSigned, Mends: true})
+		if err != nil || len(again.Steps) > 0 {
+			t.Fatalf("after\n%v\nit goes on with %v, %v\nin %s", planned.Steps, again.Steps, err, show(began))
+		}
+		e.left = nil
+		whole, err := e.planned(t)
+		if err != nil {
+			t.Fatalf("then it is refused: %v\nin %s", err, show(e.status()))
+		}
+		e.run(t, whole.Steps)
+	})
+}
+
+// TestMembersThatLackCertificates: a repair of one member does not wait for certificates of another one, as long as the voters stay as
+// they are and there is something to do; a change does.
+func TestMembersThatLackCertificates(t *testing.T) {
+	for script, want := range map[string]string{ // the steps; empty: it is refused, or there is none
+		"observed a* b/invalid c/stopped\n":                         "start c (192.0.2.13); agree: 3 voters, one cluster ID, one leader, quorum 2",
+		"observed a*/unhealthy b/unhealthy,invalid c/stopped\n":     "start c (192.0.2.13); agree: 3 voters, one cluster ID, one leader, quorum 2",
+		"observed a*/unhealthy b/unhealthy,invalid c/lost\n":        "",
+		"observed a* b/lost c/stopped\n":                            "start c (192.0.2.13); agree: 3 voters, one cluster ID, one leader, quorum 2",
+		"observed a*/oldlist b/invalid c\n":                         "revoke on a (192.0.2.11)",
+		"observed a* b/invalid c\n":                                 "",
+		"observed a* b/invalid c/settings\n":                        "", // no voter is out of service for a while
+		"observed a* b/lost c\n":                                    "", // none goes whose place nobody could take
+		"observed a* b/stopped,invalid c/disabled\n":                "start c (192.0.2.13): its unit is disabled",
+		"observed a*/stopped,invalid b/stopped,invalid c/stopped\n": "",
+	} {
+		p, spec := parse(t, script+"desired a b c trusts:old signs:old\n")
+		for _, mends := range []bool{true, false} {
+			planned, err := plan.ChangeSigning(p, spec, plan.Signing{Refuse: nothingIsSigned, Mends: mends})
+			var steps []string
+			for _, step := range planned.Steps {
+				steps = append(steps, step.String())
+			}
+			if refused := want == "" || !mends; !mends && err == nil || refused != (len(steps) == 0) || !refused && !strings.HasPrefix(strings.Join(steps, "; "), want) {
+				t.Errorf("%s (mends: %t): %v, %q", strings.TrimSpace(script), mends, err, steps)
+			}
+		}
+	}
+}
