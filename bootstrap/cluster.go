@@ -27,6 +27,7 @@ type Cluster struct {
 	KeyAlgorithm string             // of the keys that hosts make, as api.KeyRequest names it
 	PeerCA       string             // PEM bundle that members trust each other by
 	ClientCA     string             // PEM bundle that clients and servers trust each other by
+	Chains       map[string]string  // what follows the certificates that an authority signs, PEM, by its name; one that is missing: it is not known
 	ClientCRL    string             // PEM list of clients' certificates that are revoked; empty: members look at none
 	Renewal      Renewal            // of members' certificates
 	Signers      membership.Signers // the authorities whose keys are at hand; zero: the first of each bundle

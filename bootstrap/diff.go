@@ -44,7 +44,7 @@ func (c Cluster) diff(s *membership.MemberStatus, report Report, owner string, k
 	s.Unbacked, s.OldRuns = c.Unbacked(o), c.hasOldUnits(o)
 	s.Disabled = o.Unit.FileState == "disabled" || o.Unit.FileState == "masked"
 	if s.State != membership.Unreachable && s.From == "" {
-		s.Invalid = cmp.Or(c.invalid(s.Member, o.Certificates, known, now), c.revoked(o.Certificates), c.unrevoked(o))
+		s.Invalid = cmp.Or(c.invalid(s.Member, o.Certificates, known, now), c.revoked(o.Certificates), c.unrevoked(o), c.unchained(o.Certificates, known))
 		s.Due = c.due(s.Member, o.Certificates, known, now)
 	}
 	marker := c.Marker(s.Member, f, o.Marker.Phase)

@@ -25,7 +25,7 @@ func (c Cluster) due(m membership.Member, held map[string]api.Certificate, known
 	}
 	for _, want := range c.Keys(m) {
 		leaf, err := cert.ParseLeaf([]byte(held[want.Name].PEM))
-		if err != nil || !cert.NeedsRenewal(cert.InfoOf(leaf), now, c.Renewal.Before) || endsWithItsAuthority(leaf, known.of(want.Name)) {
+		if err != nil || !cert.NeedsRenewal(cert.InfoOf(leaf), now, c.Renewal.Before) || endsWithItsAuthority(held[want.Name].PEM, known.of(want.Name)) {
 			continue
 		}
 		return fmt.Sprintf("its %s certificate expires at %s", want.Name, leaf.NotAfter.UTC().Format(time.RFC3339))
@@ -48,9 +48,10 @@ func (c Cluster) validTooLong(m membership.Member, held map[string]api.Certifica
 	return ""
 }
 
-// endsWithItsAuthority tells whether a certificate was cut short at the end of the authority that it is of.
-func endsWithItsAuthority(leaf *x509.Certificate, known authorities) bool {
-	return slices.ContainsFunc(known, func(authority *x509.Certificate) bool {
-		return leaf.CheckSignatureFrom(authority) == nil && !leaf.NotAfter.Before(authority.NotAfter)
+// endsWithItsAuthority tells whether a certificate was cut short at the end of the authority that it is of, or of one above that.
+func endsWithItsAuthority(text string, known authorities) bool {
+	chain, err := cert.Parse([]byte(text))
+	return err == nil && slices.ContainsFunc(known, func(authority *x509.Certificate) bool {
+		return chain[0].CheckSignatureFrom(authority) == nil && !chain[0].NotAfter.Before(cert.FirstEnd(append(chain[1:], authority)))
 	})
 }

@@ -22,7 +22,8 @@ import (
 
 // Authority signs certificates. It is safe for concurrent use, and prints its name, never its key.
 type Authority struct {
-	KeyPair   // without a key where the issuer alone has it
+	KeyPair                       // without a key where the issuer alone has it
+	above     []*x509.Certificate // those above an intermediate, each of which has signed the one before
 	issuer    Issuer
 	tolerated x509.KeyUsage // what the issuer may allow a leaf's key beside what TLS requires
 }
@@ -69,16 +70,16 @@ func newAuthority(commonName string, algorithm Algorithm, lifetime time.Duration
 	if err != nil {
 		return nil, err
 	}
-	return newEmbedded(KeyPair{certificate, key}), nil
+	return newEmbedded(KeyPair{certificate: certificate, key: key}), nil
 }
 
-// ParseAuthority parses an existing authority, self-signed or intermediate. The key may be PKCS #8, PKCS #1 or SEC 1,
-// and must not be encrypted. An authority is refused if it could not sign, or if nothing would trust what it signs at
-// now.
+// ParseAuthority parses an existing authority, self-signed or intermediate, with its chain behind it where that is given. The key
+// may be PKCS #8, PKCS #1 or SEC 1, and must not be encrypted. An authority is refused if it could not sign, or if nothing would
+// trust what it signs at now.
 func ParseAuthority(certificatePEM, keyPEM []byte, now time.Time) (*Authority, error) {
-	certificate, err := cert.ParseOne(certificatePEM)
+	certificate, above, err := parseChain(certificatePEM)
 	if err != nil {
-		return nil, fmt.Errorf("read the authority's certificate: %w", err)
+		return nil, err
 	}
 	key, err := helpers.ParsePrivateKeyPEM(keyPEM)
 	if err != nil {
@@ -86,7 +87,8 @@ func ParseAuthority(certificatePEM, keyPEM []byte, now time.Time) (*Authority, e
 		return nil, fmt.Errorf("read the private key of the authority %q: it must be PEM (PKCS #8, PKCS #1 or SEC 1) and not encrypted",
 			certificate.Subject.CommonName)
 	}
-	authority := newEmbedded(KeyPair{certificate, key})
+	authority := newEmbedded(KeyPair{certificate: certificate, key: key})
+	authority.above = above
 	if err := authority.check(now); err != nil {
 		return nil, fmt.Errorf("the authority %s cannot be used: %w", authority, err)
 	}
@@ -97,11 +99,11 @@ func ParseAuthority(certificatePEM, keyPEM []byte, now time.Time) (*Authority, e
 // refuses, as far as the certificate tells. An issuer has policies of its own: it may sign for another time than is
 // ordered, and allow a key to encipher keys, as most profiles of cfssl do.
 func ParseExternal(certificatePEM []byte, issuer Issuer, now time.Time) (*Authority, error) {
-	certificate, err := cert.ParseOne(certificatePEM)
+	certificate, above, err := parseChain(certificatePEM)
 	if err != nil {
-		return nil, fmt.Errorf("read the authority's certificate: %w", err)
+		return nil, err
 	}
-	authority := &Authority{KeyPair: KeyPair{certificate: certificate}, issuer: issuer, tolerated: x509.KeyUsageKeyEncipherment}
+	authority := &Authority{KeyPair: KeyPair{certificate: certificate}, above: above, issuer: issuer, tolerated: x509.KeyUsageKeyEncipherment}
 	if err := authority.check(now); err != nil {
 		return nil, fmt.Errorf("the authority %s cannot be used: %w", authority, err)
 	}
@@ -132,5 +134,8 @@ func (a *Authority) check(now time.Time) error {
 	case !now.Before(c.NotAfter):
 		return fmt.Errorf("it expired at %s; make a new authority", c.NotAfter.Format(time.RFC3339))
 	}
-	return nil
+	if err := checkVerifier(c); err != nil {
+		return fmt.Errorf("its certificate %w", err)
+	}
+	return a.checkAbove(now)
 }

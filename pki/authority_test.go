@@ -155,9 +155,9 @@ func TestParseAuthorityRefuses(t *testing.T) {
 		certificate, key []byte
 		says             string
 	}{
-		"empty certificate":  {nil, pkcs8(own), `no PEM block "CERTIFICATE"`},
-		"swapped":            {pkcs8(own), certificate, `PEM block "PRIVATE KEY" where "CERTIFICATE"`},
-		"two certificates":   {append(bytes.Clone(certificate), certificate...), pkcs8(own), "must be the only one"},
+		"empty certificate":  {nil, pkcs8(own), "it holds no certificate"},
+		"swapped":            {pkcs8(own), certificate, "it holds a private key"},
+		"two certificates":   {append(bytes.Clone(certificate), certificate...), pkcs8(own), "nothing stands above it"},
 		"rubbish":            {pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte("?")}), pkcs8(own), "malformed certificate"},
 		"no key":             {certificate, nil, "not encrypted"},
 		"an encrypted key":   {certificate, pem.EncodeToMemory(&pem.Block{Type: "ENCRYPTED PRIVATE KEY", Bytes: []byte("?")}), "not encrypted"},

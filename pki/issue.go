@@ -13,7 +13,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 )
 
-// issue orders a certificate from the authority's issuer, and checks the certificate before it returns it.
+// issue orders a certificate from the authority's issuer, and checks the certificate before it returns it. What stands behind it is
+// not of the certificate's own.
 func (a *Authority) issue(ctx context.Context, requestDER []byte, public crypto.PublicKey, want Request, now time.Time) (*x509.Certificate, error) {
 	notAfter, err := a.notAfter(want.lifetime(), now)
 	if err != nil {
@@ -39,12 +40,12 @@ func (a *Authority) issue(ctx context.Context, requestDER []byte, public crypto.
 	return certificate, nil
 }
 
-// notAfter returns the end of a lifetime that begins now, or the authority's own end if that is earlier.
+// notAfter returns the end of a lifetime that begins now, or that of the authority and its chain if that is earlier.
 func (a *Authority) notAfter(lifetime time.Duration, now time.Time) (time.Time, error) {
 	if err := a.check(now); err != nil {
 		return time.Time{}, err
 	}
-	end := a.certificate.NotAfter
+	end := a.Ends()
 	if left := end.Sub(now); left < MinimumLifetime {
 		return time.Time{}, fmt.Errorf("the authority expires in %s, and nothing that is valid for less than %s is signed; make a new authority",
 			left.Round(time.Second), MinimumLifetime)
@@ -81,5 +82,9 @@ func (a *Authority) conforms(certificate *x509.Certificate, public crypto.Public
 		return fmt.Errorf("it is valid until %s, and it was to be valid for no longer than %s: give the signer's profile a shorter expiry, or ask for a longer validity",
 			certificate.NotAfter.UTC().Format(time.RFC3339), want.Lifetime)
 	}
-	return verify(certificate, []*x509.Certificate{a.certificate}, want.Profile, now)
+	if err := verify([]*x509.Certificate{certificate}, []*x509.Certificate{a.certificate}, want.Profile, now); err != nil || len(a.above) == 0 {
+		return err
+	}
+	// And for those who know only the end of its chain.
+	return verify(append([]*x509.Certificate{certificate}, a.chain()...), a.above[len(a.above)-1:], want.Profile, now)
 }

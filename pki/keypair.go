@@ -14,16 +14,17 @@ import (
 // KeyPair is a certificate with its private key. No verb of fmt, no slog handler and no JSON encoder prints the key;
 // only PrivateKeyPEM returns it.
 //
-// Both fields are pointers because fmt calls no methods on values in unexported fields of other structs; there it
+// All fields are pointers or lists of these because fmt calls no methods on values in unexported fields of other structs; there it
 // prints addresses instead of the key.
 type KeyPair struct {
 	certificate *x509.Certificate
+	behind      []*x509.Certificate // a leaf: the intermediates that it is shown with
 	key         crypto.Signer
 }
 
-// CertificatePEM returns the certificate.
+// CertificatePEM returns the certificate, and the intermediates behind it.
 func (k KeyPair) CertificatePEM() []byte {
-	return pem.EncodeToMemory(&pem.Block{Type: cert.BlockType, Bytes: k.certificate.Raw})
+	return []byte(cert.Encode(append([]*x509.Certificate{k.certificate}, k.behind...)...))
 }
 
 // PrivateKeyPEM returns the private key, PKCS #8 and not encrypted, for the one place that has to keep it.

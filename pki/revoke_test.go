@@ -71,12 +71,12 @@ func TestRevokeByOthersAuthorities(t *testing.T) {
 	}
 	bare := *authority.certificate
 	bare.KeyUsage, bare.SubjectKeyId = 0, nil
-	if _, err := newEmbedded(KeyPair{&bare, authority.key}).Revoke(nil, 1); err != nil {
+	if _, err := newEmbedded(KeyPair{certificate: &bare, key: authority.key}).Revoke(nil, 1); err != nil {
 		t.Error(err)
 	}
 	strict := *authority.certificate
 	strict.KeyUsage = 1 << 5 // certificate signing alone
-	if _, err := newEmbedded(KeyPair{&strict, authority.key}).Revoke(nil, 1); !errors.Is(err, ErrSignsNoLists) {
+	if _, err := newEmbedded(KeyPair{certificate: &strict, key: authority.key}).Revoke(nil, 1); !errors.Is(err, ErrSignsNoLists) {
 		t.Errorf("an authority that may sign no lists: %v", err)
 	}
 	if _, err := (&Authority{KeyPair: KeyPair{certificate: authority.certificate}}).Revoke(nil, 1); err == nil {

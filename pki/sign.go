@@ -16,8 +16,8 @@ import (
 // request that lacks any, or adds anything, including extensions, is refused. Only the public key is taken from it
 // into the certificate.
 //
-// The certificate, PEM, is valid from 5 minutes before now until its lifetime after now, but never longer than the
-// authority. So a cluster stays manageable in the last year of its authority. Sign refuses only if less than
+// The certificate, PEM, with the intermediates behind it, is valid from 5 minutes before now until its lifetime after now, but never
+// longer than the authority and its chain. So a cluster stays manageable in the last year of its authority. Sign refuses only if less than
 // MinimumLifetime is left.
 func (a *Authority) Sign(ctx context.Context, requestPEM []byte, want Request, now time.Time) ([]byte, error) {
 	return a.sign(ctx, requestPEM, want, now, true)
@@ -54,7 +54,7 @@ func (a *Authority) newLeaf(ctx context.Context, want Request, algorithm Algorit
 	if err != nil {
 		return KeyPair{}, err
 	}
-	return KeyPair{certificate, key}, nil
+	return KeyPair{certificate, a.behind(), key}, nil
 }
 
 func (a *Authority) sign(ctx context.Context, requestPEM []byte, want Request, now time.Time, complete bool) ([]byte, error) {
@@ -72,7 +72,7 @@ func (a *Authority) sign(ctx context.Context, requestPEM []byte, want Request, n
 	if err != nil {
 		return nil, a.failed(want, err)
 	}
-	return KeyPair{certificate: certificate}.CertificatePEM(), nil
+	return KeyPair{certificate: certificate, behind: a.behind()}.CertificatePEM(), nil
 }
 
 func (a *Authority) failed(want Request, err error) error {

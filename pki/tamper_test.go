@@ -233,7 +233,7 @@ func TestWhatIsSignedIsLookedAt(t *testing.T) {
 		{"one name too many", leaf, leaf, func(r *Request) { r.DNSNames = r.DNSNames[1:] }, `it adds [DNS name "a.example.com"]`},
 		{"one name too few", leaf, leaf, func(r *Request) { r.DNSNames = append(r.DNSNames, "b") }, `lacks [DNS name "b"]`},
 		{"another profile", leaf, leaf, func(r *Request) { r.Profile = Client }, "usages are not those of profile client"},
-		{"another key usage", KeyPair{&versatile, leaf.key}, leaf, func(*Request) {}, "usages are not those of profile server"},
+		{"another key usage", KeyPair{certificate: &versatile, key: leaf.key}, leaf, func(*Request) {}, "usages are not those of profile server"},
 		{"an authority", own.KeyPair, own.KeyPair, func(r *Request) { *r = Request{Profile: Client, CommonName: r.CommonName} }, "it is an authority's"},
 	} {
 		want := member()
@@ -248,19 +248,20 @@ func TestWhatIsSignedIsLookedAt(t *testing.T) {
 // An authority from elsewhere may be limited in what it may sign for; that must not come out when
 // members refuse each other.
 func TestALimitedAuthorityIsFoundOut(t *testing.T) {
-	for name, limit := range map[string]func(*x509.Certificate){
-		"to clients":       func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth} },
-		"to another names": func(c *x509.Certificate) { c.PermittedDNSDomains = []string{"example.net"} },
-	} {
-		own := key(t, ECDSAP256)
-		der, err := x509.MarshalPKCS8PrivateKey(own)
-		ca, err := ParseAuthority(homemade(t, own, limit), pemOf(t, "PRIVATE KEY", der, err), now)
-		if err != nil {
-			t.Fatal(err)
-		}
-		want := member()
-		if _, err := ca.Sign(t.Context(), requestPEM(t, template(want), key(t, ECDSAP256)), want, now); err == nil || !strings.Contains(err.Error(), "was discarded") {
-			t.Errorf("limited %s: %v", name, err)
-		}
+	own := key(t, ECDSAP256)
+	der, err := x509.MarshalPKCS8PrivateKey(own)
+	limited := func(limit func(*x509.Certificate)) (*Authority, error) {
+		return ParseAuthority(homemade(t, own, limit), pemOf(t, "PRIVATE KEY", der, err), now)
+	}
+	if _, err := limited(func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth} }); err == nil || !strings.Contains(err.Error(), "server and client authentication") {
+		t.Errorf("limited to clients: %v", err)
+	}
+	ca, err := limited(func(c *x509.Certificate) { c.PermittedDNSDomains = []string{"example.net"} })
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := member()
+	if _, err := ca.Sign(t.Context(), requestPEM(t, template(want), key(t, ECDSAP256)), want, now); err == nil || !strings.Contains(err.Error(), "was discarded") {
+		t.Errorf("limited to other names: %v", err)
 	}
 }

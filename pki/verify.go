@@ -8,27 +8,27 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 )
 
-// Verify returns why a certificate, PEM, would be refused at now, for any usage of its profile, by those who trust the
+// Verify returns why a certificate, PEM, with the intermediates behind it, would be refused at now, for any usage of its profile, by those who trust the
 // authorities in bundle, PEM: one authority, or an old and a new one during their replacement.
 func Verify(certificatePEM, bundlePEM []byte, profile Profile, now time.Time) error {
-	leaf, err := cert.ParseOne(certificatePEM)
+	chain, err := cert.Parse(certificatePEM)
 	if err != nil {
 		return fmt.Errorf("read the certificate: %w", err)
 	}
 	authorities, err := cert.Parse(bundlePEM)
 	if err != nil {
-		return fmt.Errorf("read the authorities that %q is verified by: %w", leaf.Subject.CommonName, err)
+		return fmt.Errorf("read the authorities that %q is verified by: %w", chain[0].Subject.CommonName, err)
 	}
-	return verify(leaf, authorities, profile, now)
+	return verify(chain, authorities, profile, now)
 }
 
-func verify(leaf *x509.Certificate, authorities []*x509.Certificate, profile Profile, now time.Time) error {
+func verify(chain, authorities []*x509.Certificate, profile Profile, now time.Time) error {
 	usages, err := profile.extKeyUsages()
 	if err != nil {
 		return err
 	}
-	if err := cert.Verify(leaf, authorities, now, usages...); err != nil {
-		return fmt.Errorf("verify the %s certificate of %q: %w", profile, leaf.Subject.CommonName, err)
+	if err := cert.VerifyChain(chain, authorities, now, usages...); err != nil {
+		return fmt.Errorf("verify the %s certificate of %q: %w", profile, chain[0].Subject.CommonName, err)
 	}
 	return nil
 }

@@ -178,3 +178,16 @@ func TestRevocationWhileAMemberIsDown(t *testing.T) {
 			tftest.TestStep{PreConfig: func() { w.host(13).Unreachable = nil }, Config: revoking("0b")})
 	})
 }
+
+// TestRevocationDuringAnExchange revokes a client in the apply that begins to exchange the authorities: the list comes without a
+// restart, and leaves the authorities that members trust to the exchange.
+func TestRevocationDuringAnExchange(t *testing.T) {
+	w := newWorld(t)
+	config := func(pki string, serials ...string) string {
+		return strings.Replace(revoking(serials...), "etcd_pki.prod.authority", pki, 1) + otherPKI
+	}
+	const both = "{ peer = etcd_pki.other.authority.peer, client = etcd_pki.other.authority.client, trusted = { peer = etcd_pki.prod.authority.peer, client = etcd_pki.prod.authority.client } }"
+	exchange := w.asPlanned(t, config(both, "3af1"), []string{"revoke on a (192.0.2.11): ", "roll b (192.0.2.12): comes to trust authority ", "renew certificates of c (192.0.2.13): they are of authority "}, purpose(plan.PurposeChange))
+	exchange.Check = tftest.ComposeAggregateTestCheckFunc(exchange.Check, w.revoked(2, "3af1"), w.issuedBy("other", "other", "prod"))
+	w.run(t, w.begun(t, config("etcd_pki.prod.authority")), exchange)
+}

@@ -189,7 +189,7 @@ func TestPKIImportRefuses(t *testing.T) {
 	spoilt("so that others can use the key: chmod 600", func(d string) { mustChmod(t, filepath.Join(d, "client-ca.key"), 0o640) })
 	spoilt("the private key belongs to another certificate", func(d string) { write(t, filepath.Join(d, "peer-ca.key"), otherKey, 0o600) })
 	spoilt("it must be PEM (PKCS #8, PKCS #1 or SEC 1) and not encrypted", func(d string) { write(t, filepath.Join(d, "peer-ca.key"), "x", 0o600) })
-	spoilt(`no PEM block "CERTIFICATE"`, func(d string) { write(t, filepath.Join(d, "peer-ca.crt"), "x", 0o644) })
+	spoilt("it holds no certificate", func(d string) { write(t, filepath.Join(d, "peer-ca.crt"), "x", 0o644) })
 	spoilt(`is of the authority "etcd prod clients", and "etcd prod peers" is wanted here`, func(d string) {
 		for _, end := range []string{".crt", ".key"} {
 			write(t, filepath.Join(d, "peer-ca"+end), string(mustRead(t, filepath.Join(d, "client-ca"+end))), 0o600)

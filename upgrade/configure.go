@@ -101,8 +101,12 @@ func (r *run) write(ctx context.Context, m membership.Member, request api.Config
 	return err
 }
 
-// trusting is a configuration with the authorities that a step gives its member to trust.
+// trusting is a configuration with the authorities that a step gives its member to trust. Certificates that the member keeps get the
+// intermediates behind them that belong there.
 func (r *changeRun) trusting(request api.ConfigureRequest, step membership.Step) (_ api.ConfigureRequest, err error) {
+	if step.Keeps {
+		request.Certificates = r.Cluster.Rechained(step.Subject(), r.order.Owner, r.reports)
+	}
 	request.PeerCA, request.ClientCA, err = r.Cluster.Bundles(step.Subject(), r.order.Owner, r.reports, step.Trusts)
 	return request, err
 }
@@ -263,7 +267,7 @@ func (r *changeRun) issueFor(ctx context.Context, step membership.Step, request 
 
 // certified adds new certificates for the given keys to a configuration, and the authorities to trust.
 func (r *changeRun) certified(ctx context.Context, step membership.Step, request api.ConfigureRequest, keys []api.KeyRequest) (_ api.ConfigureRequest, err error) {
-	if request, err = r.trusting(request, step); err == nil {
+	if request, err = r.trusting(request, step); err == nil && !step.Keeps {
 		request.Certificates, err = r.certificatesBy(ctx, step.Subject(), step.Signers, request.Marker, keys)
 	}
 	return request, err

@@ -81,6 +81,7 @@ func (r *changeRun) configureSeed(ctx context.Context, step membership.Step) (ap
 	case there && !whole && step.Keeps && s.Invalid == "":
 		return now, nil
 	case there && !whole && step.Keeps: // without its list of revoked certificates, it would let nobody in
+		now.Certificates = r.Cluster.Rechained(m, r.order.Owner, r.reports)
 		return now, r.write(ctx, m, now)
 	case there && !whole:
 		return now, r.issueFor(ctx, step, now, keys)

@@ -3,6 +3,7 @@ package membership
 import (
 	"cmp"
 	"slices"
+	"strings"
 )
 
 // Role is a member's role in etcd's member list.
@@ -81,6 +82,17 @@ type MemberStatus struct {
 	Unread    string   // why the end of its log is not known though its host was observed and may have one; empty: it is known, or there is none
 	Damaged   string   // why no etcd starts on its data, though its log could be read; empty: none known
 	Corrupt   bool     // it does not serve, and its database has the CORRUPT alarm
+}
+
+// KeepsCertificates tells whether the member's certificates stay, and only what lies beside them is to change.
+func (s MemberStatus) KeepsCertificates() bool {
+	return strings.HasPrefix(s.Invalid, OldRevocations) || strings.HasPrefix(s.Invalid, OldChain)
+}
+
+// LacksCertificates tells whether the member may not serve before its certificates, or what lies beside them, are renewed. Which
+// intermediates follow them matters to its clients alone.
+func (s MemberStatus) LacksCertificates() bool {
+	return s.Invalid != "" && !strings.HasPrefix(s.Invalid, OldChain)
 }
 
 // Issued says which authorities matter to a member. The zero value: that is not known.

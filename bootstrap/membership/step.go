@@ -76,12 +76,21 @@ type Step struct {
 // Subject returns the member that the step is done to.
 func (s Step) Subject() Member { return Member{Name: s.Member, Address: s.At} }
 
-// OldRevocations begins the reason of a step that gives a member another list of revoked certificates, and keeps its own.
-const OldRevocations = "client_crl: "
+// Reasons of a step that keeps a member's certificates, and changes what lies beside them, begin with one of these.
+const (
+	OldRevocations = "client_crl: " // another list of revoked certificates
+	OldChain       = "chain: "      // other intermediates behind them
+)
 
 // revokes returns whether all that a step changes is a member's list of revoked certificates, and how that differs.
 func (s Step) revokes() (string, bool) {
 	why, is := strings.CutPrefix(s.Why, OldRevocations)
+	return why, is && s.Kind == RenewCertificates
+}
+
+// chains returns whether all that a step changes is what follows a member's certificates, and how that differs.
+func (s Step) chains() (string, bool) {
+	why, is := strings.CutPrefix(s.Why, OldChain)
 	return why, is && s.Kind == RenewCertificates
 }
 
@@ -133,6 +142,9 @@ func (s Step) text() string {
 	case RenewCertificates:
 		if why, is := s.revokes(); is {
 			return fmt.Sprintf("revoke on %s: %s; read at the next handshake, without a restart", at, why)
+		}
+		if why, is := s.chains(); is {
+			return fmt.Sprintf("renew the chain on %s: %s; read at the next handshake, without a restart", at, why)
 		}
 		return fmt.Sprintf("renew certificates of %s: %s; loaded without a restart", at, s.Why)
 	case Readdress:

@@ -141,13 +141,21 @@ func Issued(certificate *x509.Certificate) time.Time { return certificate.NotBef
 
 // Verify returns why a certificate would be refused at now, for any of the usages, by those who trust the authorities.
 func Verify(certificate *x509.Certificate, authorities []*x509.Certificate, now time.Time, usages ...x509.ExtKeyUsage) error {
-	roots := x509.NewCertPool()
+	return VerifyChain([]*x509.Certificate{certificate}, authorities, now, usages...)
+}
+
+// VerifyChain is Verify for a certificate that intermediates follow.
+func VerifyChain(chain, authorities []*x509.Certificate, now time.Time, usages ...x509.ExtKeyUsage) error {
+	roots, intermediates := x509.NewCertPool(), x509.NewCertPool()
 	for _, authority := range authorities {
 		roots.AddCert(authority)
 	}
+	for _, intermediate := range chain[1:] {
+		intermediates.AddCert(intermediate)
+	}
 	for _, usage := range usages { // one by one: crypto/x509 accepts any of a list
-		options := x509.VerifyOptions{Roots: roots, CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{usage}}
-		if _, err := certificate.Verify(options); err != nil {
+		options := x509.VerifyOptions{Roots: roots, Intermediates: intermediates, CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{usage}}
+		if _, err := chain[0].Verify(options); err != nil {
 			return err
 		}
 	}
@@ -187,9 +195,9 @@ type Info struct {
 	IsCA            bool
 }
 
-// Inspect parses one certificate, PEM.
+// Inspect parses the first certificate of a text, PEM: a leaf, or the authority of a chain that signs.
 func Inspect(text []byte) (Info, error) {
-	c, err := ParseOne(text)
+	c, err := ParseLeaf(text)
 	if err != nil {
 		return Info{}, fmt.Errorf("read the certificate: %w", err)
 	}

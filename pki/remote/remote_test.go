@@ -23,6 +23,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/pkitest"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/remote/remotetest"
 )
 
@@ -103,6 +104,28 @@ func TestSign(t *testing.T) {
 	}
 	if key, err := authority.PrivateKeyPEM(); err == nil {
 		t.Errorf("an authority without a key gave %d bytes of one", len(key))
+	}
+}
+
+// TestSignByAnIntermediate has a server sign whose authority is an intermediate. The server returns the leaf alone; what follows it is
+// what the configuration has above the authority.
+func TestSignByAnIntermediate(t *testing.T) {
+	c := pkitest.New(t, time.Now(), nil)
+	ca := must[*pki.Authority](t)(pki.ParseAuthority([]byte(c.Signs.PEM(c.Middle, c.Root)), []byte(c.Signs.KeyPEM(t)), time.Now()))
+	sibling := must[*pki.Authority](t)(pki.ParseAuthority([]byte(c.Sibling.PEM(c.Middle, c.Root)), []byte(c.Sibling.KeyPEM(t)), time.Now()))
+	want := want(pki.Server)
+	signed, err := external(t, ca, serve(t, cfsslHandler(t, ca, nil))).Sign(t.Context(), request(t, want), want, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, trusted := range map[string]pkitest.CA{"the root": c.Root, "the authority": c.Signs} {
+		if err := pki.Verify(signed, []byte(trusted.PEM()), pki.Server, time.Now()); err != nil {
+			t.Errorf("by %s: %v", name, err)
+		}
+	}
+	// One that signs by another authority of the same company is found out, although the root verifies what it signs.
+	if _, err := external(t, ca, serve(t, cfsslHandler(t, sibling, nil))).Sign(t.Context(), request(t, want), want, time.Now()); err == nil || !strings.Contains(err.Error(), "was discarded") {
+		t.Errorf("a sibling's: %v", err)
 	}
 }
 

@@ -4,6 +4,7 @@ package authority
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"time"
@@ -37,11 +38,13 @@ type KeyPair struct {
 const (
 	AboutPeer        = "The authority that members trust each other by."
 	AboutClient      = "The authority that clients and servers trust each other by."
-	aboutCertificate = "The authority's certificate, PEM."
-	aboutPrivateKey  = "The authority's private key, PEM."
-	aboutSigningKey  = aboutPrivateKey + " Either this or `remote`. A plan that signs nothing does without both, and one that signs is refused where both are left out."
-	aboutTrusted     = "Authorities that members trust beside these: the ones before them, until all clients have certificates of these, or the ones that are to come."
-	aboutTrustedKey  = "The authority's private key, PEM. With it, the authority signs for members for as long as not all of them trust the one that is to sign: a member can be replaced meanwhile."
+	aboutCertificate = "The authority's certificate, PEM; behind that of an imported intermediate, its chain."
+	aboutGiven       = "The authority's certificate, PEM. Behind that of an intermediate, its chain can follow: the certificate of the authority that has signed it, and so on; the root can be left out. " +
+		"Members trust only the first one, and the others but a root follow the certificates that it signs."
+	aboutPrivateKey = "The authority's private key, PEM."
+	aboutSigningKey = aboutPrivateKey + " Either this or `remote`. A plan that signs nothing does without both, and one that signs is refused where both are left out."
+	aboutTrusted    = "Authorities that members trust beside these: the ones before them, until all clients have certificates of these, or the ones that are to come."
+	aboutTrustedKey = "The authority's private key, PEM. With it, the authority signs for members for as long as not all of them trust the one that is to sign: a member can be replaced meanwhile."
 )
 
 // pairType is the type of one authority.
@@ -60,7 +63,7 @@ func pairWriteOnly(description string) schema.SingleNestedAttribute {
 	return schema.SingleNestedAttribute{
 		Required: true, WriteOnly: true, MarkdownDescription: description,
 		Attributes: map[string]schema.Attribute{
-			"certificate": schema.StringAttribute{Required: true, WriteOnly: true, MarkdownDescription: aboutCertificate},
+			"certificate": schema.StringAttribute{Required: true, WriteOnly: true, MarkdownDescription: aboutGiven},
 			"private_key": schema.StringAttribute{Optional: true, WriteOnly: true, Sensitive: true, CustomType: sensitive.StringType{}, MarkdownDescription: aboutSigningKey},
 			"remote":      remoteWriteOnly(),
 		},
@@ -126,19 +129,38 @@ func PairFrom(ctx context.Context, object types.Object, name string) (pair KeyPa
 // Warning is how long before an authority expires plans warn: time enough to move the data into another cluster.
 const Warning = 180 * 24 * time.Hour
 
-// FirstToExpire is what the certificate of that one of two authorities says that expires first.
-func FirstToExpire(peer, client string) (first cert.Info, err error) {
-	peers, errPeer := inspectFirst(peer)
+// FirstToExpire is what the certificate of that one of two authorities says that expires first, or that of one above them.
+func FirstToExpire(peer, client string, above ...*x509.Certificate) (first cert.Info, err error) {
+	first, errPeer := inspectFirst(peer)
 	clients, errClient := inspectFirst(client)
-	if clients.NotAfter.Before(peers.NotAfter) {
-		peers = clients
+	if err := errors.Join(errPeer, errClient); err != nil {
+		return first, err
 	}
-	return peers, errors.Join(errPeer, errClient)
+	others := []cert.Info{clients}
+	for _, certificate := range above {
+		others = append(others, cert.InfoOf(certificate))
+	}
+	for _, other := range others {
+		if other.NotAfter.Before(first.NotAfter) {
+			first = other
+		}
+	}
+	return first, nil
 }
 
-// WarnOfExpiry says that the authorities which sign are about to expire, and with them every certificate of the cluster.
-func WarnOfExpiry(peer, client types.String, cluster string, now time.Time, at path.Path) (diags diag.Diagnostics) {
-	first, err := FirstToExpire(peer.ValueString(), client.ValueString())
+// Above are the certificates above the authorities that sign, as far as they are given.
+func (a Model) Above() (above []*x509.Certificate) {
+	for _, authority := range []KeyPair{a.Peer, a.Client} {
+		if chain := authority.chain(); len(chain) > 0 {
+			above = append(above, chain[1:]...)
+		}
+	}
+	return above
+}
+
+// WarnOfExpiry says that the authorities which sign, or one above them, are about to expire, and with them every certificate of the cluster.
+func WarnOfExpiry(peer, client types.String, above []*x509.Certificate, cluster string, now time.Time, at path.Path) (diags diag.Diagnostics) {
+	first, err := FirstToExpire(peer.ValueString(), client.ValueString(), above...)
 	if err != nil || !cert.NeedsRenewal(first, now, Warning) {
 		return nil
 	}

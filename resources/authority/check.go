@@ -44,6 +44,12 @@ func (a Model) Wait(now time.Time, peersBefore, clientsBefore string) (diags dia
 		refuse := func(summary, text string) {
 			diags.AddAttributeError(path.Root("pki"), summary, fmt.Sprintf("The authority %q (pki.%s) "+text+" Nothing was changed.", certificate.Subject.CommonName, kind.name))
 		}
+		for i, above := range signs.chain()[1:] {
+			if !now.Before(above.NotAfter) {
+				refuse("The authority's chain has expired", fmt.Sprintf("is below %q (certificate %d of its chain), which expired at %s: whoever knows only the end of the chain refuses what is signed. Give pki the chain that it was renewed to.",
+					above.Subject.CommonName, i+2, above.NotAfter.UTC().Format(time.RFC3339)))
+			}
+		}
 		switch {
 		case now.Before(certificate.NotBefore):
 			refuse("The authority is not valid yet", fmt.Sprintf("is valid from %s, and it is %s now. A running cluster can trust it until then beside the one that it has (pki.trusted); plan again when it is valid, or set the clock right.",

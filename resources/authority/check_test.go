@@ -58,7 +58,7 @@ func TestCheck(t *testing.T) {
 		"another one's key":            {Model{Peer: KeyPair{Certificate: prod.Peer.Certificate, PrivateKey: other.Peer.PrivateKey}, Client: prod.Client}, "pki.peer: the authority"},
 		"no key":                       {Model{Peer: text(certificateOf(prod.Peer), "nonsense"), Client: prod.Client}, "it must be PEM"},
 		"both wrong":                   {Model{Peer: text("nonsense", ""), Client: text("nonsense", "")}, "pki.client: read the authority's certificate"},
-		"a chain":                      {Model{Peer: text(certificateOf(prod.Peer)+certificateOf(other.Peer), prod.Peer.PrivateKey.Reveal()), Client: prod.Client}, "it must be the only one"},
+		"a chain":                      {Model{Peer: text(certificateOf(prod.Peer)+certificateOf(other.Peer), prod.Peer.PrivateKey.Reveal()), Client: prod.Client}, "nothing stands above it"},
 		"one key for both":             {Model{Peer: prod.Peer, Client: prod.Peer}, "have the same key"},
 		"trusted without a key":        {Model{Peer: prod.Peer, Client: prod.Client, Trusted: &Trusted{Peer: &KeyPair{Certificate: other.Peer.Certificate}}}, ""},
 		"trusted by another's key":     {Model{Peer: prod.Peer, Client: prod.Client, Trusted: &Trusted{Peer: &KeyPair{Certificate: other.Peer.Certificate, PrivateKey: prod.Peer.PrivateKey}}}, "A trusted authority cannot be used"},

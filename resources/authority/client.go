@@ -109,7 +109,7 @@ func ClientWriteOnly() schema.SingleNestedAttribute {
 				Optional: true, WriteOnly: true, MarkdownDescription: aboutTrustedClient,
 				Attributes: map[string]schema.Attribute{"client": schema.SingleNestedAttribute{
 					Optional: true, WriteOnly: true, MarkdownDescription: AboutClient,
-					Attributes: map[string]schema.Attribute{"certificate": schema.StringAttribute{Required: true, WriteOnly: true, MarkdownDescription: aboutCertificate}},
+					Attributes: map[string]schema.Attribute{"certificate": schema.StringAttribute{Required: true, WriteOnly: true, MarkdownDescription: aboutGiven}},
 				}},
 			},
 		},
@@ -124,7 +124,7 @@ func ClientEphemeral() ephemeral.SingleNestedAttribute {
 			"client": ephemeral.SingleNestedAttribute{
 				Required: true, MarkdownDescription: AboutClient,
 				Attributes: map[string]ephemeral.Attribute{
-					"certificate": ephemeral.StringAttribute{Required: true, MarkdownDescription: aboutCertificate},
+					"certificate": ephemeral.StringAttribute{Required: true, MarkdownDescription: aboutGiven},
 					"private_key": ephemeral.StringAttribute{Optional: true, Sensitive: true, CustomType: sensitive.StringType{}, MarkdownDescription: aboutSigningKey},
 					"remote":      remoteEphemeral(),
 				},
@@ -133,7 +133,7 @@ func ClientEphemeral() ephemeral.SingleNestedAttribute {
 				Optional: true, MarkdownDescription: aboutTrustedClient,
 				Attributes: map[string]ephemeral.Attribute{"client": ephemeral.SingleNestedAttribute{
 					Optional: true, MarkdownDescription: AboutClient,
-					Attributes: map[string]ephemeral.Attribute{"certificate": ephemeral.StringAttribute{Required: true, MarkdownDescription: aboutCertificate}},
+					Attributes: map[string]ephemeral.Attribute{"certificate": ephemeral.StringAttribute{Required: true, MarkdownDescription: aboutGiven}},
 				}},
 			},
 		},

@@ -63,22 +63,32 @@ func (s Signer) Probe(ctx context.Context, by string, want api.KeyRequest) error
 
 // order returns who is to sign for a key of a member, and what.
 func (s Signer) order(by string, want api.KeyRequest) (*pki.Authority, pki.Request, error) {
-	profile, known := profiles[want.Name]
-	if !known {
-		return nil, pki.Request{}, fmt.Errorf("it is not known what key %q is for", want.Name)
+	desired, err := requestOf(want)
+	if err != nil {
+		return nil, pki.Request{}, err
 	}
-	desired := pki.Request{Profile: profile, CommonName: want.CommonName, Organization: want.Organization, DNSNames: want.DNSNames, Lifetime: s.validity}
-	for _, text := range want.IPs {
-		ip, err := netip.ParseAddr(text)
-		if err != nil {
-			return nil, pki.Request{}, err
-		}
-		desired.IPs = append(desired.IPs, ip)
-	}
-	for _, authority := range s.authorities[profile] {
+	desired.Lifetime = s.validity
+	for _, authority := range s.authorities[desired.Profile] {
 		if by == "" || by == authority.Name() {
 			return authority, desired, nil
 		}
 	}
 	return nil, pki.Request{}, fmt.Errorf("authority %s cannot sign: its key is not in pki, or it has expired", by)
+}
+
+// requestOf is what a certificate for a key of a member is to say.
+func requestOf(want api.KeyRequest) (pki.Request, error) {
+	profile, known := profiles[want.Name]
+	if !known {
+		return pki.Request{}, fmt.Errorf("it is not known what key %q is for", want.Name)
+	}
+	desired := pki.Request{Profile: profile, CommonName: want.CommonName, Organization: want.Organization, DNSNames: want.DNSNames}
+	for _, text := range want.IPs {
+		ip, err := netip.ParseAddr(text)
+		if err != nil {
+			return pki.Request{}, err
+		}
+		desired.IPs = append(desired.IPs, ip)
+	}
+	return desired, nil
 }

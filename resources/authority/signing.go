@@ -87,7 +87,7 @@ func (k KeyPair) check(at string) (*pki.Authority, error) {
 	if !k.known() {
 		return nil, nil
 	}
-	authority, err := k.Parse(k.notBefore())
+	authority, err := k.Parse(k.HoldsFrom())
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", at, err)
 	}
@@ -106,7 +106,7 @@ func (k KeyPair) Signs() bool { return !k.PrivateKey.IsNull() || k.Remote != nil
 // no clock either.
 func (c ClientModel) Check() (diags diag.Diagnostics) {
 	if c.Trusted != nil && c.Trusted.Client != nil && !c.Trusted.Client.Certificate.IsUnknown() {
-		if _, err := cert.ParseOne([]byte(c.Trusted.Client.Certificate.ValueString())); err != nil {
+		if err := (KeyPair{Certificate: c.Trusted.Client.Certificate}).checkTrusted(); err != nil {
 			diags.AddAttributeError(path.Root("pki").AtName("trusted"), "A trusted authority cannot be used", err.Error())
 		}
 	}
@@ -116,10 +116,25 @@ func (c ClientModel) Check() (diags diag.Diagnostics) {
 	return diags
 }
 
-// notBefore is when the authority begins to hold; the zero time where its certificate cannot be read.
-func (k KeyPair) notBefore() time.Time {
-	info, _ := cert.Inspect([]byte(k.Certificate.ValueString()))
-	return info.NotBefore
+// HoldsFrom is when the authority begins to hold, with all of its chain; the zero time where its certificate cannot be read.
+func (k KeyPair) HoldsFrom() (from time.Time) {
+	chain, _ := cert.Parse([]byte(k.Certificate.ValueString()))
+	for _, certificate := range chain {
+		if certificate.NotBefore.After(from) {
+			from = certificate.NotBefore
+		}
+	}
+	return from
+}
+
+// checkTrusted returns why an authority cannot be trusted beside the one that signs, or nil. One that is trusted alone may have been
+// made in any way.
+func (k KeyPair) checkTrusted() error {
+	chain, err := cert.Parse([]byte(k.Certificate.ValueString()))
+	if err == nil && (k.Signs() || len(chain) > 1) {
+		_, err = k.Parse(k.HoldsFrom())
+	}
+	return err
 }
 
 // Parse reads the authority, and refuses one that could not sign at now, for any other reason than that its key is left out.

@@ -28,7 +28,7 @@ func trustedWriteOnly() schema.SingleNestedAttribute {
 		return schema.SingleNestedAttribute{
 			Optional: true, WriteOnly: true, MarkdownDescription: description,
 			Attributes: map[string]schema.Attribute{
-				"certificate": schema.StringAttribute{Required: true, WriteOnly: true, MarkdownDescription: aboutCertificate},
+				"certificate": schema.StringAttribute{Required: true, WriteOnly: true, MarkdownDescription: aboutGiven},
 				"private_key": schema.StringAttribute{
 					Optional: true, WriteOnly: true, Sensitive: true, CustomType: sensitive.StringType{},
 					MarkdownDescription: aboutTrustedKey,
@@ -88,17 +88,21 @@ func certificates(authorities []KeyPair) (all []types.String) {
 	return all
 }
 
-// bundle is all certificates in one text, each once: a vault and openssl write the same one differently.
+// bundle has of each authority the certificate that signs, each once, since a vault and openssl write the same one differently. It has
+// nothing of their chains: whoever trusted a root would trust what all other authorities below it sign.
 func bundle(certificates []types.String) types.String {
-	if len(certificates) == 1 { // as it is given
-		return certificates[0]
+	if one := certificates[0]; len(certificates) == 1 {
+		if one.IsUnknown() || one.IsNull() {
+			return one
+		}
+		return types.StringValue(cert.First(one.ValueString())) // as it is given
 	}
 	var texts []string
 	for _, certificate := range certificates {
 		if certificate.IsUnknown() {
 			return types.StringUnknown()
 		}
-		text := strings.TrimSpace(certificate.ValueString())
+		text := strings.TrimSpace(cert.First(certificate.ValueString()))
 		if !slices.ContainsFunc(texts, func(other string) bool { return cert.Same(text, other) }) {
 			texts = append(texts, text)
 		}
@@ -129,11 +133,7 @@ func (a Model) checkTrusted() (diags diag.Diagnostics) {
 			if !k.known() {
 				continue
 			}
-			_, err := cert.ParseOne([]byte(k.Certificate.ValueString()))
-			if err == nil && k.Signs() {
-				_, err = k.Parse(k.notBefore())
-			}
-			if err != nil {
+			if err := k.checkTrusted(); err != nil {
 				diags.AddAttributeError(path.Root("pki").AtName("trusted"), "A trusted authority cannot be used", err.Error())
 			}
 		}

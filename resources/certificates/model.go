@@ -97,7 +97,10 @@ func (c *certificateModel) plan(ctx context.Context, by authority.ClientModel, s
 		c.CACertificate = state.CACertificate
 	}
 	if state != nil && !c.reissues(by.Client.Certificate, *state, looked) {
-		c.Certificate, c.NotAfter = state.Certificate, state.NotAfter
+		c.Certificate, c.NotAfter = by.Follow(state.Certificate), state.NotAfter
+		if !c.Certificate.Equal(state.Certificate) { // what stands above the authority has changed
+			c.PlannedChange = types.StringValue(purposeChange)
+		}
 		c.SerialNumber, c.RenewalDue = state.SerialNumber, state.RenewalDue
 		return
 	}
@@ -159,16 +162,19 @@ func (c certificateModel) dueBy(state certificateModel, looked time.Time) bool {
 	return due && !ends
 }
 
-// due tells whether the certificate is to be renewed by now. One that ends with its authority is not, since another would end at
-// the same moment: a plan that renewed it would never be empty.
+// due tells whether the certificate is to be renewed by now. One that ends with its authority, or one above that, is not, since
+// another would end at the same moment: a plan that renewed it would never be empty.
 func (c certificateModel) due(now time.Time) (due, endsWithAuthority bool) {
 	leaf, err := cert.ParseLeaf([]byte(c.Certificate.ValueString()))
 	if err != nil {
 		return false, false
 	}
 	before, _ := time.ParseDuration(c.RenewBefore.ValueString()) // its validator has parsed it
-	ca, err := cert.ParseLeaf([]byte(c.CACertificate.ValueString()))
-	return cert.NeedsRenewal(cert.InfoOf(leaf), now, before), err == nil && !leaf.NotAfter.Before(ca.NotAfter)
+	bounds := cert.Following(c.Certificate.ValueString())
+	if ca, err := cert.ParseLeaf([]byte(c.CACertificate.ValueString())); err == nil {
+		bounds = append(bounds, ca)
+	}
+	return cert.NeedsRenewal(cert.InfoOf(leaf), now, before), len(bounds) > 0 && !leaf.NotAfter.Before(cert.FirstEnd(bounds))
 }
 
 // look says what the next apply has to do if the configuration stays as it is, and why.

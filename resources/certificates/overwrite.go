@@ -126,8 +126,8 @@ func (e earlier) overwritable(file, authority string) error {
 		return fmt.Errorf("%w, which no certificate may take the place of; %s", err, remedy)
 	}
 	present, _ := cert.Parse([]byte(authority))
-	for _, held := range certificates {
-		if !issuedByAny(held, present) && !issuedByAny(held, e.authorities) && !isOfRotation(held, certificates, present) {
+	for i, held := range certificates {
+		if !issuedByAny(held, present) && !issuedByAny(held, e.authorities) && !isOfRotation(held, certificates, present) && !follows(certificates, i) {
 			return fmt.Errorf("it holds a certificate of another authority (%s, issued by %s, valid until %s). Whoever uses it would no longer be let in, or trust, what it is for: "+
 				"if this state was lost, bring a copy of it back, so that no new authority is made; otherwise %s",
 				held.Subject, held.Issuer, held.NotAfter.UTC().Format("2006-01-02"), remedy)
@@ -144,6 +144,11 @@ func leftOf(text, written string) bool {
 // issuedByAny tells whether a certificate is that of one of the authorities, or was signed by one.
 func issuedByAny(held *x509.Certificate, authorities []*x509.Certificate) bool {
 	return slices.ContainsFunc(authorities, func(ca *x509.Certificate) bool { return cert.IsOf(held, ca) })
+}
+
+// follows tells whether a certificate in a file is an intermediate behind a client's: it has signed the one before it.
+func follows(certificates []*x509.Certificate, i int) bool {
+	return i > 0 && !certificates[0].IsCA && certificates[i-1].CheckSignatureFrom(certificates[i]) == nil
 }
 
 // isOfRotation tells whether an authority in a bundle stands beside one of those that are present because a rotation replaces the one

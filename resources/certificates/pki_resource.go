@@ -2,6 +2,7 @@ package certificates
 
 import (
 	"context"
+	"crypto/x509"
 	"fmt"
 	"slices"
 	"time"
@@ -112,21 +113,27 @@ func (p *pkiModel) hold(ctx context.Context, held authority.Model) (diags diag.D
 	p.Authority, diags = types.ObjectValueFrom(ctx, authority.Type().AttrTypes, held)
 	p.ClientAuthority, d = types.ObjectValueFrom(ctx, authority.ClientType().AttrTypes, held.ForClients())
 	p.PeerCACertificate, p.ClientCACertificate = held.Bundles()
-	p.inspect()
+	p.inspect(ctx)
 	return append(diags, d...)
 }
 
 // inspect fills in what the authorities' certificates say.
-func (p *pkiModel) inspect() {
+func (p *pkiModel) inspect(ctx context.Context) {
 	p.PeerFingerprints, p.PeersExpireAt = inspected(p.PeerCACertificate)
 	p.ClientFingerprints, p.ClientsExpireAt = inspected(p.ClientCACertificate)
 	if p.PeerCACertificate.IsUnknown() || p.ClientCACertificate.IsUnknown() {
 		return // those that sign stay, and with them expires_at
 	}
 	p.ExpiresAt = types.StringNull()
-	if first, err := authority.FirstToExpire(p.PeerCACertificate.ValueString(), p.ClientCACertificate.ValueString()); err == nil {
+	if first, err := authority.FirstToExpire(p.PeerCACertificate.ValueString(), p.ClientCACertificate.ValueString(), p.above(ctx)...); err == nil {
 		p.ExpiresAt = types.StringValue(first.NotAfter.UTC().Format(time.RFC3339))
 	}
+}
+
+// above are the certificates above the authorities that sign, where these were imported with their chains.
+func (p pkiModel) above(ctx context.Context) []*x509.Certificate {
+	held, _ := authority.From(ctx, p.Authority) // one that cannot be read has none
+	return held.Above()
 }
 
 // inspected are the fingerprints of a bundle's authorities, and when they expire, each in the bundle's order.
@@ -153,8 +160,8 @@ func (r *pkiResource) Read(ctx context.Context, req resource.ReadRequest, resp *
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	state.inspect()
-	resp.Diagnostics.Append(authority.WarnOfExpiry(state.PeerCACertificate, state.ClientCACertificate, state.Name.ValueString(), r.providerData.Now(), path.Root("rotation"))...)
+	state.inspect(ctx)
+	resp.Diagnostics.Append(authority.WarnOfExpiry(state.PeerCACertificate, state.ClientCACertificate, state.above(ctx), state.Name.ValueString(), r.providerData.Now(), path.Root("rotation"))...)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &state)...)
 }
 

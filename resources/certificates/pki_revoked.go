@@ -75,11 +75,7 @@ func (p pkiModel) clients(ctx context.Context) (*pki.Authority, diag.Diagnostics
 	if diags.HasError() {
 		return nil, diags
 	}
-	info, err := cert.Inspect([]byte(pair.Certificate.ValueString()))
-	var clients *pki.Authority
-	if err == nil {
-		clients, err = pair.Parse(info.NotBefore)
-	}
+	clients, err := pair.Parse(pair.HoldsFrom())
 	if err != nil {
 		diags.AddError("The authority for clients cannot be read", err.Error())
 	}

@@ -156,7 +156,7 @@ const signsUnseen = "What this plan does is known after apply, and may sign cert
 func (c clusterModel) changed(state clusterModel, want desired, before map[string]memberModel, last refreshed.Reports, asked membership.Recovery) change {
 	ch := change{before: before, members: want.members, cluster: c.clusterWith(want.members, want.stores).BackedUp(want.backup), seen: last.Reports(), others: last.Others()}
 	ch.cluster.Recover, ch.cluster.Acknowledged = asked, last.Acknowledged
-	ch.cluster.Rebuild, ch.cluster.Signers = rebuilds(want.members, before), want.pki.Signers()
+	ch.cluster.Rebuild, ch.cluster.Signers, ch.cluster.Chains = rebuilds(want.members, before), want.pki.Signers(), want.pki.Chains()
 	was := state.cluster(before)
 	ch.exchanges = ch.cluster.PeerCA != was.PeerCA || ch.cluster.ClientCA != was.ClientCA
 	ch.began = ch.cluster.Status(state.Owner.ValueString(), ch.seen, last.At)

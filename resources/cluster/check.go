@@ -13,6 +13,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/authority"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/exchange"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/renewal"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/settings"
@@ -161,5 +162,16 @@ func (c clusterModel) mustShow(ctx context.Context) (diags diag.Diagnostics) {
 		overwrites = id // what it is restored from may be made in the same apply
 	}
 	hidden("restore", overwrites)
+	return diags
+}
+
+// checkNames refuses members whose names an authority, or one above it, may not certify, as far as they are known.
+func (c clusterModel) checkNames(by authority.Model, members map[string]memberModel) (diags diag.Diagnostics) {
+	cluster := c.cluster(members).Located()
+	for _, m := range cluster.Members {
+		if err := by.Permits(cluster.Keys(m)); err != nil {
+			diags.AddAttributeError(path.Root("members").AtMapKey(m.Name), "The authority may not certify this member", fmt.Sprintf("%s: %s.\n\nNo host was changed.", m, err))
+		}
+	}
 	return diags
 }

@@ -117,7 +117,7 @@ func (r *clusterResource) signing(ctx context.Context, cluster bootstrap.Cluster
 	if err != nil {
 		return nil, err
 	}
-	cluster.Signers = by.Signers()
+	cluster.Signers, cluster.Chains = by.Signers(), by.Chains()
 	algorithm, err := authority.Algorithm(cluster.ClientCA)
 	if err != nil {
 		return nil, err

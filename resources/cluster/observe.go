@@ -252,7 +252,7 @@ func unmanagedKey(s membership.UnmanagedMember, taken map[string]memberModel) st
 func (c clusterModel) warnOfExpiry(ctx context.Context, from startingPoint, ch change, now time.Time) diag.Diagnostics {
 	members, diags := c.memberModels(ctx)
 	ends := now.AddDate(100, 0, 0) // where it is not known
-	if first, err := authority.FirstToExpire(c.PeerCACertificate.ValueString(), c.CACertificate.ValueString()); err == nil {
+	if first, err := authority.FirstToExpire(c.PeerCACertificate.ValueString(), c.CACertificate.ValueString(), from.authority.Above()...); err == nil {
 		ends = first.NotAfter
 	}
 	var left []renewal.Left
@@ -313,7 +313,7 @@ func (c clusterModel) warnOfClocks(reports bootstrap.Reports, members []membersh
 	return diags
 }
 
-// warnOfAuthorities warns that the authorities of a cluster are about to expire.
-func (c clusterModel) warnOfAuthorities(now time.Time) diag.Diagnostics {
-	return authority.WarnOfExpiry(c.PeerCACertificate, c.CACertificate, c.Name.ValueString(), now, path.Root("pki"))
+// warnOfAuthorities warns that the authorities of a cluster are about to expire, or what stands above them, as hosts show it.
+func (c clusterModel) warnOfAuthorities(reports bootstrap.Reports, now time.Time) diag.Diagnostics {
+	return authority.WarnOfExpiry(c.PeerCACertificate, c.CACertificate, reports.Above(), c.Name.ValueString(), now, path.Root("pki"))
 }

@@ -163,7 +163,7 @@ func (r *clusterResource) Read(ctx context.Context, req resource.ReadRequest, re
 	resp.Diagnostics.Append(diags...)
 	state.BackupStatus, diags = backups.Watch(ctx, state.Backup, state.Name.ValueString(), reports, r.providerData.Now())
 	resp.Diagnostics.Append(diags...)
-	resp.Diagnostics.Append(state.warnOfAuthorities(r.providerData.Now())...)
+	resp.Diagnostics.Append(state.warnOfAuthorities(reports, r.providerData.Now())...)
 	resp.Diagnostics.Append(state.warnOfClocks(reports, executor.Cluster.Members)...)
 	resp.Diagnostics.Append(seen.Acknowledging(last.Acknowledged).Keep(ctx, resp.Private)...)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &state)...)

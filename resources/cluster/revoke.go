@@ -26,7 +26,7 @@ func (ch change) warnUnrevoked(state clusterModel) (diags diag.Diagnostics) {
 	}
 	var names []string
 	for _, s := range ch.plan.End.Members {
-		if s.Role != membership.Absent && (!s.Desired || s.State == membership.Unreachable || s.From != "" || s.Invalid != "") {
+		if s.Role != membership.Absent && (!s.Desired || s.State == membership.Unreachable || s.From != "" || s.LacksCertificates()) {
 			names = append(names, s.String())
 		}
 	}

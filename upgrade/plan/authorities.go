@@ -48,7 +48,7 @@ func (c *planner) compareAuthorities() {
 		}
 		if s.Issued.Trusts != c.given {
 			s.Outdated, s.Unasked = append(s.Outdated, c.trustReasons(*s)...), false
-		} else if s.Issued.Files != c.given && s.Invalid == "" {
+		} else if s.Issued.Files != c.given && !s.LacksCertificates() {
 			s.Invalid = "its files name other authorities than it trusts"
 		}
 		c.reissue(s)
@@ -58,14 +58,14 @@ func (c *planner) compareAuthorities() {
 // reissue marks certificates for renewal that are due, or of another authority than the one that is to sign. They are
 // valid until then, so this waits until every member is known to trust the authority.
 func (c *planner) reissue(s *membership.MemberStatus) {
-	if s.Due != "" && s.Invalid == "" && s.State == membership.Healthy && c.canSign() {
+	if s.Due != "" && !s.LacksCertificates() && s.State == membership.Healthy && c.canSign() {
 		if _, distrusted := c.notTrusting(c.sign); !distrusted || s.Issued.By == c.sign {
 			s.Invalid = s.Due
 		}
 	}
 	others := s.Issued.By.Without(c.Signers.First())
 	switch {
-	case s.Invalid != "":
+	case s.LacksCertificates():
 		return
 	case s.State != membership.Healthy:
 		if c.canSign() && s.Issued.By != c.sign && c.isRefused(*s) { // else that is not what it is down by
@@ -293,7 +293,7 @@ func (c *planner) lacksCertificate(s membership.MemberStatus) bool {
 	case membership.Unreachable, membership.Foreign, membership.Blocked:
 		return false // it cannot be given any
 	}
-	if s.Role != membership.Voter || s.HasNothing() || s.From != "" || s.Invalid != "" && !revokes(s) {
+	if s.Role != membership.Voter || s.HasNothing() || s.From != "" || s.Invalid != "" && !s.KeepsCertificates() {
 		return true
 	}
 	if s.State == membership.Healthy {
@@ -316,7 +316,7 @@ func (c *planner) canSign() bool {
 // anyway.
 func (c *planner) stopForCertificates() (membership.Step, bool) {
 	s, found := first(c.Members, func(s membership.MemberStatus) bool {
-		return c.canBringUp(s) && s.State == membership.Unhealthy && s.Invalid != "" && c.canSign() && !trusts(s, c.sign) && !c.mustConfigureFirst(s) && c.mayStopUnhealthy(s)
+		return c.canBringUp(s) && s.State == membership.Unhealthy && s.LacksCertificates() && c.canSign() && !trusts(s, c.sign) && !c.mustConfigureFirst(s) && c.mayStopUnhealthy(s)
 	})
 	if !found {
 		return membership.Step{}, false
@@ -334,6 +334,13 @@ func (c *planner) stopForCertificates() (membership.Step, bool) {
 
 // provide names in a step the authorities that it uses, if they are not simply the desired ones.
 func (c *planner) provide(step membership.Step) membership.Step {
+	if s := c.Member(step.Subject()); step.Kind == membership.RenewCertificates && step.Keeps && runs(*s) {
+		// If its files got other authorities beside that, nobody could tell any more which ones its process trusts.
+		if s.Issued.Files != c.Trusts {
+			step.Trusts = s.Issued.Files
+		}
+		return step
+	}
 	switch step.Kind {
 	case membership.Configure, membership.RenewCertificates, membership.Roll, membership.Join, membership.Readdress: // a recovery leaves one member, which has nobody to trust
 		if c.given != c.Trusts {

@@ -72,7 +72,7 @@ func (c *planner) heal() (membership.Step, bool) {
 	}
 	// Before any member is stopped: without a valid certificate and its key, a member cannot even be asked.
 	if s, found := first(c.Members, func(s membership.MemberStatus) bool {
-		return c.canBringUp(s) && s.Invalid != "" && s.State == membership.Unhealthy && trusts(s, c.sign)
+		return c.canBringUp(s) && s.LacksCertificates() && s.State == membership.Unhealthy && trusts(s, c.sign)
 	}); found {
 		return c.certificates(s), true
 	}
@@ -87,7 +87,7 @@ func (c *planner) heal() (membership.Step, bool) {
 		return step, true
 	}
 	if s, found := first(c.Members, func(s membership.MemberStatus) bool {
-		return c.canBringUp(s) && s.Invalid != "" && s.State == membership.Stopped
+		return c.canBringUp(s) && s.LacksCertificates() && s.State == membership.Stopped
 	}); found {
 		return c.certificates(s), true
 	}
@@ -131,7 +131,7 @@ func (c *planner) heal() (membership.Step, bool) {
 // crashLoops tells whether a member's process ends at each start with its desired configuration while the others
 // serve, so that waiting for it is of no use.
 func (c *planner) crashLoops(s membership.MemberStatus) bool {
-	return c.canBringUp(s) && s.State == membership.Unhealthy && s.Looping && !s.Differs && len(s.Outdated) == 0 && s.Invalid == "" && s.From == "" && c.HasQuorum()
+	return c.canBringUp(s) && s.State == membership.Unhealthy && s.Looping && !s.Differs && len(s.Outdated) == 0 && !s.LacksCertificates() && s.From == "" && c.HasQuorum()
 }
 
 // configureDown stops members that must be configured first, and configures them.
@@ -200,20 +200,15 @@ func runs(s membership.MemberStatus) bool {
 // renewCertificates issues new certificates to running members, without a restart.
 func (c *planner) renewCertificates() (membership.Step, bool) {
 	s, found := first(c.Members, func(s membership.MemberStatus) bool {
-		return stays(s) && s.State == membership.Healthy && s.Invalid != "" && s.Failed == "" && (c.canSign() || revokes(s))
+		return stays(s) && s.State == membership.Healthy && s.Invalid != "" && s.Failed == "" && (c.canSign() || s.KeepsCertificates())
 	})
 	return c.certificates(s), found
 }
 
 func (c *planner) certificates(s membership.MemberStatus) membership.Step {
 	renew := step(membership.RenewCertificates, s)
-	renew.Why, renew.Keeps = s.Invalid, revokes(s)
+	renew.Why, renew.Keeps = s.Invalid, s.KeepsCertificates()
 	return renew
-}
-
-// revokes tells whether all that a member's certificates lack is another list of revoked ones beside them.
-func revokes(s membership.MemberStatus) bool {
-	return strings.HasPrefix(s.Invalid, membership.OldRevocations)
 }
 
 // syncConfiguration writes the current members into every member's configuration, unless a learner is joining.

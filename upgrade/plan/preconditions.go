@@ -219,5 +219,5 @@ func cannotComeUp(p membership.ClusterStatus, want membership.Spec, s membership
 	if s.From != "" { // a quorum of the others can update the list, or it is alone
 		return (s.Looping && !c.mustConfigureFirst(s) || unreachable(s)) && p.Size() > 1 && !p.HasQuorum()
 	}
-	return s.Looping && !c.mustConfigureFirst(s) && (s.Invalid == "" || !c.canBringUp(s))
+	return s.Looping && !c.mustConfigureFirst(s) && (!s.LacksCertificates() || !c.canBringUp(s))
 }

@@ -27,7 +27,7 @@ const Key = "00112233445566778899aabbccddeeff"
 func Handler(t testing.TB, authority *pki.Authority, edit func(*config.Signing)) http.Handler {
 	t.Helper()
 	log.Level = log.LevelFatal
-	certificate, err := cert.ParseOne(authority.CertificatePEM())
+	certificate, err := cert.ParseLeaf(authority.CertificatePEM())
 	if err != nil {
 		t.Fatal(err)
 	}

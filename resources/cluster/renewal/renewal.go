@@ -5,6 +5,7 @@ package renewal
 import (
 	"crypto/x509"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework/attr"
@@ -84,15 +85,15 @@ func Check(object types.Object) (diags diag.Diagnostics) {
 
 // CheckAuthorities refuses a validity that the authorities never allow, and warns of one that they no longer do, or that the one which
 // is to sign next never allows. The bundles are PEM, and begin with the authority that signs; of one that is not known yet, it says
-// nothing.
-func CheckAuthorities(object types.Object, peers, clients types.String, now time.Time) (diags diag.Diagnostics) {
+// nothing. above are the certificates above those that sign.
+func CheckAuthorities(object types.Object, peers, clients types.String, above []*x509.Certificate, now time.Time) (diags diag.Diagnostics) {
 	lasts := Of(object).Validity
 	for _, bundle := range []types.String{peers, clients} {
 		all, err := cert.Parse([]byte(bundle.ValueString()))
 		if err != nil || lasts == 0 || diags.HasError() || diags.WarningsCount() > 0 {
 			continue
 		}
-		signs := all[0]
+		signs := cert.FirstToEnd(append(slices.Clone(above), all[0]))
 		at, end := path.Root(Name).AtName(validity), signs.NotAfter.UTC().Format(time.RFC3339)
 		switch next := successor(all); {
 		case lasts > lifetime(signs):

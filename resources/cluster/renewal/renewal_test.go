@@ -41,7 +41,7 @@ func TestValidityNextToAuthorities(t *testing.T) {
 		}
 		object := types.ObjectValueMust(Type().AttrTypes, map[string]attr.Value{validity: types.StringValue("720h"), renewBefore: types.StringNull()})
 		for _, pair := range [][2]types.String{{bundle, types.StringValue(old)}, {types.StringValue(old), bundle}} {
-			diags, says := CheckAuthorities(object, pair[0], pair[1], now), ""
+			diags, says := CheckAuthorities(object, pair[0], pair[1], nil, now), ""
 			if len(diags) > 0 {
 				says = diags[0].Summary()
 			}

@@ -1,0 +1,87 @@
+package bootstrap
+
+import (
+	"crypto/x509"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
+)
+
+// unchained says which of a member's certificates other intermediates follow than those of the authority that has signed it, or "". So
+// it is after an authority above the one that signs was renewed: members trust the same as before, and their clients do not.
+func (c Cluster) unchained(held map[string]api.Certificate, known trust) string {
+	for _, key := range api.KeyNames {
+		if chained := c.chained(held[key].PEM, known.of(key)); chained != "" {
+			return fmt.Sprintf("%s%s follow its %s certificate, and %s should", membership.OldChain, followers(held[key].PEM), key, followers(chained))
+		}
+	}
+	return ""
+}
+
+// Rechained are the certificates on a member's host, PEM, with the intermediates behind them that belong there: those that others
+// follow. Nothing is signed for that.
+func (c Cluster) Rechained(m membership.Member, owner string, reports Reports) map[string]string {
+	rechained, known := map[string]string{}, c.trust(owner, reports)
+	for _, key := range api.KeyNames {
+		if o := reports[m].Observation; o != nil {
+			rechained[key] = c.chained(o.Certificates[key].PEM, known.of(key))
+		}
+	}
+	maps.DeleteFunc(rechained, func(_, text string) bool { return text == "" })
+	return rechained
+}
+
+// chained is a certificate, PEM, with the intermediates behind it of the authority that has signed it; empty: it is so, or nobody
+// knows what belongs there.
+func (c Cluster) chained(text string, known authorities) (chained string) {
+	chain, err := cert.Parse([]byte(text))
+	if err != nil {
+		return ""
+	}
+	for _, authority := range known { // an authority may have been certified anew with the same key
+		follows, is := c.Chains[cert.Name(authority)]
+		if !is || chain[0].CheckSignatureFrom(authority) != nil {
+			continue
+		}
+		wants := append([]*x509.Certificate{chain[0]}, parseAuthorities(follows)...)
+		if slices.EqualFunc(chain, wants, (*x509.Certificate).Equal) {
+			return ""
+		}
+		if chained == "" {
+			chained = cert.Encode(wants...)
+		}
+	}
+	return chained
+}
+
+// followers name what follows a certificate, PEM.
+func followers(text string) string {
+	var names []string
+	for _, c := range cert.Following(text) {
+		names = append(names, fmt.Sprintf("%.80q (%s)", c.Subject.CommonName, cert.Name(c)))
+	}
+	if len(names) == 0 {
+		return "no others"
+	}
+	return strings.Join(names, ", ")
+}
+
+// Above are the certificates above the authorities that have signed members' certificates, as hosts show them.
+func (r Reports) Above() (above []*x509.Certificate) {
+	for _, report := range r {
+		if report.Observation == nil {
+			continue
+		}
+		for _, key := range api.KeyNames {
+			if follow := cert.Following(report.Observation.Certificates[key].PEM); len(follow) > 1 { // the first is the authority's own
+				above = append(above, follow[1:]...)
+			}
+		}
+	}
+	return above
+}

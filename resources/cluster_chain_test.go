@@ -1,0 +1,173 @@
+package resources_test
+
+import (
+	"crypto/x509"
+	"fmt"
+	"net"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	tftest "github.com/hashicorp/terraform-plugin-testing/helper/resource"
+	"github.com/hashicorp/terraform-plugin-testing/plancheck"
+	"github.com/hashicorp/terraform-plugin-testing/terraform"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/pkitest"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
+)
+
+// chained are two intermediates of a company, one for peers and one for clients, with what stands above both.
+type chained struct {
+	peers, clients pkitest.CA
+	above          []pkitest.CA
+}
+
+func newChained(t *testing.T, now time.Time) (chained, pkitest.Company) {
+	t.Helper()
+	c := pkitest.New(t, now, nil)
+	return chained{c.Signs, pkitest.Certify(t, "company clients", &c.Middle, now, nil), []pkitest.CA{c.Middle, c.Root}}, c
+}
+
+// hcl is the authorities as a configuration gives them, with their keys.
+func (c chained) hcl(t *testing.T, more string) string {
+	pair := func(ca pkitest.CA) string {
+		return fmt.Sprintf("{\n certificate = %q\n private_key = %q\n}", ca.PEM(c.above...), ca.KeyPEM(t))
+	}
+	return fmt.Sprintf("{\n peer = %s\n client = %s\n%s\n}", pair(c.peers), pair(c.clients), more)
+}
+
+// trusted has the authorities trusted beside others, without their keys.
+func (c chained) trusted() string {
+	return fmt.Sprintf("trusted = {\n peer = { certificate = %q }\n client = { certificate = %q }\n}", c.peers.PEM(c.above...), c.clients.PEM(c.above...))
+}
+
+// shown checks what follows the certificates of all members, and that they and their clients are to trust the authorities alone.
+func (w *world) shown(c chained, follow ...pkitest.CA) tftest.TestCheckFunc {
+	return func(state *terraform.State) error {
+		for last := 11; last <= 13; last++ {
+			for key, text := range w.host(last).Certificates("prod") {
+				by := api.ForKey(key, c.peers, c.clients)
+				all, err := cert.Parse([]byte(text))
+				if err != nil {
+					return err
+				}
+				want := []*x509.Certificate{by.Certificate}
+				for _, above := range follow {
+					want = append(want, above.Certificate)
+				}
+				if !slices.EqualFunc(all[1:], want, (*x509.Certificate).Equal) {
+					return fmt.Errorf("%d certificates follow the %s certificate of 192.0.2.%d, not %d, or others", len(all)-1, key, last, len(want))
+				}
+			}
+		}
+		attributes := state.RootModule().Resources["etcd_cluster.prod"].Primary.Attributes
+		for attribute, ca := range map[string]pkitest.CA{"peer_ca_certificate": c.peers, "client_ca_certificate": c.clients} {
+			if got := attributes[attribute]; got != ca.PEM() {
+				return fmt.Errorf("%s is\n%s\nand not\n%s", attribute, got, ca.PEM())
+			}
+		}
+		return nil
+	}
+}
+
+// TestClusterOfIntermediates has the authorities of a cluster be intermediates: members trust these alone, and show what stands above
+// them to clients that know only the root. A chain that is renewed above them changes files, and restarts nobody; and the authorities
+// are exchanged for roots and back.
+func TestClusterOfIntermediates(t *testing.T) {
+	w := newWorld(t)
+	first, company := newChained(t, w.Clock)
+	renewed := first
+	renewed.above = []pkitest.CA{pkitest.Again(t, company.Middle, &company.Root, w.Clock, nil)}
+	config := func(pki string) string { return strings.Replace(three(line), "etcd_pki.prod.authority", pki, 1) }
+	prod := "{ peer = etcd_pki.prod.authority.peer, client = etcd_pki.prod.authority.client\n"
+	whole, above := config(first.hcl(t, "")), config(renewed.hcl(t, ""))
+	again := w.asPlanned(t, above, []string{"renew the chain on a (192.0.2.11): ", `"company etcd" (`, `, "company middle" (`, "without a restart"}, purpose(plan.PurposeRepair))
+	again.Check = tftest.ComposeAggregateTestCheckFunc(again.Check, w.shown(renewed, renewed.above...), w.restarts(false))
+	// A member that is down is started as it is, and gets its files once it serves.
+	back := w.asPlanned(t, whole, []string{"start b (192.0.2.12)", "renew the chain on a (192.0.2.11): ", "renew the chain on b (192.0.2.12): "}, purpose(plan.PurposeRepair))
+	back.PreConfig = func() { w.host(12).StopUnit("prod"); w.Forget() }
+	back.Check = tftest.ComposeAggregateTestCheckFunc(back.Check, w.shown(first, company.Middle))
+	changes := func(config string, check tftest.TestCheckFunc, says ...string) tftest.TestStep {
+		step := w.asPlanned(t, config, says, purpose(plan.PurposeChange))
+		step.Check = tftest.ComposeAggregateTestCheckFunc(step.Check, check)
+		return step
+	}
+	w.run(t,
+		w.begun(t, whole),
+		tftest.TestStep{Config: whole, PlanOnly: true},
+		tftest.TestStep{Config: whole, Check: w.shown(first, company.Middle)},
+		tftest.TestStep{Config: config(strings.ReplaceAll(first.hcl(t, ""), company.Root.PEM(), "")), PlanOnly: true}, // the same with the root left out
+		again,
+		tftest.TestStep{Config: above, PlanOnly: true},
+		back,
+		changes(config(prod+renewed.trusted()+"}"), func(*terraform.State) error { return nil }, "comes to trust authority ", "they are of authority "),
+		changes(config("etcd_pki.prod.authority"), w.issuedBy("prod", "prod"), "no longer trusts authority "),
+		changes(whole, w.shown(first, company.Middle), "comes to trust authority ", "they are of authority ", "no longer trusts authority "),
+		tftest.TestStep{Config: whole, PlanOnly: true},
+	)
+}
+
+// TestConstrainedAuthorities refuses at plan what an authority's name constraints do not permit, with the host and the constraint.
+func TestConstrainedAuthorities(t *testing.T) {
+	w := newWorld(t)
+	of, company := newChained(t, w.Clock)
+	network := func(text string) *net.IPNet {
+		_, parsed, err := net.ParseCIDR(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return parsed
+	}
+	below := func(networks ...*net.IPNet) string {
+		of.above = []pkitest.CA{pkitest.Again(t, company.Middle, &company.Root, w.Clock, func(x *x509.Certificate) { x.PermittedIPRanges = networks }), company.Root}
+		return strings.Replace(three(line), "etcd_pki.prod.authority", of.hcl(t, ""), 1)
+	}
+	loopback := []*net.IPNet{network("127.0.0.0/8"), network("::1/128")}
+	w.run(t,
+		tftest.TestStep{Config: below(append(loopback, network("192.0.2.8/30"))...), ExpectError: saysInOrder("The authority may not certify this member", "c (192.0.2.13)", "pki.peer", "192.0.2.13 is outside the name constraints", `"company middle" (certificate 2`, "permits only addresses in", "192.0.2.8/30")},
+		tftest.TestStep{Config: below(network("192.0.2.0/24")), ExpectError: saysInOrder("its server certificate, by pki.client", "127.0.0.1 is outside the name constraints")},
+		w.begun(t, below(append(loopback, network("192.0.2.0/24"))...)),
+	)
+}
+
+// TestCertificateOfAnIntermediate has a client's certificate be followed by what stands above its authority, in its files too, and stay
+// when that changes: nothing is signed.
+func TestCertificateOfAnIntermediate(t *testing.T) {
+	w, file := newWorld(t), filepath.Join(t.TempDir(), "client.key")
+	first, company := newChained(t, w.Clock)
+	renewed := first
+	renewed.above = []pkitest.CA{pkitest.Again(t, company.Middle, &company.Root, w.Clock, nil)}
+	config := func(c chained, key string) string {
+		return strings.Replace(keyFile(file), "etcd_pki.prod.client_authority", fmt.Sprintf("{ client = {\n certificate = %q\n%s\n} }", c.clients.PEM(c.above...), key), 1)
+	}
+	key := fmt.Sprintf("private_key = %q", first.clients.KeyPEM(t))
+	var serial string
+	holds := func(follow ...pkitest.CA) tftest.TestCheckFunc {
+		return func(state *terraform.State) error {
+			attributes := state.RootModule().Resources["etcd_certificate.client"].Primary.Attributes
+			text := string(mustRead(t, file+".crt"))
+			if text != attributes["certificate"] || string(mustRead(t, file+".ca")) != first.clients.PEM() || attributes["ca_certificate"] != first.clients.PEM() {
+				return fmt.Errorf("the files do not hold what the state says, or what is trusted is another: %s", attributes["ca_certificate"])
+			}
+			var want []*x509.Certificate
+			for _, ca := range follow {
+				want = append(want, ca.Certificate)
+			}
+			if !slices.EqualFunc(cert.Following(text), want, (*x509.Certificate).Equal) {
+				return fmt.Errorf("what follows it is not as it should be: %s", text)
+			}
+			return nil
+		}
+	}
+	w.run(t,
+		tftest.TestStep{Config: config(first, key), Check: tftest.ComposeAggregateTestCheckFunc(holds(first.clients, company.Middle), serials(&serial, true))},
+		tftest.TestStep{Config: config(first, ""), PlanOnly: true},
+		tftest.TestStep{Config: config(renewed, ""), ConfigPlanChecks: tftest.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{plancheck.ExpectResourceAction(certificate, plancheck.ResourceActionUpdate)}}},
+		tftest.TestStep{Config: config(renewed, ""), Check: tftest.ComposeAggregateTestCheckFunc(holds(first.clients, renewed.above[0]), serials(&serial, false)),
+			ConfigPlanChecks: tftest.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{plancheck.ExpectEmptyPlan()}}},
+	)
+}
