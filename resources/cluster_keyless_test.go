@@ -2,6 +2,7 @@ package resources_test
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -117,5 +118,48 @@ func TestCertificateWithoutKey(t *testing.T) {
 		tftest.TestStep{Config: keyless(config("app", "")), Check: serials(&last, false)},
 		tftest.TestStep{Config: keyless(config("app", "algorithm = \"rsa-2048\""))},
 		refused(keyless(config("db", ""))),
+	)
+}
+
+// TestCertificateIsDueWithoutKey: a certificate that is due holds for now, and waits for its authority's key with a warning, louder in the
+// last week. A plan that changes anything else of it is refused, and so is one after it has expired.
+func TestCertificateIsDueWithoutKey(t *testing.T) {
+	w, file := newWorld(t), filepath.Join(t.TempDir(), "client.key")
+	config := func(more string) string {
+		return client("validity = \"2400h\"\nrenew_before = \"800h\"\nprivate_key_file = %q\n"+more, file)
+	}
+	keyless := func(config string) string {
+		return strings.Replace(config, "etcd_pki.prod.client_authority", "{ client = { certificate = etcd_pki.prod.client_authority.client.certificate } }", 1)
+	}
+	const due, week = "The certificate of app is due, and this plan does not renew it", "The certificate of app expires within a week"
+	var last string
+	waits := func(later time.Duration, says string) tftest.TestStep {
+		return tftest.TestStep{
+			PreConfig: func() { w.Clock = w.Clock.Add(later); w.warned() }, Config: keyless(config("")), Check: serials(&last, false),
+			// Terraform may plan an update that changes nothing, since other parts of pki are sensitive.
+			ConfigPlanChecks: tftest.ConfigPlanChecks{PostApplyPostRefresh: []plancheck.PlanCheck{plancheck.ExpectEmptyPlan(), purposeOf{certificate, "renewal"}}, PreApply: []plancheck.PlanCheck{purposeOf{certificate, "renewal"}, meanwhile(func() {
+				if text := w.warned(); !strings.Contains(text, says) || !strings.Contains(text, "It holds until ") || !strings.Contains(text, "Give pki.client.private_key for it") {
+					t.Errorf("it says %q, want %q", text, says)
+				}
+			})}},
+		}
+	}
+	refused := func(config string, says ...string) tftest.TestStep {
+		return tftest.TestStep{Config: keyless(config), ExpectError: saysInOrder(append(append([]string{"This plan needs the key of an authority"}, says...), "Give pki.client.private_key for it, or pki.client.remote:")...)}
+	}
+	gone := refused(config(""))
+	gone.PreConfig = func() { _ = os.Rename(file, file+".kept") }
+	expired := refused(config(""), "the one of app has expired")
+	expired.PreConfig = func() { _ = os.Rename(file+".kept", file); w.Clock = w.Clock.Add(200 * time.Hour) }
+	w.run(t,
+		tftest.TestStep{Config: config(""), Check: serials(&last, true)},
+		waits(1700*time.Hour, due),
+		refused(config("organization = [\"ops\"]")),
+		refused(config(fmt.Sprintf("certificate_file = %q", file+".crt"))),
+		waits(600*time.Hour, week),
+		gone,
+		expired,
+		tftest.TestStep{Config: config(""), Check: serials(&last, true)},
+		tftest.TestStep{Config: keyless(config("")), Check: serials(&last, false)},
 	)
 }

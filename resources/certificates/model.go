@@ -96,7 +96,7 @@ func (c *certificateModel) plan(ctx context.Context, by authority.ClientModel, s
 	if state != nil && authority.Same(c.CACertificate, state.CACertificate) {
 		c.CACertificate = state.CACertificate
 	}
-	if state != nil && !c.reissues(by.Client.Certificate, *state, looked) {
+	if state != nil && (c.waits(by, *state, looked) || !c.reissues(by.Client.Certificate, *state, looked)) {
 		c.Certificate, c.NotAfter = by.Follow(state.Certificate), state.NotAfter
 		if !c.Certificate.Equal(state.Certificate) { // what stands above the authority has changed
 			c.PlannedChange = types.StringValue(purposeChange)
@@ -107,6 +107,44 @@ func (c *certificateModel) plan(ctx context.Context, by authority.ClientModel, s
 	c.Certificate, c.NotAfter, c.SerialNumber = types.StringUnknown(), types.StringUnknown(), types.StringUnknown()
 	c.RenewalDue = types.StringNull()
 }
+
+// waits tells whether a certificate that is due stays as it is, since the configuration leaves out the key that renews it: it still
+// holds, and nothing else of it changes.
+func (c certificateModel) waits(by authority.ClientModel, state certificateModel, looked time.Time) bool {
+	return !by.Client.Signs() && c.PlannedChange.ValueString() == purposeRenewal && authority.Signs(by.Client.Certificate, state.CACertificate) && state.holds(looked)
+}
+
+// holds tells whether the certificate was valid at the last refresh.
+func (c certificateModel) holds(looked time.Time) bool {
+	leaf, err := cert.ParseLeaf([]byte(c.Certificate.ValueString()))
+	return err == nil && !looked.IsZero() && looked.Before(leaf.NotAfter)
+}
+
+// lastWeek is how long before its end a certificate that a plan does not renew is about to shut its holder out.
+const lastWeek = 7 * 24 * time.Hour
+
+// checkKey refuses a plan that issues a certificate by a key which the configuration leaves out, or warns that the certificate is
+// due and waits. state is nil where there is none yet.
+func (c certificateModel) checkKey(by authority.ClientModel, state *certificateModel, looked time.Time) (diags diag.Diagnostics) {
+	const give = "Give pki.client.private_key for it, or pki.client.remote: pki is write-only, so that no state and no plan holds a key."
+	switch {
+	case by.Client.Signs():
+	case c.Certificate.IsUnknown() && state != nil && !state.RenewalDue.IsNull() && !state.holds(looked):
+		diags.AddAttributeError(path.Root("pki"), needsKey, fmt.Sprintf("It issues a certificate: the one of %s has expired (%s), or does so within the hour, and lets nobody in.\n\n%s No file was changed.", state.CommonName.ValueString(), state.NotAfter.ValueString(), give))
+	case c.Certificate.IsUnknown():
+		diags.AddAttributeError(path.Root("pki"), needsKey, "It issues a certificate.\n\n"+give+" No file was changed.")
+	case state != nil && c.waits(by, *state, looked):
+		summary := fmt.Sprintf("The certificate of %s is due, and this plan does not renew it", c.CommonName.ValueString())
+		if ends, err := time.Parse(time.RFC3339, state.NotAfter.ValueString()); err == nil && ends.Sub(looked) <= lastWeek {
+			summary = fmt.Sprintf("The certificate of %s expires within a week", c.CommonName.ValueString())
+		}
+		diags.AddAttributeWarning(path.Root("pki"), summary, fmt.Sprintf("It holds until %s, and pki leaves out the key that renews it. %s Once it has expired, plans are refused until then.", state.NotAfter.ValueString(), give))
+	}
+	return diags
+}
+
+// needsKey is the summary of a plan that is refused for a key which the configuration leaves out.
+const needsKey = "This plan needs the key of an authority"
 
 // purpose says what the plan is for. Where the configuration is as it was, the last look has found it; where it may turn out to be so,
 // that is left to the apply.

@@ -186,9 +186,7 @@ func (r *certificateResource) ModifyPlan(ctx context.Context, req resource.Modif
 		return
 	}
 	plan.plan(ctx, authority, state, looked)
-	if !authority.Client.Signs() && plan.Certificate.IsUnknown() {
-		resp.Diagnostics.AddAttributeError(path.Root("pki"), "This plan needs the key of an authority", "It issues a certificate.\n\nGive pki.client.private_key for it, or pki.client.remote: pki is write-only, so that no state and no plan holds a key. No file was changed.")
-	}
+	resp.Diagnostics.Append(plan.checkKey(authority, state, looked)...)
 	resp.Diagnostics.Append(plan.refuseFiles(written)...)
 	resp.Diagnostics.Append(plan.refuseShared(ctx, state, req.Private, &r.providerData.Files)...)
 	if file := plan.PrivateKeyFile.ValueString(); file != "" && plan.Certificate.IsUnknown() {
