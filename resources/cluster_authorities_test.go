@@ -115,6 +115,19 @@ func TestOldAuthoritiesStayTrusted(t *testing.T) {
 			tftest.TestStep{Config: retire, Check: r.follow(" 2", " 2")},
 		)
 	})
+	t.Run("as a rotation retires them, and the member is replaced", func(t *testing.T) {
+		r := rotated{newWorld(t), t.TempDir()}
+		const rotation = `rotation = { peers = "2", clients = "2", phase = %q }`
+		sign, retire := r.config(fmt.Sprintf(rotation, "sign")), r.config(fmt.Sprintf(rotation, "retire"))
+		moved := strings.Replace(retire, "192.0.2.13", "192.0.2.21", 1)
+		r.run(t,
+			r.begun(t, r.config("")),
+			tftest.TestStep{Config: r.config(fmt.Sprintf(rotation, "trust"))},
+			tftest.TestStep{Config: sign, Check: r.follow(" 2", " 2", "")},
+			tftest.TestStep{PreConfig: func() { unreachableHosts(13)(r.world) }, Config: moved, Check: values("members.c.health", "healthy")},
+			tftest.TestStep{Config: moved, PlanOnly: true},
+		)
+	})
 	t.Run("left over", func(t *testing.T) {
 		w := newWorld(t)
 		old, err := signing.NewAuthority(time.Now())
