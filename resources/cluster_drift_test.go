@@ -62,11 +62,11 @@ func TestDriftIsShownAndMended(t *testing.T) {
 			{happen: func(w *world) { w.host(12).DisableUnit("prod") }, health: "healthy", drift: "its unit is disabled", status: "healthy",
 				says: []string{"start b (192.0.2.12): its unit is disabled, and would not start at boot"}},
 			{happen: func(w *world) { w.host(12).StopUnit("prod"); w.host(12).DisableUnit("prod") }, health: "stopped", drift: "its unit is disabled", says: []string{"start b (192.0.2.12)"}},
-			{happen: func(w *world) { w.host(12).EditUnit("prod", "[Service]\nExecStart=/bin/true\n") }, health: "healthy", drift: "its unit", status: "healthy",
+			{happen: func(w *world) { w.host(12).EditUnit("prod", "[Service]\nExecStart=/bin/true\n") }, health: "healthy", drift: "its unit differs", status: "healthy",
 				says: []string{"roll b (192.0.2.12): its unit; voters 3, quorum 2, healthy 2 meanwhile"}},
 			{happen: func(w *world) {
 				w.host(12).EditFlags("prod", func(flags []string) []string { return append(flags, "--max-txn-ops=1") })
-			}, health: "healthy", drift: "flags --max-txn-ops 1 -> (not set)", status: "healthy", says: []string{"roll b (192.0.2.12): flags --max-txn-ops 1 -> (not set); voters"}},
+			}, health: "healthy", drift: "flags --max-txn-ops 1 -> (not set) (host -> desired)", status: "healthy", says: []string{"roll b (192.0.2.12): flags --max-txn-ops 1 -> (not set); voters"}},
 		},
 		"of the host": {
 			{happen: func(w *world) { w.host(12).SwapBinary("prod", w.AddStores("3.7.1")["amd64"]) }, health: "healthy", drift: "another store was put in place of its own", status: "healthy",
@@ -75,7 +75,7 @@ func TestDriftIsShownAndMended(t *testing.T) {
 				drift: "its peer certificate is not of the cluster's authority, or does not say what it has to",
 				says:  []string{"renew certificates of b (192.0.2.12): its peer certificate is not of the cluster's authority, or does not say what it has to; loaded without a restart"}},
 			{happen: func(w *world) { w.host(12).OpenKey("prod", api.KeyPeer) }, health: "healthy", status: "healthy",
-				drift: "others than its user can read its key /etc/etcd/prod/tls/peer.key, which is made anew",
+				drift: "others than its user can read its key /etc/etcd/prod/tls/peer.key",
 				says:  []string{"renew certificates of b (192.0.2.12): others than its user can read its key /etc/etcd/prod/tls/peer.key, which is made anew; loaded without a restart"}},
 			{happen: func(w *world) { w.Clock = w.Clock.AddDate(2, 0, 0) }, health: "healthy", drift: "its peer certificate has expired", status: "healthy",
 				says: []string{"renew certificates of a (192.0.2.11): its peer certificate has expired", "renew certificates of b (192.0.2.12): its peer certificate has expired", "renew certificates of c (192.0.2.13): its peer certificate has expired"}},
@@ -226,7 +226,7 @@ func TestUnreachableHostBlocksOnlyWhatItMust(t *testing.T) {
 				w.Forget()
 			},
 			Config: three(unprotected), ExpectNonEmptyPlan: true,
-			Check: tftest.ComposeAggregateTestCheckFunc(w.untouched, values("members.b.drift.0", "flags --max-txn-ops 1 -> (not set)"),
+			Check: tftest.ComposeAggregateTestCheckFunc(w.untouched, values("members.b.drift.0", "flags --max-txn-ops 1 -> (not set) (host -> desired)"),
 				warns(down, "A repair has to wait: b (192.0.2.12): it cannot be restarted (flags --max-txn-ops 1 -> (not set)): 2 of 3 voters are healthy, and all have to be; bring back what is down: c (192.0.2.13)")),
 		},
 		w.asPlanned(t, of("a b c@23", unprotected), []string{"remove c (192.0.2.13): dead, its host cannot be reached", "promote c (192.0.2.23)", "roll b (192.0.2.12): flags --max-txn-ops"}, purpose(plan.PurposeChange)),

@@ -191,3 +191,16 @@ func TestRevocationDuringAnExchange(t *testing.T) {
 	exchange.Check = tftest.ComposeAggregateTestCheckFunc(exchange.Check, w.revoked(2, "3af1"), w.issuedBy("other", "other", "prod"))
 	w.run(t, w.begun(t, config("etcd_pki.prod.authority")), exchange)
 }
+
+// TestNoListOfRevoked: what is no list is refused by a plan, and by no validation: a mocked etcd_pki gives any text.
+func TestNoListOfRevoked(t *testing.T) {
+	w := newWorld(t)
+	key, _ := madeKey(t)
+	given := func(text string) string { return three(unprotected + fmt.Sprintf("client_crl = %q", text)) }
+	w.run(t,
+		tftest.TestStep{Config: given("x"), ExpectError: says("client_crl must be PEM \"X509 CRL\"")},
+		tftest.TestStep{Config: given(string(key)), ExpectError: says("it holds a private key")},
+		tftest.TestStep{Config: three(unprotected)},
+		tftest.TestStep{Config: given("x"), ExpectError: says("client_crl must be PEM \"X509 CRL\"")},
+	)
+}

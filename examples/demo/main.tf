@@ -43,6 +43,7 @@ resource "etcd_pki" "demo" {
 resource "etcd_cluster" "demo" {
   name                = "demo"
   pki                 = etcd_pki.demo.authority
+  client_crl          = etcd_pki.demo.client_crl # clients can be revoked later without a restart
   members             = var.hosts
   deletion_protection = false # a demo is there to be destroyed
 

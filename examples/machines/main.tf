@@ -65,9 +65,10 @@ resource "etcd_pki" "prod" {
 }
 
 resource "etcd_cluster" "prod" {
-  name    = "prod"
-  version = "3.7"
-  pki     = etcd_pki.prod.authority
+  name       = "prod"
+  version    = "3.7"
+  pki        = etcd_pki.prod.authority
+  client_crl = etcd_pki.prod.client_crl # clients can be revoked later without a restart
 
   # The names are known before apply. The address of a machine that is about to be made is not, and counts as a member
   # that moves: a plan that makes two of three machines anew is refused before Terraform has destroyed any.

@@ -14,14 +14,17 @@ terraform {
 # Whoever loses these keys can issue no certificate to the cluster any more. The cluster's deletion_protection guards them
 # too, since it refuses the plan of a destroy as a whole; with prevent_destroy, terraform test could not clean up.
 resource "etcd_pki" "this" {
-  name = var.name
+  name     = var.name
+  revoked  = var.revoked
+  rotation = var.rotation
 }
 
 resource "etcd_cluster" "this" {
-  name    = var.name
-  version = var.etcd_version
-  pki     = etcd_pki.this.authority
-  members = var.members
+  name       = var.name
+  version    = var.etcd_version
+  pki        = etcd_pki.this.authority
+  client_crl = etcd_pki.this.client_crl # clients can be revoked later without a restart
+  members    = var.members
 
   settings = {
     quota_backend_bytes       = var.quota_gibibytes * pow(2, 30)

@@ -76,3 +76,19 @@ variable "clients" {
   type        = map(object({ csr = string }))
   default     = {}
 }
+
+variable "revoked" {
+  description = "Serial numbers, in hexadecimal, of clients' certificates that are revoked."
+  type        = set(string)
+  default     = []
+}
+
+variable "rotation" {
+  description = "Replaces the authorities: see the guide on rotating authorities. Null: no rotation."
+  type = object({
+    peers   = optional(string)
+    clients = optional(string)
+    phase   = optional(string, "trust")
+  })
+  default = null
+}

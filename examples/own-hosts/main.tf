@@ -60,10 +60,11 @@ resource "etcd_pki" "prod" {
 }
 
 resource "etcd_cluster" "prod" {
-  name    = "prod"
-  version = "3.7"
-  pki     = etcd_pki.prod.authority
-  members = var.hosts
+  name       = "prod"
+  version    = "3.7"
+  pki        = etcd_pki.prod.authority
+  client_crl = etcd_pki.prod.client_crl # clients can be revoked later without a restart
+  members    = var.hosts
 
   settings = {
     quota_backend_bytes       = 8589934592 # 8 GiB

@@ -38,8 +38,9 @@ resource "etcd_pki" "prod" {
 }
 
 resource "etcd_cluster" "prod" {
-  name = "prod"
-  pki  = etcd_pki.prod.authority
+  name       = "prod"
+  pki        = etcd_pki.prod.authority
+  client_crl = etcd_pki.prod.client_crl # clients can be revoked later without a restart
 
   members = {
     a = { address = "a.etcd.example.com", zone = "r1" }

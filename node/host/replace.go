@@ -63,7 +63,7 @@ func (m *Machine) placeData(cluster, next string, under *records.Restoration) er
 // restoreOldData moves the old data back, after it has moved aside what the restore has put in its place.
 func (m *Machine) restoreOldData(cluster string, under *records.Restoration) error {
 	if under.Cleared {
-		if _, err := m.dataDir(under.DataDir).SetAside("taken-back"); err != nil {
+		if _, err := m.dataDir(under.DataDir).SetAside("rolled-back"); err != nil {
 			return err
 		}
 		under.Cleared, under.Made = false, ""

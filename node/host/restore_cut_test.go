@@ -107,7 +107,7 @@ func was(t *testing.T, m *Machine) map[string]string {
 	}
 	maps.DeleteFunc(found, func(path, _ string) bool {
 		// A file that never got its name is written over by the next one.
-		return strings.Contains(path, api.AsidePrefix+"taken-back") || strings.HasPrefix(path, snapshotDir) || strings.HasSuffix(path, ".new")
+		return strings.Contains(path, api.AsidePrefix+"rolled-back") || strings.HasPrefix(path, snapshotDir) || strings.HasSuffix(path, ".new")
 	})
 	return found
 }

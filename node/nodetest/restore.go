@@ -313,7 +313,7 @@ func (c call) rollBack(r api.RollBackRequest) (api.Done, error) {
 	part.unit.Stop()
 	c.world.convene()
 	if under.Stage != api.StageFenced {
-		c.moveAside(dir, "taken-back")
+		c.moveAside(dir, "rolled-back")
 	}
 	if under.Aside != "" {
 		c.data[dir] = c.data[under.Aside]

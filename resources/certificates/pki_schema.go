@@ -77,8 +77,8 @@ func pkiSchema() schema.Schema {
 				MarkdownDescription: "The list of revoked client certificates (PEM `X509 CRL`), signed by the authority for clients: what `etcd_cluster` takes as `client_crl`. It is there while nothing is revoked too. " +
 					"Its number rises with each change. It is dated to when the authority begins and ends to be valid, so that a plan shows the very list; etcd looks at neither. Null for an imported authority that may not sign lists.",
 			},
-			"peer_ca_fingerprints":   eachOf("peer_ca_certificate", "SHA-256, lower-case hexadecimal,"),
-			"client_ca_fingerprints": eachOf("client_ca_certificate", "SHA-256, lower-case hexadecimal,"),
+			"peer_ca_fingerprints":   eachOf("peer_ca_certificate", "SHA-256, lower-case hexadecimal, by whose first 12 digits steps and errors name the authority,"),
+			"client_ca_fingerprints": eachOf("client_ca_certificate", "SHA-256, lower-case hexadecimal, by whose first 12 digits steps and errors name the authority,"),
 			"peer_ca_expires_at":     eachOf("peer_ca_certificate", "Expiry, as RFC 3339 in UTC,"),
 			"client_ca_expires_at":   eachOf("client_ca_certificate", "Expiry, as RFC 3339 in UTC,"),
 		},

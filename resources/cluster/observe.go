@@ -39,7 +39,7 @@ func (c *clusterModel) observe(ctx context.Context, cluster bootstrap.Cluster, m
 			continue
 		}
 		if s.State == membership.Unreachable {
-			way := "Bring the host back, or the network to it, and apply again; if it is gone for good, give the member the address of another host"
+			way := "Bring the host back, or the network to it, and apply again; if it is gone for good, give the member the address of another host. Where the configuration does so already, this plan replaces it"
 			if s.Barred != "" { // nothing says that anything is wrong with the member
 				way = strings.ToUpper(s.Why[:1]) + s.Why[1:] + ": the member may serve, and is not given up. To let the provider in, " + s.Barred + "; then plan again"
 			}

@@ -60,6 +60,7 @@ func (r *clusterResource) ModifyPlan(ctx context.Context, req resource.ModifyPla
 	resp.Diagnostics.Append(from.authority.Wait(r.providerData.Now(), state.PeerCACertificate.ValueString(), state.CACertificate.ValueString())...)
 	resp.Diagnostics.Append(plan.check(ctx)...)
 	resp.Diagnostics.Append(plan.checkNames(from.authority, from.members)...)
+	resp.Diagnostics.Append(plan.checkRevocations()...)
 	resp.Diagnostics.Append(restore.Check(ctx, config.Restore, config.Backup)...) // a plan has no secrets
 	dataDir := config.dataDir()
 	if !req.State.Raw.IsNull() && config.DataDir.IsNull() { // one that was imported may have another than the default

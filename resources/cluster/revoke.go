@@ -19,6 +19,18 @@ func (ch change) revokesOthers(state clusterModel) bool {
 	return is != "" && was != "" && !cert.SameRevocationList(is, was)
 }
 
+// checkRevocations refuses what is no list of revoked certificates. Plans ask it, and no validation: a test of Terraform's that mocks
+// etcd_pki validates whatever text the mock has in its place.
+func (c clusterModel) checkRevocations() (diags diag.Diagnostics) {
+	if c.ClientCRL.IsNull() || c.ClientCRL.IsUnknown() {
+		return nil
+	}
+	if _, err := cert.ParseRevocationList([]byte(c.ClientCRL.ValueString())); err != nil {
+		diags.AddAttributeError(path.Root("client_crl"), "This is no list of revoked certificates", fmt.Sprintf("client_crl must be PEM \"X509 CRL\", like etcd_pki.NAME.client_crl: %s. Nothing was changed.", err))
+	}
+	return diags
+}
+
 // warnUnrevoked warns of members that keep the old list of revoked certificates.
 func (ch change) warnUnrevoked(state clusterModel) (diags diag.Diagnostics) {
 	if !ch.revokesOthers(state) {

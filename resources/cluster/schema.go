@@ -97,7 +97,6 @@ func clusterSchema(ctx context.Context, carried ...string) schema.Schema {
 				MarkdownDescription: "List of client certificates that are revoked (PEM `X509 CRL`): `etcd_pki.NAME.client_crl`, or one that another authority has signed. Every member has it (`--client-crl-file`), reads it at each handshake, and refuses the certificates whose serial numbers are in it, within seconds of the apply. " +
 					"A change of the list restarts nothing; the first list, and null after one, restart member by member, so set it from the start. " +
 					"Connections that a client has already stay until they end, or the member restarts. etcd looks at nothing but serial numbers: not at the list's signature, authority or dates, and while a member cannot read its list it lets no client in, which the next plan repairs. Default: none.",
-				Validators: []validator.String{validate.Revocations},
 			},
 			"deletion_protection": schema.BoolAttribute{
 				Optional: true,
@@ -168,7 +167,7 @@ func clusterSchema(ctx context.Context, carried ...string) schema.Schema {
 				MarkdownDescription: "What an apply will do to the hosts: a plan shows every step, in order, with its reason and the arithmetic that allows it; " +
 					"the apply does nothing else, and stops where the cluster is not as it was planned from. Empty while nothing is to be done: the first refresh after an apply moves the steps to `last_rollout`, " +
 					"so that a plan shows its own steps and no others. Known after apply where addresses are not known before it, " +
-					"where hosts can only be looked at then, or where an apply was killed in the middle of a change.",
+					"where hosts can only be looked at then, or where an apply was killed in the middle of a change. Steps name an authority by the first 12 digits of its certificate's SHA-256.",
 			},
 			"last_rollout": schema.ListAttribute{
 				Computed:            true,
@@ -278,7 +277,7 @@ func memberAttributes() map[string]schema.Attribute {
 			Computed:    true,
 			ElementType: types.StringType,
 			MarkdownDescription: "What on the host differed from the last apply, at the last refresh: edited flags or unit, another store, certificates that do not hold, a disabled unit, " +
-				"and what is behind a health that is not `healthy`. Not set while all is as it should be.",
+				"and what is behind a health that is not `healthy`. Where it says `A -> B (host -> desired)`, the host has A, and the next apply makes it B. Not set while all is as it should be.",
 		},
 		"etcd_version": schema.StringAttribute{
 			Computed:            true,

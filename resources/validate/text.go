@@ -81,7 +81,6 @@ var (
 	Duration    = textCheck{`a positive duration like "8760h", "5m" or "100ms"`, CheckDuration}
 	Lifetime    = textCheck{`a duration like "8760h", of 10 minutes at least`, checkLifetime}
 	Serial      = textCheck{`a serial number in hexadecimal, like "3af1" or "3A:F1"`, checkSerial}
-	Revocations = textCheck{"a list of revoked certificates (PEM \"X509 CRL\")", checkRevocations}
 	Millisecond = textCheck{`a duration of whole milliseconds like "100ms" or "1s"`, checkMilliseconds}
 )
 
@@ -194,11 +193,6 @@ func checkLifetime(text string) error {
 
 func checkSerial(text string) error {
 	_, err := cert.ParseSerial(text)
-	return err
-}
-
-func checkRevocations(text string) error {
-	_, err := cert.ParseRevocationList([]byte(text))
 	return err
 }
 

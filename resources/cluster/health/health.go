@@ -2,6 +2,8 @@
 package health
 
 import (
+	"strings"
+
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
@@ -69,9 +71,11 @@ func Drift(s membership.MemberStatus) types.List {
 	if s.Restoring != "" {
 		drift = append(drift, "a restore of "+s.Restoring+" is under way")
 	}
-	drift = append(drift, s.Outdated...)
+	for _, reason := range s.Outdated {
+		drift = append(drift, asFact(reason))
+	}
 	if s.Invalid != "" {
-		drift = append(drift, s.Invalid)
+		drift = append(drift, asFact(s.Invalid))
 	}
 	if s.Unbacked != "" {
 		drift = append(drift, s.Unbacked)
@@ -86,6 +90,18 @@ func Drift(s membership.MemberStatus) types.List {
 		return types.ListNull(types.StringType)
 	}
 	return value.List(drift)
+}
+
+// asFact turns the reason of a step into what is so on the host: a step says what becomes of it, and drift stands in a state that
+// no apply has followed yet.
+func asFact(reason string) string {
+	switch {
+	case reason == "its unit":
+		return "its unit differs"
+	case strings.Contains(reason, " -> "):
+		return reason + " (host -> desired)"
+	}
+	return strings.NewReplacer(", and is made anew", "", ", which is made anew", "").Replace(reason)
 }
 
 // Alarms are etcd's alarms; null where there are none.

@@ -76,7 +76,7 @@ func Attribute() schema.SingleNestedAttribute {
 			"overwrite_cluster_id": schema.StringAttribute{Optional: true, Validators: []validator.String{stringvalidator.LengthAtLeast(1)},
 				MarkdownDescription: "`cluster_id` of the running cluster that is given up, with everything that was written to it since the snapshot was taken. Not needed where none of its members lives."},
 			"roll_back": schema.BoolAttribute{Optional: true,
-				MarkdownDescription: "Undo a restore that is under way, and has not been opened to clients yet: the old data, configuration and members come back. Default: `false`."},
+				MarkdownDescription: "Undo a restore that is under way, and has not been opened to clients yet: the old data, configuration and members come back, and what the restore has put in their place is moved aside on the hosts (`DATA_DIR.aside-rolled-back-TIME`). Default: `false`."},
 			"take_back": schema.BoolAttribute{Optional: true, Validators: []validator.Bool{takeBack}, DeprecationMessage: takeBack.Deprecated(),
 				MarkdownDescription: "The former name of `roll_back`, which is refused."},
 			"triggers": schema.MapAttribute{Optional: true, ElementType: types.StringType,

@@ -1,0 +1,71 @@
+package acctest
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+var (
+	pageTitle  = regexp.MustCompile(`(?m)^page_title: "(.*)"$`)
+	namedGuide = regexp.MustCompile(`[Gg]uide "([^"]+)"`)
+)
+
+// TestGuidesAreNamedByTheirTitles holds that whoever reads an error or a warning finds the guide that it names.
+func TestGuidesAreNamedByTheirTitles(t *testing.T) {
+	var titles []string
+	guides, err := filepath.Glob(filepath.Join("..", "templates", "docs", "guides", "*.tmpl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, guide := range guides {
+		text, err := os.ReadFile(guide)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if title := pageTitle.FindSubmatch(text); title != nil {
+			titles = append(titles, string(title[1]))
+		}
+	}
+	named := 0
+	files := token.NewFileSet()
+	err = filepath.WalkDir("..", func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && (strings.HasPrefix(d.Name(), ".") && d.Name() != ".." || d.Name() == "bin"):
+			return fs.SkipDir
+		case filepath.Ext(path) != ".go" || strings.HasSuffix(path, "_test.go"):
+			return nil
+		}
+		file, err := parser.ParseFile(files, path, nil, 0)
+		if err != nil {
+			return err
+		}
+		ast.Inspect(file, func(n ast.Node) bool {
+			literal, is := n.(*ast.BasicLit)
+			if !is || literal.Kind != token.STRING {
+				return true
+			}
+			text, _ := strconv.Unquote(literal.Value)
+			for _, guide := range namedGuide.FindAllStringSubmatch(text, -1) {
+				if named++; !slices.Contains(titles, guide[1]) {
+					t.Errorf("%s names the guide %q, and no guide has this title", files.Position(literal.Pos()), guide[1])
+				}
+			}
+			return true
+		})
+		return nil
+	})
+	if err != nil || len(titles) < 10 || named == 0 {
+		t.Errorf("%d titles, of which %d are named: %v", len(titles), named, err)
+	}
+}
