@@ -80,11 +80,6 @@ func (c Cluster) outdated(s membership.MemberStatus, o api.Observation, desired 
 	if o.Unit.Text != unit || o.Unit.NeedReload || o.Unit.Process != nil && o.Unit.Process.UnitSHA256 != "" && o.Unit.Process.UnitSHA256 != digest(unit) {
 		reasons = append(reasons, "its unit")
 	}
-	if (len(reasons) == 0 || unasked) && s.State == membership.Healthy { // else it is restarted anyway
-		if serves := c.ServesOther(o); len(serves) > 0 {
-			reasons, unasked = append(reasons, serves...), false
-		}
-	}
 	return reasons, unasked && len(reasons) > 0
 }
 

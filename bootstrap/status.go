@@ -78,7 +78,7 @@ func (c Cluster) Status(owner string, reports Reports, now time.Time) membership
 			s.State, s.Why = membership.Lost, lostBy[api.GuardIdentity]
 		}
 		if o := report.Observation; o != nil && o.Marker != nil && o.Marker.Owner == owner && s.State != membership.Foreign {
-			s.Issued = c.issued(o, known)
+			s.Issued, s.Serves = c.issued(o, known), c.servesOther(*o)
 		}
 		if s.State == membership.Unreachable && !s.Desired && s.Role == membership.Absent {
 			continue // it has left, and its host cannot be observed

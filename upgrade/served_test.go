@@ -40,3 +40,32 @@ func TestMemberThatGoesOnServingItsOldCertificate(t *testing.T) {
 		l.mustBeAsDesired()
 	})
 }
+
+// TestOldCertificateKeepsItsTrust has members not take up certificates of a new authority: the old one is not removed before they
+// were restarted, so that no member loses the trust of its peers, whatever a run is shown (the rules of nodetest hold that).
+func TestOldCertificateKeepsItsTrust(t *testing.T) {
+	for _, kept := range [][]string{{"a"}, {"b"}, {"c"}, {"b", "c"}, {"a", "b", "c"}} {
+		t.Run(fmt.Sprint(kept), func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				l := serving(t, 3, nodetest.EtcdVersion)
+				l.exchange(false)
+				l.atStep = func(line string) {
+					if strings.Contains(line, " renew certificates of ") {
+						for _, name := range kept {
+							l.host(name).KeepServing(cluster)
+						}
+						l.atStep = nil
+					}
+				}
+				for runs := 0; ; runs++ {
+					if _, err := l.change(t.Context(), l.planned().Steps); err == nil {
+						break
+					} else if runs > len(kept) {
+						t.Fatal(err)
+					}
+				}
+				l.mustBeAsDesired()
+			})
+		})
+	}
+}

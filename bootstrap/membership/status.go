@@ -55,6 +55,7 @@ type MemberStatus struct {
 	Invalid   string   // why its certificates have to be renewed; empty: they are valid
 	Due       string   // which of its certificates are valid and to be renewed by now, and when they expire; empty: none
 	Issued    Issued   // the authorities that signed its certificates, and that it trusts
+	Serves    Served   // which certificates it serves, until it is restarted, that are not those of its files
 	Active    bool     // its unit is active: it has served since its process started, so its configuration allows that
 	Failed    string   // the step on it that failed in this run, which then leaves it alone; empty: none
 	Lacks     bool     // that step did not begin: it needs certificates which cannot be signed now
@@ -101,6 +102,10 @@ type Issued struct {
 	Trusts Authorities // those that its process trusts, which it reads once, when it starts; of one that does not run, those of its files
 	Files  Authorities // those that its files name
 }
+
+// Served says of a member's certificate for peers, and of that for clients, how the one that it serves differs from the one
+// in its file; empty: it does not. It may be of any authority that the others trust.
+type Served struct{ Peers, Clients string }
 
 // Move says what a member is re-addressed from.
 type Move struct {

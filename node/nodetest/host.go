@@ -301,7 +301,7 @@ func (h *Host) exchange(ctx context.Context, store string, request api.Request, 
 			return err
 		}
 		do := func() (any, error) { return carryOut(c, request.Body) }
-		if !request.Operation.ReadOnly() {
+		if !request.Operation.ReadOnly() || request.Operation == api.OpAwait { // in a wait, a member comes up that was restarted
 			one := do
 			do = func() (any, error) { return c.keepingTrust(one) }
 		}

@@ -130,9 +130,13 @@ func (c call) unlisted(part *installation) {
 }
 
 // trusts tells whether a member takes the certificate that another one shows as its peer: it reads the authorities once, when
-// its process starts, and certificates anew each time.
+// its process starts, and certificates anew each time, unless it goes on serving others.
 func (r running) trusts(other running) bool {
-	return signing.IsOf(other.part.certificates[api.KeyPeer], r.process().PeerCA)
+	shown := other.part.certificates
+	if other.process().Shows != nil {
+		shown = other.process().Shows
+	}
+	return signing.IsOf(shown[api.KeyPeer], r.process().PeerCA)
 }
 
 // estranged are the pairs of running members of a cluster of which one does not take the other's certificate.

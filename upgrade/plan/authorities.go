@@ -20,6 +20,7 @@ func (c *planner) authorities() error {
 	if err := c.exchangeable(); err != nil {
 		return err
 	}
+	c.compareServed()
 	c.compareAuthorities()
 	return nil
 }
@@ -27,8 +28,26 @@ func (c *planner) authorities() error {
 // WithAuthorities returns a status that includes how the members' authorities differ from what is desired.
 func WithAuthorities(p membership.ClusterStatus) membership.ClusterStatus {
 	c := newPlanner(p, membership.Spec{})
+	c.compareServed()
 	c.compareAuthorities()
 	return c.ClusterStatus
+}
+
+// compareServed makes members outdated that serve other certificates than their files have, unless they are restarted
+// anyway. No release of the provider is why, so that nothing holds that back.
+func (c *planner) compareServed() {
+	c.ClusterStatus = c.Clone()
+	for i := range c.Members {
+		s := &c.Members[i]
+		if s.State != membership.Healthy || len(s.Outdated) > 0 && !s.Unasked || s.From != "" && !s.There {
+			continue
+		}
+		for _, serves := range []string{s.Serves.Peers, s.Serves.Clients} {
+			if serves != "" {
+				s.Outdated, s.Unasked = append(s.Outdated, serves), false
+			}
+		}
+	}
 }
 
 // compareAuthorities records how the members' authorities differ from the desired ones. It does nothing if the status
@@ -46,9 +65,9 @@ func (c *planner) compareAuthorities() {
 		if s.State != membership.Healthy && !c.canSign() {
 			continue // it comes up as it is
 		}
-		if s.Issued.Trusts != c.given {
-			s.Outdated, s.Unasked = append(s.Outdated, c.trustReasons(*s)...), false
-		} else if s.Issued.Files != c.given && !s.LacksCertificates() {
+		if given := c.givenTo(s.Member, false); s.Issued.Trusts != given {
+			s.Outdated, s.Unasked = append(s.Outdated, trustReasons(*s, given)...), false
+		} else if s.Issued.Files != given && !s.LacksCertificates() {
 			s.Invalid = "its files name other authorities than it trusts"
 		}
 		c.reissue(s)
@@ -98,11 +117,11 @@ func (c *planner) isRefused(s membership.MemberStatus) bool {
 }
 
 // trustReasons returns which authorities a member comes to trust, and which it no longer trusts.
-func (c *planner) trustReasons(s membership.MemberStatus) (reasons []string) {
-	if more := c.given.Without(s.Issued.Trusts); more != (membership.Authorities{}) {
+func trustReasons(s membership.MemberStatus, given membership.Authorities) (reasons []string) {
+	if more := given.Without(s.Issued.Trusts); more != (membership.Authorities{}) {
 		reasons = append(reasons, "comes to trust authority "+more.String())
 	}
-	if fewer := s.Issued.Trusts.Without(c.given); fewer != (membership.Authorities{}) {
+	if fewer := s.Issued.Trusts.Without(given); fewer != (membership.Authorities{}) {
 		reasons = append(reasons, "no longer trusts authority "+fewer.String())
 	}
 	return reasons
@@ -137,6 +156,32 @@ func (c *planner) needed() membership.Authorities {
 	return needed
 }
 
+// givenTo returns the authorities that a member is to trust by now: those that are needed, and those that it trusts already
+// as long as another member serves a certificate that its file does not have, which may be of any of them. Its restart ends
+// that. One that joins comes to trust what any member does until then.
+func (c *planner) givenTo(m membership.Member, joins bool) membership.Authorities {
+	var peers, clients bool // another member serves a certificate that its file does not have
+	var kept membership.Authorities
+	for _, s := range c.Members {
+		if !counts(s) {
+			continue
+		}
+		if s.Member != m {
+			peers, clients = peers || s.Serves.Peers != "", clients || s.Serves.Clients != ""
+		}
+		if s.Member == m || joins {
+			kept = kept.With(s.Issued.Trusts)
+		}
+	}
+	if !peers {
+		kept.Peers = ""
+	}
+	if !clients {
+		kept.Clients = ""
+	}
+	return c.given.With(kept)
+}
+
 // unknown tells whether a member may run whose authorities are not known.
 func (c *planner) unknown() bool {
 	_, found := first(c.Members, func(s membership.MemberStatus) bool { return counts(s) && s.Issued == (membership.Issued{}) })
@@ -158,8 +203,8 @@ func (c *planner) allDown() bool {
 func (c *planner) remove() (membership.Step, bool) {
 	var left membership.Authorities
 	for _, s := range c.Members {
-		if s.Desired && serves(s) && s.Issued.Trusts == c.given { // else another move of the exchange comes first
-			left = c.given.Without(c.Trusts)
+		if given := c.givenTo(s.Member, false); s.Desired && serves(s) && s.Issued.Trusts == given { // else another move of the exchange comes first
+			left = left.With(given.Without(c.Trusts))
 		}
 	}
 	if c.Trusts == (membership.Authorities{}) || left == (membership.Authorities{}) {
@@ -168,6 +213,8 @@ func (c *planner) remove() (membership.Step, bool) {
 	why := "other members have certificates of it, and do not get others yet"
 	if who, unknown := first(c.Members, func(s membership.MemberStatus) bool { return counts(s) && s.Issued == (membership.Issued{}) }); unknown {
 		why = fmt.Sprintf("it is not known whether %s has certificates of it", who)
+	} else if who, serves := first(c.Members, func(s membership.MemberStatus) bool { return counts(s) && s.Serves != (membership.Served{}) }); serves {
+		why = fmt.Sprintf("%s goes on serving a certificate that its file does not have, and that may be of it, until it is restarted", who)
 	}
 	c.deferred = append(c.deferred, &membership.Refusal{Summary: membership.StillTrusted, Attribute: "pki",
 		Rule:   fmt.Sprintf("members go on trusting authority %s, which pki does not have, and accept every certificate of it: %s", left, why),
@@ -343,10 +390,11 @@ func (c *planner) provide(step membership.Step) membership.Step {
 	}
 	switch step.Kind {
 	case membership.Configure, membership.RenewCertificates, membership.Roll, membership.Join, membership.Readdress: // a recovery leaves one member, which has nobody to trust
-		if c.given != c.Trusts {
-			step.Trusts = c.given
+		given := c.givenTo(step.Subject(), step.Kind == membership.Join)
+		if given != c.Trusts {
+			step.Trusts = given
 		}
-		if s := c.Member(step.Subject()); step.Kind == membership.RenewCertificates && s != nil && s.State == membership.Healthy && s.Issued.Trusts != c.given && s.Issued.Trusts == s.Issued.Files {
+		if s := c.Member(step.Subject()); step.Kind == membership.RenewCertificates && s != nil && s.State == membership.Healthy && s.Issued.Trusts != given && s.Issued.Trusts == s.Issued.Files {
 			step.Trusts = s.Issued.Files // it is restarted for others: a file that differs from what its process has read would hide what that trusts
 		}
 		switch {

@@ -67,6 +67,9 @@ func (e *etcd) drawAuthorities(t *rapid.T) {
 		if h.expired && h.from == "" && rapid.IntRange(0, 3).Draw(t, "of nobody "+m.address) == 0 {
 			h.issued.By = membership.Authorities{} // an authority that nobody has any more
 		}
+		if phase < 3 && h.running && rapid.IntRange(0, 7).Draw(t, "served "+m.address) == 0 {
+			h.serves = kind(old) // it has not taken up what its files have
+		}
 	}
 }
 
@@ -83,6 +86,10 @@ func (e *etcd) issuedAsDesired() membership.Issued {
 func (e *etcd) issue(step membership.Step) {
 	h := e.at(step.At)
 	given := e.issuedAsDesired()
+	switch step.Kind {
+	case membership.Stop, membership.Roll, membership.Join, membership.Readdress, membership.Recover:
+		h.serves = membership.Authorities{} // a process that starts reads its files
+	}
 	if step.Trusts != (membership.Authorities{}) {
 		given.Trusts, given.Files = step.Trusts, step.Trusts
 	}
@@ -113,7 +120,7 @@ func (e *etcd) issue(step membership.Step) {
 		h.issued.Trusts, h.issued.Files = given.Trusts, given.Files
 	case membership.Start:
 		if !h.running {
-			h.issued.Trusts = h.issued.Files
+			h.issued.Trusts, h.serves = h.issued.Files, membership.Authorities{}
 		}
 	case membership.Stop:
 		h.issued.Trusts = h.issued.Files
@@ -134,6 +141,9 @@ func (e *etcd) estranged() error {
 				continue
 			}
 			by, trusts := e.at(a.address).issued.By, e.at(b.address).issued.Trusts
+			if serves := e.at(a.address).serves; serves != (membership.Authorities{}) {
+				by = serves
+			}
 			if e.up(a) && e.up(b) && by.Without(trusts) != (membership.Authorities{}) {
 				return fmt.Errorf("%s has certificates of %s, and %s trusts %s", a.address, by, b.address, trusts)
 			}

@@ -314,7 +314,7 @@ func (e *etcd) checkRoll(step membership.Step, h *machine, m *entry) error {
 		return fmt.Errorf("%d of %d would be healthy", healthy-1, n)
 	case h.from != "":
 		return errors.New("it would be configured for an address that it does not have in the list")
-	case h.version == e.want.Version && h.current && h.issued.Trusts == e.trusts && step.Trusts == (membership.Authorities{}):
+	case h.version == e.want.Version && h.current && h.issued.Trusts == e.trusts && step.Trusts == (membership.Authorities{}) && h.serves == (membership.Authorities{}):
 		return errors.New("it runs by what is wanted")
 	case membership.Minor(e.want.Version) < e.version:
 		return fmt.Errorf("etcd %s does not start on storage of %s", e.want.Version, e.version)

@@ -127,6 +127,7 @@ func (e *etcd) cut(step membership.Step, way int) {
 		e.issue(step)
 		h.marker, h.version, h.current, h.data, h.running = true, step.To, true, m.id, true
 	case is(membership.Roll, 1): // stopped
+		h.serves = membership.Authorities{}
 		h.running, h.ready, h.issued.Trusts = false, false, h.issued.Files
 	case is(membership.Roll, 2): // stopped and configured
 		e.issue(step)
@@ -134,7 +135,7 @@ func (e *etcd) cut(step membership.Step, way int) {
 	case is(membership.Roll, 3): // configured, and not restarted
 		runs := *h
 		e.issue(step)
-		h.issued.Trusts, h.issued.By = runs.issued.Trusts, runs.issued.By
+		h.issued.Trusts, h.issued.By, h.serves = runs.issued.Trusts, runs.issued.By, runs.serves
 	case is(membership.RenewCertificates, 1): // of the pairs, one was written
 		before := h.issued
 		e.issue(step)
@@ -143,7 +144,7 @@ func (e *etcd) cut(step membership.Step, way int) {
 	case is(membership.Readdress, 1): // in the list, and not restarted
 		m.moved = true
 	case is(membership.Readdress, 2): // stopped
-		m.moved, h.running, h.ready = true, false, false
+		m.moved, h.running, h.ready, h.serves = true, false, false, membership.Authorities{}
 	case is(membership.Recover, 1): // the others were stopped
 		for _, v := range e.voters() {
 			if v != m {
@@ -180,7 +181,7 @@ func (e *etcd) unmet() []string {
 			left = append(left, m.Name+" does not vote")
 		case !e.healthy(in):
 			left = append(left, m.Name+" is not healthy")
-		case h.version != e.want.Version || !h.current || h.expired || h.disabled || h.settled != e.names() || h.issued != e.issuedAsDesired():
+		case h.version != e.want.Version || !h.current || h.expired || h.disabled || h.settled != e.names() || h.issued != e.issuedAsDesired() || h.running && h.serves != (membership.Authorities{}):
 			left = append(left, fmt.Sprintf("%s is not as wanted: %+v", m.Name, *h))
 		}
 	}

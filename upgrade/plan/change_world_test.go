@@ -72,6 +72,7 @@ type machine struct {
 	unheard  bool   // nobody answers there
 	logged   uint64 // the last entry of its log
 	issued   membership.Issued
+	serves   membership.Authorities // of the certificates that its process goes on serving, where its files have others
 }
 
 func (e *etcd) at(address string) *machine {
@@ -252,6 +253,9 @@ func (e *etcd) member(m membership.Member) membership.MemberStatus {
 		return s
 	}
 	s.Issued = h.issued
+	if h.running {
+		s.Serves = membership.Served{Peers: string(h.serves.Peers), Clients: string(h.serves.Clients)}
+	}
 	if s.Version = h.version; s.Role == membership.Voter && s.State != membership.Healthy && s.State != membership.Blocked {
 		s.Term, s.Index = 1, h.logged
 	}

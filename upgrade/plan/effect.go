@@ -91,6 +91,12 @@ func effectOnMember(p membership.ClusterStatus, s *membership.MemberStatus, want
 		issue(p, s, done)
 	}
 	switch done.Kind {
+	case membership.Stop, membership.Roll, membership.Join, membership.Readdress, membership.Recover, membership.SetAside, membership.Retire, membership.Remove:
+		if done.Kind != membership.Readdress || !s.There || s.State != membership.Healthy { // else it is not restarted
+			s.Serves = membership.Served{}
+		}
+	}
+	switch done.Kind {
 	case membership.Stage:
 		s.Staged = done.To
 		s.Storeless = s.Storeless && done.To != s.Version

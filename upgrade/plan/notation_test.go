@@ -19,7 +19,7 @@ import (
 //
 // A member is NAME[@ADDRESS][*][~][-][=VERSION][/WORD,...]: * leads, ~ is a learner, - is not in the list;
 // a voter otherwise. A member called a has 192.0.2.11 where no address is given, b 192.0.2.12, and so on. Words
-// are a state, trusts:, files: and of: for the authorities (old where these do not say), and settings, unit, invalid, oldlist (of revoked certificates), active, rebuild, storeless, disabled, unsynced, behind, unstarted, traces, differs, from:13 for one that
+// are a state, trusts:, files: and of: for the authorities (old where these do not say), serves-other for one that serves another certificate than its file has, and settings, unit, invalid, oldlist (of revoked certificates), active, rebuild, storeless, disabled, unsynced, behind, unstarted, traces, differs, from:13 for one that
 // its cluster knows at 192.0.2.13, moved, unheard, gone (the machine lacks that address), had:812 for an entry that it is known to have had, and 4.812 for a log that ends
 // with entry 812 of term 4. ? begins an unmanaged member
 // (?~ a learner, ?~! one of ours). Words of the cluster are its version, full, corrupt, agreed, saved, and
@@ -195,6 +195,8 @@ func memberStatus(t testing.TB, p *membership.ClusterStatus, text string, want m
 			}
 		case word == "settings" || word == "unit":
 			s.Outdated = append(s.Outdated, word)
+		case word == "serves-other":
+			s.Serves = membership.Served{Peers: "it serves another certificate"}
 		case word == "unasked":
 			s.Outdated, s.Unasked = append(s.Outdated, "its unit"), true
 		case word == "due":
