@@ -50,6 +50,34 @@ func TestRollIsPutBack(t *testing.T) {
 	}
 }
 
+// TestRollThatNeverAnswersHasItsJournal has a member run and never answer once it is restarted: it is put back, and the error says
+// what its journal did meanwhile, with which it had not ended.
+func TestRollThatNeverAnswersHasItsJournal(t *testing.T) {
+	for name, happen := range map[string]func(*life){
+		"roll":      func(l *life) { l.set("quota-backend-bytes", "8589934592") },
+		"readdress": func(l *life) { l.readdress("b", "52", false) },
+		"start":     func(l *life) { l.host("b").StopUnit(cluster) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				l := serving(t, 3, nodetest.EtcdVersion)
+				happen(l)
+				l.atStep = func(line string) {
+					if strings.Contains(line, " "+name+" b ") {
+						l.host("b").CutOff = true
+					}
+				}
+				if _, err := l.change(context.Background(), l.planned().Steps); err == nil || !strings.Contains(err.Error(), "its journal says\n  "+nodetest.NotReady) {
+					t.Errorf("change: %v", err)
+				}
+				l.atStep, l.host("b").CutOff = nil, false
+				l.world.Tick()
+				l.mustConverge(2)
+			})
+		})
+	}
+}
+
 // TestRollThatCannotBePutBack has a host on which no member starts any more: the error says both, and the next
 // run goes on once that is mended.
 func TestRollThatCannotBePutBack(t *testing.T) {

@@ -216,7 +216,7 @@ func newFakeParty() *fakeParty {
 	p.world = nodetest.New(p, addresses...)
 	p.world.RefuseFields(p.world.Stores["amd64"], laterField)
 	// What a run must not ask for is the world's own to say. Here it is asked what a host would answer.
-	p.world.Waive(nodetest.KeepQuorum, nodetest.LeaderMoves, nodetest.OneChange, nodetest.CaughtUp, nodetest.VerifiedFirst)
+	p.world.Waive(nodetest.KeepQuorum, nodetest.LeaderMoves, nodetest.OneChange, nodetest.CaughtUp, nodetest.VerifiedFirst, nodetest.HoldsThere)
 	return p
 }
 

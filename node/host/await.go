@@ -26,7 +26,7 @@ const (
 )
 
 // Await waits until the member is ready, will not start, is stalled, or has made no progress for the requested time.
-// Then it observes the member.
+// Then it observes the member, with the end of its journal unless the member is ready.
 func (m *Machine) Await(ctx context.Context, cluster string, r api.AwaitRequest) (api.Observation, error) {
 	if err := api.CheckTimeout(r.Timeout); err != nil {
 		return api.Observation{}, err
@@ -55,7 +55,11 @@ func (m *Machine) Await(ctx context.Context, cluster string, r api.AwaitRequest)
 		o, err := m.look(ctx, cluster, r.ObserveRequest)
 		o.Gained = w.gained
 		if err != nil || !settled || hopeless(o.Unit) || isReady(o, r) {
-			return m.withLog(ctx, cluster, r.ObserveRequest, o), err
+			o = m.withLog(ctx, cluster, r.ObserveRequest, o)
+			if len(o.Unit.Journal) == 0 && err == nil && !isReady(o, r) {
+				o.Unit.Journal = m.failure(ctx, cluster)
+			}
+			return o, err
 		}
 		if r.Stalled && stalled == nil && o.Unit.ActiveState == "activating" {
 			stalled = time.After(stallGrace)

@@ -1,10 +1,12 @@
 package host
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"sync/atomic"
 	"testing"
 
@@ -62,6 +64,9 @@ func TestAwaitTellsOfAStalledMember(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			m := starting(t, test.answer)
+			m.Run = func(_ context.Context, name string, _ ...string) ([]byte, error) {
+				return []byte(name + " says so\n"), nil
+			}
 			test.ask.DataDir, test.ask.Timeout = dataDir, 3*stallGrace
 			if test.stalled {
 				test.ask.Timeout = patience
@@ -69,6 +74,9 @@ func TestAwaitTellsOfAStalledMember(t *testing.T) {
 			o, err := m.Await(t.Context(), "main", test.ask)
 			if err != nil || o.Stalled != test.stalled {
 				t.Errorf("stalled: %v, %v", o.Stalled, err)
+			}
+			if says := slices.Contains(o.Unit.Journal, "journalctl says so"); says == test.stalled {
+				t.Errorf("of one that is not restarted, and never answered, there has to be what its journal says: %q", o.Unit.Journal)
 			}
 		})
 	}

@@ -338,7 +338,7 @@ func (m *Machine) force(ctx context.Context, marker api.Marker, under recovery) 
 			p := m.process(state.MainPID)
 			return p != nil && slices.Contains(p.Flags, forced), err
 		})
-		err = errors.Join(err, hopeless)
+		err = errors.Join(m.withJournal(ctx, marker.Cluster, err), hopeless)
 	}
 	return errors.Join(err, m.putForced(marker, false))
 }
@@ -348,7 +348,7 @@ func (m *Machine) hopeless(ctx context.Context, cluster string, state api.UnitSt
 	if state.ActiveState != "failed" && state.Restarts < lostRestarts {
 		return nil
 	}
-	return fmt.Errorf("it ends each time that it is started (unit %s, result %s); its journal ends\n  %s", state.ActiveState, state.Result, strings.Join(m.journal().Failure(ctx, api.Unit(cluster)), "\n  "))
+	return m.withJournal(ctx, cluster, fmt.Errorf("it ends each time that it is started (unit %s, result %s)", state.ActiveState, state.Result))
 }
 
 // putForced writes the flags, with or without the one that forces.
@@ -383,7 +383,7 @@ func (m *Machine) untilAlone(ctx context.Context, marker api.Marker) error {
 		}
 		return false, errors.Join(err, fmt.Errorf("its unit is %s, %d members are in its list, and it says: %s%s", state.ActiveState, len(view.Members), view.Error, view.HealthError))
 	})
-	return errors.Join(err, hopeless)
+	return errors.Join(m.withJournal(ctx, marker.Cluster, err), hopeless)
 }
 
 // isAlone tells whether a member serves and is the only one of its cluster.

@@ -3,7 +3,9 @@ package host
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
+	"strings"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
@@ -29,9 +31,24 @@ func (m *Machine) unit(ctx context.Context, cluster string) (api.UnitState, erro
 		state.Vain = m.lastVain(cluster)
 	}
 	if state.ActiveState == "failed" || state.SubState == "auto-restart" || state.Restarts > 0 && state.ActiveState != "active" {
-		state.Journal = m.journal().Failure(ctx, api.Unit(cluster))
+		state.Journal = m.failure(ctx, cluster)
 	}
 	return state, nil
+}
+
+// failure returns the end of a member's journal, as evidence of why it does not serve. The wait for the member may be over.
+func (m *Machine) failure(ctx context.Context, cluster string) []string {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), units.Timeout)
+	defer cancel()
+	return m.journal().Failure(ctx, api.Unit(cluster))
+}
+
+// withJournal adds to the error of a wait for a member what its journal says.
+func (m *Machine) withJournal(ctx context.Context, cluster string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%w; its journal ends\n  %s", err, strings.Join(m.failure(ctx, cluster), "\n  "))
 }
 
 // journal is the host's journal.

@@ -253,8 +253,14 @@ func (c call) await(ask api.AwaitRequest) (api.Observation, error) {
 	}
 	o, err := c.observe(ask.ObserveRequest)
 	o.Gained = gained
+	if u := &c.on(c.cluster).unit; len(o.Unit.Journal) == 0 && !isReady(u, o.Member, ask) {
+		o.Unit.Journal = []string{NotReady}
+	}
 	return o, err
 }
+
+// NotReady is what the journal of a member says that runs, and is not ready.
+const NotReady = "etcd waits for what it lacks"
 
 // isReady tells whether the member is what is awaited.
 func isReady(u *model.Unit, m api.Member, ask api.AwaitRequest) bool {
