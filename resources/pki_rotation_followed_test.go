@@ -169,3 +169,33 @@ func TestRotationIsCutShort(t *testing.T) {
 		})
 	}
 }
+
+// TestTwoClustersFollow one etcd_pki: the one that has not keeps it from going on, and says so, also where the other one is as it is to be.
+func TestTwoClustersFollow(t *testing.T) {
+	r := rotated{newWorld(t), t.TempDir()}
+	config := func(rotation string) string {
+		return r.config(rotation) + `
+			resource "etcd_cluster" "other" {
+				name                = "other"
+				pki                 = etcd_pki.prod.authority
+				deletion_protection = false
+				members = {
+					d = { address = "192.0.2.21" }
+					e = { address = "192.0.2.22" }
+					f = { address = "192.0.2.23" }
+				}
+			}`
+	}
+	trust, sign := config(`rotation = { peers = "2", clients = "2" }`), config(`rotation = { peers = "2", clients = "2", phase = "sign" }`)
+	r.run(t,
+		r.begun(t, config("")),
+		tftest.TestStep{PreConfig: func() { r.Inject(nodetest.Fault{Address: "192.0.2.22", Operation: api.OpConfigure}) }, Config: trust, ExpectError: says("the connection was lost")},
+		tftest.TestStep{PreConfig: func() { r.Heal(); r.refused() }, Config: sign, ExpectError: saysInOrder("members of cluster other are not ready for", "e (192.0.2.22): for peers it trusts authority")},
+		tftest.TestStep{PreConfig: func() {
+			if refused := r.refused(); strings.Contains(refused, "members of cluster prod") {
+				t.Errorf("the cluster that has followed is refused too: %s", refused)
+			}
+		}, Config: trust, Check: r.follow("", "", " 2")},
+		tftest.TestStep{Config: sign, Check: r.follow(" 2", " 2", "")},
+	)
+}

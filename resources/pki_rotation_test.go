@@ -128,6 +128,9 @@ func TestRotationToAnotherAlgorithm(t *testing.T) {
 			return nil
 		})},
 		tftest.TestStep{Config: config(`peers = "2", clients = "3"`, "validity = \"72h\""), Check: made("ecdsa-p384", "72h")},
+		tftest.TestStep{Config: config(`peers = "2", clients = "2"`, ""), Check: made("ecdsa-p384", "48h")}, // cancelled
+		tftest.TestStep{Config: config(`peers = "4", clients = "4"`, "algorithm = terraform_data.algorithm.output") +
+			"resource \"terraform_data\" \"algorithm\" {\n input = \"ecdsa-p256\"\n}\n", Check: made("ecdsa-p256", "48h")}, // known after apply
 	)
 }
 
