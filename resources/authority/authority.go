@@ -1,5 +1,5 @@
-// Package authority has the authorities of a cluster as Terraform has them: etcd_pki gives them, and etcd_cluster and
-// etcd_certificate sign by them.
+// Package authority holds the authorities of a cluster as Terraform sees them. etcd_pki provides them, and etcd_cluster
+// and etcd_certificate sign by them.
 package authority
 
 import (
@@ -19,22 +19,23 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/sensitive"
 )
 
-// Model are the authorities of a cluster: the two that sign, and those that are trusted beside them. etcd_pki gives them as
-// `authority`, and etcd_cluster takes them as `pki`.
+// Model holds the authorities of a cluster: the two that sign, and those that are trusted beside them. etcd_pki
+// provides it as `authority`, and etcd_cluster takes it as `pki`.
 type Model struct {
 	Peer    KeyPair  `tfsdk:"peer"`
 	Client  KeyPair  `tfsdk:"client"`
 	Trusted *Trusted `tfsdk:"trusted"`
 }
 
-// KeyPair is one authority. etcd_pki gives certificate and key; who signs by an authority takes a server in place of the key too.
+// KeyPair holds one authority. etcd_pki provides certificate and key; resources that sign by the authority also take a
+// server in place of the key.
 type KeyPair struct {
 	Certificate types.String     `tfsdk:"certificate"`
 	PrivateKey  sensitive.String `tfsdk:"private_key"`
 	Remote      *Remote          `tfsdk:"-"`
 }
 
-// Descriptions of the object's attributes, the same wherever it stands.
+// Descriptions of attributes, shared by all schemas that have them.
 const (
 	AboutPeer        = "The authority that members trust each other by."
 	AboutClient      = "The authority that clients and servers trust each other by."
@@ -47,18 +48,18 @@ const (
 	aboutTrustedKey = "The authority's private key, PEM. With it, the authority signs for members for as long as not all of them trust the one that is to sign: a member can be replaced meanwhile."
 )
 
-// pairType is the type of one authority.
+// pairType returns the type of one authority.
 func pairType() types.ObjectType {
 	return types.ObjectType{AttrTypes: map[string]attr.Type{"certificate": types.StringType, "private_key": sensitive.StringType{}}}
 }
 
-// Type is the type of a Model.
+// Type returns the type of a Model.
 func Type() types.ObjectType {
 	pairs := map[string]attr.Type{"peer": pairType(), "client": pairType()}
 	return types.ObjectType{AttrTypes: map[string]attr.Type{"peer": pairType(), "client": pairType(), "trusted": types.ObjectType{AttrTypes: pairs}}}
 }
 
-// pairWriteOnly is one authority as a resource takes it: no state and no plan holds it.
+// pairWriteOnly returns the attribute by which a resource takes one authority. No state and no plan holds its value.
 func pairWriteOnly(description string) schema.SingleNestedAttribute {
 	return schema.SingleNestedAttribute{
 		Required: true, WriteOnly: true, MarkdownDescription: description,
@@ -70,7 +71,7 @@ func pairWriteOnly(description string) schema.SingleNestedAttribute {
 	}
 }
 
-// WriteOnly are the authorities as a resource takes them.
+// WriteOnly returns the attribute by which a resource takes the authorities.
 func WriteOnly(description string) schema.SingleNestedAttribute {
 	return schema.SingleNestedAttribute{
 		Required: true, WriteOnly: true, MarkdownDescription: description,
@@ -78,7 +79,7 @@ func WriteOnly(description string) schema.SingleNestedAttribute {
 	}
 }
 
-// pairComputed is one authority as etcd_pki gives it.
+// pairComputed returns the attribute by which etcd_pki provides one authority.
 func pairComputed(description string) schema.SingleNestedAttribute {
 	return schema.SingleNestedAttribute{
 		Computed: true, MarkdownDescription: description,
@@ -89,7 +90,7 @@ func pairComputed(description string) schema.SingleNestedAttribute {
 	}
 }
 
-// Computed are the authorities as etcd_pki gives them.
+// Computed returns the attribute by which etcd_pki provides the authorities.
 func Computed(description string) schema.SingleNestedAttribute {
 	return schema.SingleNestedAttribute{
 		Computed: true, Sensitive: true, MarkdownDescription: description,
@@ -103,7 +104,7 @@ func Computed(description string) schema.SingleNestedAttribute {
 	}
 }
 
-// From reads both authorities. What is not known of them, on whichever level, is unknown in the model.
+// From reads the authorities from an object. Whatever is unknown in the object, on any level, is unknown in the model.
 func From(ctx context.Context, object types.Object) (Model, diag.Diagnostics) {
 	peer, diags := PairFrom(ctx, object, "peer")
 	client, d := PairFrom(ctx, object, "client")
@@ -113,7 +114,7 @@ func From(ctx context.Context, object types.Object) (Model, diag.Diagnostics) {
 	return Model{Peer: peer, Client: client, Trusted: trusted}, diags
 }
 
-// PairFrom reads one of the authorities of an object.
+// PairFrom reads one authority from an object.
 func PairFrom(ctx context.Context, object types.Object, name string) (pair KeyPair, diags diag.Diagnostics) {
 	value, is := object.Attributes()[name].(types.Object)
 	if !is || value.IsUnknown() {
@@ -126,10 +127,11 @@ func PairFrom(ctx context.Context, object types.Object, name string) (pair KeyPa
 	return pair, diags
 }
 
-// Warning is how long before an authority expires plans warn: time enough to move the data into another cluster.
+// Warning is how long before an authority expires plans begin to warn. It leaves time to move the data into another
+// cluster.
 const Warning = 180 * 24 * time.Hour
 
-// FirstToExpire is what the certificate of that one of two authorities says that expires first, or that of one above them.
+// FirstToExpire inspects two authorities and those above them, and returns the one that expires first.
 func FirstToExpire(peer, client string, above ...*x509.Certificate) (first cert.Info, err error) {
 	first, errPeer := inspectFirst(peer)
 	clients, errClient := inspectFirst(client)
@@ -148,7 +150,7 @@ func FirstToExpire(peer, client string, above ...*x509.Certificate) (first cert.
 	return first, nil
 }
 
-// Above are the certificates above the authorities that sign, as far as they are given.
+// Above returns the given certificates above the authorities that sign.
 func (a Model) Above() (above []*x509.Certificate) {
 	for _, authority := range []KeyPair{a.Peer, a.Client} {
 		if chain := authority.chain(); len(chain) > 0 {
@@ -158,7 +160,8 @@ func (a Model) Above() (above []*x509.Certificate) {
 	return above
 }
 
-// WarnOfExpiry says that the authorities which sign, or one above them, are about to expire, and with them every certificate of the cluster.
+// WarnOfExpiry warns if an authority that signs, or one above it, is about to expire, and every certificate of the
+// cluster with it.
 func WarnOfExpiry(peer, client types.String, above []*x509.Certificate, cluster string, now time.Time, at path.Path) (diags diag.Diagnostics) {
 	first, err := FirstToExpire(peer.ValueString(), client.ValueString(), above...)
 	if err != nil || !cert.NeedsRenewal(first, now, Warning) {
@@ -170,7 +173,7 @@ func WarnOfExpiry(peer, client types.String, above []*x509.Certificate, cluster 
 	return diags
 }
 
-// inspectFirst reads the first certificate of a bundle, which is the authority that signs.
+// inspectFirst inspects the first certificate of a bundle, which is the authority that signs.
 func inspectFirst(bundle string) (cert.Info, error) {
 	certificate, err := cert.ParseLeaf([]byte(bundle))
 	if err != nil {
@@ -179,13 +182,13 @@ func inspectFirst(bundle string) (cert.Info, error) {
 	return cert.InfoOf(certificate), nil
 }
 
-// Same tells whether two texts are of one certificate, whatever stands around it and however its lines break: a vault
-// and openssl write the same one differently. One that is not known is none that is.
+// Same tells whether two texts hold the same certificates, whatever stands around these and however lines break: a
+// vault and openssl write one certificate differently. An unknown text is the same as no other.
 func Same(a, b types.String) bool {
 	return a.Equal(b) || !a.IsUnknown() && !b.IsUnknown() && cert.Same(a.ValueString(), b.ValueString())
 }
 
-// Signs tells whether an authority is the first of a bundle, which is the one that signs. One that is not known is none that is.
+// Signs tells whether an authority is the first of a bundle, which is the one that signs. An unknown authority is not.
 func Signs(authority, bundle types.String) bool {
 	if authority.Equal(bundle) {
 		return true

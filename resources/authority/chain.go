@@ -11,8 +11,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 )
 
-// Chains are the intermediates that follow what each authority signs, PEM, by its name: those of the configuration, which alone knows
-// them. Nothing follows what a root signs.
+// Chains returns the intermediates that follow what each authority signs, PEM, by the authority's name. Only the
+// configuration knows them. Nothing follows what a root signs.
 func (a Model) Chains() map[string]string {
 	chains := map[string]string{}
 	for _, key := range []string{api.KeyServer, api.KeyPeer} {
@@ -25,14 +25,14 @@ func (a Model) Chains() map[string]string {
 	return chains
 }
 
-// chain is the authority's certificate with those above it; none where it is not known.
+// chain returns the authority's certificate and those above it, or nothing if the certificate is unknown.
 func (k KeyPair) chain() []*x509.Certificate {
 	chain, _ := cert.Parse([]byte(k.Certificate.ValueString()))
 	return chain
 }
 
-// Follow is a client's certificate, PEM, with the intermediates of the authority that has signed it behind it, as the configuration
-// has them. It is as it was where none of its authorities has signed it.
+// Follow returns a client's certificate, PEM, with the intermediates behind it that the configuration has for the
+// authority that signed it. If none of the configured authorities did, Follow returns the certificate as it is.
 func (c ClientModel) Follow(certificate types.String) types.String {
 	leaf, err := cert.ParseLeaf([]byte(certificate.ValueString()))
 	if err != nil {
@@ -55,8 +55,8 @@ func (c ClientModel) Follow(certificate types.String) types.String {
 	return certificate
 }
 
-// Permits returns why the authorities that sign cannot certify the names of a member's keys, by their name constraints or by those of
-// authorities above them, or nil. Of an authority that is not known, it says nothing.
+// Permits returns why name constraints keep the authorities that sign, or those above them, from certifying the names
+// of a member's keys, or nil. It passes over authorities that are unknown.
 func (a Model) Permits(keys []api.KeyRequest) error {
 	for _, want := range keys {
 		signs := a.of(want.Name)[0]

@@ -15,9 +15,9 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 )
 
-// MustShow refuses to plan for a cluster that is there, and trusts these authorities, where the plan cannot show which ones it is to have:
-// an apply would exchange authorities that nobody has seen. Which authority is trusted in addition may be left to the apply, as
-// long as all that are trusted by now are known to stay.
+// MustShow refuses a plan for an existing cluster that cannot show which authorities the cluster is to have, since the
+// apply would exchange authorities unseen. A trusted authority may be unknown if all authorities that the cluster
+// trusts now are known to stay.
 func (a Model) MustShow(peersBefore, clientsBefore string) diag.Diagnostics {
 	var hidden []string
 	for _, kind := range []struct{ key, name, before string }{{api.KeyPeer, "peer", peersBefore}, {api.KeyServer, "client", clientsBefore}} {
@@ -32,8 +32,8 @@ func (a Model) MustShow(peersBefore, clientsBefore string) diag.Diagnostics {
 	return mustShow(hidden)
 }
 
-// Wait refuses authorities that are to sign for a cluster that trusts others, or none yet, before they begin to hold or after they have
-// ended: an apply would fail in the middle. It reads a clock, and does nothing but refuse.
+// Wait refuses authorities that have expired or are not valid yet and are to sign for a cluster that does not trust
+// them already: the apply would fail half way. Wait reads a clock, and only ever refuses.
 func (a Model) Wait(now time.Time, peersBefore, clientsBefore string) (diags diag.Diagnostics) {
 	for _, kind := range []struct{ key, name, before string }{{api.KeyPeer, "peer", peersBefore}, {api.KeyServer, "client", clientsBefore}} {
 		signs := a.of(kind.key)[0]
@@ -67,7 +67,7 @@ func contains(bundle string, authority *x509.Certificate) bool {
 	return err == nil && slices.ContainsFunc(all, authority.Equal)
 }
 
-// stays tells whether all authorities of a bundle are among some others, as far as those are known.
+// stays tells whether all authorities of a bundle are among the known ones of others.
 func stays(bundle string, among []KeyPair) bool {
 	before, err := cert.Parse([]byte(bundle))
 	if err != nil {
@@ -84,7 +84,7 @@ func stays(bundle string, among []KeyPair) bool {
 	return true
 }
 
-// MustShow refuses to plan for a certificate that is there, where the plan cannot show which authority it is to be of.
+// MustShow refuses a plan for an existing certificate that cannot show which authority the certificate is to have.
 func (c ClientModel) MustShow() diag.Diagnostics {
 	if c.Client.Certificate.IsUnknown() {
 		return mustShow([]string{"pki.client"})
@@ -92,7 +92,7 @@ func (c ClientModel) MustShow() diag.Diagnostics {
 	return nil
 }
 
-// mustShow refuses a plan that cannot show these authorities.
+// mustShow refuses a plan in which these authorities are hidden.
 func mustShow(hidden []string) (diags diag.Diagnostics) {
 	if len(hidden) > 0 {
 		diags.AddAttributeError(path.Root("pki"), "The authority has to be known at plan time",
@@ -102,13 +102,13 @@ func mustShow(hidden []string) (diags diag.Diagnostics) {
 	return diags
 }
 
-// RefuseEphemeral refuses authorities that an ephemeral etcd_pki of this run has made: the apply, which makes others, would contradict its
-// plan, and the run after it could not sign by them.
+// RefuseEphemeral refuses authorities that an ephemeral etcd_pki of this run has made. The apply makes others and would
+// contradict its plan, and no later run could sign by them.
 func (a Model) RefuseEphemeral(made func(name string) bool) diag.Diagnostics {
 	return refuseEphemeral(made, certificates(append(a.of(api.KeyPeer), a.of(api.KeyServer)...)))
 }
 
-// RefuseEphemeral refuses them for certificates of clients.
+// RefuseEphemeral refuses an authority for clients that an ephemeral etcd_pki of this run has made.
 func (c ClientModel) RefuseEphemeral(made func(name string) bool) diag.Diagnostics {
 	return refuseEphemeral(made, []types.String{c.Bundle()})
 }

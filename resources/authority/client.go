@@ -13,32 +13,32 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/sensitive"
 )
 
-// ClientModel is the authority for clients alone, and the certificate of the one that is trusted beside it: what etcd_pki gives
-// as `client_authority`, and what etcd_certificate takes as `pki`.
+// ClientModel holds the authority for clients, and the certificate of the one that is trusted beside it. etcd_pki
+// provides it as `client_authority`, and etcd_certificate takes it as `pki`.
 type ClientModel struct {
 	Client  KeyPair        `tfsdk:"client"`
 	Trusted *TrustedClient `tfsdk:"trusted"`
 }
 
-// TrustedClient is the authority that clients and servers trust beside the one that signs. Whoever issues certificates to clients
-// needs no key of it.
+// TrustedClient holds the authority that clients and servers trust beside the one that signs. Issuing certificates to
+// clients takes no key of that authority.
 type TrustedClient struct {
 	Client *Certificate `tfsdk:"client"`
 }
 
-// Certificate is an authority without its key.
+// Certificate holds an authority without its key.
 type Certificate struct {
 	Certificate types.String `tfsdk:"certificate"`
 }
 
-// Descriptions of the authority for clients.
+// Descriptions of the attributes of a ClientModel.
 const (
 	aboutClientAuthority = "The authority for clients, which signs: `etcd_pki.NAME.client_authority`, or an object of the same shape. " +
 		"`etcd_pki.NAME.authority` will do as well; Terraform drops the peers' half of it, so that this provider does not see their key."
 	aboutTrustedClient = "The authority that clients and servers trust beside this one, as during a rotation. `ca_certificate` has both."
 )
 
-// ForClients is the half of the authorities that is for clients.
+// ForClients returns the half of the authorities that is for clients.
 func (a Model) ForClients() ClientModel {
 	model := ClientModel{Client: a.Client}
 	if a.Trusted != nil && a.Trusted.Client != nil {
@@ -47,8 +47,8 @@ func (a Model) ForClients() ClientModel {
 	return model
 }
 
-// Bundle are the certificates that clients verify members with, the one of the authority that signs first; unknown where one is
-// not known.
+// Bundle returns the certificates that clients verify members with, the signing authority first. It is unknown if one
+// of them is.
 func (c ClientModel) Bundle() types.String {
 	certificates := []types.String{c.Client.Certificate}
 	if c.Trusted != nil && c.Trusted.Client != nil {
@@ -57,7 +57,8 @@ func (c ClientModel) Bundle() types.String {
 	return bundle(certificates)
 }
 
-// ClientFrom reads the authority for clients. What is not known of it, on whichever level, is unknown in the model.
+// ClientFrom reads the authority for clients from an object. Whatever is unknown in the object, on any level, is
+// unknown in the model.
 func ClientFrom(ctx context.Context, object types.Object) (model ClientModel, diags diag.Diagnostics) {
 	model.Client, diags = PairFrom(ctx, object, "client")
 	trusted, is := object.Attributes()["trusted"].(types.Object)
@@ -75,13 +76,13 @@ func ClientFrom(ctx context.Context, object types.Object) (model ClientModel, di
 	return model, diags
 }
 
-// ClientType is the type of a ClientModel.
+// ClientType returns the type of a ClientModel.
 func ClientType() types.ObjectType {
 	certificate := types.ObjectType{AttrTypes: map[string]attr.Type{"certificate": types.StringType}}
 	return types.ObjectType{AttrTypes: map[string]attr.Type{"client": pairType(), "trusted": types.ObjectType{AttrTypes: map[string]attr.Type{"client": certificate}}}}
 }
 
-// ClientComputed is the authority for clients as etcd_pki gives it.
+// ClientComputed returns the attribute by which etcd_pki provides the authority for clients.
 func ClientComputed(description string) schema.SingleNestedAttribute {
 	return schema.SingleNestedAttribute{
 		Computed: true, Sensitive: true, MarkdownDescription: description,
@@ -98,8 +99,8 @@ func ClientComputed(description string) schema.SingleNestedAttribute {
 	}
 }
 
-// ClientWriteOnly is the authority for clients as a resource takes it. It has no attribute for the peers' one, so
-// Terraform drops that of an object that has both.
+// ClientWriteOnly returns the attribute by which a resource takes the authority for clients. It has no attribute for
+// the authority for peers, so Terraform drops that one from an object that has both.
 func ClientWriteOnly() schema.SingleNestedAttribute {
 	return schema.SingleNestedAttribute{
 		Required: true, WriteOnly: true, MarkdownDescription: aboutClientAuthority + " Write-only.",
@@ -116,7 +117,7 @@ func ClientWriteOnly() schema.SingleNestedAttribute {
 	}
 }
 
-// ClientEphemeral is the authority for clients as an ephemeral resource takes it.
+// ClientEphemeral returns the attribute by which an ephemeral resource takes the authority for clients.
 func ClientEphemeral() ephemeral.SingleNestedAttribute {
 	return ephemeral.SingleNestedAttribute{
 		Required: true, Sensitive: true, MarkdownDescription: aboutClientAuthority,

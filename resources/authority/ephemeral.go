@@ -6,7 +6,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/sensitive"
 )
 
-// PairEphemeral is one authority as the ephemeral etcd_pki gives it.
+// PairEphemeral returns the attribute by which the ephemeral etcd_pki provides one authority.
 func PairEphemeral(description string) ephemeral.SingleNestedAttribute {
 	return ephemeral.SingleNestedAttribute{
 		Computed: true, MarkdownDescription: description,

@@ -9,15 +9,16 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 )
 
-// absent stands for the key that a configuration leaves out. Plans that would sign by it are refused before.
+// absent is the issuer of an authority whose key the configuration leaves out. Plans that would sign by it have been
+// refused already.
 type absent struct{}
 
-// Issue refuses.
+// Issue fails.
 func (absent) Issue(context.Context, pki.Order) ([]byte, error) {
 	return nil, errors.New("pki has no private_key of this authority")
 }
 
-// KeysLeftOut are the attributes of the keys that the configuration leaves out, of the authorities that are to sign.
+// KeysLeftOut returns the attributes of signing keys that the configuration leaves out.
 func (a Model) KeysLeftOut() (attributes []string) {
 	for _, key := range []string{api.KeyServer, api.KeyPeer} {
 		if !a.of(key)[0].Signs() {
@@ -27,7 +28,8 @@ func (a Model) KeysLeftOut() (attributes []string) {
 	return attributes
 }
 
-// Keyless are the authorities that are to sign, and whose keys the configuration leaves out: the attribute of each by its name.
+// Keyless returns the signing authorities whose keys the configuration leaves out: by each authority's name, the
+// attribute that its key would have.
 func (a Model) Keyless() map[string]string {
 	keyless := map[string]string{}
 	for _, key := range []string{api.KeyServer, api.KeyPeer} {
@@ -39,7 +41,7 @@ func (a Model) Keyless() map[string]string {
 	return keyless
 }
 
-// keyAttribute is where the key of the authority stands that certifies one of members' keys.
+// keyAttribute returns the attribute with the key of the authority that certifies this key of members.
 func keyAttribute(key string) string {
 	return api.ForKey(key, "pki.peer", "pki.client") + ".private_key"
 }

@@ -21,7 +21,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/sensitive"
 )
 
-// Remote is a cfssl server that signs for an authority, in place of its key.
+// Remote holds a cfssl server that keeps an authority's key and signs with it.
 type Remote struct {
 	URL           types.String     `tfsdk:"url"`
 	AuthKey       sensitive.String `tfsdk:"auth_key"`
@@ -41,7 +41,7 @@ const (
 	aboutCA       = "PEM: the authorities that the server's own certificate is verified by. Default: the system's."
 )
 
-// remoteWriteOnly is a Remote as a resource takes it.
+// remoteWriteOnly returns the attribute by which a resource takes a Remote.
 func remoteWriteOnly() schema.SingleNestedAttribute {
 	text := func(about string) schema.StringAttribute {
 		return schema.StringAttribute{Optional: true, WriteOnly: true, MarkdownDescription: about}
@@ -58,7 +58,7 @@ func remoteWriteOnly() schema.SingleNestedAttribute {
 	}
 }
 
-// remoteEphemeral is a Remote as an ephemeral resource takes it.
+// remoteEphemeral returns the attribute by which an ephemeral resource takes a Remote.
 func remoteEphemeral() ephemeral.SingleNestedAttribute {
 	text := func(about string) ephemeral.StringAttribute {
 		return ephemeral.StringAttribute{Optional: true, MarkdownDescription: about}
@@ -75,7 +75,8 @@ func remoteEphemeral() ephemeral.SingleNestedAttribute {
 	}
 }
 
-// remoteFrom reads the server of an authority; nil: none is given. One that is not known has no value that is.
+// remoteFrom reads the server of an authority, nil if none is given. If the object is unknown, all values in the Remote
+// are.
 func remoteFrom(ctx context.Context, value attr.Value) (*Remote, diag.Diagnostics) {
 	object, is := value.(types.Object)
 	switch {
@@ -89,7 +90,7 @@ func remoteFrom(ctx context.Context, value attr.Value) (*Remote, diag.Diagnostic
 	return &read, diags
 }
 
-// known tells whether all of it is known.
+// known tells whether all values are known.
 func (r Remote) known() bool {
 	for _, value := range r.Profiles.Elements() {
 		if value.IsUnknown() {
@@ -99,7 +100,7 @@ func (r Remote) known() bool {
 	return !r.URL.IsUnknown() && !r.AuthKey.IsUnknown() && !r.Label.IsUnknown() && !r.Profiles.IsUnknown() && !r.CACertificate.IsUnknown()
 }
 
-// issuer asks the server. It makes no connection yet.
+// issuer returns the issuer that asks the server. It makes no connection yet.
 func (r Remote) issuer() (pki.Issuer, error) {
 	profiles := map[pki.Profile]string{}
 	for kind, value := range r.Profiles.Elements() {
@@ -120,7 +121,7 @@ func (r Remote) issuer() (pki.Issuer, error) {
 	return issuer, nil
 }
 
-// kinds are what certificates may be for.
+// kinds returns what certificates may be for.
 func kinds() []string {
 	var names []string
 	for _, profile := range slices.Sorted(maps.Values(profiles)) {

@@ -10,16 +10,16 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki"
 )
 
-// Signer signs what the hosts of members request. It implements upgrade.Signer and upgrade.Prober.
+// Signer signs the requests of members' hosts. It implements upgrade.Signer and upgrade.Prober.
 type Signer struct {
 	authorities map[pki.Profile][]*pki.Authority // those whose keys are at hand; the one that is to sign first
 	now         func() time.Time
 	validity    time.Duration // of what it signs; 0: the default
 }
 
-// Signer signs by these authorities, and by those that are trusted beside them where one of these is named. It fails where the
-// authorities could not sign now. What it signs is valid for so long, or by default where validity is 0, and never longer than its
-// authority.
+// Signer returns a signer with these authorities, and with the trusted ones whose keys are given, for requests that
+// name them. It fails if the authorities could not sign now. Certificates are valid for validity, or by default if it
+// is 0, and never longer than their authority.
 func (a Model) Signer(now func() time.Time, validity time.Duration) (Signer, error) {
 	authorities, err := a.Parse(now())
 	if err != nil {
@@ -29,7 +29,7 @@ func (a Model) Signer(now func() time.Time, validity time.Duration) (Signer, err
 	for key, profile := range profiles {
 		signer.authorities[profile] = []*pki.Authority{authorities.For(profile)}
 		for _, pair := range a.of(key)[1:] {
-			// One that has expired signs nothing any more.
+			// A trusted authority that has expired signs nothing any more.
 			if trusted, err := pair.Parse(now()); err == nil {
 				signer.authorities[profile] = append(signer.authorities[profile], trusted)
 			}
@@ -38,7 +38,7 @@ func (a Model) Signer(now func() time.Time, validity time.Duration) (Signer, err
 	return signer, nil
 }
 
-// profiles are what the certificates of a member's keys may be used for.
+// profiles says what the certificate of each key of a member may be used for.
 var profiles = map[string]pki.Profile{api.KeyPeer: pki.Peer, api.KeyServer: pki.Server, api.KeyAdmin: pki.Client}
 
 // Sign signs a request that holds exactly what is desired.
@@ -51,7 +51,7 @@ func (s Signer) Sign(ctx context.Context, by string, want api.KeyRequest, reques
 	return string(certificate), err
 }
 
-// Probe has a server that keeps the key sign what is desired, for a key that is thrown away. It implements upgrade.Prober.
+// Probe has the server that keeps the key sign a certificate for a throwaway key. It implements upgrade.Prober.
 func (s Signer) Probe(ctx context.Context, by string, want api.KeyRequest) error {
 	authority, desired, err := s.order(by, want)
 	if err != nil || !authority.External() {
@@ -61,7 +61,7 @@ func (s Signer) Probe(ctx context.Context, by string, want api.KeyRequest) error
 	return err
 }
 
-// order returns who is to sign for a key of a member, and what.
+// order returns the authority that is to sign for a member's key, and the request.
 func (s Signer) order(by string, want api.KeyRequest) (*pki.Authority, pki.Request, error) {
 	desired, err := requestOf(want)
 	if err != nil {
@@ -76,7 +76,7 @@ func (s Signer) order(by string, want api.KeyRequest) (*pki.Authority, pki.Reque
 	return nil, pki.Request{}, fmt.Errorf("authority %s cannot sign: its key is not in pki, or it has expired", by)
 }
 
-// requestOf is what a certificate for a key of a member is to say.
+// requestOf returns what the certificate of a member's key is to say.
 func requestOf(want api.KeyRequest) (pki.Request, error) {
 	profile, known := profiles[want.Name]
 	if !known {

@@ -14,7 +14,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/sensitive"
 )
 
-// Of are the two authorities of a cluster as Terraform has them.
+// Of returns the Model of two authorities.
 func Of(authorities pki.Authorities) (Model, error) {
 	peer, err := KeyPairOf(authorities.Peers)
 	if err != nil {
@@ -24,7 +24,7 @@ func Of(authorities pki.Authorities) (Model, error) {
 	return Model{Peer: peer, Client: client}, err
 }
 
-// TrustedOf are authorities that are trusted beside others as Terraform has them, nil where there are none.
+// TrustedOf returns the Trusted of these authorities, nil if there are none.
 func TrustedOf(authorities pki.Authorities) (*Trusted, error) {
 	var trusted Trusted
 	for _, one := range []struct {
@@ -46,13 +46,13 @@ func TrustedOf(authorities pki.Authorities) (*Trusted, error) {
 	return &trusted, nil
 }
 
-// KeyPairOf is an authority as Terraform has it.
+// KeyPairOf returns the KeyPair of an authority.
 func KeyPairOf(authority *pki.Authority) (KeyPair, error) {
 	key, err := authority.PrivateKeyPEM()
 	return KeyPair{Certificate: types.StringValue(string(authority.CertificatePEM())), PrivateKey: sensitive.Of(string(key))}, err
 }
 
-// Parse reads the authorities, and refuses those that could not sign at now.
+// Parse returns the authorities that sign, and fails if they could not sign at now.
 func (a Model) Parse(now time.Time) (pki.Authorities, error) {
 	peers, err := a.Peer.Parse(now)
 	if err != nil {
@@ -66,8 +66,8 @@ func (a Model) Parse(now time.Time) (pki.Authorities, error) {
 	return authorities, authorities.Check()
 }
 
-// Check refuses authorities that could never sign, each as far as it is known. It reads no clock, since a
-// plan does not: it takes the authorities at a time at which they hold.
+// Check refuses known authorities that could never sign. It reads no clock, since plans do not, and checks each
+// authority at a time at which the authority is valid.
 func (a Model) Check() (diags diag.Diagnostics) {
 	diags = a.checkTrusted()
 	peer, errPeer := a.Peer.check("pki.peer")
@@ -82,7 +82,7 @@ func (a Model) Check() (diags diag.Diagnostics) {
 	return diags
 }
 
-// check reads an authority, which stands at a place of the configuration; nil: it is not known.
+// check returns the authority that stands at a place of the configuration, or nil if the authority is unknown.
 func (k KeyPair) check(at string) (*pki.Authority, error) {
 	if !k.known() {
 		return nil, nil
@@ -94,16 +94,16 @@ func (k KeyPair) check(at string) (*pki.Authority, error) {
 	return authority, nil
 }
 
-// known tells whether all of an authority is known.
+// known tells whether all of the authority is known.
 func (k KeyPair) known() bool {
 	return !k.Certificate.IsUnknown() && !k.PrivateKey.IsUnknown() && (k.Remote == nil || k.Remote.known())
 }
 
-// Signs tells whether the configuration gives the authority's key, or a server that has it.
+// Signs tells whether the configuration gives the authority's key, or a server that keeps it.
 func (k KeyPair) Signs() bool { return !k.PrivateKey.IsNull() || k.Remote != nil }
 
-// Check refuses an authority for clients that could never sign, and one beside it that is none, as far as they are known. It reads
-// no clock either.
+// Check refuses an authority for clients that could never sign, and a trusted certificate that is no authority's, as
+// far as they are known. It reads no clock.
 func (c ClientModel) Check() (diags diag.Diagnostics) {
 	if c.Trusted != nil && c.Trusted.Client != nil && !c.Trusted.Client.Certificate.IsUnknown() {
 		if err := (KeyPair{Certificate: c.Trusted.Client.Certificate}).checkTrusted(); err != nil {
@@ -116,7 +116,7 @@ func (c ClientModel) Check() (diags diag.Diagnostics) {
 	return diags
 }
 
-// HoldsFrom is when the authority begins to hold, with all of its chain; the zero time where its certificate cannot be read.
+// HoldsFrom returns when the authority and all above it are valid, or the zero time if the certificate cannot be read.
 func (k KeyPair) HoldsFrom() (from time.Time) {
 	chain, _ := cert.Parse([]byte(k.Certificate.ValueString()))
 	for _, certificate := range chain {
@@ -127,8 +127,8 @@ func (k KeyPair) HoldsFrom() (from time.Time) {
 	return from
 }
 
-// checkTrusted returns why an authority cannot be trusted beside the one that signs, or nil. One that is trusted alone may have been
-// made in any way.
+// checkTrusted returns why the authority cannot be trusted beside the one that signs, or nil. An authority that only is
+// trusted may have been made in any way.
 func (k KeyPair) checkTrusted() error {
 	chain, err := cert.Parse([]byte(k.Certificate.ValueString()))
 	if err == nil && (k.Signs() || len(chain) > 1) {
@@ -137,7 +137,7 @@ func (k KeyPair) checkTrusted() error {
 	return err
 }
 
-// Parse reads the authority, and refuses one that could not sign at now, for any other reason than that its key is left out.
+// Parse returns the authority, and fails if it could not sign at now. A key that is left out is no reason to fail.
 func (k KeyPair) Parse(now time.Time) (*pki.Authority, error) {
 	certificate := []byte(k.Certificate.ValueString())
 	switch {
@@ -155,7 +155,7 @@ func (k KeyPair) Parse(now time.Time) (*pki.Authority, error) {
 	return pki.ParseExternal(certificate, issuer, now)
 }
 
-// Algorithm is the algorithm of an authority's key, which the keys of members are to have too.
+// Algorithm returns the algorithm of an authority's key. Members' keys have the same.
 func Algorithm(certificate string) (pki.Algorithm, error) {
 	parsed, err := cert.ParseLeaf([]byte(certificate))
 	if err != nil {

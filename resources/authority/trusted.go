@@ -16,13 +16,14 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/sensitive"
 )
 
-// Trusted are authorities that members trust beside those that sign: their predecessors, or their successors. nil: none.
+// Trusted holds the authorities that members trust beside those that sign: their predecessors or their successors, nil
+// if there are none.
 type Trusted struct {
 	Peer   *KeyPair `tfsdk:"peer"`
 	Client *KeyPair `tfsdk:"client"`
 }
 
-// trustedWriteOnly are those authorities as a resource takes them. Their keys need not be at hand.
+// trustedWriteOnly returns the attribute by which a resource takes trusted authorities. Their keys may be left out.
 func trustedWriteOnly() schema.SingleNestedAttribute {
 	pair := func(description string) schema.SingleNestedAttribute {
 		return schema.SingleNestedAttribute{
@@ -44,7 +45,7 @@ func trustedWriteOnly() schema.SingleNestedAttribute {
 	}
 }
 
-// trustedFrom reads the authorities that are trusted beside those that sign.
+// trustedFrom reads the trusted authorities from an object.
 func trustedFrom(ctx context.Context, object types.Object) (*Trusted, diag.Diagnostics) {
 	value, is := object.Attributes()["trusted"].(types.Object)
 	if !is || value.IsNull() {
@@ -63,7 +64,7 @@ func trustedFrom(ctx context.Context, object types.Object) (*Trusted, diag.Diagn
 	return &read, diags
 }
 
-// of are the authorities for one of members' keys: the one that signs first.
+// of returns the authorities for one of members' keys, the signing one first.
 func (a Model) of(key string) []KeyPair {
 	var beside Trusted
 	if a.Trusted != nil {
@@ -76,7 +77,8 @@ func (a Model) of(key string) []KeyPair {
 	return []KeyPair{signs, *trusted}
 }
 
-// Bundles are the certificates that members are to trust, those of peers and those of clients; unknown where one is not known.
+// Bundles returns the certificates that members are to trust, for peers and for clients. A bundle is unknown if one of
+// its certificates is.
 func (a Model) Bundles() (peers, clients types.String) {
 	return bundle(certificates(a.of(api.KeyPeer))), bundle(certificates(a.of(api.KeyServer)))
 }
@@ -88,8 +90,9 @@ func certificates(authorities []KeyPair) (all []types.String) {
 	return all
 }
 
-// bundle has of each authority the certificate that signs, each once, since a vault and openssl write the same one differently. It has
-// nothing of their chains: whoever trusted a root would trust what all other authorities below it sign.
+// bundle returns the signing certificate of each authority, each once, although a vault and openssl write one
+// certificate differently. Chains are left out: a member that trusted a root would trust what all other authorities
+// below it sign.
 func bundle(certificates []types.String) types.String {
 	if one := certificates[0]; len(certificates) == 1 {
 		if one.IsUnknown() || one.IsNull() {
@@ -110,8 +113,8 @@ func bundle(certificates []types.String) types.String {
 	return types.StringValue(strings.Join(texts, "\n") + "\n")
 }
 
-// Signers name the authorities that sign: the one that is to sign first, whose key a plan that signs nothing may leave out, and those
-// that are trusted beside it whose keys are at hand.
+// Signers names the authorities that sign: the first of each kind, whose key a plan that signs nothing may leave out,
+// and the trusted ones whose keys are given.
 func (a Model) Signers() membership.Signers {
 	return membership.Signers{Peers: signers(a.of(api.KeyPeer)), Clients: signers(a.of(api.KeyServer))}
 }
@@ -126,7 +129,7 @@ func signers(authorities []KeyPair) (names []string) {
 	return names
 }
 
-// checkTrusted refuses authorities that are to be trusted, and cannot be, as far as they are known.
+// checkTrusted refuses known authorities that cannot be trusted.
 func (a Model) checkTrusted() (diags diag.Diagnostics) {
 	for _, key := range []string{api.KeyPeer, api.KeyServer} {
 		for _, k := range a.of(key)[1:] {

@@ -19,13 +19,13 @@ import (
 
 var _ ephemeral.EphemeralResourceWithConfigure = (*ephemeralCertificate)(nil)
 
-// ephemeralValidity is how long a certificate lasts that is made for one run.
+// ephemeralValidity is the default lifetime of a certificate that is made for one run.
 const ephemeralValidity = "1h"
 
-// ephemeralCertificate is the ephemeral etcd_certificate.
+// ephemeralCertificate implements the ephemeral resource etcd_certificate.
 type ephemeralCertificate struct{ providerData *providerdata.Data }
 
-// ephemeralModel is the ephemeral etcd_certificate as Terraform has it.
+// ephemeralModel holds the ephemeral etcd_certificate as Terraform sees it.
 type ephemeralModel struct {
 	PKI           types.Object     `tfsdk:"pki"`
 	CommonName    types.String     `tfsdk:"common_name"`
@@ -38,15 +38,15 @@ type ephemeralModel struct {
 	NotAfter      types.String     `tfsdk:"expires_at"`
 }
 
-// NewEphemeralCertificate is the ephemeral resource etcd_certificate.
+// NewEphemeralCertificate returns the ephemeral resource etcd_certificate.
 func NewEphemeralCertificate() ephemeral.EphemeralResource { return &ephemeralCertificate{} }
 
-// Metadata names it.
+// Metadata sets the name of the resource type.
 func (e *ephemeralCertificate) Metadata(_ context.Context, req ephemeral.MetadataRequest, resp *ephemeral.MetadataResponse) {
 	resp.TypeName = req.ProviderTypeName + "_certificate"
 }
 
-// Schema says what a configuration may say.
+// Schema describes the attributes.
 func (e *ephemeralCertificate) Schema(_ context.Context, _ ephemeral.SchemaRequest, resp *ephemeral.SchemaResponse) {
 	resp.Schema = schema.Schema{
 		MarkdownDescription: "A client certificate with its key, for the time of one run: no state and no plan holds any of it. " +
@@ -81,12 +81,12 @@ func (e *ephemeralCertificate) Schema(_ context.Context, _ ephemeral.SchemaReque
 	}
 }
 
-// Configure takes what the provider gives.
+// Configure receives the provider's data.
 func (e *ephemeralCertificate) Configure(_ context.Context, req ephemeral.ConfigureRequest, resp *ephemeral.ConfigureResponse) {
 	e.providerData = providerdata.From(req.ProviderData, &resp.Diagnostics)
 }
 
-// Open makes key and certificate.
+// Open makes a key and has its certificate issued.
 func (e *ephemeralCertificate) Open(ctx context.Context, req ephemeral.OpenRequest, resp *ephemeral.OpenResponse) {
 	var model ephemeralModel
 	resp.Diagnostics.Append(req.Config.Get(ctx, &model)...)
@@ -110,7 +110,7 @@ func (e *ephemeralCertificate) Open(ctx context.Context, req ephemeral.OpenReque
 	resp.Diagnostics.Append(resp.Result.Set(ctx, &model)...)
 }
 
-// open makes key and certificate.
+// open makes a key, has its certificate issued, and writes both into the model.
 func (e *ephemeralCertificate) open(ctx context.Context, model *ephemeralModel, authority authority.ClientModel, organizations []string) error {
 	now := e.providerData.Now()
 	clients, err := authority.Client.Parse(now)

@@ -10,8 +10,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh"
 )
 
-// placeOf is where a file lies, however its path is written: absolute and clean, with the links in its directory followed. A link
-// at the place itself is a file of its own, which is replaced and not followed.
+// placeOf returns where a file lies, however its path is written: absolute, clean, and with links in its directory
+// followed. A link at the place itself counts as a file: writers replace the link and do not follow it.
 func placeOf(path string) (string, error) {
 	path, err := ssh.ExpandHome(path)
 	if err != nil {
@@ -26,8 +26,8 @@ func placeOf(path string) (string, error) {
 	return path, nil
 }
 
-// writeFile writes a file whole or not at all: beside its place first, and put there by place, which
-// is os.Rename to overwrite what is there, or os.Link to fail then.
+// writeFile writes a file whole or not at all. It writes a draft beside the file's place and then calls place to move
+// the draft there: os.Rename overwrites a file that is there, os.Link fails.
 func writeFile(path, text string, mode fs.FileMode, place func(from, to string) error) error {
 	path, err := ssh.ExpandHome(path)
 	if err != nil {
@@ -56,7 +56,7 @@ func holds(path, text string) bool {
 	return err == nil && string(have) == text
 }
 
-// removeIfHolds deletes a file, unless it holds something else by now.
+// removeIfHolds deletes a file that still holds this text, and leaves any other.
 func removeIfHolds(path, text string) error {
 	if !holds(path, text) {
 		return nil

@@ -20,14 +20,14 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/providerdata"
 )
 
-// notOverwritten is how the refusal to overwrite a file is called.
+// notOverwritten is the summary of a refusal to overwrite a file.
 const notOverwritten = "A file holds something else than a certificate of this authority"
 
-// keyMadeAt is the key of private state that names the file of a private key that this resource has
-// made, as opposed to one that it has found.
+// keyMadeAt is the key of private state under which a resource notes the private key file that it has made. A key that
+// it has found there is not noted.
 const keyMadeAt = "key_made_at"
 
-// issue has the certificate signed, and writes it into the model and to the files.
+// issue has the certificate signed, and writes it into the model and to its files.
 func (r *certificateResource) issue(ctx context.Context, object types.Object, plan *certificateModel, written earlier, private private.State) diag.Diagnostics {
 	authority, diags := authority.ClientFrom(ctx, object)
 	organizations, d := organizations(ctx, plan.Organization)
@@ -68,8 +68,8 @@ func (r *certificateResource) issue(ctx context.Context, object types.Object, pl
 	return diags
 }
 
-// sign certifies the key of the request that was brought along, or the one in the file, which is made
-// where there is none. made tells that it was.
+// sign certifies the key of the given request, or the key in private_key_file. If that file does not exist, sign makes
+// a key, and made is true.
 func (r *certificateResource) sign(ctx context.Context, clients *pki.Authority, want pki.Request, plan certificateModel) (certificate []byte, made bool, err error) {
 	now, file := r.providerData.Now(), plan.PrivateKeyFile.ValueString()
 	if file == "" {
@@ -101,7 +101,7 @@ func (r *certificateResource) sign(ctx context.Context, clients *pki.Authority, 
 	return certificate, false, err
 }
 
-// certificates are the files that the certificates are written to, with what each holds.
+// certificates returns the content of each file that the resource writes.
 func (c certificateModel) certificates() map[string]string {
 	files := map[string]string{}
 	for file, content := range map[types.String]types.String{c.CertificateFile: c.Certificate, c.CACertificateFile: c.CACertificate} {
@@ -112,8 +112,8 @@ func (c certificateModel) certificates() map[string]string {
 	return files
 }
 
-// writeFiles writes the certificates to where they are desired as well. Each place is looked at right before: the key that was just
-// made may lie there, by a path that nobody could tell was the same.
+// writeFiles writes the certificates to their files. It looks at each file right before it writes: the key that was
+// just made may lie there, under a path that no plan could recognise.
 func (c certificateModel) writeFiles(written earlier) error {
 	var failures []error
 	for file, content := range c.certificates() {
@@ -129,8 +129,8 @@ func (c certificateModel) writeFiles(written earlier) error {
 	return errors.Join(failures...)
 }
 
-// removeFiles deletes the certificate, and leaves that of the authority to whoever has it as well, but for the places where next
-// writes too.
+// removeFiles deletes the certificate's file, and leaves the authority's file to other resources that name it. Files
+// that next names too stay.
 func (c certificateModel) removeFiles(next certificateModel, authorities *providerdata.AuthorityFiles) error {
 	kept := next.files()
 	if file := c.CACertificateFile.ValueString(); file != "" && !kept[file] {
@@ -142,7 +142,7 @@ func (c certificateModel) removeFiles(next certificateModel, authorities *provid
 	return nil
 }
 
-// warnLeft tells of files that could not be deleted: no reason to fail, and to be known.
+// warnLeft warns of files that could not be deleted. The operation succeeds all the same.
 func warnLeft(err error) (diags diag.Diagnostics) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		diags.AddWarning("A file was left behind", err.Error())
@@ -150,7 +150,7 @@ func warnLeft(err error) (diags diag.Diagnostics) {
 	return diags
 }
 
-// noteKeyMade remembers that the private key in a file was made here.
+// noteKeyMade notes that this resource has made the private key in a file.
 func noteKeyMade(ctx context.Context, private private.State, file string) diag.Diagnostics {
 	encoded, err := json.Marshal(file)
 	if err != nil {
@@ -159,7 +159,7 @@ func noteKeyMade(ctx context.Context, private private.State, file string) diag.D
 	return private.SetKey(ctx, keyMadeAt, encoded)
 }
 
-// keyMade is the file of the private key that was made here; empty: none was.
+// keyMade returns the private key file that this resource has made, or "".
 func keyMade(ctx context.Context, private private.State) (file string, diags diag.Diagnostics) {
 	encoded, diags := private.GetKey(ctx, keyMadeAt)
 	if len(encoded) > 0 {

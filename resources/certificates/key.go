@@ -17,10 +17,10 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 )
 
-// errOpenKey is why a key that others can read is not used.
+// errOpenKey refuses a private key that other users can read.
 var errOpenKey = errors.New("so that others can use the key")
 
-// ownKey is where the private key in a file lies, which nobody but its owner can read.
+// ownKey returns the path of a private key file, and fails if other users can read the file.
 func ownKey(file string) (path string, err error) {
 	if path, err = ssh.ExpandHome(file); err != nil {
 		return "", err
@@ -35,7 +35,8 @@ func ownKey(file string) (path string, err error) {
 	return path, nil
 }
 
-// refuseKey refuses a private key for what was found when it was looked at. One that is not there is made.
+// refuseKey turns an error of reading a private key into a refusal. A missing key is no error, since the apply makes
+// it.
 func refuseKey(err error) (diags diag.Diagnostics) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		diags.AddAttributeError(path.Root("private_key_file"), "The private key cannot be used", err.Error()+". No file was changed.")
@@ -43,7 +44,7 @@ func refuseKey(err error) (diags diag.Diagnostics) {
 	return diags
 }
 
-// readPrivate reads a file with a private key that nobody but its owner can read.
+// readPrivate reads a private key file, and fails if other users can read it.
 func readPrivate(file string) ([]byte, error) {
 	path, err := ownKey(file)
 	if err != nil {
@@ -52,8 +53,8 @@ func readPrivate(file string) ([]byte, error) {
 	return os.ReadFile(path)
 }
 
-// readKey reads the private key in a file that nobody but its owner can read. Errors name the file
-// and nothing of what it holds.
+// readKey reads and parses a private key file, and fails if other users can read it. Errors name the file and nothing
+// of its content.
 func readKey(file string) (crypto.Signer, error) {
 	text, err := readPrivate(file)
 	if err != nil {
@@ -66,7 +67,7 @@ func readKey(file string) (crypto.Signer, error) {
 	return key, nil
 }
 
-// parseKey reads a private key: PEM with PKCS #8, SEC 1 or PKCS #1, not encrypted.
+// parseKey parses a private key: PEM with PKCS #8, SEC 1 or PKCS #1, not encrypted.
 func parseKey(text []byte) (crypto.Signer, error) {
 	block, _ := pem.Decode(text)
 	if block == nil {
@@ -91,7 +92,7 @@ func parseKey(text []byte) (crypto.Signer, error) {
 	return signer, nil
 }
 
-// requestFor is a certificate request, PEM, that proves the possession of a key and says nothing else.
+// requestFor returns a certificate request, PEM, that proves possession of a key and says nothing else.
 func requestFor(key crypto.Signer, random io.Reader) ([]byte, error) {
 	der, err := x509.CreateCertificateRequest(random, &x509.CertificateRequest{}, key)
 	if err != nil {
@@ -100,7 +101,7 @@ func requestFor(key crypto.Signer, random io.Reader) ([]byte, error) {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der}), nil
 }
 
-// belongs tells whether a certificate, PEM, is for a key.
+// belongs tells whether a certificate, PEM, certifies a key.
 func belongs(certificate string, key crypto.Signer) bool {
 	leaf, err := cert.ParseLeaf([]byte(certificate))
 	return err == nil && cert.IsFor(leaf, key.Public())

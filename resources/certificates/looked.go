@@ -9,11 +9,11 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/private"
 )
 
-// lookedAtKey is the key of private state that has the time of the last refresh: a plan reads no clock, since Terraform makes it
-// again during the apply.
+// lookedAtKey is the key of private state that holds the time of the last refresh. Plans use that time in place of a
+// clock, since Terraform plans again during the apply.
 const lookedAtKey = "looked_at"
 
-// noteLook keeps the time of a refresh, to the hour that follows, so that the state does not change with every refresh.
+// noteLook keeps the time of a refresh, rounded up to the hour, so that not every refresh changes the state.
 func noteLook(ctx context.Context, private private.State, now time.Time) diag.Diagnostics {
 	text, err := now.UTC().Add(time.Hour - 1).Truncate(time.Hour).MarshalJSON()
 	if err != nil {
@@ -22,7 +22,7 @@ func noteLook(ctx context.Context, private private.State, now time.Time) diag.Di
 	return private.SetKey(ctx, lookedAtKey, text)
 }
 
-// lookedAt is the time of the last refresh; the zero time where there was none.
+// lookedAt returns the time of the last refresh, or the zero time.
 func lookedAt(ctx context.Context, private private.State) (at time.Time, diags diag.Diagnostics) {
 	text, diags := private.GetKey(ctx, lookedAtKey)
 	if len(text) > 0 {

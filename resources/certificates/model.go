@@ -17,7 +17,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/value"
 )
 
-// certificateModel is etcd_certificate as Terraform has it.
+// certificateModel holds etcd_certificate as Terraform sees it.
 type certificateModel struct {
 	PKI               types.Object `tfsdk:"pki"` // write-only: null but in a configuration
 	CommonName        types.String `tfsdk:"common_name"`
@@ -38,7 +38,7 @@ type certificateModel struct {
 	PlannedChange types.String `tfsdk:"planned_change"`
 }
 
-// What a plan is for, as planned_change says it.
+// Values of planned_change.
 const (
 	purposeNone    = "none"
 	purposeCreate  = "create"
@@ -47,7 +47,7 @@ const (
 	purposeChange  = "change"  // the configuration asks for something else
 )
 
-// check refuses what does not fit together, as far as it is known.
+// check refuses known values that contradict each other.
 func (c certificateModel) check() (diags diag.Diagnostics) {
 	validity, err := time.ParseDuration(c.Validity.ValueString())
 	before, errBefore := time.ParseDuration(c.RenewBefore.ValueString())
@@ -64,7 +64,7 @@ func (c certificateModel) check() (diags diag.Diagnostics) {
 	return diags
 }
 
-// checkPlaces refuses two files at one place, of which the second would take that of the first.
+// checkPlaces refuses two attributes that name one file: the second write would replace the first.
 func (c certificateModel) checkPlaces() (diags diag.Diagnostics) {
 	taken := map[string]string{}
 	for _, file := range []struct {
@@ -88,8 +88,8 @@ func (c certificateModel) checkPlaces() (diags diag.Diagnostics) {
 	return diags
 }
 
-// plan fills in what becomes of the certificate: where a new one is to be issued, what only that one
-// will say is unknown. state is nil where there is none yet; looked is when it was refreshed.
+// plan fills in what the plan knows of the certificate. If a new certificate is needed, everything that only this one
+// will say is unknown. state is nil if there is none yet; looked is the time of the last refresh.
 func (c *certificateModel) plan(ctx context.Context, by authority.ClientModel, state *certificateModel, looked time.Time) {
 	c.CACertificate = by.Bundle()
 	c.PlannedChange = c.purpose(ctx, c.CACertificate, state)
@@ -108,8 +108,8 @@ func (c *certificateModel) plan(ctx context.Context, by authority.ClientModel, s
 	c.RenewalDue = types.StringNull()
 }
 
-// waits tells whether a certificate that is due stays as it is, since the configuration leaves out the key that renews it: it still
-// holds, and nothing else of it changes.
+// waits tells whether a certificate that is due stays, because the configuration leaves out the key that renews it, the
+// certificate was valid at the last refresh, and nothing else changes.
 func (c certificateModel) waits(by authority.ClientModel, state certificateModel, looked time.Time) bool {
 	return !by.Client.Signs() && c.PlannedChange.ValueString() == purposeRenewal && authority.Signs(by.Client.Certificate, state.CACertificate) && state.holds(looked)
 }
@@ -120,11 +120,12 @@ func (c certificateModel) holds(looked time.Time) bool {
 	return err == nil && !looked.IsZero() && looked.Before(leaf.NotAfter)
 }
 
-// lastWeek is how long before its end a certificate that a plan does not renew is about to shut its holder out.
+// lastWeek is the time before a certificate's end in which a plan that does not renew the certificate warns by another
+// summary.
 const lastWeek = 7 * 24 * time.Hour
 
-// checkKey refuses a plan that issues a certificate by a key which the configuration leaves out, or warns that the certificate is
-// due and waits. state is nil where there is none yet.
+// checkKey refuses a plan that has to sign by a key which the configuration leaves out. If the certificate can wait,
+// checkKey only warns. state is nil if there is none yet.
 func (c certificateModel) checkKey(by authority.ClientModel, state *certificateModel, looked time.Time) (diags diag.Diagnostics) {
 	const give = "Give pki.client.private_key for it, or pki.client.remote: pki is write-only, so that no state and no plan holds a key."
 	switch {
@@ -143,11 +144,11 @@ func (c certificateModel) checkKey(by authority.ClientModel, state *certificateM
 	return diags
 }
 
-// needsKey is the summary of a plan that is refused for a key which the configuration leaves out.
+// needsKey is the summary of a refusal of a plan whose configuration leaves out the key that has to sign.
 const needsKey = "This plan needs the key of an authority"
 
-// purpose says what the plan is for. Where the configuration is as it was, the last look has found it; where it may turn out to be so,
-// that is left to the apply.
+// purpose returns what the plan is for. If the configuration is unchanged, the last refresh has found the purpose. If
+// only the apply can tell whether it is unchanged, the purpose is unknown.
 func (c certificateModel) purpose(ctx context.Context, ca types.String, state *certificateModel) types.String {
 	if state == nil {
 		return types.StringValue(purposeCreate)
@@ -171,13 +172,13 @@ func (c certificateModel) purpose(ctx context.Context, ca types.String, state *c
 	return state.PlannedChange
 }
 
-// asked is all that a configuration says, but for what is write-only.
+// asked returns all values of the configuration except for write-only ones.
 func (c certificateModel) asked() []attr.Value {
 	return []attr.Value{c.CommonName, c.Organization, c.Validity, c.RenewBefore, c.PrivateKeyFile, c.CSR, c.Algorithm, c.CertificateFile, c.CACertificateFile}
 }
 
-// reissues tells whether the certificate that is there says anything but what is desired, is due, or is of another authority than
-// the one that signs now: the first of those that clients verify members with.
+// reissues tells whether the present certificate has to be replaced: it does not say what is desired, it is due, or
+// another authority signs now (the first of those that clients verify members with).
 func (c certificateModel) reissues(signs types.String, state certificateModel, looked time.Time) bool {
 	return !state.RenewalDue.IsNull() ||
 		!authority.Signs(signs, state.CACertificate) ||
@@ -189,8 +190,8 @@ func (c certificateModel) reissues(signs types.String, state certificateModel, l
 		c.dueBy(state, looked)
 }
 
-// dueBy tells whether another renew_before makes the certificate due that was there at the last refresh: what it asks for would
-// otherwise wait for the plan after the apply.
+// dueBy tells whether a changed renew_before makes the certificate due that the last refresh has seen. Without this
+// check, the change would take effect one apply later.
 func (c certificateModel) dueBy(state certificateModel, looked time.Time) bool {
 	if c.RenewBefore.IsUnknown() || c.RenewBefore.Equal(state.RenewBefore) || looked.IsZero() {
 		return false
@@ -200,8 +201,8 @@ func (c certificateModel) dueBy(state certificateModel, looked time.Time) bool {
 	return due && !ends
 }
 
-// due tells whether the certificate is to be renewed by now. One that ends with its authority, or one above that, is not, since
-// another would end at the same moment: a plan that renewed it would never be empty.
+// due tells whether the certificate has to be renewed by now. A certificate that ends with its authority, or with one
+// above that, is not renewed: the new one would end at the same moment, and no plan would ever be empty.
 func (c certificateModel) due(now time.Time) (due, endsWithAuthority bool) {
 	leaf, err := cert.ParseLeaf([]byte(c.Certificate.ValueString()))
 	if err != nil {
@@ -215,7 +216,7 @@ func (c certificateModel) due(now time.Time) (due, endsWithAuthority bool) {
 	return cert.NeedsRenewal(cert.InfoOf(leaf), now, before), len(bounds) > 0 && !leaf.NotAfter.Before(cert.FirstEnd(bounds))
 }
 
-// look says what the next apply has to do if the configuration stays as it is, and why.
+// look fills in what the next apply does if the configuration stays as it is, and why.
 func (c *certificateModel) look(now time.Time) (diags diag.Diagnostics) {
 	c.PlannedChange, c.RenewalDue = types.StringValue(purposeNone), types.StringNull()
 	var reasons []string
@@ -241,7 +242,7 @@ func (c *certificateModel) look(now time.Time) (diags diag.Diagnostics) {
 	return diags
 }
 
-// endsWithAuthority says that the certificate ends, or has ended, with its authority.
+// endsWithAuthority returns a text that says that the certificate ends, or has ended, with its authority.
 func (c certificateModel) endsWithAuthority(now time.Time) string {
 	ends := "ends"
 	if info, err := cert.Inspect([]byte(c.Certificate.ValueString())); err == nil && !now.Before(info.NotAfter) {
@@ -250,7 +251,7 @@ func (c certificateModel) endsWithAuthority(now time.Time) string {
 	return fmt.Sprintf("The certificate of %s %s with its authority", c.CommonName.ValueString(), ends)
 }
 
-// lookAtFiles says which of the files does not hold what it has to; empty: all of them do.
+// lookAtFiles returns which file does not hold what it should, or "" if all do.
 func (c certificateModel) lookAtFiles() string {
 	if file := c.PrivateKeyFile.ValueString(); file != "" {
 		key, err := readKey(file)
@@ -270,7 +271,7 @@ func (c certificateModel) lookAtFiles() string {
 	return ""
 }
 
-// organizations are the organizations of a subject.
+// organizations returns the organizations of a subject.
 func organizations(ctx context.Context, list types.List) (names []string, diags diag.Diagnostics) {
 	if !list.IsNull() {
 		diags = list.ElementsAs(ctx, &names, false)

@@ -21,20 +21,20 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/private"
 )
 
-// formerAuthoritiesKey is the key of private state that has the authorities by which members were verified before. A machine that
-// has missed a rotation still has files of theirs.
+// formerAuthoritiesKey is the key of private state that holds the authorities that have verified members before. A
+// machine that missed a rotation still has files of these.
 const formerAuthoritiesKey = "former_authorities"
 
-// formerAuthoritiesKept is how many of them a resource keeps, the latest ones: private state is no archive.
+// formerAuthoritiesKept bounds how many former authorities a resource keeps. It keeps the latest.
 const formerAuthoritiesKept = 16
 
-// earlier is what a resource has written before, on whichever machine: it may overwrite that.
+// earlier is what a resource has written before, on any machine, and may therefore overwrite.
 type earlier struct {
 	files       map[string]string   // the files of its state, with what it has written to each
 	authorities []*x509.Certificate // the authorities by which members are verified by its state, and were before
 }
 
-// earlierOf reads what a resource has written before. state is nil where there is none.
+// earlierOf reads what a resource has written before. state is nil if there is none.
 func earlierOf(ctx context.Context, private private.State, state *certificateModel) (written earlier, diags diag.Diagnostics) {
 	if state == nil {
 		return earlier{}, nil
@@ -57,7 +57,7 @@ func earlierOf(ctx context.Context, private private.State, state *certificateMod
 	return written, diags
 }
 
-// noteFormer keeps the authorities of what was written before that are not among those by which members are verified now.
+// noteFormer keeps the authorities of earlier files in private state, except for those that verify members now.
 func (e earlier) noteFormer(ctx context.Context, private private.State, now string) diag.Diagnostics {
 	present, _ := cert.Parse([]byte(now))
 	var former [][]byte
@@ -77,9 +77,9 @@ func (e earlier) noteFormer(ctx context.Context, private private.State, now stri
 	return private.SetKey(ctx, formerAuthoritiesKey, encoded)
 }
 
-// refuseOverwriting refuses to write certificates of an authority, PEM, over those of another one, or over anything else: where a
-// state was lost, say, those are the operator's certificates of a cluster that runs on. A file that holds what this resource has
-// written before, or what damage has left of that, is its own.
+// refuseOverwriting refuses to write certificates of an authority, PEM, over those of another one, or over anything
+// else. After a lost state, for example, the files hold the operator's certificates of a cluster that still runs. A
+// resource may overwrite what it has written before, and what damage has left of that.
 func (c certificateModel) refuseOverwriting(authority string, written earlier) error {
 	var refusals []error
 	files := c.files()
@@ -91,7 +91,7 @@ func (c certificateModel) refuseOverwriting(authority string, written earlier) e
 	return errors.Join(refusals...)
 }
 
-// files are the files that the certificates are written to.
+// files returns the paths of the files that the resource writes.
 func (c certificateModel) files() map[string]bool {
 	files := map[string]bool{}
 	for _, file := range []string{c.CertificateFile.ValueString(), c.CACertificateFile.ValueString()} {
@@ -102,9 +102,10 @@ func (c certificateModel) files() map[string]bool {
 	return files
 }
 
-// overwritable says why a file must not be overwritten with a certificate of an authority, PEM, or nil. A file may be overwritten
-// that holds nothing but certificates of this authority, or of one that this resource has had before: these can be issued again, or
-// are not accepted any more. Whatever else is in a file (a private key beside its certificate, say) may be all that there is of it.
+// overwritable returns why a file must not be overwritten with a certificate of an authority, PEM, or nil. A file may
+// be overwritten if it holds only certificates of this authority, or of one that this resource has had before: the
+// former can be issued again, and the latter are no longer accepted. Anything else in a file, such as a private key
+// beside its certificate, may exist nowhere else.
 func (e earlier) overwritable(file, authority string) error {
 	path, err := ssh.ExpandHome(file)
 	if err != nil {
@@ -136,23 +137,24 @@ func (e earlier) overwritable(file, authority string) error {
 	return nil
 }
 
-// leftOf tells whether a text is what a full or damaged disk leaves of what was written: its beginning, zeros after that.
+// leftOf tells whether a text is what a full or damaged disk leaves of a written one: its beginning, followed by zeros.
 func leftOf(text, written string) bool {
 	return strings.HasPrefix(written, strings.TrimRight(text, "\x00"))
 }
 
-// issuedByAny tells whether a certificate is that of one of the authorities, or was signed by one.
+// issuedByAny tells whether a certificate is one of the authorities, or signed by one of them.
 func issuedByAny(held *x509.Certificate, authorities []*x509.Certificate) bool {
 	return slices.ContainsFunc(authorities, func(ca *x509.Certificate) bool { return cert.IsOf(held, ca) })
 }
 
-// follows tells whether a certificate in a file is an intermediate behind a client's: it has signed the one before it.
+// follows tells whether a certificate in a file is an intermediate behind a client's: it has signed the one before.
 func follows(certificates []*x509.Certificate, i int) bool {
 	return i > 0 && !certificates[0].IsCA && certificates[i-1].CheckSignatureFrom(certificates[i]) == nil
 }
 
-// isOfRotation tells whether an authority in a bundle stands beside one of those that are present because a rotation replaces the one
-// by the other: etcd_pki names both alike, but for their number. So a resource that has not seen the rotation knows the bundle.
+// isOfRotation tells whether a bundle holds an authority because a rotation replaces it by one of the present
+// authorities, or these by it. etcd_pki gives both the same name with another number, so that a resource recognises the
+// bundle of a rotation that it has not seen.
 func isOfRotation(held *x509.Certificate, bundle, present []*x509.Certificate) bool {
 	name := held.Subject.CommonName
 	return held.IsCA && pki.IsMadeHere(name) && slices.ContainsFunc(present, func(ca *x509.Certificate) bool {

@@ -19,10 +19,10 @@ import (
 
 var _ ephemeral.EphemeralResourceWithConfigure = (*ephemeralPKI)(nil)
 
-// ephemeralPKI is the ephemeral etcd_pki.
+// ephemeralPKI implements the ephemeral resource etcd_pki.
 type ephemeralPKI struct{ providerData *providerdata.Data }
 
-// ephemeralPKIModel is the ephemeral etcd_pki as Terraform has it.
+// ephemeralPKIModel holds the ephemeral etcd_pki as Terraform sees it.
 type ephemeralPKIModel struct {
 	Name      types.String      `tfsdk:"name"`
 	Algorithm types.String      `tfsdk:"algorithm"`
@@ -32,15 +32,15 @@ type ephemeralPKIModel struct {
 	ExpiresAt types.String      `tfsdk:"expires_at"`
 }
 
-// NewEphemeralPKI is the ephemeral resource etcd_pki.
+// NewEphemeralPKI returns the ephemeral resource etcd_pki.
 func NewEphemeralPKI() ephemeral.EphemeralResource { return &ephemeralPKI{} }
 
-// Metadata names it.
+// Metadata sets the name of the resource type.
 func (e *ephemeralPKI) Metadata(_ context.Context, req ephemeral.MetadataRequest, resp *ephemeral.MetadataResponse) {
 	resp.TypeName = req.ProviderTypeName + "_pki"
 }
 
-// Schema says what a configuration may say.
+// Schema describes the attributes.
 func (e *ephemeralPKI) Schema(_ context.Context, _ ephemeral.SchemaRequest, resp *ephemeral.SchemaResponse) {
 	resp.Schema = schema.Schema{
 		MarkdownDescription: "The two authorities of a cluster that is to be formed, with their keys, for the time of one run: no state and no plan holds any of it. " +
@@ -69,14 +69,14 @@ func (e *ephemeralPKI) Schema(_ context.Context, _ ephemeral.SchemaRequest, resp
 	}
 }
 
-// Configure takes what the provider gives.
+// Configure receives the provider's data.
 func (e *ephemeralPKI) Configure(_ context.Context, req ephemeral.ConfigureRequest, resp *ephemeral.ConfigureResponse) {
 	e.providerData = providerdata.From(req.ProviderData, &resp.Diagnostics)
 }
 
 // Open makes both authorities.
 func (e *ephemeralPKI) Open(ctx context.Context, req ephemeral.OpenRequest, resp *ephemeral.OpenResponse) {
-	// Of the configuration alone: what is computed is null in it.
+	// Open reads only the configured attributes: the computed ones are null in a configuration.
 	var name, algorithm, validity types.String
 	for attribute, into := range map[string]*types.String{"name": &name, "algorithm": &algorithm, "validity": &validity} {
 		resp.Diagnostics.Append(req.Config.GetAttribute(ctx, path.Root(attribute), into)...)

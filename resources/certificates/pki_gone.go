@@ -6,8 +6,9 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 )
 
-// warnGone says in the plan of a destroy what is lost with the authorities, and what to do first where a cluster lives from them. The
-// cluster may be in another state, and may have its authorities from elsewhere by now, so that no plan can tell.
+// warnGone adds the warning for the plan of a destroy: what is lost with the authorities, and what to do first if a
+// cluster needs them. No plan can tell whether one does, since the cluster may be in another state, or use other
+// authorities by now.
 func (p pkiModel) warnGone() (diags diag.Diagnostics) {
 	name := p.Name.ValueString()
 	diags.AddWarning(fmt.Sprintf("The keys of the authorities of %s are lost", name), fmt.Sprintf("This state alone has them, and forgets them. A cluster that still trusts these authorities serves until the certificates of its members expire: "+

@@ -29,7 +29,7 @@ const (
 	trustedFile  = "-trusted" // ends the names of those that are trusted beside them in the middle of a rotation
 )
 
-// ImportState takes authorities into the state that were made earlier: NAME@DIRECTORY. Their PEM files are in the directory.
+// ImportState imports existing authorities. The ID is NAME@DIRECTORY, and the directory holds their PEM files.
 func (r *pkiResource) ImportState(ctx context.Context, req resource.ImportStateRequest, resp *resource.ImportStateResponse) {
 	name, directory, found := strings.Cut(req.ID, "@")
 	if !found || directory == "" || !validate.ClusterNamePattern.MatchString(name) {
@@ -63,7 +63,8 @@ func (r *pkiResource) ImportState(ctx context.Context, req resource.ImportStateR
 	resp.Diagnostics.Append(resp.State.Set(ctx, &state)...)
 }
 
-// newest is that of two authorities which a rotation has made, and the phase of that. trusted is nil where there is no rotation.
+// newest returns the newer of two authorities, which a rotation has made, and the phase of that rotation. trusted is
+// nil if there is no rotation.
 func newest(signs, trusted *pki.Authority) (*pki.Authority, rotation.Phase) {
 	if trusted == nil {
 		return signs, ""
@@ -80,14 +81,14 @@ func newest(signs, trusted *pki.Authority) (*pki.Authority, rotation.Phase) {
 	return signs, rotation.Sign
 }
 
-// importedFiles names the files for an error.
+// importedFiles lists the expected files in errors.
 func importedFiles() string {
 	return fmt.Sprintf("%[1]s.crt and %[1]s.key, the authority of the peers, and %[2]s.crt and %[2]s.key, that of the clients, each PEM; "+
 		"in the middle of a rotation also %[1]s%[3]s.crt and %[1]s%[3]s.key, or %[2]s%[3]s.crt and %[2]s%[3]s.key, or both: what is trusted beside them", peerCAFile, clientCAFile, trustedFile)
 }
 
-// readAuthorities reads both authorities of a cluster from a directory, and those that are trusted beside them, nil where there are
-// none. It refuses what could not sign for the cluster.
+// readAuthorities reads the authorities of a cluster from a directory: those that sign, and those that are trusted
+// beside them (nil if there is none). It refuses authorities that could not sign for the cluster.
 func readAuthorities(name, directory string, now time.Time) (signing, trusted pki.Authorities, err error) {
 	if directory, err = ssh.ExpandHome(directory); err != nil {
 		return signing, trusted, err
@@ -121,12 +122,12 @@ func readAuthorities(name, directory string, now time.Time) (signing, trusted pk
 	return signing, trusted, errors.Join(failures...)
 }
 
-// isThere tells whether any file of a pair is there.
+// isThere tells whether at least one file of a pair exists.
 func isThere(directory, file string) bool {
 	return !isMissing(filepath.Join(directory, file+".crt")) || !isMissing(filepath.Join(directory, file+".key"))
 }
 
-// readAuthority reads one authority. One that etcd_pki has made says in its name what it is for.
+// readAuthority reads one authority, and refuses one that etcd_pki has made under another common name.
 func readAuthority(directory, file, commonName string, now time.Time) (*pki.Authority, error) {
 	certificate, key := filepath.Join(directory, file+".crt"), filepath.Join(directory, file+".key")
 	certificatePEM, errCertificate := os.ReadFile(certificate)
@@ -149,7 +150,7 @@ func readAuthority(directory, file, commonName string, now time.Time) (*pki.Auth
 	return authority, nil
 }
 
-// describe takes over what the authorities, the first of each bundle, were made by, as their certificates say it.
+// describe fills in algorithm and validity from the certificates of the authorities, the first of each bundle.
 func (p *pkiModel) describe(peers, clients string) error {
 	var ends []cert.Info
 	var algorithms []pki.Algorithm
@@ -173,7 +174,7 @@ func (p *pkiModel) describe(peers, clients string) error {
 	return nil
 }
 
-// validityOf is how long an authority was asked to be valid: what etcd_pki backdates is no part of it.
+// validityOf returns the validity that an authority was asked to have, without the time by which etcd_pki backdates.
 func validityOf(info cert.Info) time.Duration {
 	lasts := info.NotAfter.Sub(info.NotBefore)
 	if pki.IsMadeHere(info.CommonName) {
@@ -182,7 +183,7 @@ func validityOf(info cert.Info) time.Duration {
 	return lasts
 }
 
-// validities are how long each authority of a bundle was asked to be valid.
+// validities returns the validity that each authority of a bundle was asked to have.
 func validities(bundle types.String) (all []time.Duration) {
 	certificates, _ := cert.Parse([]byte(bundle.ValueString()))
 	for _, certificate := range certificates {
@@ -191,7 +192,7 @@ func validities(bundle types.String) (all []time.Duration) {
 	return all
 }
 
-// spelled is a duration as somebody writes it: 87600h, and not 87600h0m0s.
+// spelled writes a duration as a user does: 87600h, and not 87600h0m0s.
 func spelled(d time.Duration) string {
 	text := d.String()
 	for _, zero := range []string{"m0s", "h0m"} {

@@ -27,10 +27,10 @@ var (
 	_ resource.ResourceWithModifyPlan = (*pkiResource)(nil)
 )
 
-// pkiResource is etcd_pki. All of it is in the state; there is nothing outside to look at.
+// pkiResource implements etcd_pki. All of it is in the state, so that a refresh asks nobody.
 type pkiResource struct{ providerData *providerdata.Data }
 
-// pkiModel is etcd_pki as Terraform has it.
+// pkiModel holds etcd_pki as Terraform sees it.
 type pkiModel struct {
 	Name                types.String `tfsdk:"name"`
 	Algorithm           types.String `tfsdk:"algorithm"`
@@ -49,20 +49,20 @@ type pkiModel struct {
 	ClientCRL           types.String `tfsdk:"client_crl"`
 }
 
-// NewPKI is the resource etcd_pki.
+// NewPKI returns the resource etcd_pki.
 func NewPKI() resource.Resource { return &pkiResource{} }
 
-// Metadata names it.
+// Metadata sets the name of the resource type.
 func (r *pkiResource) Metadata(_ context.Context, req resource.MetadataRequest, resp *resource.MetadataResponse) {
 	resp.TypeName = req.ProviderTypeName + "_pki"
 }
 
-// Schema says what a configuration may say.
+// Schema describes the attributes.
 func (r *pkiResource) Schema(_ context.Context, _ resource.SchemaRequest, resp *resource.SchemaResponse) {
 	resp.Schema = pkiSchema()
 }
 
-// Configure takes what the provider gives.
+// Configure receives the provider's data.
 func (r *pkiResource) Configure(_ context.Context, req resource.ConfigureRequest, resp *resource.ConfigureResponse) {
 	r.providerData = providerdata.From(req.ProviderData, &resp.Diagnostics)
 }
@@ -86,14 +86,14 @@ func (r *pkiResource) Create(ctx context.Context, req resource.CreateRequest, re
 	resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
 }
 
-// lifetime is how long a new authority is valid.
+// lifetime returns the validity of a new authority.
 func (p pkiModel) lifetime() time.Duration {
 	validity, _ := time.ParseDuration(p.Validity.ValueString()) // its validator has parsed it
 	return validity
 }
 
-// holdNew takes authorities into the model that were just made or imported, and those that are trusted beside them, nil where there
-// are none.
+// holdNew writes authorities that were just made or imported into the model, and signs the first list of revoked
+// certificates. trusted has the authorities that are trusted beside them, nil if there is none.
 func (p *pkiModel) holdNew(ctx context.Context, authorities, trusted pki.Authorities) (diags diag.Diagnostics) {
 	held, err := authority.Of(authorities)
 	if err == nil {
@@ -107,7 +107,7 @@ func (p *pkiModel) holdNew(ctx context.Context, authorities, trusted pki.Authori
 	return append(diags, p.revoke(ctx, authorities.Clients)...)
 }
 
-// hold takes authorities into the model, with all that their certificates say.
+// hold writes authorities, and all that their certificates say, into the model.
 func (p *pkiModel) hold(ctx context.Context, held authority.Model) (diags diag.Diagnostics) {
 	var d diag.Diagnostics
 	p.Authority, diags = types.ObjectValueFrom(ctx, authority.Type().AttrTypes, held)
@@ -117,7 +117,7 @@ func (p *pkiModel) hold(ctx context.Context, held authority.Model) (diags diag.D
 	return append(diags, d...)
 }
 
-// inspect fills in what the authorities' certificates say.
+// inspect fills in the fingerprints and expiry times of the authorities.
 func (p *pkiModel) inspect(ctx context.Context) {
 	p.PeerFingerprints, p.PeersExpireAt = inspected(p.PeerCACertificate)
 	p.ClientFingerprints, p.ClientsExpireAt = inspected(p.ClientCACertificate)
@@ -130,13 +130,13 @@ func (p *pkiModel) inspect(ctx context.Context) {
 	}
 }
 
-// above are the certificates above the authorities that sign, where these were imported with their chains.
+// above returns the certificates above the signing authorities, if these were imported with their chains.
 func (p pkiModel) above(ctx context.Context) []*x509.Certificate {
 	held, _ := authority.From(ctx, p.Authority) // one that cannot be read has none
 	return held.Above()
 }
 
-// inspected are the fingerprints of a bundle's authorities, and when they expire, each in the bundle's order.
+// inspected returns the fingerprints and expiry times of a bundle's authorities, each in the bundle's order.
 func inspected(bundle types.String) (fingerprints, ends types.List) {
 	if bundle.IsUnknown() {
 		return types.ListUnknown(types.StringType), types.ListUnknown(types.StringType)
@@ -153,7 +153,7 @@ func inspected(bundle types.String) (fingerprints, ends types.List) {
 	return value.List(sums), value.List(times)
 }
 
-// Read changes nothing, but for what a release has added since, and warns of authorities that are about to expire.
+// Read fills in attributes that a later release has added, and warns of authorities that are about to expire.
 func (r *pkiResource) Read(ctx context.Context, req resource.ReadRequest, resp *resource.ReadResponse) {
 	var state pkiModel
 	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
@@ -165,7 +165,8 @@ func (r *pkiResource) Read(ctx context.Context, req resource.ReadRequest, resp *
 	resp.Diagnostics.Append(resp.State.Set(ctx, &state)...)
 }
 
-// Update carries a rotation on, revokes certificates of clients, or saves another spelling of the same values; every other change is refused by its plan.
+// Update moves a rotation on, revokes clients' certificates, or saves another spelling of the same values. The plan
+// refuses every other change.
 func (r *pkiResource) Update(ctx context.Context, req resource.UpdateRequest, resp *resource.UpdateResponse) {
 	var plan, state pkiModel
 	resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...)
@@ -198,8 +199,8 @@ func (r *pkiResource) Update(ctx context.Context, req resource.UpdateRequest, re
 	resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
 }
 
-// Delete forgets the authorities, unless that is half of a replacement, and with them the files of their certificate that etcd_certificate
-// resources have left in the same run.
+// Delete forgets the authorities, and deletes the files with their certificate that etcd_certificate resources of this
+// run have left. It refuses the destroy half of a replacement.
 func (r *pkiResource) Delete(ctx context.Context, req resource.DeleteRequest, resp *resource.DeleteResponse) {
 	planned, diags := private.TakeDestroyPlan(ctx, resp.Private)
 	resp.Diagnostics.Append(diags...)
@@ -215,7 +216,8 @@ func (r *pkiResource) Delete(ctx context.Context, req resource.DeleteRequest, re
 	}
 }
 
-// ModifyPlan plans a rotation and the list of who is revoked, and refuses all other changes: a cluster trusts the authorities as they are.
+// ModifyPlan plans a rotation and the list of revoked certificates. It refuses all other changes, since a cluster
+// trusts the authorities as they are.
 func (r *pkiResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
 	if req.Plan.Raw.IsNull() {
 		resp.Diagnostics.Append(private.PlanDestroy(ctx, resp.Private)...)
@@ -244,7 +246,7 @@ func (r *pkiResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanReq
 	if moves.Peers == rotation.Cancel || moves.Clients == rotation.Cancel {
 		resp.Diagnostics.Append(plan.takeBack(config, &state)...)
 	}
-	// What cannot change is taken for what it was. Where it turns out to be something else, the apply is refused.
+	// What cannot change is planned as it was. If the apply finds another value, it is refused.
 	if moves.Peers != rotation.Begin || moves.Clients != rotation.Begin {
 		plan.Algorithm = value.OrBefore(plan.Algorithm, state.Algorithm)
 	}
@@ -258,9 +260,9 @@ func (r *pkiResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanReq
 	resp.Diagnostics.Append(resp.Plan.Set(ctx, &plan)...)
 }
 
-// takeBack has a state, and a plan where the configuration leaves it open, say what the authorities were made by that stay when those
-// go that a rotation had made. These may have been made at different times, each with a validity of its own: the configuration says
-// which one counts.
+// takeBack fills in algorithm and validity from the authorities that stay when a rotation is cancelled: in the state,
+// and in the plan where the configuration leaves them out. The authorities may have been made at different times with
+// different validities; then the configuration says which one counts.
 func (p *pkiModel) takeBack(config pkiModel, state *pkiModel) (diags diag.Diagnostics) {
 	rotated, lasted := state.Algorithm, state.Validity
 	if err := state.describe(p.PeerCACertificate.ValueString(), p.ClientCACertificate.ValueString()); err != nil {
@@ -287,7 +289,7 @@ func (p *pkiModel) takeBack(config pkiModel, state *pkiModel) (diags diag.Diagno
 	return nil
 }
 
-// refuseChanges refuses what would need other authorities than those that are there, or that a rotation makes now.
+// refuseChanges refuses values that the present authorities, and those that a rotation makes now, do not have.
 func (p pkiModel) refuseChanges(state pkiModel, moves rotation.Moves) (diags diag.Diagnostics) {
 	refuse := func(name, remedy string, is types.String) {
 		diags.AddAttributeError(path.Root(name), name+" of authorities cannot be changed", fmt.Sprintf("The authorities that are there have %s. "+remedy+".", is))
@@ -306,8 +308,8 @@ func (p pkiModel) refuseChanges(state pkiModel, moves rotation.Moves) (diags dia
 	return diags
 }
 
-// asMade leaves what a configuration does not set as the authorities were made, here or elsewhere. Its value is the default of
-// those that are yet to be made.
+// asMade is a plan modifier that keeps the values with which the authorities were made, if the configuration leaves
+// them out. Its own value is the default for new authorities.
 type asMade string
 
 // Description implements planmodifier.Describer.

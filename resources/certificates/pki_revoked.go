@@ -19,8 +19,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/value"
 )
 
-// revoke signs the list of the client certificates that are revoked, in place of the one that the model has, if that says
-// anything else. A plan signs it too, so that it can show what becomes of the members.
+// revoke signs a new list of revoked certificates if the present one lists others. Plans sign it too, and so can show
+// what becomes of the members.
 func (p *pkiModel) revoke(ctx context.Context, clients *pki.Authority) (diags diag.Diagnostics) {
 	if !value.Known(ctx, p.Revoked) {
 		p.ClientCRL = types.StringUnknown()
@@ -69,7 +69,8 @@ func revokes(entries []x509.RevocationListEntry, serials []*big.Int) bool {
 		!slices.ContainsFunc(entries, func(entry x509.RevocationListEntry) bool { return !wants(entry) })
 }
 
-// clients is the authority for clients that signs. It need not be valid now to sign a list.
+// clients returns the authority for clients that signs. An authority that has expired, or is not valid yet, can still
+// sign a list.
 func (p pkiModel) clients(ctx context.Context) (*pki.Authority, diag.Diagnostics) {
 	pair, diags := authority.PairFrom(ctx, p.ClientAuthority, "client")
 	if diags.HasError() {
@@ -82,7 +83,7 @@ func (p pkiModel) clients(ctx context.Context) (*pki.Authority, diag.Diagnostics
 	return clients, diags
 }
 
-// revokeNow is revoke by the authority for clients that the model itself has, which signs after the plan.
+// revokeNow calls revoke with the model's own authority for clients, which is the one that signs after the plan.
 func (p *pkiModel) revokeNow(ctx context.Context) diag.Diagnostics {
 	clients, diags := p.clients(ctx)
 	if !diags.HasError() {

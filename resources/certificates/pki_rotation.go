@@ -23,22 +23,22 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/value"
 )
 
-// rotationRecorded is the key of private state that says how far the rotations have come.
+// rotationRecorded is the key of private state that records how far the rotations have come.
 const rotationRecorded = "rotation"
 
-// rotationModel is what a configuration says of rotations.
+// rotationModel holds the attribute rotation.
 type rotationModel struct {
 	Peers   types.String `tfsdk:"peers"`
 	Clients types.String `tfsdk:"clients"`
 	Phase   types.String `tfsdk:"phase"`
 }
 
-// rotationType is the type of a rotationModel.
+// rotationType returns the type of a rotationModel.
 func rotationType() map[string]attr.Type {
 	return map[string]attr.Type{"peers": types.StringType, "clients": types.StringType, "phase": types.StringType}
 }
 
-// recorded is how far the rotations have come. A state that says nothing of it has none.
+// recorded returns how far the rotations have come. Without a record, there has been none.
 func recorded(ctx context.Context, private private.State) (known rotation.Recorded, diags diag.Diagnostics) {
 	encoded, diags := private.GetKey(ctx, rotationRecorded)
 	if len(encoded) > 0 {
@@ -49,7 +49,7 @@ func recorded(ctx context.Context, private private.State) (known rotation.Record
 	return known, diags
 }
 
-// record notes how far the rotations have come.
+// record records how far the rotations have come.
 func record(ctx context.Context, private private.State, known rotation.Recorded) diag.Diagnostics {
 	encoded, err := json.Marshal(known)
 	if err != nil {
@@ -58,7 +58,7 @@ func record(ctx context.Context, private private.State, known rotation.Recorded)
 	return private.SetKey(ctx, rotationRecorded, encoded)
 }
 
-// desired is the rotation that a configuration asks for, and whether all of it is known.
+// desired returns the configured rotation, and whether all of it is known.
 func (p pkiModel) desired(ctx context.Context) (desired rotation.Desired, known bool, diags diag.Diagnostics) {
 	if !value.Known(ctx, p.Rotation) {
 		return rotation.Desired{}, false, nil
@@ -70,7 +70,7 @@ func (p pkiModel) desired(ctx context.Context) (desired rotation.Desired, known 
 	return rotation.Desired{Peers: asked.Peers.ValueString(), Clients: asked.Clients.ValueString(), Phase: rotation.Phase(asked.Phase.ValueString())}, true, diags
 }
 
-// decide says what the desired rotation makes of the authorities, and what is recorded then.
+// decide returns how the configured rotation moves the authorities, and what is to be recorded then.
 func (p pkiModel) decide(ctx context.Context, private private.State) (rotation.Moves, rotation.Recorded, diag.Diagnostics) {
 	now, diags := recorded(ctx, private)
 	desired, _, d := p.desired(ctx)
@@ -85,8 +85,8 @@ func (p pkiModel) decide(ctx context.Context, private private.State) (rotation.M
 	return moves, next, diags
 }
 
-// planRotation fills in what becomes of the authorities. Only those that are yet to be made are unknown. A rotation that is not known
-// itself may begin, and do nothing else.
+// planRotation fills in the authorities as the rotation leaves them. Only authorities that are yet to be made are
+// unknown. If the rotation itself is unknown, the apply may begin one, and do nothing else.
 func (p *pkiModel) planRotation(ctx context.Context, state pkiModel, private private.State) (moves rotation.Moves, diags diag.Diagnostics) {
 	_, known, d := p.desired(ctx)
 	if known {
@@ -104,8 +104,8 @@ func (p *pkiModel) planRotation(ctx context.Context, state pkiModel, private pri
 	return moves, diags
 }
 
-// rotationsOf are what moves make of the authorities of a state, for the clusters that take them: they refuse what their members are
-// not ready for. A rotation that begins takes nothing away.
+// rotationsOf returns what moves make of a state's authorities. The clusters that take the authorities refuse a move
+// that their members are not ready for. A move that begins a rotation takes nothing away and is left out.
 func (p pkiModel) rotationsOf(state pkiModel, moves rotation.Moves, now rotation.Recorded) (planned []providerdata.Rotation) {
 	for _, one := range []struct {
 		label         string
@@ -132,7 +132,7 @@ func (p pkiModel) rotationsOf(state pkiModel, moves rotation.Moves, now rotation
 	return planned
 }
 
-// namesIn are the names of a bundle's authorities, in its order.
+// namesIn returns the names of a bundle's authorities, in the bundle's order.
 func namesIn(bundle types.String) (names []string) {
 	certificates, err := cert.Parse([]byte(bundle.ValueString()))
 	if err != nil {
@@ -150,15 +150,15 @@ func (p pkiModel) rotates() bool {
 	return is && !trusted.IsNull()
 }
 
-// trustedUnknown are authorities beside which others may be trusted, or none.
+// trustedUnknown returns the authorities with `trusted` unknown: the apply may add some, or none.
 func trustedUnknown(held types.Object) types.Object {
 	attributes := held.Attributes()
 	attributes["trusted"] = types.ObjectUnknown(attributes["trusted"].(types.Object).AttributeTypes(context.Background()))
 	return types.ObjectValueMust(held.AttributeTypes(context.Background()), attributes)
 }
 
-// mayBegin is what a rotation comes to at most whose labels or phase are known after apply. One that is under way has to be known:
-// whoever approves the plan has to see whose certificates will not be accepted any more.
+// mayBegin returns the moves of a rotation whose labels or phase are known only after apply: it may begin. A rotation
+// under way has to be known, since whoever approves the plan has to see whose certificates members will refuse.
 func mayBegin(ctx context.Context, private private.State) (rotation.Moves, diag.Diagnostics) {
 	now, diags := recorded(ctx, private)
 	switch {
@@ -172,8 +172,8 @@ func mayBegin(ctx context.Context, private private.State) (rotation.Moves, diag.
 	return rotation.Moves{Peers: rotation.Begin, Clients: rotation.Begin}, diags
 }
 
-// rotate has the model hold what becomes of a state's authorities. successor makes an authority that is to follow the one with
-// the common name before; name is what the first one of a cluster is called.
+// rotate writes the state's authorities into the model as the moves leave them. successor makes the authority that
+// follows one with the common name before; name is the common name of the cluster's first authority.
 func (p *pkiModel) rotate(ctx context.Context, state pkiModel, moves rotation.Moves, successor func(name, before string) (authority.KeyPair, error)) diag.Diagnostics {
 	p.Authority, p.ClientAuthority, p.ExpiresAt = state.Authority, state.ClientAuthority, state.ExpiresAt
 	p.PeerCACertificate, p.ClientCACertificate = state.PeerCACertificate, state.ClientCACertificate
@@ -204,7 +204,8 @@ func (p *pkiModel) rotate(ctx context.Context, state pkiModel, moves rotation.Mo
 	return append(diags, p.hold(ctx, held)...)
 }
 
-// move does a move to one authority: to the one that signs, and to the one that is trusted beside it, nil where there is none.
+// move applies a move to one kind of authority: signs is the one that signs, and beside the one that is trusted beside
+// it (nil: none).
 func move(move rotation.Move, signs *authority.KeyPair, beside **authority.KeyPair, successor func(before string) (authority.KeyPair, error)) error {
 	switch {
 	case move == rotation.Keep:

@@ -17,10 +17,10 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/validate"
 )
 
-// authorityValidity is how long an authority lasts by default: ten years.
+// authorityValidity is the default validity of an authority: ten years.
 const authorityValidity = "87600h"
 
-// aboutAsMade ends the description of what authorities are made by.
+// aboutAsMade ends the descriptions of algorithm and validity.
 const aboutAsMade = " Authorities that are there, imported ones among them, keep what they were made by where this is not set. "
 
 func pkiSchema() schema.Schema {
@@ -85,7 +85,7 @@ func pkiSchema() schema.Schema {
 	}
 }
 
-// eachOf is a list of what every certificate of a bundle says.
+// eachOf returns a computed list with one value for each certificate of a bundle.
 func eachOf(bundle, what string) schema.ListAttribute {
 	return schema.ListAttribute{
 		Computed: true, ElementType: types.StringType,
@@ -93,7 +93,7 @@ func eachOf(bundle, what string) schema.ListAttribute {
 	}
 }
 
-// rotationAttribute is what triggers rotations.
+// rotationAttribute returns the attribute rotation.
 func rotationAttribute() schema.SingleNestedAttribute {
 	label := func(kind string) schema.StringAttribute {
 		return schema.StringAttribute{

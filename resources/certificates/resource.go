@@ -1,4 +1,5 @@
-// Package certificates has etcd_pki, the authorities of a cluster, and etcd_certificate, by which clients are let in.
+// Package certificates implements etcd_pki, the authorities of a cluster, and etcd_certificate, the certificates of its
+// clients.
 package certificates
 
 import (
@@ -23,34 +24,34 @@ var (
 	_ resource.ResourceWithModifyPlan       = (*certificateResource)(nil)
 )
 
-// certificateResource is etcd_certificate.
+// certificateResource implements etcd_certificate.
 type certificateResource struct{ providerData *providerdata.Data }
 
-// NewCertificate is the resource etcd_certificate.
+// NewCertificate returns the resource etcd_certificate.
 func NewCertificate() resource.Resource { return &certificateResource{} }
 
-// Metadata names it.
+// Metadata sets the name of the resource type.
 func (r *certificateResource) Metadata(_ context.Context, req resource.MetadataRequest, resp *resource.MetadataResponse) {
 	resp.TypeName = req.ProviderTypeName + "_certificate"
 }
 
-// Schema says what a configuration may say.
+// Schema describes the attributes.
 func (r *certificateResource) Schema(_ context.Context, _ resource.SchemaRequest, resp *resource.SchemaResponse) {
 	resp.Schema = certificateSchema()
 }
 
-// Configure takes what the provider gives.
+// Configure receives the provider's data.
 func (r *certificateResource) Configure(_ context.Context, req resource.ConfigureRequest, resp *resource.ConfigureResponse) {
 	r.providerData = providerdata.From(req.ProviderData, &resp.Diagnostics)
 }
 
-// ConfigValidators want one key, from one place.
+// ConfigValidators require exactly one source of the key.
 func (r *certificateResource) ConfigValidators(context.Context) []resource.ConfigValidator {
 	return []resource.ConfigValidator{resourcevalidator.ExactlyOneOf(path.MatchRoot("private_key_file"), path.MatchRoot("csr"))}
 }
 
-// ValidateConfig refuses what does not fit together. It leaves the authority to the plan: a test of Terraform's that mocks
-// etcd_pki validates whatever text the mock has in its place.
+// ValidateConfig refuses values that contradict each other. The plan, and not the validation, checks the authority: a
+// Terraform test that mocks etcd_pki validates any text in its place.
 func (r *certificateResource) ValidateConfig(ctx context.Context, req resource.ValidateConfigRequest, resp *resource.ValidateConfigResponse) {
 	var config certificateModel
 	resp.Diagnostics.Append(req.Config.Get(ctx, &config)...)
@@ -71,7 +72,7 @@ func (r *certificateResource) Create(ctx context.Context, req resource.CreateReq
 	}
 }
 
-// Read looks at the clock and at the files, and says whether the certificate has to be issued anew.
+// Read compares the certificate with the clock and with the files, and says whether the next apply issues another.
 func (r *certificateResource) Read(ctx context.Context, req resource.ReadRequest, resp *resource.ReadResponse) {
 	var state certificateModel
 	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
@@ -84,8 +85,7 @@ func (r *certificateResource) Read(ctx context.Context, req resource.ReadRequest
 	resp.Diagnostics.Append(resp.State.Set(ctx, &state)...)
 }
 
-// Update issues another certificate, where the plan says so, and writes the files where they are
-// desired by now.
+// Update issues another certificate if the plan says so, and writes the files to their configured places.
 func (r *certificateResource) Update(ctx context.Context, req resource.UpdateRequest, resp *resource.UpdateResponse) {
 	var config, plan, state certificateModel
 	resp.Diagnostics.Append(req.Config.Get(ctx, &config)...)
@@ -116,7 +116,7 @@ func (r *certificateResource) Update(ctx context.Context, req resource.UpdateReq
 	resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
 }
 
-// Delete deletes the files that were written, and a key that was made.
+// Delete deletes the certificate's file, and a key that the resource has made.
 func (r *certificateResource) Delete(ctx context.Context, req resource.DeleteRequest, resp *resource.DeleteResponse) {
 	var state certificateModel
 	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
@@ -136,8 +136,8 @@ func (r *certificateResource) Delete(ctx context.Context, req resource.DeleteReq
 	resp.Diagnostics.Append(warnLeft(err)...)
 }
 
-// refuseFiles refuses a plan that would overwrite what is of another authority, where it is known which one this is. The files are
-// looked at again before they are written.
+// refuseFiles refuses a plan that would overwrite another authority's files, if the plan knows the authority. The apply
+// looks at the files again before it writes.
 func (c certificateModel) refuseFiles(written earlier) (diags diag.Diagnostics) {
 	if c.CACertificate.IsUnknown() || c.CertificateFile.IsUnknown() || c.CACertificateFile.IsUnknown() {
 		return nil
@@ -148,8 +148,8 @@ func (c certificateModel) refuseFiles(written earlier) (diags diag.Diagnostics) 
 	return diags
 }
 
-// ModifyPlan is a function of configuration and state alone: that a certificate is due was found by
-// the last look, which has a clock.
+// ModifyPlan depends on configuration and state alone. The last refresh, which has a clock, has found whether the
+// certificate is due.
 func (r *certificateResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
 	if req.Plan.Raw.IsNull() {
 		var state certificateModel

@@ -13,20 +13,20 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/validate"
 )
 
-// How long a client certificate lasts by default, and when it is renewed.
+// Default lifetime of a client certificate, and how long before its end an apply renews the certificate.
 const (
 	certificateValidity = "8760h"
 	certificateRenewal  = "720h"
 )
 
-// Descriptions of what all client certificates have.
+// Descriptions that the resource and the ephemeral resource share.
 const (
 	aboutCommonName    = "Common name of the subject, 1 to 64 characters. Once etcd's authentication is on, it is the name of the user."
 	aboutOrganization  = "Organizations of the subject, each 1 to 64 characters. Default: none."
 	aboutCACertificate = "What the members' certificates are verified with, PEM: the certificate of the authority that signed this one, and after it, during a rotation, that of the one that is trusted beside it."
 )
 
-// Rules of what all client certificates have.
+// Validators that the resource and the ephemeral resource share.
 var (
 	commonNameRules   = []validator.String{stringvalidator.LengthBetween(1, 64)}
 	organizationRules = []validator.List{listvalidator.SizeAtLeast(1), listvalidator.ValueStringsAre(stringvalidator.LengthBetween(1, 64))}

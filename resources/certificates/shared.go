@@ -16,8 +16,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/providerdata"
 )
 
-// refuseShared refuses a plan that uses a file which another certificate of this run writes, or makes or deletes as its key. The
-// certificate of their authority is the exception: several may write it to one file. state is nil where there is none.
+// refuseShared refuses a plan that uses a file which another certificate of this run writes, or makes or deletes as its
+// key. Several certificates may write the same authority's certificate to one file. state is nil if there is none.
 func (c certificateModel) refuseShared(ctx context.Context, state *certificateModel, private private.State, files *providerdata.Files) (diags diag.Diagnostics) {
 	use := providerdata.FileUse{By: c.described(), Asks: fmt.Sprint(c.asked())}
 	made := ""
@@ -59,7 +59,8 @@ func (c certificateModel) refuseShared(ctx context.Context, state *certificateMo
 	return diags
 }
 
-// refuseDestroyed refuses to destroy a certificate together with the key that it has made, where another one of this run uses that.
+// refuseDestroyed refuses to destroy a certificate together with the key that it has made, if another certificate of
+// this run uses that key.
 func (c certificateModel) refuseDestroyed(ctx context.Context, private private.State, files *providerdata.Files) (diags diag.Diagnostics) {
 	made, diags := keyMade(ctx, private)
 	if made == "" || made != c.PrivateKeyFile.ValueString() {
@@ -76,13 +77,13 @@ func (c certificateModel) refuseDestroyed(ctx context.Context, private private.S
 	return diags
 }
 
-// keyGoes says that a key goes with one certificate and is used by another.
+// keyGoes returns the refusal to delete a key that another certificate uses.
 func keyGoes(place string, goes, stays providerdata.FileUse) string {
 	return fmt.Sprintf("%s is to be destroyed, and with it the private key that it has made, %s, which %s uses. If they are one certificate whose resource was renamed, "+
 		"add a moved block. If not, give one of them another private_key_file and apply that first. Nothing was changed.", goes.By, place, stays.By)
 }
 
-// described is the certificate as texts name it: Terraform tells a provider no addresses.
+// described names the certificate in texts by its common name, since Terraform tells a provider no resource addresses.
 func (c certificateModel) described() string {
 	if c.CommonName.ValueString() == "" {
 		return "an etcd_certificate"
@@ -90,7 +91,7 @@ func (c certificateModel) described() string {
 	return fmt.Sprintf("the etcd_certificate of %q", c.CommonName.ValueString())
 }
 
-// isMissing tells whether there is no file, so that one would be made.
+// isMissing tells whether a file does not exist.
 func isMissing(file string) bool {
 	local, err := ssh.ExpandHome(file)
 	if err == nil {

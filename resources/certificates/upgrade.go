@@ -13,12 +13,12 @@ const certificateSchemaVersion = 1
 
 var _ resource.ResourceWithUpgradeState = (*certificateResource)(nil)
 
-// UpgradeState brings states of earlier schema versions up to this one.
+// UpgradeState upgrades states of earlier schema versions.
 func (r *certificateResource) UpgradeState(context.Context) map[int64]resource.StateUpgrader {
 	return map[int64]resource.StateUpgrader{0: stateupgrade.Edit(certificateFrom0)}
 }
 
-// certificateFrom0 names what is PEM, and a time, as the other resources do.
+// certificateFrom0 gives attributes with PEM and times the names that they have in other resources.
 func certificateFrom0(state stateupgrade.Object) {
 	state.Rename("certificate_pem", "certificate")
 	state.Rename("ca_certificate_pem", "ca_certificate")

@@ -2,14 +2,14 @@ package providerdata
 
 import "sync"
 
-// Ephemeral are the authorities that ephemeral resources of this run have made, by the names that package cert gives them. A run that
-// plans and one that applies each make their own.
+// Ephemeral holds the authorities that ephemeral resources of this run have made, by their names (cert.Name). A run
+// that plans and one that applies each make others.
 type Ephemeral struct{ made sync.Map }
 
 // Make notes an authority.
 func (e *Ephemeral) Make(name string) { e.made.Store(name, true) }
 
-// Made tells whether an authority is one of them.
+// Made tells whether an ephemeral resource of this run has made an authority.
 func (e *Ephemeral) Made(name string) bool {
 	_, made := e.made.Load(name)
 	return made

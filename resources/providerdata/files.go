@@ -17,14 +17,14 @@ type FileUse struct {
 	Shared string // what several resources may write there alike; empty: nothing
 }
 
-// Files are the uses that the plans of one run make of files. Terraform makes plans side by side and tells no resource of the
-// others, so that each plan asks.
+// Files holds the uses that the plans of one run make of files. Terraform plans resources concurrently and tells none
+// of the others, so each plan asks Files.
 type Files struct {
 	mu   sync.Mutex
 	uses []FileUse
 }
 
-// Use notes a use, and returns that of another resource which it does not go together with; nil: there is none.
+// Use notes a use, and returns another resource's use that conflicts with it, or nil.
 func (f *Files) Use(use FileUse) *FileUse {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -35,7 +35,7 @@ func (f *Files) Use(use FileUse) *FileUse {
 		case u.Place != use.Place:
 		case u.ID == use.ID && use.ID != "":
 		case u.ID != "" && use.ID == "" && u.Asks == use.Asks && !u.Goes:
-			// Terraform plans a resource that it replaces twice, the second time as if it had no state.
+			// Terraform plans a replaced resource twice, the second time as if it had no state.
 			u.ID = ""
 			return nil
 		case other == nil && !u.agrees(use):
@@ -50,8 +50,9 @@ func (f *Files) Use(use FileUse) *FileUse {
 	return &found
 }
 
-// Leave removes a file of a resource that is destroyed, unless another resource of this run uses it and stays. An apply plans anew what
-// it creates and changes, before it does so: whoever comes to the file later does not find it.
+// Leave removes the file of a destroyed resource, unless another resource of this run uses the file and stays. An apply
+// plans each resource anew before it creates or changes it, so a resource that comes to the file later finds the file
+// missing.
 func (f *Files) Leave(place, id string, remove func() error) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -8,22 +8,22 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
 )
 
-// Hosts finds hosts. Nothing is dialed before a host is used.
+// Hosts returns hosts. It dials none before a host is used.
 type Hosts interface {
-	// Host is the host that target leads to. It fails with ErrNotKnown where the provider's settings
-	// will be known at apply only. Whatever else is wrong with the way there, its calls say.
+	// Host returns the host that target leads to. It fails with ErrNotKnown if a setting of the provider is known only
+	// after apply. Calls of the host report all other errors.
 	Host(target SSHTarget) (upgrade.Host, error)
 
-	// Briefly is the same host for who can go on without its answer: where it cannot be reached it is given up soon, and
-	// not asked again for a while. A host that a change needs may still be booting, and is waited for.
+	// Briefly returns the same host for callers that can go on without an answer. If the host cannot be reached, it is
+	// soon given up, and not asked again for a while. A change waits for its hosts instead, since they may still be
+	// booting.
 	Briefly(target SSHTarget) (upgrade.Host, error)
 }
 
-// ErrNotKnown says that a setting of the provider has no value yet: it comes out of a resource that
-// the same apply makes.
+// ErrNotKnown says that a setting of the provider is unknown: it comes from a resource that the same apply makes.
 var ErrNotKnown = errors.New("not known before apply")
 
-// SSHTarget says how to reach one host over SSH. What is empty is as the provider block has it.
+// SSHTarget says how to reach one host over SSH. Empty values are those of the provider block.
 type SSHTarget struct {
 	Address string // host name or IP address
 	Port    int    // of its sshd; 0: the provider's

@@ -1,4 +1,4 @@
-// Package providerdata is what the provider hands to its resources: the ways to hosts, the stores, and what the plans and
+// Package providerdata is what the provider hands to its resources: access to hosts, the stores, and what the plans and
 // applies of one run have to know of each other.
 package providerdata
 
@@ -13,7 +13,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-log/tflog"
 )
 
-// Data are what resources use of the provider that configured them.
+// Data is what resources use of the provider that configured them.
 type Data struct {
 	Hosts    Hosts
 	Stores   Stores
@@ -33,19 +33,18 @@ type Data struct {
 
 // Stores are the etcd stores that this build of the provider carries.
 type Stores interface {
-	// Newest is the newest version that satisfies what is asked for: a minor version ("3.7"), an exact version
-	// ("3.7.3"), or empty for any. It fails where none does, and says which there are.
+	// Newest returns the newest version that satisfies desired: a minor version ("3.7"), an exact version ("3.7.3"), or
+	// empty for any. If none does, the error lists those that there are.
 	Newest(desired string) (version string, err error)
 
-	// Versions are all of them, the newest first.
+	// Versions returns all versions, the newest first.
 	Versions() []string
 
-	// Hashes are the SHA-256 of the stores of a version, by architecture as Go names it.
+	// Hashes returns the SHA-256 of the stores of a version, by Go's names of architectures.
 	Hashes(version string) map[string]string
 }
 
-// ProgressOf returns what an executor calls with each step of a cluster: it writes the step to Terraform's log and to the
-// progress log.
+// ProgressOf returns a function that writes each step of a cluster to Terraform's log and to the progress log.
 func (d *Data) ProgressOf(ctx context.Context, cluster string) func(line string) {
 	return func(line string) {
 		tflog.Info(ctx, line, map[string]any{"cluster": cluster})
@@ -53,7 +52,7 @@ func (d *Data) ProgressOf(ctx context.Context, cluster string) func(line string)
 	}
 }
 
-// From is what the provider hands to a resource. It is nil while Terraform only validates.
+// From returns the data that the provider hands to a resource, nil while Terraform only validates.
 func From(data any, diags *diag.Diagnostics) *Data {
 	if data == nil {
 		return nil

@@ -5,7 +5,7 @@ import (
 	"sync"
 )
 
-// Rotation is what the plan of an etcd_pki makes of one of its authorities. Authorities have the names that package cert gives them.
+// Rotation is how the plan of an etcd_pki moves one of its authorities. Authorities are named as in package cert.
 type Rotation struct {
 	Of    string // the name of the etcd_pki
 	Peers bool   // of the authority for peers; else of the one for clients
@@ -15,7 +15,8 @@ type Rotation struct {
 	Asks  string // what it says now
 }
 
-// Rotations are those that the plans of one run make. An etcd_pki is planned before the clusters that take their authorities from it.
+// Rotations holds the rotations that the plans of one run make. Terraform plans an etcd_pki before the clusters that
+// take their authorities from it.
 type Rotations struct {
 	mu      sync.Mutex
 	planned []Rotation
@@ -30,7 +31,7 @@ func (r *Rotations) Plan(rotation Rotation) {
 	}
 }
 
-// Planned are all of them.
+// Planned returns all of them.
 func (r *Rotations) Planned() []Rotation {
 	r.mu.Lock()
 	defer r.mu.Unlock()

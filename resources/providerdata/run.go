@@ -6,14 +6,14 @@ import (
 	"sync"
 )
 
-// Claim is a cluster on its hosts, as a plan has it.
+// Claim is a cluster and its hosts, as a plan knows them.
 type Claim struct {
 	Name      string
 	Addresses []string // that are known
 	Owners    []string // of clusters of this name that are on the hosts
 }
 
-// same tells whether two claims are of one cluster: it has the same name on a host of both.
+// same tells whether two claims are of one cluster: they have the same name, and a host or an owner in common.
 func (c Claim) same(other Claim) bool {
 	shares := func(a, b []string) bool {
 		return slices.ContainsFunc(a, func(text string) bool { return slices.Contains(b, text) })
@@ -21,13 +21,14 @@ func (c Claim) same(other Claim) bool {
 	return c.Name == other.Name && (shares(c.Addresses, other.Addresses) || shares(c.Owners, other.Owners))
 }
 
-// Claims are what the plans of one run destroy and create. Terraform makes plans side by side, so that each plan asks the others.
+// Claims holds what the plans of one run destroy and create. Terraform plans resources concurrently, so each plan asks
+// Claims.
 type Claims struct {
 	sync.Mutex
 	goes, comes []Claim
 }
 
-// Destroyed notes a cluster that is destroyed, and tells whether it is created too.
+// Destroyed notes a cluster that a plan destroys, and tells whether another plan creates it.
 func (c *Claims) Destroyed(of Claim) bool {
 	c.Lock()
 	defer c.Unlock()
@@ -35,7 +36,7 @@ func (c *Claims) Destroyed(of Claim) bool {
 	return slices.ContainsFunc(c.comes, of.same)
 }
 
-// Created notes a cluster that is created, and tells whether it is destroyed too.
+// Created notes a cluster that a plan creates, and tells whether another plan destroys it.
 func (c *Claims) Created(of Claim) bool {
 	c.Lock()
 	defer c.Unlock()
@@ -43,14 +44,14 @@ func (c *Claims) Created(of Claim) bool {
 	return slices.ContainsFunc(c.goes, of.same)
 }
 
-// AuthorityFiles are the files with the certificate of an authority that resources which are gone have left: others may have the
-// same one as ca_certificate_file. They go with the authority, where that is destroyed by the same run.
+// AuthorityFiles holds the files with an authority's certificate that destroyed resources have left, since others may
+// name the same ca_certificate_file. If the same run destroys the authority, it deletes these files.
 type AuthorityFiles struct {
 	mu    sync.Mutex
 	files map[string]bool
 }
 
-// Leave leaves a file to others.
+// Leave notes a file that a destroyed resource has left.
 func (a *AuthorityFiles) Leave(file string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -60,7 +61,7 @@ func (a *AuthorityFiles) Leave(file string) {
 	a.files[file] = true
 }
 
-// Each does something with every one of the files.
+// Each calls do with every one of the files.
 func (a *AuthorityFiles) Each(do func(file string) error) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -19,31 +19,31 @@ import (
 
 var _ datasource.DataSourceWithConfigure = (*backupsData)(nil)
 
-// listTimeout bounds looking at the hosts for their backups.
+// listTimeout bounds how long etcd_backups looks for the hosts' backups.
 const listTimeout = 2 * time.Minute
 
-// backupsData is the data source etcd_backups.
+// backupsData implements the data source etcd_backups.
 type backupsData struct{ providerData *providerdata.Data }
 
-// NewBackups is the data source etcd_backups.
+// NewBackups returns the data source etcd_backups.
 func NewBackups() datasource.DataSource { return &backupsData{} }
 
-// Metadata names it.
+// Metadata sets the name of the data source's type.
 func (d *backupsData) Metadata(_ context.Context, req datasource.MetadataRequest, resp *datasource.MetadataResponse) {
 	resp.TypeName = req.ProviderTypeName + "_backups"
 }
 
-// Schema says what a configuration may say.
+// Schema describes the attributes.
 func (d *backupsData) Schema(_ context.Context, _ datasource.SchemaRequest, resp *datasource.SchemaResponse) {
 	resp.Schema = backupsSchema()
 }
 
-// Configure takes what the provider gives.
+// Configure receives the provider's data.
 func (d *backupsData) Configure(_ context.Context, req datasource.ConfigureRequest, resp *datasource.ConfigureResponse) {
 	d.providerData = providerdata.From(req.ProviderData, &resp.Diagnostics)
 }
 
-// backupsModel is etcd_backups as Terraform has it.
+// backupsModel holds etcd_backups as Terraform sees it.
 type backupsModel struct {
 	Cluster  types.Object  `tfsdk:"cluster"`
 	Backups  []backupEntry `tfsdk:"backups"`
@@ -128,7 +128,7 @@ func backupsSchema() schema.Schema {
 	}
 }
 
-// Read asks the hosts.
+// Read asks the hosts for their backups.
 func (d *backupsData) Read(ctx context.Context, req datasource.ReadRequest, resp *datasource.ReadResponse) {
 	var model backupsModel
 	var cluster clusterReference
@@ -142,7 +142,7 @@ func (d *backupsData) Read(ctx context.Context, req datasource.ReadRequest, resp
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	// Hosts give up a destination of which nothing comes, and nobody else says how long its list may take.
+	// Hosts themselves give up a destination that sends nothing; nothing else bounds how long its list may take.
 	looking, cancel := context.WithTimeout(ctx, listTimeout)
 	defer cancel()
 	var list []upgrade.ListedBackup
@@ -164,7 +164,7 @@ func (d *backupsData) Read(ctx context.Context, req datasource.ReadRequest, resp
 	resp.Diagnostics.Append(resp.State.Set(ctx, &model)...)
 }
 
-// newBackupEntry is a backup as Terraform has it.
+// newBackupEntry returns a backup as Terraform sees it.
 func newBackupEntry(b upgrade.ListedBackup) backupEntry {
 	e := backupEntry{
 		Name: b.Name, Destination: b.Destination, TakenAt: b.TakenAt.UTC().Format(time.RFC3339),

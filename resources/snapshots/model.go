@@ -25,16 +25,16 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/s3"
 )
 
-// snapshotTimeout bounds taking a snapshot where the configuration does not: one of 1 GiB takes 10 s.
+// snapshotTimeout bounds taking a snapshot if the configuration does not. A snapshot of 1 GiB takes 10 s.
 const snapshotTimeout = 30 * time.Minute
 
-// What the last refresh has found of a snapshot; anything else says how the file has changed.
+// Values of status. Any other value says how the file has changed.
 const (
 	snapshotIntact  = "intact"
 	snapshotMissing = "missing"
 )
 
-// snapshotModel is etcd_snapshot as Terraform has it.
+// snapshotModel holds etcd_snapshot as Terraform sees it.
 type snapshotModel struct {
 	Cluster  types.Object   `tfsdk:"cluster"`
 	File     types.String   `tfsdk:"file"`
@@ -55,7 +55,8 @@ type snapshotModel struct {
 	TakenAt     types.String `tfsdk:"taken_at"`
 }
 
-// take takes a snapshot to where the model wants it, over the one that before has there.
+// take takes a snapshot to the place that the model names. before is the snapshot of the state, which take replaces if
+// it is at the same place.
 func (r *snapshotResource) take(ctx context.Context, config snapshotModel, plan *snapshotModel, before snapshotModel) (diags diag.Diagnostics) {
 	var cluster clusterReference
 	diags.Append(plan.Cluster.As(ctx, &cluster, basetypes.ObjectAsOptions{})...)
@@ -92,8 +93,8 @@ func (r *snapshotResource) take(ctx context.Context, config snapshotModel, plan 
 	return diags
 }
 
-// writeSnapshot writes what save sends into a file, which gets its name once all of it is there, and on the disk.
-// A file that is there stays, unless it is ours to replace.
+// writeSnapshot writes what save sends into a file. The file gets its name once all of it is on the disk. An existing
+// file stays unless it is ours to replace.
 func writeSnapshot(file string, replace bool, save func(io.Writer) (api.Saved, error)) (saved api.Saved, err error) {
 	local, err := ssh.ExpandHome(file)
 	if err != nil {
@@ -125,7 +126,7 @@ func writeSnapshot(file string, replace bool, save func(io.Writer) (api.Saved, e
 	return saved, syncDirectory(filepath.Dir(local))
 }
 
-// syncDirectory brings the names in a directory to the disk.
+// syncDirectory syncs the names in a directory to the disk.
 func syncDirectory(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {
@@ -134,7 +135,8 @@ func syncDirectory(dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// look says what became of the snapshot. One in S3 is not looked at: what could is known to an apply alone.
+// look returns what became of the snapshot's file. It does not look into S3, which takes credentials that no refresh
+// has.
 func (s snapshotModel) look() string {
 	if s.File.IsNull() {
 		return snapshotIntact
@@ -162,9 +164,9 @@ func (s snapshotModel) look() string {
 	return snapshotIntact
 }
 
-// compared says what a plan has to tell of a file that is not as it was written. Only where another snapshot would take its place
-// is that a refusal: a file of the machine that plans keeps nobody from mending the cluster. And nothing takes the place of a
-// snapshot by itself: it would hold the cluster as it is now.
+// compared returns what a plan says of a file that is not as it was written. The plan is refused only if another
+// snapshot would replace the file: the state of a file on the planning machine must not keep anybody from repairing the
+// cluster. Nothing replaces a changed file by itself, since the new snapshot would hold the cluster as it is now.
 func (s snapshotModel) compared(overwrites bool) (diags diag.Diagnostics) {
 	const another = "To have another taken, of the cluster as it is now, change triggers."
 	file := path.Root("file")
@@ -183,7 +185,8 @@ func (s snapshotModel) compared(overwrites bool) (diags diag.Diagnostics) {
 	return diags
 }
 
-// remove deletes the file, where that is desired. For the half of a replacement it makes room, and keeps it.
+// remove deletes the file if the configuration wants that. For the destroy half of a replacement (planned is false),
+// remove renames the file, to keep it.
 func (s snapshotModel) remove(planned bool) error {
 	if s.File.IsNull() || planned && !s.Purge.ValueBool() || s.look() == snapshotMissing {
 		return nil
@@ -201,12 +204,12 @@ func (s snapshotModel) remove(planned bool) error {
 	return os.Remove(local)
 }
 
-// wantsAnother tells whether another snapshot is to be taken.
+// wantsAnother tells whether the plan takes another snapshot.
 func (s snapshotModel) wantsAnother(state snapshotModel) bool {
 	return !s.Triggers.Equal(state.Triggers) || !s.File.Equal(state.File) || !sameIn(s.S3, state.S3, "endpoint", "bucket", "key") || !sameIn(s.Cluster, state.Cluster, "name", "owner")
 }
 
-// sameIn tells whether two objects have these attributes in common, or neither is there.
+// sameIn tells whether two objects agree in these attributes, or both are null.
 func sameIn(a, b types.Object, names ...string) bool {
 	if a.IsNull() || b.IsNull() || a.IsUnknown() {
 		return a.IsNull() && b.IsNull()
@@ -214,7 +217,7 @@ func sameIn(a, b types.Object, names ...string) bool {
 	return !slices.ContainsFunc(names, func(name string) bool { return !a.Attributes()[name].Equal(b.Attributes()[name]) })
 }
 
-// leftBehind says where the snapshot before lies, if the new one is elsewhere.
+// leftBehind says where the earlier snapshot lies, if the new one is elsewhere.
 func (s snapshotModel) leftBehind(plan snapshotModel) string {
 	if s.SHA256.Equal(plan.SHA256) || s.File.Equal(plan.File) && sameIn(s.S3, plan.S3, "endpoint", "bucket", "key") {
 		return ""
@@ -226,21 +229,21 @@ func (s snapshotModel) leftBehind(plan snapshotModel) string {
 	return fmt.Sprintf("%s (revision %d) is no longer managed. Delete it yourself, if it is to go.", where, s.Revision.ValueInt64())
 }
 
-// notTaken leaves what is known of a snapshot to the apply.
+// notTaken leaves what only a taken snapshot has to the apply.
 func (s *snapshotModel) notTaken() {
 	s.Status = types.StringValue(snapshotIntact)
 	s.Revision, s.Keys, s.Size, s.Hash = types.Int64Unknown(), types.Int64Unknown(), types.Int64Unknown(), types.Int64Unknown()
 	s.SHA256, s.EtcdVersion, s.ClusterID, s.Member, s.TakenAt = types.StringUnknown(), types.StringUnknown(), types.StringUnknown(), types.StringUnknown(), types.StringUnknown()
 }
 
-// keep takes over what is known of the snapshot that was taken, and what became of it.
+// keep takes over what the state knows of the snapshot, and of its file.
 func (s *snapshotModel) keep(state snapshotModel) {
 	s.Status = state.Status
 	s.Revision, s.Keys, s.Size, s.Hash = state.Revision, state.Keys, state.Size, state.Hash
 	s.SHA256, s.EtcdVersion, s.ClusterID, s.Member, s.TakenAt = state.SHA256, state.EtcdVersion, state.ClusterID, state.Member, state.TakenAt
 }
 
-// taken fills in what is known of a snapshot that was taken.
+// taken fills in what is known of a snapshot that was just taken.
 func (s *snapshotModel) taken(saved api.Saved) {
 	s.Status = types.StringValue(snapshotIntact)
 	s.Revision, s.Keys, s.Size, s.Hash = types.Int64Value(saved.Revision), types.Int64Value(int64(saved.Keys)), types.Int64Value(saved.SizeBytes), types.Int64Value(int64(saved.Hash))

@@ -12,14 +12,14 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
 )
 
-// clusterReference says which cluster is meant, and the ways to its hosts.
+// clusterReference names a cluster and says how to reach its hosts.
 type clusterReference struct {
 	Name    types.String `tfsdk:"name"`
 	Owner   types.String `tfsdk:"owner"`
 	Members types.Map    `tfsdk:"members"`
 }
 
-// memberReference is the way to one member's host.
+// memberReference says how to reach one member's host.
 type memberReference struct {
 	Address    types.String `tfsdk:"address"`
 	HostKey    types.String `tfsdk:"host_key"`
@@ -29,7 +29,7 @@ type memberReference struct {
 	SSHUser    types.String `tfsdk:"ssh_user"`
 }
 
-// routes are the ways to all of its hosts.
+// routes returns the routes to all hosts of the cluster.
 func (c clusterReference) routes(ctx context.Context) (providerdata.Routes, diag.Diagnostics) {
 	var members map[string]memberReference
 	diags := c.Members.ElementsAs(ctx, &members, false)
@@ -43,7 +43,7 @@ func (c clusterReference) routes(ctx context.Context) (providerdata.Routes, diag
 	return to, diags
 }
 
-// executor reads the hosts of the cluster. It goes on with those that answer.
+// executor returns an executor that reads from the cluster's hosts. It goes on with those that answer.
 func (c clusterReference) executor(ctx context.Context, s *providerdata.Data, to providerdata.Routes) (*upgrade.Executor, error) {
 	hosts := map[membership.Member]upgrade.Host{}
 	for m, target := range to {

@@ -22,33 +22,33 @@ var (
 	_ resource.ResourceWithModifyPlan       = (*snapshotResource)(nil)
 )
 
-// snapshotResource is etcd_snapshot.
+// snapshotResource implements etcd_snapshot.
 type snapshotResource struct{ providerData *providerdata.Data }
 
-// New is the resource etcd_snapshot.
+// New returns the resource etcd_snapshot.
 func New() resource.Resource { return &snapshotResource{} }
 
-// Metadata names it.
+// Metadata sets the name of the resource type.
 func (r *snapshotResource) Metadata(_ context.Context, req resource.MetadataRequest, resp *resource.MetadataResponse) {
 	resp.TypeName = req.ProviderTypeName + "_snapshot"
 }
 
-// Schema says what a configuration may say.
+// Schema describes the attributes.
 func (r *snapshotResource) Schema(ctx context.Context, _ resource.SchemaRequest, resp *resource.SchemaResponse) {
 	resp.Schema = snapshotSchema(ctx)
 }
 
-// Configure takes what the provider gives.
+// Configure receives the provider's data.
 func (r *snapshotResource) Configure(_ context.Context, req resource.ConfigureRequest, resp *resource.ConfigureResponse) {
 	r.providerData = providerdata.From(req.ProviderData, &resp.Diagnostics)
 }
 
-// ConfigValidators want one place to keep it.
+// ConfigValidators require one place to keep the snapshot.
 func (r *snapshotResource) ConfigValidators(context.Context) []resource.ConfigValidator {
 	return []resource.ConfigValidator{resourcevalidator.ExactlyOneOf(path.MatchRoot("file"), path.MatchRoot("s3"))}
 }
 
-// ValidateConfig refuses what does not fit together.
+// ValidateConfig refuses values that contradict each other.
 func (r *snapshotResource) ValidateConfig(ctx context.Context, req resource.ValidateConfigRequest, resp *resource.ValidateConfigResponse) {
 	var config snapshotModel
 	resp.Diagnostics.Append(req.Config.Get(ctx, &config)...)
@@ -72,7 +72,7 @@ func (r *snapshotResource) Create(ctx context.Context, req resource.CreateReques
 	}
 }
 
-// Read looks at the file.
+// Read compares the file with what was written.
 func (r *snapshotResource) Read(ctx context.Context, req resource.ReadRequest, resp *resource.ReadResponse) {
 	var state snapshotModel
 	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
@@ -83,7 +83,7 @@ func (r *snapshotResource) Read(ctx context.Context, req resource.ReadRequest, r
 	resp.Diagnostics.Append(resp.State.Set(ctx, &state)...)
 }
 
-// Update takes another snapshot, where the plan says so. The one before is replaced by a whole one or not at all.
+// Update takes another snapshot if the plan says so. A whole new snapshot replaces the earlier one, or none does.
 func (r *snapshotResource) Update(ctx context.Context, req resource.UpdateRequest, resp *resource.UpdateResponse) {
 	var config, state, plan snapshotModel
 	resp.Diagnostics.Append(req.Config.Get(ctx, &config)...)
@@ -105,7 +105,8 @@ func (r *snapshotResource) Update(ctx context.Context, req resource.UpdateReques
 	resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
 }
 
-// Delete leaves the snapshot, or deletes it, where that is desired and it was meant.
+// Delete deletes the snapshot if the destroy was planned and purge_data is true. For the destroy half of a replacement
+// it renames the file.
 func (r *snapshotResource) Delete(ctx context.Context, req resource.DeleteRequest, resp *resource.DeleteResponse) {
 	var state snapshotModel
 	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
@@ -119,7 +120,7 @@ func (r *snapshotResource) Delete(ctx context.Context, req resource.DeleteReques
 	}
 }
 
-// ModifyPlan is a function of configuration and state alone: what became of the file was found by the last look.
+// ModifyPlan depends on configuration and state alone. The last refresh has found what became of the file.
 func (r *snapshotResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
 	if req.Plan.Raw.IsNull() {
 		resp.Diagnostics.Append(private.PlanDestroy(ctx, resp.Private)...)

@@ -81,8 +81,8 @@ func snapshotSchema(ctx context.Context) schema.Schema {
 	}
 }
 
-// memberReferenceAttributes are the way to a member's host, as etcd_cluster has them. One without an address is a
-// unmanaged member that the last refresh has found in etcd's member list.
+// memberReferenceAttributes says how to reach a member's host, as in etcd_cluster. A member without an address is an
+// unmanaged one that the last refresh has found in etcd's member list.
 func memberReferenceAttributes() map[string]schema.Attribute {
 	ways := map[string]schema.Attribute{"ssh_port": schema.Int64Attribute{Optional: true, MarkdownDescription: "As in `etcd_cluster`."}}
 	for _, name := range []string{"address", "host_key", "host_ca", "ssh_address", "ssh_user"} {
@@ -91,7 +91,7 @@ func memberReferenceAttributes() map[string]schema.Attribute {
 	return ways
 }
 
-// snapshotTimeouts bound what takes a snapshot.
+// snapshotTimeouts bound operations that take a snapshot.
 func snapshotTimeouts(ctx context.Context) schema.Attribute {
 	return timeout.Bounded("How long operations may take.", timeouts.Attributes(ctx, timeouts.Opts{
 		Create: true, Update: true,
