@@ -10,6 +10,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest/signing"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 )
@@ -53,6 +54,78 @@ func (l *life) exchange(keep bool) {
 		l.signer = signers{after, before}
 	}
 	l.authority = after
+}
+
+// haveOne gives the cluster one authority for peers, clients and servers.
+func (l *life) haveOne() *signing.Authority {
+	l.Helper()
+	one := l.another().AsOne()
+	l.name(true, one)
+	l.mustConverge(1)
+	return one
+}
+
+// TestOneAuthorityIsSplit has a cluster whose members and clients have certificates of one authority get two, each way that a
+// configuration may say it. Members trust each other throughout (the rules of nodetest hold that), and in the end no certificate
+// of a client opens the port of a peer.
+func TestOneAuthorityIsSplit(t *testing.T) {
+	for name, split := range map[string]func(l *life, one, fresh *signing.Authority){
+		"both at once": func(l *life, _, fresh *signing.Authority) { l.name(false, fresh) },
+		"both, the old key is at hand": func(l *life, one, fresh *signing.Authority) {
+			l.name(true, fresh, one)
+			l.mustConverge(1)
+			l.name(false, fresh)
+		},
+		"both, the old one signs at first": func(l *life, one, fresh *signing.Authority) {
+			l.name(true, one, fresh)
+			l.mustConverge(1)
+			l.name(true, fresh, one)
+			l.mustConverge(1)
+			l.name(false, fresh)
+		},
+		"peers get another one": func(l *life, one, fresh *signing.Authority) { l.name(false, fresh.Split(one)) },
+		"peers before the clients": func(l *life, one, fresh *signing.Authority) {
+			l.name(false, fresh.Split(one))
+			l.mustConverge(1)
+			l.name(false, fresh)
+		},
+		"clients before the peers": func(l *life, one, fresh *signing.Authority) {
+			l.name(false, one.Split(fresh))
+			l.mustConverge(1)
+			l.name(false, fresh)
+		},
+		"with a replacement": func(l *life, one, fresh *signing.Authority) {
+			l.name(true, fresh, one)
+			l.host("c").Wipe()
+			l.want("a", "b", "c@21")
+			l.mustConverge(1)
+			l.name(false, fresh)
+		},
+		"with an upgrade of settings": func(l *life, _, fresh *signing.Authority) {
+			l.name(false, fresh)
+			l.set("quota-backend-bytes", "8589934592")
+		},
+	} {
+		for _, n := range []int{1, 3} {
+			t.Run(fmt.Sprintf("%s, %d", name, n), func(t *testing.T) {
+				bubble(t, func(t *testing.T) {
+					if n == 1 && name == "with a replacement" {
+						return
+					}
+					l := serving(t, n, nodetest.EtcdVersion)
+					one := l.haveOne()
+					split(l, one, l.another())
+					l.mustConverge(1)
+					for _, m := range l.cluster.Members {
+						h := l.host(m.Name)
+						if signing.IsOf(h.Certificates(cluster)[api.KeyAdmin], l.cluster.PeerCA) || signing.IsOf(h.Certificates(cluster)[api.KeyPeer], one.PeerCA()) {
+							t.Errorf("%s: certificates for clients open the peer port", m.Name)
+						}
+					}
+				})
+			})
+		}
+	}
 }
 
 // signBy has another of the authorities sign first that the cluster names. All are trusted as they are.

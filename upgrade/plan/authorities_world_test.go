@@ -13,7 +13,7 @@ import (
 // drawAuthorities draws which authorities are desired, and how far an exchange of them has come: each member trusts the new ones
 // before any certificate is of them, and the old ones until none is any more.
 func (e *etcd) drawAuthorities(t *rapid.T) {
-	desired := rapid.SampledFrom([]string{"", "rotated", "exchanged", "put back", "again", "again rotated"}).Draw(t, "authorities")
+	desired := rapid.SampledFrom([]string{"", "rotated", "exchanged", "put back", "again", "again rotated", "split", "split rotated"}).Draw(t, "authorities")
 	old, both, latest := authorities("old"), authorities("old+new"), authorities("new")
 	switch desired {
 	case "":
@@ -26,6 +26,10 @@ func (e *etcd) drawAuthorities(t *rapid.T) {
 		e.trusts, e.signers = old, signers("old")
 	case "again":
 		e.trusts, e.signers = authorities("newer"), signers("newer")
+	case "split": // old is one authority for peers and clients
+		e.trusts, e.signers = authorities("new/newer"), membership.Signers{Peers: []string{"new"}, Clients: []string{"newer"}}
+	case "split rotated":
+		e.trusts, e.signers = authorities("new+old/newer+old"), membership.Signers{Peers: []string{"new", "old"}, Clients: []string{"newer", "old"}}
 	case "again rotated":
 		e.trusts, e.signers = authorities("newer+new"), signers("newer", "new")
 	}

@@ -25,7 +25,7 @@ import (
 // (?~ a learner, ?~! one of ours). Words of the cluster are its version, full, corrupt, agreed, saved, and
 // down:3.6 or lowered:3.6 for a downgrade under way. What is desired is a list of members and a version, and
 // hold where restarts are held back, zone:r1:a,b for the members of a zone, and
-// trusts:old+new for the authorities that are to be trusted and signs:new+old for those that can sign, ended:old for those that have expired, and
+// trusts:old+new for the authorities that are to be trusted and signs:new+old for those that can sign (new/old where those of peers and of clients differ), ended:old for those that have expired, and
 // recover:a,b,c for a recovery from a that gives up b and c, with loses:c where c may have more; carried is 3.7.3 and 3.6.16.
 func parse(t testing.TB, script string) (membership.ClusterStatus, membership.Spec) {
 	t.Helper()
@@ -50,7 +50,7 @@ func parse(t testing.TB, script string) (membership.ClusterStatus, membership.Sp
 					continue
 				}
 				if names, are := strings.CutPrefix(field, "signs:"); are {
-					p.Signers = membership.Signers{Peers: strings.Split(names, "+"), Clients: strings.Split(names, "+")}
+					p.Signers.Peers, p.Signers.Clients = ofEach(names)
 					continue
 				}
 				if names, are := strings.CutPrefix(field, "ended:"); are {
@@ -135,10 +135,18 @@ func unmanaged(text string) membership.UnmanagedMember {
 	return s
 }
 
-// authorities are those of peers and of clients by the same names.
+// authorities are those of peers and of clients: by the same names, or as in new/old.
 func authorities(names string) membership.Authorities {
-	set := membership.NamesOf(strings.Split(names, "+")...)
-	return membership.Authorities{Peers: set, Clients: set}
+	peers, clients := ofEach(names)
+	return membership.Authorities{Peers: membership.NamesOf(peers...), Clients: membership.NamesOf(clients...)}
+}
+
+func ofEach(names string) (peers, clients []string) {
+	forPeers, forClients, differ := strings.Cut(names, "/")
+	if !differ {
+		forClients = forPeers
+	}
+	return strings.Split(forPeers, "+"), strings.Split(forClients, "+")
 }
 
 var states = []membership.State{membership.Healthy, membership.Unhealthy, membership.Stopped, membership.Missing, membership.Lost, membership.Blocked, membership.Foreign, membership.Unreachable}

@@ -97,6 +97,16 @@ func (a *Authority) Remade(now time.Time) (*Authority, error) {
 	return &Authority{Lifetime: a.Lifetime, now: now, peer: peer, client: client}, err
 }
 
+// Split is the authority for peers of a, and that for clients and servers of another one.
+func (a *Authority) Split(clients *Authority) *Authority {
+	return &Authority{Lifetime: a.Lifetime, now: a.now, peer: a.peer, client: clients.client}
+}
+
+// AsOne is the authority for peers of a, which signs for clients and servers too.
+func (a *Authority) AsOne() *Authority {
+	return &Authority{Lifetime: a.Lifetime, now: a.now, peer: a.peer, client: a.peer}
+}
+
 func newIssuer(name string, now time.Time) (issuer, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
