@@ -94,14 +94,16 @@ func (c Cluster) desiredAuthorities() (membership.Authorities, membership.Signer
 	return membership.Authorities{Peers: peers.names(), Clients: clients.names()}, signers
 }
 
-// ended returns the names of the authorities that have signed nothing that is valid at now. With a zero now, no
-// authority has ended.
-func (a authorities) ended(now time.Time) membership.AuthorityNames {
+// ended returns the names of the authorities that sign nothing that is valid at now: they do not hold then, or one above them does
+// not. With a zero now, no authority has ended.
+func (a authorities) ended(now time.Time, chains map[string]string) membership.AuthorityNames {
 	if now.IsZero() {
 		return ""
 	}
 	return slices.DeleteFunc(slices.Clone(a), func(authority *x509.Certificate) bool {
-		return !now.Before(authority.NotBefore) && now.Before(authority.NotAfter)
+		return !slices.ContainsFunc(append(authorities{authority}, parseAuthorities(chains[cert.Name(authority)])...), func(one *x509.Certificate) bool {
+			return now.Before(one.NotBefore) || !now.Before(one.NotAfter)
+		})
 	}).names()
 }
 

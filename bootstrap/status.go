@@ -46,7 +46,7 @@ func (c Cluster) Status(owner string, reports Reports, now time.Time) membership
 	p := membership.ClusterStatus{}
 	p.Trusts, p.Signers = c.desiredAuthorities()
 	known := c.trust(owner, reports)
-	p.Ended = membership.Authorities{Peers: known.peers.ended(now), Clients: known.clients.ended(now)}
+	p.Ended = membership.Authorities{Peers: known.peers.ended(now, c.Chains), Clients: known.clients.ended(now, c.Chains)}
 	list := c.memberList(owner, reports)
 	routes := c.routesTo(c.AllMembers(reports), list, owner, reports)
 	p.Mistakes = routes.mistakes()

@@ -40,6 +40,28 @@ func TestEphemeralCertificate(t *testing.T) {
 	})
 }
 
+// TestEphemeralCertificateOfAnIntermediate has what stands above the authority follow a certificate that is made for one run.
+func TestEphemeralCertificateOfAnIntermediate(t *testing.T) {
+	w := newWorld(t)
+	of, company := newChained(t, w.Clock)
+	w.run(t, tftest.TestStep{
+		Config: fmt.Sprintf(`
+			ephemeral "etcd_certificate" "app" {
+				pki         = { client = { certificate = %q, private_key = %q } }
+				common_name = "app"
+			}
+			provider "echo" { data = ephemeral.etcd_certificate.app }
+			resource "echo" "seen" {}`, of.clients.PEM(of.above...), of.clients.KeyPEM(t)),
+		Check: func(s *terraform.State) error {
+			seen := s.RootModule().Resources["echo.seen"].Primary.Attributes
+			if got := seen["data.ca_certificate"]; got != of.clients.PEM() {
+				return fmt.Errorf("what is to be trusted is\n%s", got)
+			}
+			return pki.Verify([]byte(seen["data.certificate"]), []byte(company.Root.PEM()), pki.Client, w.Clock)
+		},
+	})
+}
+
 // TestEphemeralPKI: authorities that a vault is to keep are made for one run, and no state holds any of them.
 func TestEphemeralPKI(t *testing.T) {
 	w := newWorld(t)

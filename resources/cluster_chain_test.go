@@ -171,3 +171,65 @@ func TestCertificateOfAnIntermediate(t *testing.T) {
 			ConfigPlanChecks: tftest.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{plancheck.ExpectEmptyPlan()}}},
 	)
 }
+
+// TestAChainExpires has an authority above those of a cluster expire, and with it all certificates: plans warn before that, the plan
+// that needs certificates is refused, and the chain that it was renewed to mends the cluster in one apply.
+func TestAChainExpires(t *testing.T) {
+	w := newWorld(t)
+	first, company := newChained(t, w.Clock)
+	short := first
+	short.above = []pkitest.CA{pkitest.Again(t, company.Middle, &company.Root, w.Clock, func(x *x509.Certificate) { x.NotAfter = w.Clock.Add(1000 * time.Hour).Truncate(time.Second) }), company.Root}
+	config := func(c chained) string {
+		return strings.Replace(three(line), "etcd_pki.prod.authority", c.hcl(t, ""), 1)
+	}
+	end := w.Clock.Add(1000 * time.Hour).UTC().Truncate(time.Second)
+	ends := func(state *terraform.State) error {
+		for name, text := range state.RootModule().Resources["etcd_cluster.prod"].Primary.Attributes {
+			if strings.HasSuffix(name, ".certificate_expires_at") && text != end.Format(time.RFC3339) {
+				return fmt.Errorf("%s is %s, and not the end of the chain, %s", name, text, end.Format(time.RFC3339))
+			}
+		}
+		if text := w.warned(); !strings.Contains(text, "The authorities are about to expire") || !strings.Contains(text, `"company middle"`) {
+			return fmt.Errorf("the warnings are %q", text)
+		}
+		return nil
+	}
+	w.run(t,
+		w.begun(t, config(short)),
+		// What ends with the chain is not due: another would end at the same time.
+		tftest.TestStep{PreConfig: func() { w.Clock = w.Clock.Add(900 * time.Hour); w.warned() }, Config: config(short), PlanOnly: true},
+		tftest.TestStep{Config: config(short), Check: ends},
+		tftest.TestStep{PreConfig: func() { w.Clock = w.Clock.Add(200 * time.Hour) }, Config: config(short), ExpectError: saysInOrder("The authorities have expired", "or one above it, has expired", "the chain that was renewed above this one")},
+		tftest.TestStep{Config: config(first), Check: tftest.ComposeAggregateTestCheckFunc(w.allWell, w.shown(first, company.Middle))},
+		tftest.TestStep{Config: config(first), PlanOnly: true},
+	)
+}
+
+// TestImportOfIntermediates has etcd_pki import intermediates with their chains: members trust these alone, and what is signed is
+// followed by the rest. They last as long as their chains.
+func TestImportOfIntermediates(t *testing.T) {
+	w, directory := newWorld(t), t.TempDir()
+	of, company := newChained(t, w.Clock)
+	end := w.Clock.Add(5000 * time.Hour).UTC().Truncate(time.Second)
+	middle := pkitest.Again(t, company.Middle, &company.Root, w.Clock, func(x *x509.Certificate) { x.NotAfter = end })
+	of.above = []pkitest.CA{middle, company.Root}
+	for file, ca := range map[string]pkitest.CA{"peer-ca": of.peers, "client-ca": of.clients} {
+		write(t, filepath.Join(directory, file+".crt"), ca.PEM(of.above...), 0o644)
+		write(t, filepath.Join(directory, file+".key"), ca.KeyPEM(t), 0o600)
+	}
+	const authorities = "resource \"etcd_pki\" \"prod\" { name = \"prod\" }\n"
+	w.run(t,
+		tftest.TestStep{Config: authorities, ResourceName: ownPKI, ImportState: true, ImportStatePersist: true, ImportStateId: "prod@" + directory, ImportStateCheck: func(states []*terraform.InstanceState) error {
+			for name, want := range map[string]string{"peer_ca_certificate": of.peers.PEM(), "client_ca_certificate": of.clients.PEM(),
+				"authority.peer.certificate": of.peers.PEM(of.above...), "client_authority.client.certificate": of.clients.PEM(of.above...), "expires_at": end.Format(time.RFC3339)} {
+				if got := states[0].Attributes[name]; got != want {
+					return fmt.Errorf("%s is %q, not %q", name, got, want)
+				}
+			}
+			return nil
+		}},
+		tftest.TestStep{Config: authorities, PlanOnly: true},
+		tftest.TestStep{Config: three(line), Check: w.shown(of, middle)},
+		tftest.TestStep{Config: three(line), PlanOnly: true},
+	)
+}

@@ -137,7 +137,7 @@ type ClusterStatus struct {
 	Leader    string    // member ID; empty: none is known
 
 	// Trusts are the authorities that members are to trust, and Signers those that can sign their certificates, as desired.
-	// Zero: authorities are not compared. Ended are those of which no certificate holds: they have expired, or are not valid yet.
+	// Zero: authorities are not compared. Ended are those of which no certificate holds: they, or those above them, have expired, or are not valid yet.
 	Trusts  Authorities
 	Signers Signers
 	Ended   Authorities

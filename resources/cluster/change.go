@@ -184,31 +184,6 @@ func (ch *change) sign(pki authority.Model, asked func(membership.MemberStatus) 
 	}
 }
 
-// asksToRenew returns whether a member's certificates are due since the configuration asks for certificates that are valid for a
-// shorter time than at the last apply. Such a change is done or refused, like any other.
-func (c clusterModel) asksToRenew(state clusterModel, ch change, last refreshed.Reports) func(membership.MemberStatus) bool {
-	if ch.cluster.Renewal.Validity == state.cluster(ch.before).Renewal.Validity {
-		return nil
-	}
-	ofAnyLength := ch.cluster
-	ofAnyLength.Renewal.Validity = 0
-	status := ofAnyLength.Status(state.Owner.ValueString(), ch.seen, last.At)
-	return func(s membership.MemberStatus) bool {
-		m := status.Member(s.Member)
-		return m == nil || m.Due != s.Due
-	}
-}
-
-// waits returns why a member's certificates are due that the plan leaves as they are, or "".
-func (ch change) waits(name string) string {
-	for _, s := range ch.plan.Waiting {
-		if s.Name == name {
-			return s.Due
-		}
-	}
-	return ""
-}
-
 // foresee fills in what the cluster is after the plan, or refuses the plan.
 func (c *clusterModel) foresee(ch change, state clusterModel) (diags diag.Diagnostics) {
 	asksForChange := ch.asksForChange(state)

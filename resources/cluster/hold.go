@@ -10,6 +10,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/refreshed"
 )
 
 // holdAttribute is the attribute that holds back restarts which only an upgrade of the provider asks for.
@@ -43,4 +44,29 @@ func (ch change) warnUnasked() (diags diag.Diagnostics) {
 // apply was to remove may be removed later.
 func (ch change) mayWait(deferred *membership.Refusal) bool {
 	return slices.Contains(ch.cluster.Recover.Abandons, deferred.Member) || deferred.HeldBack() || deferred.KeepsTrust() && !ch.exchanges
+}
+
+// asksToRenew returns whether a member's certificates are due since the configuration asks for certificates that are valid for a
+// shorter time than at the last apply. Such a change is done or refused, like any other.
+func (c clusterModel) asksToRenew(state clusterModel, ch change, last refreshed.Reports) func(membership.MemberStatus) bool {
+	if ch.cluster.Renewal.Validity == state.cluster(ch.before).Renewal.Validity {
+		return nil
+	}
+	ofAnyLength := ch.cluster
+	ofAnyLength.Renewal.Validity = 0
+	status := ofAnyLength.Status(state.Owner.ValueString(), ch.seen, last.At)
+	return func(s membership.MemberStatus) bool {
+		m := status.Member(s.Member)
+		return m == nil || m.Due != s.Due
+	}
+}
+
+// waits returns why a member's certificates are due that the plan leaves as they are, or "".
+func (ch change) waits(name string) string {
+	for _, s := range ch.plan.Waiting {
+		if s.Name == name {
+			return s.Due
+		}
+	}
+	return ""
 }

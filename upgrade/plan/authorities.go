@@ -295,8 +295,8 @@ func (c *planner) exchangeable() error {
 	for _, s := range c.Members {
 		if s.Desired && c.lacksCertificate(s) && ended != (membership.Authorities{}) {
 			return &membership.Refusal{Summary: "The authorities have expired", Attribute: "pki", Member: s.Name, At: s.Address,
-				Rule:   fmt.Sprintf("it needs a certificate, and none holds that authority %s of pki signs: it has expired, or is not valid yet", ended),
-				Remedy: "give pki another authority, and check the clock of this machine"}
+				Rule:   fmt.Sprintf("it needs a certificate, and none holds that authority %s of pki signs: it, or one above it, has expired or is not valid yet", ended),
+				Remedy: "give pki another authority, or the chain that was renewed above this one, and check the clock of this machine"}
 		}
 		if s.Desired && c.lacksCertificate(s) {
 			return &membership.Refusal{Summary: "The authorities cannot be exchanged yet", Attribute: "pki", Member: s.Name, At: s.Address,
