@@ -40,14 +40,14 @@ func (c Cluster) certified(m membership.Member, held map[string]api.Certificate,
 }
 
 // matches tells whether a certificate is signed by one of these authorities, is valid at now, and has exactly the desired
-// subject and names.
+// subject, names and usages.
 func matches(text string, want api.KeyRequest, by authorities, now time.Time) bool {
 	leaf, err := cert.ParseLeaf([]byte(text))
 	if err != nil || cert.Verify(leaf, by, now, x509.ExtKeyUsageAny) != nil {
 		return false
 	}
 	has, err := cert.Claims(leaf)
-	if err != nil {
+	if err != nil || misused(text, want) != "" {
 		return false
 	}
 	extra, missing := cert.CompareClaims(claimsOf(want), has)
@@ -83,6 +83,29 @@ func misnamed(text string, want api.KeyRequest) string {
 		return "does not name " + firstOf(missing)
 	case len(extra) > 0:
 		return "names " + firstOf(extra) + ", and should not"
+	}
+	return ""
+}
+
+// misused says which usages a certificate lacks or should not have, or "" if they are those of its key: members are clients of
+// each other, and of themselves by etcd's gateway.
+func misused(text string, want api.KeyRequest) string {
+	leaf, err := cert.ParseLeaf([]byte(text))
+	if err != nil {
+		return ""
+	}
+	server := slices.Contains(leaf.ExtKeyUsage, x509.ExtKeyUsageServerAuth)
+	switch {
+	case leaf.IsCA:
+		return "is an authority's"
+	case !slices.Contains(leaf.ExtKeyUsage, x509.ExtKeyUsageClientAuth):
+		return "is not for use by a client"
+	case want.Name == api.KeyAdmin && server:
+		return "is for use by a server too, and should not be"
+	case want.Name != api.KeyAdmin && !server:
+		return "is not for use by a server"
+	case len(leaf.ExtKeyUsage)+len(leaf.UnknownExtKeyUsage) > 2 || want.Name == api.KeyAdmin && len(leaf.ExtKeyUsage)+len(leaf.UnknownExtKeyUsage) > 1:
+		return "is for more uses than it should be"
 	}
 	return ""
 }

@@ -108,6 +108,8 @@ func (c Cluster) invalid(m membership.Member, held map[string]api.Certificate, k
 		case matches(have.PEM, want, known.of(want.Name), at):
 		case misnamed(have.PEM, want) != "":
 			return fmt.Sprintf("its %s certificate %s", want.Name, misnamed(have.PEM, want))
+		case misused(have.PEM, want) != "":
+			return fmt.Sprintf("its %s certificate %s", want.Name, misused(have.PEM, want))
 		case !matches(have.PEM, want, known.of(want.Name), issued(have.PEM)):
 			return fmt.Sprintf("its %s certificate is not of the cluster's authority, or does not say what it has to", want.Name)
 		case at.Before(issued(have.PEM)):

@@ -33,6 +33,22 @@ func TestStatusOfCertificates(t *testing.T) {
 			}
 		}
 	}
+	usedAs := func(name, as string) func(map[string]api.Certificate) {
+		return func(into map[string]api.Certificate) {
+			for _, want := range c.Keys(b) {
+				if want.Name != name {
+					continue
+				}
+				want.Name = as
+				signed, err := authority().Sign(t.Context(), "", want, request(t, want))
+				if err != nil {
+					t.Fatal(err)
+				}
+				into[name] = api.Certificate{PEM: signed, HasKey: true}
+			}
+		}
+	}
+	const noServer, noClientAlone = "its server certificate is not for use by a server", "its admin certificate is for use by a server too, and should not be"
 	noCertificate := "its certificate " + api.CertificateFile(c.Name, api.KeyPeer) + " is missing"
 	exposed := "others than its user can read its key " + api.KeyFile(c.Name, api.KeyServer) + ", which is made anew"
 	noKey := "its key " + api.KeyFile(c.Name, api.KeyServer) + " is missing, and is made anew"
@@ -43,18 +59,20 @@ func TestStatusOfCertificates(t *testing.T) {
 		want    string
 		untimed string // without a time
 	}{
-		"as they are":         {func(map[string]api.Certificate) {}, now, "", ""},
-		"about to expire":     {func(map[string]api.Certificate) {}, now.Add(364 * 24 * time.Hour), "", ""},
-		"expired":             {func(map[string]api.Certificate) {}, now.AddDate(2, 0, 0), "its peer certificate has expired", ""},
-		"not yet":             {func(map[string]api.Certificate) {}, now.Add(-time.Hour), "its peer certificate does not hold yet", ""},
-		"peer missing":        {edit(api.KeyPeer, func(h *api.Certificate) { *h = api.Certificate{} }), now, noCertificate, noCertificate},
-		"admin unread":        {edit(api.KeyAdmin, func(h *api.Certificate) { h.Error = "/etc/etcd/main/tls/admin.crt cannot be used: it holds no PEM" }), now, unread, unread},
-		"server key missing":  {edit(api.KeyServer, func(h *api.Certificate) { h.HasKey, h.NoKey = false, true }), now, noKey, noKey},
-		"server, another key": {edit(api.KeyServer, func(h *api.Certificate) { h.HasKey = false }), now, "its server certificate and key do not belong together", "its server certificate and key do not belong together"},
-		"server key exposed":  {edit(api.KeyServer, func(h *api.Certificate) { h.Exposed = true }), now, exposed, exposed},
-		"server is no PEM":    {edit(api.KeyServer, func(h *api.Certificate) { h.PEM = "garbage" }), now, "its server " + other, "its server " + other},
-		"another authority":   {from(held(t, c, b, unmanaged(), nil)), now, "its peer " + other, "its peer " + other},
-		"another address":     {from(held(t, c, c.Members[0], authority(), nil)), now, "its peer certificate does not name 192.0.2.12", "its peer certificate does not name 192.0.2.12"},
+		"as they are":          {func(map[string]api.Certificate) {}, now, "", ""},
+		"about to expire":      {func(map[string]api.Certificate) {}, now.Add(364 * 24 * time.Hour), "", ""},
+		"expired":              {func(map[string]api.Certificate) {}, now.AddDate(2, 0, 0), "its peer certificate has expired", ""},
+		"not yet":              {func(map[string]api.Certificate) {}, now.Add(-time.Hour), "its peer certificate does not hold yet", ""},
+		"peer missing":         {edit(api.KeyPeer, func(h *api.Certificate) { *h = api.Certificate{} }), now, noCertificate, noCertificate},
+		"admin unread":         {edit(api.KeyAdmin, func(h *api.Certificate) { h.Error = "/etc/etcd/main/tls/admin.crt cannot be used: it holds no PEM" }), now, unread, unread},
+		"server key missing":   {edit(api.KeyServer, func(h *api.Certificate) { h.HasKey, h.NoKey = false, true }), now, noKey, noKey},
+		"server, another key":  {edit(api.KeyServer, func(h *api.Certificate) { h.HasKey = false }), now, "its server certificate and key do not belong together", "its server certificate and key do not belong together"},
+		"server key exposed":   {edit(api.KeyServer, func(h *api.Certificate) { h.Exposed = true }), now, exposed, exposed},
+		"server is no PEM":     {edit(api.KeyServer, func(h *api.Certificate) { h.PEM = "garbage" }), now, "its server " + other, "its server " + other},
+		"another authority":    {from(held(t, c, b, unmanaged(), nil)), now, "its peer " + other, "its peer " + other},
+		"server is a client's": {usedAs(api.KeyServer, api.KeyAdmin), now, noServer, noServer},
+		"admin is a server's":  {usedAs(api.KeyAdmin, api.KeyServer), now, noClientAlone, noClientAlone},
+		"another address":      {from(held(t, c, c.Members[0], authority(), nil)), now, "its peer certificate does not name 192.0.2.12", "its peer certificate does not name 192.0.2.12"},
 		"an older bundle's end": {edit("client-ca", func(h *api.Certificate) { h.PEM += "\n" }), now,
 			"", ""},
 	} {

@@ -1,6 +1,8 @@
 package resources_test
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"fmt"
 	"maps"
 	"os"
@@ -197,5 +199,38 @@ func TestTwoClustersFollow(t *testing.T) {
 			}
 		}, Config: trust, Check: r.follow("", "", " 2")},
 		tftest.TestStep{Config: sign, Check: r.follow(" 2", " 2", "")},
+	)
+}
+
+// TestKeysFollowTheAlgorithm: a rotation to another algorithm gives members keys of that with their new certificates, in its second
+// phase, and before it none. Clients keep the keys that they have.
+func TestKeysFollowTheAlgorithm(t *testing.T) {
+	r := rotated{newWorld(t), t.TempDir()}
+	curve := func(members elliptic.Curve) tftest.TestCheckFunc {
+		return func(*terraform.State) error {
+			leaves := map[string]string{}
+			for last := 11; last <= 13; last++ {
+				for key, text := range r.host(last).Certificates("prod") {
+					leaves[fmt.Sprintf("%s of 192.0.2.%d", key, last)] = text
+				}
+			}
+			for name, text := range leaves {
+				leaf, err := cert.ParseLeaf([]byte(text))
+				if err != nil {
+					return err
+				}
+				if key, is := leaf.PublicKey.(*ecdsa.PublicKey); !is || key.Curve != members {
+					return fmt.Errorf("the key of %s is not on %s", name, members.Params().Name)
+				}
+			}
+			return nil
+		}
+	}
+	const begun = "algorithm = \"ecdsa-p384\"\nrotation = { peers = \"2\", clients = \"2\" %s }"
+	r.run(t,
+		tftest.TestStep{Config: r.config(""), Check: curve(elliptic.P256())},
+		tftest.TestStep{Config: r.config(fmt.Sprintf(begun, "")), Check: tftest.ComposeAggregateTestCheckFunc(r.allWell, curve(elliptic.P256()))},
+		tftest.TestStep{Config: r.config(fmt.Sprintf(begun, `, phase = "sign"`)), Check: tftest.ComposeAggregateTestCheckFunc(r.allWell, curve(elliptic.P384()))},
+		tftest.TestStep{Config: r.config(fmt.Sprintf(begun, `, phase = "retire"`)), Check: tftest.ComposeAggregateTestCheckFunc(r.allWell, curve(elliptic.P384()))},
 	)
 }

@@ -10,9 +10,17 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
 )
 
-// TestKeysGoneEverywhere has no member answer for want of a key, though all serve: they are given new ones before
-// anything is done that costs a voter.
+// TestKeysGoneEverywhere has no member answer for want of a key, or since it is that of another certificate, though all serve: they
+// are given new certificates before anything is done that costs a voter.
 func TestKeysGoneEverywhere(t *testing.T) {
+	lose := func(h *nodetest.Host) { h.LoseKey(cluster, api.KeyAdmin) }
+	swap := func(h *nodetest.Host) { h.SwapKey(cluster, api.KeyServer, api.KeyPeer) }
+	for what, happens := range map[string]func(*nodetest.Host){"gone": lose, "another's": swap} {
+		t.Run(what, func(t *testing.T) { keysEverywhere(t, happens) })
+	}
+}
+
+func keysEverywhere(t *testing.T, happens func(*nodetest.Host)) {
 	for name, desired := range map[string]func(*life){
 		"as it is":       func(*life) {},
 		"other settings": func(l *life) { l.set("quota-backend-bytes", "8589934592") },
@@ -23,7 +31,7 @@ func TestKeysGoneEverywhere(t *testing.T) {
 				l := serving(t, 3, older)
 				desired(l)
 				for _, m := range l.cluster.Members {
-					l.host(m.Name).LoseKey(cluster, api.KeyAdmin)
+					happens(l.host(m.Name))
 				}
 				outcome, err := l.change(context.Background(), l.planned().Steps)
 				if err != nil {

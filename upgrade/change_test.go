@@ -239,6 +239,9 @@ var operations = map[string]operation{
 	"peer key gone": {does: "renew certificates of a (192.0.2.11)", members: 3, happen: func(l *life) {
 		l.host("a").LoseKey(cluster, api.KeyPeer)
 	}},
+	"server key is another's": {does: "renew certificates of a (192.0.2.11): its server certificate and key do not belong together", members: 3, happen: func(l *life) {
+		l.host("a").SwapKey(cluster, api.KeyServer, api.KeyPeer)
+	}},
 	"removed behind our back": {does: "set aside b (192.0.2.12): it is no longer in the member list, and joins anew", members: 3, happen: func(l *life) { l.world.RemoveBehindOurBack(cluster, "b") }},
 	"no space":                {does: "disarm", members: 3, happen: func(l *life) { l.host("b").RaiseAlarm(cluster, "NOSPACE") }},
 	"stores lost":             {does: "stage b (192.0.2.12)", members: 3, happen: func(l *life) { l.host("b").LoseStores() }},

@@ -164,6 +164,16 @@ func (p *machineParty) loseKey(at, key string) {
 	}
 }
 
+func (p *machineParty) swapKey(at, key, by string) {
+	other, err := os.ReadFile(p.hosts[at].path(api.KeyFile("main", by)))
+	if err == nil {
+		err = os.WriteFile(p.hosts[at].path(api.KeyFile("main", key)), other, 0o600)
+	}
+	if err != nil {
+		p.t.Fatal(err)
+	}
+}
+
 func (p *machineParty) refuseFlags(at string) {
 	writeFile(p.t, p.hosts[at].Machine, api.InstalledStore(storeA), "#!/bin/sh\necho flag provided but not defined: -name >&2\nexit 2\n")
 }
@@ -269,6 +279,7 @@ func (p *fakeParty) unlock(at string)                       { p.host(at).LoseLoc
 func (p *fakeParty) edit(at string, edit func(*api.Marker)) { p.host(at).EditMarker("main", edit) }
 func (p *fakeParty) litter(at, dir string)                  { p.host(at).Litter(dir) }
 func (p *fakeParty) loseKey(at, key string)                 { p.host(at).LoseKey("main", key) }
+func (p *fakeParty) swapKey(at, key, by string)             { p.host(at).SwapKey("main", key, by) }
 func (p *fakeParty) stop(at string)                         { p.host(at).StopUnit("main") }
 func (p *fakeParty) refuseFlags(string)                     { p.world.RefuseFlags(p.world.Stores["amd64"], "--name") }
 

@@ -233,6 +233,14 @@ var preparedHost = arrangement{hosts: []string{"a"}, rows: []row{
 	}},
 	{name: "prepare anew makes it", at: "a", op: api.OpPrepare, body: prepareA(nil)},
 	{name: "configure its certificate", at: "a", op: api.OpConfigure, body: configureA(nil)},
+	{name: "a key is another's", event: func(s *stage) { s.swapKey("a", api.KeyServer, api.KeyPeer) }},
+	{name: "configure by the certificates that are there", at: "a", op: api.OpConfigure, body: func(s *stage) any {
+		r := s.configuration("a", s.marker("a"), "new", api.Prepared{})
+		r.Certificates = nil
+		return r
+	}},
+	{name: "prepare by that key", at: "a", op: api.OpPrepare, body: prepareA(nil)},
+	{name: "configure its certificate too", at: "a", op: api.OpConfigure, body: configureA(nil)},
 	{name: "another create by us, while it forms", at: "a", op: api.OpPrepare, body: prepareA(func(r *api.PrepareRequest) { r.Marker.Token = "t2" })},
 	{name: "another owner, while it forms", at: "a", op: api.OpPrepare, body: prepareA(func(r *api.PrepareRequest) { r.Marker.Owner = another })},
 	{name: "undo it", at: "a", op: api.OpPrepare, body: prepareA(nil)},

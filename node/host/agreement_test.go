@@ -64,6 +64,7 @@ type party interface {
 	litter(at, dir string)
 	loseData(at string)
 	loseKey(at, key string)
+	swapKey(at, key, by string)
 	refuseFlags(at string)
 	stop(at string)
 	unmount(at string) // the disk that the data lies on, after the member was stopped

@@ -61,6 +61,14 @@ func (h *Host) LoseKey(cluster, name string) {
 	})
 }
 
+// SwapKey overwrites a private key of the cluster on the host by that of another certificate. The member continues to run.
+func (h *Host) SwapKey(cluster, name, by string) {
+	h.change(cluster, func(part *installation) {
+		part.keys = maps.Clone(part.keys)
+		part.keys[name] = part.keys[by]
+	})
+}
+
 // OpenKey makes a private key of the cluster readable for others on the host. The member continues to run.
 func (h *Host) OpenKey(cluster, name string) {
 	h.change(cluster, func(part *installation) { part.exposed = name; h.keysLost++ })

@@ -80,9 +80,17 @@ func (a *Authority) Sign(_ context.Context, _ string, want api.KeyRequest, reque
 			IPAddresses:  csr.IPAddresses,
 			NotBefore:    a.now.Add(-5 * time.Minute),
 			NotAfter:     a.now.Add(a.Lifetime),
-			ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth},
+			ExtKeyUsage:  usages(want.Name),
 		}, csr.PublicKey)
 	})
+}
+
+// usages are those of a key's certificate.
+func usages(name string) []x509.ExtKeyUsage {
+	if name == api.KeyAdmin {
+		return []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
+	}
+	return []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth}
 }
 
 func sameIP(ip net.IP, text string) bool { return ip.Equal(net.ParseIP(text)) }
