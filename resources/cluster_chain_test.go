@@ -218,6 +218,9 @@ func TestImportOfIntermediates(t *testing.T) {
 		write(t, filepath.Join(directory, file+".key"), ca.KeyPEM(t), 0o600)
 	}
 	const authorities = "resource \"etcd_pki\" \"prod\" { name = \"prod\" }\n"
+	rotated := func(rotation string) string {
+		return strings.Replace(three(line), `{ name = "prod" }`, "{\n name = \"prod\"\n rotation = { "+rotation+" }\n}", 1)
+	}
 	w.run(t,
 		tftest.TestStep{Config: authorities, ResourceName: ownPKI, ImportState: true, ImportStatePersist: true, ImportStateId: "prod@" + directory, ImportStateCheck: func(states []*terraform.InstanceState) error {
 			for name, want := range map[string]string{"peer_ca_certificate": of.peers.PEM(), "client_ca_certificate": of.clients.PEM(),
@@ -231,5 +234,10 @@ func TestImportOfIntermediates(t *testing.T) {
 		tftest.TestStep{Config: authorities, PlanOnly: true},
 		tftest.TestStep{Config: three(line), Check: w.shown(of, middle)},
 		tftest.TestStep{Config: three(line), PlanOnly: true},
+		// They are rotated like those that etcd_pki has made, and go with their chains.
+		tftest.TestStep{Config: rotated(`peers = "1", clients = "1", phase = "retire"`)},
+		tftest.TestStep{Config: rotated(`peers = "2", clients = "2"`)},
+		tftest.TestStep{Config: rotated(`peers = "2", clients = "2", phase = "sign"`)},
+		tftest.TestStep{Config: rotated(`peers = "2", clients = "2", phase = "retire"`), Check: w.issuedBy("prod", "prod")},
 	)
 }
