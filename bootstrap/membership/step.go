@@ -146,7 +146,7 @@ func (s Step) text() string {
 		if why, is := s.chains(); is {
 			return fmt.Sprintf("renew the chain on %s: %s; read at the next handshake, without a restart", at, why)
 		}
-		return fmt.Sprintf("renew certificates of %s: %s; loaded without a restart", at, s.Why)
+		return fmt.Sprintf("renew certificates of %s: %s; with new keys, loaded without a restart", at, s.Why)
 	case Readdress:
 		if s.Why != "" {
 			return fmt.Sprintf("readdress %s: from %s, with its data and its ID; %s", at, s.To, s.Why)

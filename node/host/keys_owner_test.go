@@ -24,12 +24,12 @@ func TestFilesOfTLSHaveTheirOwnersAndModes(t *testing.T) {
 	peerKey, server := api.KeyFile("main", api.KeyPeer), api.CertificateFile("main", api.KeyServer)
 	etcd, others := etcdOwner, files.Owner{UID: 54321, GID: 54321}
 	for name, test := range map[string]struct {
-		path   string
-		owner  files.Owner
-		mode   fs.FileMode
-		held   string // name of what is reported
-		says   string // its error; empty: it can be used, and others can read it
-		newKey bool
+		path    string
+		owner   files.Owner
+		mode    fs.FileMode
+		held    string // name of what is reported
+		says    string // its error; empty: it can be used, and others can read it
+		exposed bool
 	}{
 		"a key that etcd cannot read":         {peerKey, files.RootUser, 0o600, api.KeyPeer, "user etcd cannot read", false},
 		"a key that nobody reads":             {peerKey, etcd, 0o000, api.KeyPeer, "user etcd cannot read", false},
@@ -62,7 +62,7 @@ func TestFilesOfTLSHaveTheirOwnersAndModes(t *testing.T) {
 				t.Fatal(err)
 			}
 			held := m.held()[test.held]
-			if !strings.Contains(held.Error, test.says) || held.Exposed != test.newKey || (held.Error == "") != (test.says == "") {
+			if !strings.Contains(held.Error, test.says) || held.Exposed != test.exposed || (held.Error == "") != (test.says == "") {
 				t.Errorf("the host reports %+v", held)
 			}
 
@@ -81,8 +81,8 @@ func TestFilesOfTLSHaveTheirOwnersAndModes(t *testing.T) {
 					t.Errorf("%s was %.40s, and is %v, %v", at, was, info.Mode(), err)
 				}
 			}
-			if now, _ := os.ReadFile(m.path(test.path)); strings.HasSuffix(test.path, ".key") && test.newKey == bytes.Equal(now, text) {
-				t.Errorf("another key: %t; want %t", !test.newKey, test.newKey)
+			if now, _ := os.ReadFile(m.path(test.path)); bytes.Equal(now, text) != strings.HasSuffix(test.path, "-ca.crt") && !strings.HasSuffix(test.path, "/tls") && len(text) > 0 {
+				t.Errorf("%s is the one from before: %t", test.path, bytes.Equal(now, text))
 			}
 		})
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/keys"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 )
 
 func TestKeysOfEveryAlgorithm(t *testing.T) {
@@ -158,62 +159,100 @@ func TestErrorsHoldNoKey(t *testing.T) {
 	}
 }
 
-// TestAPairIsOneAtEachMoment changes the algorithm of keys, and cuts the power at each name that changes on the disk: what a
-// member is started with then is whole, or is once it has ended, or the next call makes it so.
+// TestAPairIsOneAtEachMoment renews keys with their certificates, of the same algorithm and of another one, and cuts the power at
+// each name that changes on the disk: what a member is started with then is whole, or is once it has ended, or the next call
+// makes it so. No key has more than one certificate that comes into its place.
 func TestAPairIsOneAtEachMoment(t *testing.T) {
 	sample.LeaveToNewestMinor(t, "certificates are read by Go's TLS in each")
-	for _, runs := range []bool{false, true} {
-		t.Run(fmt.Sprintf("it runs: %t", runs), func(t *testing.T) {
-			changed := 0
-			for n, cut := 0, true; cut; n++ {
-				m, units := newMachine(t)
-				ca := newAuthority(t)
-				r := prepareOf("main")
-				if err := m.Configure(t.Context(), "main", configureOf(t, r, prepared(t, m, r), ca)); err != nil {
-					t.Fatal(err)
-				}
-				if runs {
-					units.active[api.Unit("main")] = "active"
-				}
-				r.Keys = keysOf("ecdsa-p384")
-				whole := func(when string) {
-					t.Helper()
-					broken := 0
-					for name, held := range m.held() {
-						if slices.Contains(api.KeyNames, name) && !held.HasKey {
-							broken++
+	for _, algorithm := range []string{"ecdsa-p256", "ecdsa-p384"} {
+		for _, ends := range []string{"by the end of the member", "by its start", "by the next call"} {
+			t.Run(algorithm+", finished "+ends, func(t *testing.T) {
+				changed := 0
+				for n, cut := 0, true; cut; n++ {
+					m, units := newMachine(t)
+					ca := newAuthority(t)
+					r := prepareOf("main")
+					must(t, m.Configure(t.Context(), "main", configureOf(t, r, prepared(t, m, r), ca)))
+					before := m.held()
+					if ends == "by the next call" {
+						units.active[api.Unit("main")] = "active"
+					}
+					r.Keys = keysOf(algorithm)
+					broken := func() (names []string) {
+						for name, held := range m.held() {
+							if slices.Contains(api.KeyNames, name) && !held.HasKey {
+								names = append(names, name)
+							}
+						}
+						return names
+					}
+					renew := func() error {
+						p := prepared(t, m, r)
+						return m.Configure(t.Context(), "main", configureOf(t, r, p, ca))
+					}
+					cut = cutAt(t, m, n, renew)
+					if pairs := broken(); len(pairs) > 1 {
+						t.Errorf("cut %d: %q are no pairs", n, pairs)
+					} else {
+						changed = max(changed, len(pairs))
+					}
+					switch ends {
+					case "by the end of the member":
+						must(t, m.Record(t.Context(), "main"))
+					case "by its start":
+						must(t, m.Start(t.Context(), "main"))
+					default:
+						prepared(t, m, r)
+					}
+					if pairs := broken(); len(pairs) > 0 {
+						t.Errorf("cut %d: %q are no pairs when the member is started again", n, pairs)
+					}
+					middle := m.held()
+					must(t, renew())
+					if pairs := broken(); len(pairs) > 0 {
+						t.Errorf("cut %d: %q are no pairs after the next call", n, pairs)
+					}
+					for _, name := range api.KeyNames {
+						if now := keyOf(t, m.held()[name]); now == keyOf(t, before[name]) || now == keyOf(t, middle[name]) {
+							t.Errorf("cut %d: the new certificate %s is of a key that had one", n, name)
 						}
 					}
-					if changed = max(changed, broken); broken > 1 {
-						t.Errorf("%s, cut %d: %d pairs are none", when, n, broken)
-					}
-					if err := m.Record(t.Context(), "main"); err != nil {
-						t.Fatal(err)
-					}
-					for name, held := range m.held() {
-						if slices.Contains(api.KeyNames, name) && !held.HasKey {
-							t.Errorf("%s, cut %d: certificate %s is not of its key when the member is started again", when, n, name)
+					for path := range tree(t, m, "/etc") {
+						if strings.Contains(path, ".next") {
+							t.Errorf("cut %d: %s is left", n, path)
 						}
 					}
 				}
-				cut = cutAt(t, m, n, func() error {
-					p := prepared(t, m, r)
-					return m.Configure(t.Context(), "main", configureOf(t, r, p, ca))
-				})
-				whole("a call was cut short")
-				if err := m.Configure(t.Context(), "main", configureOf(t, r, prepared(t, m, r), ca)); err != nil {
-					t.Fatal(err)
+				if changed == 0 {
+					t.Error("no pair was ever cut in two: the test tries nothing")
 				}
-				whole("the next one")
-				for path := range tree(t, m, "/etc") {
-					if strings.Contains(path, ".next") {
-						t.Errorf("cut %d: %s is left", n, path)
-					}
-				}
-			}
-			if changed == 0 {
-				t.Error("no pair was ever cut in two: the test tries nothing")
-			}
-		})
+			})
+		}
+	}
+}
+
+// keyOf is the public key of a certificate that a host reports.
+func keyOf(t *testing.T, held api.Certificate) string {
+	t.Helper()
+	leaf, err := cert.ParseLeaf([]byte(held.PEM))
+	must(t, err)
+	return string(leaf.RawSubjectPublicKeyInfo)
+}
+
+// TestAPairThatAnEarlierStoreCut finishes what a store that puts the key first has left of a pair.
+func TestAPairThatAnEarlierStoreCut(t *testing.T) {
+	m, _ := newMachine(t)
+	r, ca := prepareOf("main"), newAuthority(t)
+	must(t, m.Configure(t.Context(), "main", configureOf(t, r, prepared(t, m, r), ca)))
+	c := configureOf(t, r, prepared(t, m, r), ca)
+	key, certificate := api.KeyFile("main", api.KeyServer), api.CertificateFile("main", api.KeyServer)
+	writeFile(t, m, api.NextCertificateFile("main", api.KeyServer), c.Certificates[api.KeyServer])
+	must(t, os.Rename(m.path(api.NextKeyFile("main", api.KeyServer)), m.path(key)))
+	if m.held()[api.KeyServer].HasKey {
+		t.Fatal("nothing is cut")
+	}
+	must(t, m.Record(t.Context(), "main"))
+	if text, err := os.ReadFile(m.path(certificate)); err != nil || string(text) != c.Certificates[api.KeyServer] || !m.held()[api.KeyServer].HasKey {
+		t.Errorf("the certificate is %s, %v", text, err)
 	}
 }

@@ -79,6 +79,7 @@ func (m *Machine) Start(ctx context.Context, cluster string) error {
 	if err := m.endRecovery(cluster); err != nil {
 		return err
 	}
+	_ = m.keys().CompletePairs(cluster) // else the end of the start in vain does it
 	return m.Units.Start(ctx, api.Unit(cluster))
 }
 
@@ -98,6 +99,7 @@ func (m *Machine) Restart(ctx context.Context, cluster string, r api.RestartRequ
 	if err := m.endRecovery(cluster); err != nil {
 		return err
 	}
+	_ = m.keys().CompletePairs(cluster)
 	return m.Units.Start(ctx, api.Unit(cluster))
 }
 

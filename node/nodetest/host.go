@@ -96,6 +96,7 @@ type installation struct {
 	marker       *api.Marker
 	keys         map[string]signing.Key
 	next         map[string]signing.Key // that take the place of others once they are certified
+	renewed      map[string]int         // how often that has happened, by name
 	certificates map[string]string      // PEM by key name
 	exposed      string                 // key that others can read; empty: none
 	peerCA       string

@@ -77,8 +77,8 @@ func operation[Q, R any](carryOut func(call, Q) (R, error)) func(call, json.RawM
 }
 
 // prepare creates the marker, the data directory and the keys. It refuses a host that carries another owner's finished
-// cluster, and data that this formation has not made. A key that the member uses stays until the new one has a
-// certificate.
+// cluster, and data that this formation has not made. A key has one certificate: each further one is for a new key, and
+// the key that the member uses stays until then.
 func (c call) prepare(r api.PrepareRequest) (api.Prepared, error) {
 	part := c.on(c.cluster)
 	for _, want := range r.Keys {
@@ -102,8 +102,13 @@ func (c call) prepare(r api.PrepareRequest) (api.Prepared, error) {
 	}
 	for _, want := range r.Keys {
 		held, there := keys[want.Name]
-		if !there || !held.OfKind(want.Algorithm) || part.exposed == want.Name {
-			made, err := signing.NewKey(c.MachineID, strings.Repeat("another ", c.keysLost)+want.Name, want.Algorithm)
+		certified := held.Belongs(part.certificates[want.Name])
+		if !there || !held.OfKind(want.Algorithm) || part.exposed == want.Name || certified {
+			another := c.keysLost + part.renewed[want.Name]
+			if certified {
+				another++
+			}
+			made, err := signing.NewKey(c.MachineID, strings.Repeat("another ", another)+want.Name, want.Algorithm)
 			if err != nil {
 				return api.Prepared{}, failed("%v", err)
 			}
@@ -157,10 +162,14 @@ func (c call) configure(r api.ConfigureRequest) (api.Done, error) {
 		certificates = map[string]string{}
 	}
 	maps.Copy(certificates, r.Certificates)
-	keys, next := maps.Clone(part.keys), maps.Clone(part.next)
+	keys, next, renewed := maps.Clone(part.keys), maps.Clone(part.next), maps.Clone(part.renewed)
+	if renewed == nil {
+		renewed = map[string]int{}
+	}
 	for name, text := range r.Certificates {
 		if next[name].Belongs(text) {
 			keys[name] = next[name]
+			renewed[name]++
 			if part.exposed == name {
 				part.exposed = ""
 			}
@@ -175,6 +184,7 @@ func (c call) configure(r api.ConfigureRequest) (api.Done, error) {
 		c.world.handedOver[r.Marker.ClusterID] = true
 	}
 	part.clientCRL = orElse(r.ClientCRL, part.clientCRL)
+	part.renewed = renewed
 	part.keys, part.next, part.certificates, part.peerCA, part.clientCA = keys, next, certificates, peerCA, clientCA
 	part.selected, part.flags, part.unit.Text = r.Store, slices.Clone(r.Flags), r.Unit
 	delete(c.wanted, demand{c.cluster, r.Store})

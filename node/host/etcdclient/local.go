@@ -10,6 +10,7 @@ import (
 	"net"
 	"path/filepath"
 	"strconv"
+	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
@@ -58,17 +59,35 @@ func (l Local) adminTLS() (*tls.Config, error) {
 	return l.identify(api.KeyAdmin, api.ClientCAFile(l.Marker.Cluster))
 }
 
-// identify shows the identity of one of the cluster's keys, and trusts the authorities of one bundle.
-func (l Local) identify(key, bundle string) (*tls.Config, error) {
+const (
+	// renaming is how long a pair is given to become whole before it is read again, and renamings how often that is done.
+	renaming  = 20 * time.Millisecond
+	renamings = 25
+)
+
+// pair reads one of the cluster's keys with its certificate.
+func (l Local) pair(key string) (tls.Certificate, error) {
 	certificate, err := inside.ReadFile(l.path(api.CertificateFile(l.Marker.Cluster, key)))
 	if err != nil {
-		return nil, fmt.Errorf("load the %s certificate: %w", key, err)
+		return tls.Certificate{}, err
 	}
 	private, err := inside.ReadFile(l.path(api.KeyFile(l.Marker.Cluster, key)))
 	if err != nil {
-		return nil, fmt.Errorf("load the %s certificate: %w", key, err)
+		return tls.Certificate{}, err
 	}
-	identity, err := tls.X509KeyPair(certificate, private)
+	return tls.X509KeyPair(certificate, private)
+}
+
+// identify shows the identity of one of the cluster's keys, and trusts the authorities of one bundle.
+func (l Local) identify(key, bundle string) (*tls.Config, error) {
+	identity, err := l.pair(key)
+	for range renamings { // a renewal puts both halves into their places, one right behind the other
+		if err == nil {
+			break
+		}
+		time.Sleep(renaming)
+		identity, err = l.pair(key)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("load the %s certificate: %w", key, err)
 	}

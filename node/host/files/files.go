@@ -229,6 +229,26 @@ func SyncDir(dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
+// Renaming is another name for a file.
+type Renaming struct{ From, To string }
+
+// RenameBoth gives two files of one directory of the host other names there, one right behind the other, for good. A power cut
+// may come between the two.
+func (t Tree) RenameBoth(first, second Renaming) error {
+	around, _, err := inside.Around(t.Path(first.To))
+	if err != nil {
+		return err
+	}
+	defer around.Close()
+	for _, r := range []Renaming{first, second} {
+		t.aboutToRename(t.Path(r.To))
+		if err := around.Rename(filepath.Base(r.From), filepath.Base(r.To)); err != nil {
+			return errors.Join(err, around.Sync())
+		}
+	}
+	return around.Sync()
+}
+
 // Rename gives a file of the host another name in its directory, for good.
 func (t Tree) Rename(from, to string) error {
 	t.aboutToRename(t.Path(to))

@@ -105,13 +105,17 @@ func parseKey(text []byte) (crypto.Signer, error) {
 	return key, nil
 }
 
-// Ensure makes the key of a request, unless a fit one is there, and says where it lies.
+// Ensure makes a new key for a request, unless a fit one waits for its first certificate, and says where it lies. A key is
+// certified once: each renewal brings a new one.
 //
-// A running member reads its keys anew at each handshake, and a stopped one when it is started, by whomever. Where it has
-// none that can be used, the new one goes into its place at once: no handshake succeeds before that either. One that it
-// uses stays until the certificate of the new key is there too. A key that others can read is not fit.
+// A running member reads its keys anew at each handshake, and a stopped one when it is started, by whomever. If the key in
+// place cannot be used, the new one takes its place at once: no handshake succeeds before that either. A key that the
+// member uses stays until the certificate of the new one is there too. A key that others can read is not fit.
 func (k Keys) Ensure(cluster string, r api.KeyRequest, etcd files.Owner) (string, error) {
 	if err := k.removeUnfinished(cluster); err != nil {
+		return "", err
+	}
+	if err := k.completePair(cluster, r.Name); err != nil {
 		return "", err
 	}
 	used, user := false, userOf(r.Name, etcd)
@@ -126,7 +130,9 @@ func (k Keys) Ensure(cluster string, r api.KeyRequest, etcd files.Owner) (string
 			key, err = parseKey(text)
 		}
 		if err == nil && Fits(r.Algorithm, key) && !exposed(info, user) {
-			return path, k.give(path, user)
+			if err := k.give(path, user); err != nil || !k.isCertified(cluster, r.Name, key) {
+				return path, err
+			}
 		}
 		used = used || err == nil
 		if !used {
@@ -135,6 +141,12 @@ func (k Keys) Ensure(cluster string, r api.KeyRequest, etcd files.Owner) (string
 	}
 	path := api.NextKeyFile(cluster, r.Name)
 	return path, k.makeKey(path, r, etcd)
+}
+
+// isCertified tells whether the certificate that is in place is of a key.
+func (k Keys) isCertified(cluster, name string, key crypto.Signer) bool {
+	text, _, err := k.read(api.CertificateFile(cluster, name))
+	return err == nil && certifies(text, key) == nil
 }
 
 // removeUnfinished removes what calls have left that were killed while they wrote keys, and that nothing would write over.
@@ -168,34 +180,40 @@ func (k Keys) MayPair(cluster, name, certificate string) error {
 
 // PutPair puts a certificate into its place, and with it the key that it is of, where that waits beside the one in use.
 //
-// Both are on the disk before either takes its place. A call that is cut short after the key did is ended by CompletePairs.
+// Both are on the disk before either takes its place. The certificate goes first, and the key right behind it: etcd reads them
+// in this order at each handshake, and so finds two that do not match only if it reads both between the two renames. A call
+// that is cut short there is ended by CompletePairs.
 func (k Keys) PutPair(cluster, name string, certificate files.File) error {
-	next := api.NextKeyFile(cluster, name)
-	key, err := k.readKeyAt(next)
-	if !errors.Is(err, fs.ErrNotExist) {
-		if err == nil && certifies(certificate.Text, key) == nil {
-			beside := certificate
-			beside.Path = api.NextCertificateFile(cluster, name)
-			if _, err := k.Files.Put(beside); err != nil {
-				return err
-			}
-			if err := k.Files.Rename(next, api.KeyFile(cluster, name)); err != nil {
-				return err
-			}
-			return k.completePair(cluster, name)
-		}
-		if err := files.Remove(k.Files.Path(next)); err != nil { // nobody waits for it any more
-			return err
-		}
-	}
-	if _, err := k.Files.Put(certificate); err != nil {
+	if err := k.MayPair(cluster, name, string(certificate.Text)); err != nil {
 		return err
 	}
-	return files.Remove(k.Files.Path(api.NextCertificateFile(cluster, name)))
+	next, beside := api.NextKeyFile(cluster, name), api.NextCertificateFile(cluster, name)
+	key, err := k.readKeyAt(next)
+	if err != nil || certifies(certificate.Text, key) != nil {
+		if !errors.Is(err, fs.ErrNotExist) {
+			if err := files.Remove(k.Files.Path(next)); err != nil { // nobody waits for it any more
+				return err
+			}
+		}
+		if _, err := k.Files.Put(certificate); err != nil {
+			return err
+		}
+		return files.Remove(k.Files.Path(beside))
+	}
+	waiting := certificate
+	waiting.Path = beside
+	if _, err := k.Files.Put(waiting); err != nil {
+		return err
+	}
+	err = k.Files.RenameBoth(files.Renaming{From: beside, To: certificate.Path}, files.Renaming{From: next, To: api.KeyFile(cluster, name)})
+	if errors.Is(err, fs.ErrNotExist) && k.isCertified(cluster, name, key) {
+		return nil // the end of the member's unit has seen to it
+	}
+	return err
 }
 
-// CompletePairs puts those certificates into their places whose keys are in theirs already: a call was cut short between
-// the two.
+// CompletePairs puts keys and certificates into their places whose other half is in its place already: a call was cut short
+// between the two.
 func (k Keys) CompletePairs(cluster string) error {
 	for _, name := range api.KeyNames {
 		if err := k.completePair(cluster, name); err != nil {
@@ -205,25 +223,53 @@ func (k Keys) CompletePairs(cluster string) error {
 	return nil
 }
 
+// completePair does so for one pair. Two halves that match stay as they are, and so do two that both wait.
 func (k Keys) completePair(cluster, name string) error {
-	next := api.NextCertificateFile(cluster, name)
-	text, _, err := k.read(next)
-	var unread *fs.PathError
-	if errors.As(err, &unread) && !errors.Is(err, fs.ErrNotExist) {
+	inPlace, waiting, err := k.halves(cluster, name)
+	if err != nil || inPlace.match() {
 		return err
 	}
-	if err != nil {
-		return nil // nothing is there, or no file
+	switch {
+	case pair{waiting.certificate, inPlace.key}.match(): // of an earlier store, which put the key first
+		err = k.Files.Rename(api.NextCertificateFile(cluster, name), api.CertificateFile(cluster, name))
+	case pair{inPlace.certificate, waiting.key}.match():
+		err = k.Files.Rename(api.NextKeyFile(cluster, name), api.KeyFile(cluster, name))
 	}
-	key, err := k.Read(cluster, name)
-	if err != nil || certifies(text, key) != nil {
-		return nil // its key is not in its place yet
-	}
-	err = k.Files.Rename(next, api.CertificateFile(cluster, name))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // a call and the end of the member's unit both see to it
 	}
 	return err
+}
+
+// pair is a certificate with its key, as far as both can be read.
+type pair struct {
+	certificate []byte
+	key         crypto.Signer
+}
+
+func (p pair) match() bool { return p.key != nil && certifies(p.certificate, p.key) == nil }
+
+// halves reads the pair in place and the one that waits. A file that is missing, or no key and no certificate, is left out; one
+// that cannot be read is an error.
+func (k Keys) halves(cluster, name string) (inPlace, waiting pair, err error) {
+	for _, half := range []struct {
+		of               *pair
+		certificate, key string
+	}{
+		{&inPlace, api.CertificateFile(cluster, name), api.KeyFile(cluster, name)},
+		{&waiting, api.NextCertificateFile(cluster, name), api.NextKeyFile(cluster, name)},
+	} {
+		var failed [2]error
+		half.of.certificate, _, failed[0] = k.read(half.certificate)
+		half.of.key, failed[1] = k.readKeyAt(half.key)
+		for _, err := range failed {
+			var unread *fs.PathError
+			if errors.As(err, &unread) && !errors.Is(err, fs.ErrNotExist) {
+				return pair{}, pair{}, err
+			}
+		}
+	}
+	return inPlace, waiting, nil
 }
 
 // makeKey makes a private key and writes it where only its user reads it: etcd its own, root the
