@@ -112,3 +112,13 @@ func TestPlanWarnsOfWhatItDoesNotRenew(t *testing.T) {
 		},
 	)
 }
+
+// TestMembersCertificatesBecomeDueBeforeTheApply has members' certificates come into their renewal window between a plan and its apply: the apply
+// does what was planned, and the next plan renews them.
+func TestMembersCertificatesBecomeDueBeforeTheApply(t *testing.T) {
+	w := newWorld(t)
+	const quota = "settings = { quota_backend_bytes = 8589934592 }\n"
+	step := w.asPlanned(t, three(line+quota), []string{"roll a (192.0.2.11)"}, meanwhile(func() { w.Clock = w.Clock.Add(8500 * time.Hour) }))
+	step.ConfigPlanChecks.PostApplyPostRefresh, step.ExpectNonEmptyPlan, step.Check = nil, true, nil
+	w.run(t, w.begun(t, three(line)), step, w.asPlanned(t, three(line+quota), []string{"renew certificates of a (192.0.2.11)", "renew certificates of c (192.0.2.13)"}))
+}

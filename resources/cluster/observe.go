@@ -195,6 +195,7 @@ func (c *clusterModel) concluded(ctx context.Context, ch change, outcome upgrade
 		found[name] = m
 	}
 	kept, diags = seen.observe(ctx, ch.cluster, found, outcome.Reports, ch.routesToLook(c.Owner.ValueString(), outcome.Reports, now), moments{now: now})
+	ch.leaveUnforeseen(found, ch.cluster.Status(c.Owner.ValueString(), outcome.Reports, now))
 	for name, m := range members {
 		m.fillIn(found[name])
 		members[name] = m
@@ -214,6 +215,19 @@ func (c *clusterModel) concluded(ctx context.Context, ch change, outcome upgrade
 	}
 	diags.Append(c.setMembers(ctx, members)...)
 	return kept, diags
+}
+
+// leaveUnforeseen leaves out of what was found that certificates have become due since the plan: its apply did not renew them, and the
+// next refresh shows them.
+func (ch change) leaveUnforeseen(found map[string]memberModel, status membership.ClusterStatus) {
+	for _, s := range plan.WithAuthorities(status).Members {
+		m, known := found[s.Name]
+		if known && s.Desired && s.Due != "" && s.Invalid == s.Due && ch.waits(s.Name) == "" && !ch.members[s.Name].Drift.IsUnknown() {
+			s.Invalid = ""
+			m.Drift = health.Drift(s)
+			found[s.Name] = m
+		}
+	}
 }
 
 // fillIn takes over what was observed of a member where the plan left it to the apply.
