@@ -23,10 +23,9 @@ type File struct {
 	Mode  fs.FileMode
 }
 
-// Put makes a file as it is to be, and tells whether its text changed. Who reads it sees the old text
-// or the new one, whole, also after a power cut. A file that is as it is to be is left alone, and
-// its name brought to the disk: a call that was killed may have given it that. Whatever else is called so, a
-// pipe say, a file takes its place.
+// Put writes a file, and tells whether its text changed. Readers see the old text or the new one, whole, also after a power
+// cut. If the file is there already as it is to be, Put leaves it alone and syncs its directory: a call that was killed may
+// have renamed it. A pipe, or anything else that is no file, is replaced.
 func (t Tree) Put(f File) (changed bool, err error) {
 	path := t.Path(f.Path)
 	around, name, err := inside.Around(path)
@@ -135,7 +134,7 @@ func (t Tree) EnsureDir(dir string, owner Owner, mode fs.FileMode) error {
 	return errors.Join(made.Own(owner.UID, owner.GID, mode), around.Sync())
 }
 
-// OwnerOf is whose a file is.
+// OwnerOf returns the owner of a file.
 func OwnerOf(info fs.FileInfo) Owner {
 	stat := info.Sys().(*syscall.Stat_t)
 	return Owner{int(stat.Uid), int(stat.Gid)}
@@ -163,8 +162,8 @@ func (t Tree) Link(path, target string) error {
 	return SyncDir(filepath.Dir(path))
 }
 
-// Remove removes a file, a link or an empty directory, if it is there, for good: a power cut does not bring it back. Where it is not
-// there, a call may have removed it that was killed before that was on the disk.
+// Remove removes a file, a link or an empty directory, if it is there, for good: a power cut does not bring it back. It syncs
+// the directory also if there is nothing to remove: a call that was killed may have removed it, and not synced.
 func Remove(path string) error {
 	around, name, err := inside.Around(path)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -14,20 +14,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Dir is a directory by a handle. Whoever moves it away, or puts something else in its place, changes nothing of what is
-// done by it. Names are those of what lies right in it, and are never followed where they are links.
+// Dir is a directory that is held by a handle. Its methods act on that very directory, even if somebody moves it away or
+// puts something else in its place. They take names of its direct entries, and follow no links.
 type Dir struct {
 	file *os.File
 	path string
 }
 
-// Open goes to a directory at a path of this process.
+// Open opens the directory at a path of this process.
 func Open(path string) (*Dir, error) { return open(path, false) }
 
-// Ensure goes to a directory, and makes those on the way that are missing as root's own.
+// Ensure opens the directory at a path, and makes missing directories on the way as root's own.
 func Ensure(path string) (*Dir, error) { return open(path, true) }
 
-// Around goes to the directory that something lies in.
+// Around opens the directory that a path lies in, and returns the path's name there.
 func Around(path string) (*Dir, string, error) {
 	dir, err := Open(filepath.Dir(path))
 	return dir, filepath.Base(path), err
@@ -53,26 +53,27 @@ func openAt(handle int, name, path string) (*Dir, error) {
 	return &Dir{os.NewFile(uintptr(opened), path), path}, nil
 }
 
-// Close lets go of the handle.
+// Close closes the handle.
 func (d *Dir) Close() error { return d.file.Close() }
 
-// Name is the path that it was opened by.
+// Name returns the path that the directory was opened by.
 func (d *Dir) Name() string { return d.path }
 
-// File is the handle itself.
+// File returns the handle itself.
 func (d *Dir) File() *os.File { return d.file }
 
-// Path is how code that knows nothing but paths comes to what lies in it, as long as it is open.
+// Path returns a path by which code that knows only paths reaches an entry, as long as the directory is open.
 func (d *Dir) Path(name string) string {
 	return filepath.Join("/proc/self/fd", strconv.Itoa(int(d.file.Fd())), name)
 }
 
-// In opens a directory that lies in it.
+// In opens a directory that lies in this one.
 func (d *Dir) In(name string) (*Dir, error) {
 	return openAt(int(d.file.Fd()), name, filepath.Join(d.path, name))
 }
 
-// Mkdir makes a directory, and opens it. It is a new one: whoever has put another in its place meanwhile has failed it.
+// Mkdir makes a directory and opens it. It fails if somebody has put another directory in its place meanwhile, or something
+// into it.
 func (d *Dir) Mkdir(name string, mode fs.FileMode) (*Dir, error) {
 	if err := unix.Mkdirat(int(d.file.Fd()), name, uint32(mode.Perm())); err != nil {
 		return nil, d.failed("mkdir", name, err)
@@ -95,10 +96,10 @@ func (d *Dir) Mkdir(name string, mode fs.FileMode) (*Dir, error) {
 	return made, nil
 }
 
-// Stat looks at the directory itself.
+// Stat describes the directory itself.
 func (d *Dir) Stat() (fs.FileInfo, error) { return d.file.Stat() }
 
-// Lstat looks at what lies in it.
+// Lstat describes an entry, and follows no link.
 func (d *Dir) Lstat(name string) (fs.FileInfo, error) {
 	handle, err := unix.Openat(int(d.file.Fd()), name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -109,7 +110,7 @@ func (d *Dir) Lstat(name string) (fs.FileInfo, error) {
 	return info, errors.Join(err, is.Close())
 }
 
-// ReadDir lists what lies in it, in the order of names.
+// ReadDir lists the entries, sorted by name.
 func (d *Dir) ReadDir() ([]fs.DirEntry, error) {
 	again, err := d.In(".") // a handle reads a directory once
 	if err != nil {
@@ -121,8 +122,8 @@ func (d *Dir) ReadDir() ([]fs.DirEntry, error) {
 	return entries, err
 }
 
-// OpenFile opens a file, and nothing else, without waiting for anybody. One that is written to, or given to somebody, has
-// no other name: it may be one of root's that another user has linked.
+// OpenFile opens a regular file, and refuses anything else. It never blocks on a pipe. For writing it refuses a file that has
+// another name too: another user may have linked one of root's.
 func (d *Dir) OpenFile(name string, flags int, mode fs.FileMode) (*os.File, error) {
 	opened, err := unix.Openat(int(d.file.Fd()), name, flags|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, uint32(mode.Perm()))
 	if errors.Is(err, unix.ELOOP) {
@@ -169,12 +170,12 @@ func (d *Dir) RemoveAll(name string) error {
 	return err
 }
 
-// Rename gives what lies in it another name there, in place of what is called so.
+// Rename gives an entry another name, and replaces what has that name.
 func (d *Dir) Rename(from, to string) error {
 	return d.failed("rename", from, unix.Renameat(int(d.file.Fd()), from, int(d.file.Fd()), to))
 }
 
-// Move moves what lies in it into another directory, and never over what is there.
+// Move moves an entry into another directory, and replaces nothing there.
 func (d *Dir) Move(from string, to *Dir, name string) error {
 	if err := unix.Renameat2(int(d.file.Fd()), from, int(to.file.Fd()), name, unix.RENAME_NOREPLACE); err != nil {
 		return fmt.Errorf("move %s to %s: %w", filepath.Join(d.path, from), filepath.Join(to.path, name), err)
@@ -182,7 +183,7 @@ func (d *Dir) Move(from string, to *Dir, name string) error {
 	return nil
 }
 
-// Own gives the directory its owner and mode, where they differ.
+// Own sets the directory's owner and mode, if they differ.
 func (d *Dir) Own(uid, gid int, mode fs.FileMode) error {
 	info, err := d.Stat()
 	if err != nil {
@@ -200,10 +201,10 @@ func (d *Dir) Own(uid, gid int, mode fs.FileMode) error {
 	return nil
 }
 
-// Sync brings to the disk what lies in it.
+// Sync writes the directory's entries to the disk.
 func (d *Dir) Sync() error { return d.file.Sync() }
 
-// Root opens it for what is done with all that lies below it.
+// Root opens the directory as an os.Root, for work on all that lies below it.
 func (d *Dir) Root() (*os.Root, error) {
 	root, err := os.OpenRoot(d.Path(""))
 	if err != nil {
@@ -212,7 +213,7 @@ func (d *Dir) Root() (*os.Root, error) {
 	return root, nil
 }
 
-// failed says what an error is about.
+// failed wraps an error with the operation and the path that it is about.
 func (d *Dir) failed(what, name string, err error) error {
 	if err == nil {
 		return nil

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// OpenFile opens a file at a path of this process. It waits for nobody, and refuses what is no regular file, a link too.
+// OpenFile opens the regular file at a path of this process. It never blocks on a pipe, and refuses links.
 func OpenFile(path string, flags int, mode fs.FileMode) (*os.File, error) {
 	around, name, err := Around(path)
 	if err != nil {
@@ -29,7 +29,7 @@ func IsNoFile(err error) bool {
 	return errors.Is(err, errNoFile) || errors.Is(err, ErrLink) || errors.Is(err, unix.ENXIO) // a socket
 }
 
-// ReadFile reads a file at a path of this process, as OpenFile opens it.
+// ReadFile reads the regular file at a path of this process, which it opens by OpenFile.
 func ReadFile(path string) ([]byte, error) {
 	file, err := OpenFile(path, os.O_RDONLY, 0)
 	if err != nil {
