@@ -20,7 +20,7 @@ import (
 // own (F_OFD_SETLK), since that kind can be looked at without being taken.
 type file struct{ *os.File }
 
-// open opens a lock, and takes nothing.
+// open opens the file of a lock, and does not take the lock.
 func (h Host) open(name string) (*file, error) {
 	if err := h.Files.EnsureDir(api.RunDir, files.RootUser, 0o700); err != nil {
 		return nil, err
@@ -38,7 +38,7 @@ func (l *file) control(command int) (kind int16, err error) {
 	return lock.Type, err
 }
 
-// try takes the lock; false: another has it.
+// try takes the lock, and returns false if another process has it.
 func (l *file) try() (bool, error) {
 	_, err := l.control(unix.F_OFD_SETLK)
 	if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EACCES) {
@@ -50,7 +50,7 @@ func (l *file) try() (bool, error) {
 	return true, nil
 }
 
-// held tells whether another has the lock.
+// held returns whether another process has the lock.
 func (l *file) held() (bool, error) {
 	kind, err := l.control(unix.F_OFD_GETLK)
 	if err != nil {
@@ -59,7 +59,7 @@ func (l *file) held() (bool, error) {
 	return kind != unix.F_UNLCK, nil
 }
 
-// wait takes the lock as soon as it is free.
+// wait takes the lock as soon as it is free, and gives up after orphanWait.
 func (l *file) wait(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, orphanWait)
 	defer cancel()
@@ -75,7 +75,7 @@ func (l *file) wait(ctx context.Context) error {
 	}
 }
 
-// record writes down who holds the lock.
+// record writes to the file of a lock who holds it.
 func (l *file) record(holder api.Holder) error {
 	text, err := json.Marshal(holder)
 	if err != nil {
@@ -88,7 +88,7 @@ func (l *file) record(holder api.Holder) error {
 	return err
 }
 
-// holder is who recorded itself last. A lock that was taken this moment may have no record yet.
+// holder returns who was recorded last. A lock that was taken this moment may have no record yet.
 func (l *file) holder() api.Holder {
 	var holder api.Holder
 	text, err := io.ReadAll(io.NewSectionReader(l, 0, 1<<16))
