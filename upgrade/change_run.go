@@ -290,8 +290,8 @@ func (r *changeRun) approved(step membership.Step) bool {
 }
 
 // isPartOfShown tells whether a step is part of one that the plan showed. A member that crashes repeatedly may run at
-// one observation and not at the next; and a member that was to be rolled may still not serve after its certificates
-// were renewed.
+// one observation and not at the next; a member that was to be rolled may still not serve after its certificates
+// were renewed; and certificates that cannot be renewed as shown still get what belongs beside them.
 func (r *changeRun) isPartOfShown(step membership.Step) bool {
 	return slices.ContainsFunc(r.order.Approved, func(shown membership.Step) bool {
 		if shown.Subject() != step.Subject() {
@@ -304,6 +304,8 @@ func (r *changeRun) isPartOfShown(step membership.Step) bool {
 			return shown.Kind == membership.Roll && r.renewed[step.Subject()] || shown.Kind == membership.Stage && r.wasStoreless[step.Subject()]
 		case membership.Configure:
 			return shown.Kind == membership.Roll && r.renewed[step.Subject()]
+		case membership.RenewCertificates:
+			return step.Keeps && shown.Kind == membership.RenewCertificates && shown.Trusts == step.Trusts
 		}
 		return false
 	})

@@ -11,6 +11,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
 )
@@ -78,10 +79,28 @@ var errAway = errors.New("the signer does not answer")
 func (away) Sign(context.Context, string, api.KeyRequest, string) (string, error) { return "", errAway }
 func (away) Probe(context.Context, string, api.KeyRequest) error                  { return errAway }
 
+// chain has an intermediate follow what the authorities sign, which follows no certificate on any host.
+func (l *life) chain() {
+	l.Helper()
+	above, err := pki.NewAuthority("company middle", pki.DefaultAlgorithm, 10*365*24*time.Hour, l.world.Now())
+	if err != nil {
+		l.Fatalf("%v", err)
+	}
+	l.cluster.Chains = map[string]string{}
+	for _, bundle := range []string{l.cluster.PeerCA, l.cluster.ClientCA} {
+		authorities, err := cert.Parse([]byte(bundle))
+		if err != nil {
+			l.Fatalf("%v", err)
+		}
+		l.cluster.Chains[cert.Name(authorities[0])] = string(above.CertificatePEM())
+	}
+}
+
 // TestRenewalsThatCannotBeSigned has all certificates be due, and a clock jump or the signer be away after the plan: the run leaves them,
 // which hold for now, and does all the rest. It ends with an error that names them if the plan showed that they are renewed.
 func TestRenewalsThatCannotBeSigned(t *testing.T) {
 	const due = 300 * 24 * time.Hour
+	rechained := []string{"renew the chain on a (192.0.2.11)", "renew the chain on b (192.0.2.12)", "renew the chain on c (192.0.2.13)"}
 	for name, test := range map[string]struct {
 		happen func(*life)
 		fails  func(*life)
@@ -97,6 +116,12 @@ func TestRenewalsThatCannotBeSigned(t *testing.T) {
 			l.host("c").StopUnit(cluster)
 			l.host("c").LoseStore(cluster, l.world.AddStores("3.6.15")["amd64"])
 		}, func(l *life) { l.signer = away{} }, errAway.Error(), []string{"stage c (192.0.2.13)"}},
+		"clock, chain":  {func(l *life) { l.chain() }, func(l *life) { l.host("c").Skew = -20 * time.Minute }, "c (192.0.2.13): its clock is at least 20m behind this machine's", rechained},
+		"signer, chain": {func(l *life) { l.chain() }, func(l *life) { l.signer = away{} }, errAway.Error(), rechained},
+		"signer, chain and roll": {func(l *life) {
+			l.chain()
+			l.set("quota-backend-bytes", "8589934592")
+		}, func(l *life) { l.signer = away{} }, errAway.Error(), append([]string{"roll a (192.0.2.11)", "roll b (192.0.2.12)", "roll c (192.0.2.13)"}, rechained...)},
 		"clock, nothing else": {func(*life) {}, func(l *life) { l.host("c").Skew = -20 * time.Minute }, "c (192.0.2.13): its clock is at least 20m behind this machine's", nil},
 	} {
 		for _, known := range []bool{true, false} {
