@@ -160,7 +160,9 @@ func TestRotationIsCutShort(t *testing.T) {
 			for i, phase := range phases {
 				config, end := r.config(fmt.Sprintf(rotation, phase)), ends[phase]
 				steps = append(steps, tftest.TestStep{PreConfig: func() { r.Heal(); r.Inject(faults[cut]) }, Config: config, ExpectError: says("the connection was lost")})
-				if i+1 < len(phases) {
+				// New certificates are in place as soon as they are written, and the other members get theirs all the same.
+				followed := faults[cut].After && phase == "sign"
+				if i+1 < len(phases) && !followed {
 					steps = append(steps, tftest.TestStep{PreConfig: func() { r.Heal(); r.changes() }, Config: r.config(fmt.Sprintf(rotation, phases[i+1])),
 						ExpectError: saysInOrder(refusals[phases[i+1]]...)},
 						tftest.TestStep{Config: config, PlanOnly: true, ExpectNonEmptyPlan: true, Check: r.untouched})
