@@ -79,6 +79,7 @@ func TestRepairScript(t *testing.T) {
 		"a certificate that expires":    {plans: "2 0", shown: plan(certificate("renewal")), applied: "0", asked: "plan show apply plan", says: "repair.sh: repaired"},
 		"a certificate without a key":   {plans: "2", shown: plan(certificate("reissue")), code: 1, asked: "plan show", says: "etcd_certificate.prod: reissue\nrepair.sh: " + cluster},
 		"and beside a repair":           {plans: "2", shown: plan(of("repair"), certificate("reissue")), code: 1, asked: "plan show", says: cluster},
+		"a renewal that waits":          {plans: "2", shown: plan(certificate("none")), code: 1, asked: "plan show", says: "no apply can repair now"},
 		"a certificate of another name": {plans: "2", shown: plan(certificate("change")), code: 1, asked: "plan show", says: cluster},
 		"a certificate of who knows":    {plans: "2", shown: plan(change("etcd_certificate", update, due, `{"common_name":"app"}`)), code: 1, asked: "plan show", says: cluster},
 		"a certificate that is made":    {plans: "2", shown: plan(change("etcd_certificate", `"create"`, `null`, `{"planned_change":"renewal"}`)), code: 1, asked: "plan show", says: cluster},

@@ -65,6 +65,7 @@ func TestRenewalsWaitForClocks(t *testing.T) {
 	step := func(config string, happens func(), says ...string) tftest.TestStep {
 		step := w.asPlanned(t, config, says, waits)
 		step.Check = nil // what is due stays so, and an upgrade of the state shows it
+		step.ConfigPlanChecks.PostApplyPostRefresh, step.ExpectNonEmptyPlan = []plancheck.PlanCheck{leavesRenewals("a", "b", "c")}, true
 		step.PreConfig = func() { happens(); w.Forget(); w.steps(); w.warned() }
 		return step
 	}
@@ -78,7 +79,9 @@ func TestRenewalsWaitForClocks(t *testing.T) {
 		w.begun(t, three(line)),
 		repaired,
 		step(three(line+quota), func() {}, "roll a (192.0.2.11)"),
-		tftest.TestStep{Config: otherWay, Check: w.untouched, PreConfig: w.Forget}, // a host that is looked at for another reason
+		w.waiting(three(line+quota), waits, leavesRenewals("a", "b", "c")),
+		w.waiting(three(line+quota), waits, leavesRenewals("a", "b", "c")),                                   // and so again
+		tftest.TestStep{Config: otherWay, Check: w.untouched, PreConfig: w.Forget, ExpectNonEmptyPlan: true}, // a host that is looked at for another reason
 		tftest.TestStep{Config: strings.Replace(otherWay, "192.0.2.11", "192.0.2.21", 1), ExpectError: saysInOrder("b (192.0.2.12): its clock is at least 6m ahead")},
 		tftest.TestStep{Config: strings.Replace(otherWay, quota, quota+"certificates = { validity = \"720h\" }\n", 1), ExpectError: saysInOrder("b (192.0.2.12): its clock is at least 6m ahead")},
 		func() tftest.TestStep {
@@ -87,6 +90,31 @@ func TestRenewalsWaitForClocks(t *testing.T) {
 			return step
 		}(),
 	)
+}
+
+// leavesRenewals checks that a plan has no step, and is not empty: it leaves open until when these members' certificates hold.
+func leavesRenewals(names ...string) plancheck.PlanCheck {
+	return planned(func(after, unknown map[string]any) error {
+		open, _ := unknown["members"].(map[string]any)
+		for _, name := range names {
+			if of, _ := open[name].(map[string]any); len(texts(after["rollout"])) > 0 || after["planned_change"] != "none" || of["certificate_expires_at"] != true || of["health"] == true {
+				return fmt.Errorf("rollout %v for %v, and of %s these are known after apply: %v", after["rollout"], after["planned_change"], name, of)
+			}
+		}
+		return nil
+	})
+}
+
+// waiting is a plan that leaves renewals, and nothing else: it is not empty, its apply ends well and touches no host, and the plan after
+// it is the same.
+func (w *world) waiting(config string, says, leaves plancheck.PlanCheck) tftest.TestStep {
+	return tftest.TestStep{
+		Config: config, PreConfig: func() { w.Forget(); w.warned() }, Check: w.untouched, ExpectNonEmptyPlan: true,
+		ConfigPlanChecks: tftest.ConfigPlanChecks{
+			PreApply:             []plancheck.PlanCheck{plancheck.ExpectResourceAction(cluster, plancheck.ResourceActionUpdate), says, leaves},
+			PostApplyPostRefresh: []plancheck.PlanCheck{plancheck.ExpectResourceAction(cluster, plancheck.ResourceActionUpdate), leaves},
+		},
+	}
 }
 
 // TestRestoreWithClocksThatDiffer plans a restore while a clock is wrong: the plan is refused, no host is changed, and the same

@@ -10,7 +10,9 @@ import (
 	"time"
 
 	tftest "github.com/hashicorp/terraform-plugin-testing/helper/resource"
+	"github.com/hashicorp/terraform-plugin-testing/knownvalue"
 	"github.com/hashicorp/terraform-plugin-testing/plancheck"
+	"github.com/hashicorp/terraform-plugin-testing/tfjsonpath"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
 )
@@ -53,6 +55,16 @@ func TestKeysAreLeftOut(t *testing.T) {
 			Check: w.untouched,
 		},
 		rolled,
+		func() tftest.TestStep { // In the last week the plan says so to automation too.
+			step := w.waiting(pki(keyless, "settings = { snapshot_count = 6000 }"), planned(func(_, _ map[string]any) error {
+				if text := w.warned(); !strings.Contains(text, "Certificates expire within a week, or have expired") || !strings.Contains(text, "No apply renews them without pki.client.private_key") {
+					return fmt.Errorf("it says %q", text)
+				}
+				return nil
+			}), leavesRenewals("a", "b", "c"))
+			step.PreConfig = func() { w.Clock = due.Add(120 * time.Hour); w.Forget(); w.warned() }
+			return step
+		}(),
 		w.asPlanned(t, pki(withKeys, "settings = { snapshot_count = 6000 }"), []string{"renew certificates of a"}, purpose(plan.PurposeRepair)),
 	)
 }
@@ -156,7 +168,16 @@ func TestCertificateIsDueWithoutKey(t *testing.T) {
 		waits(1700*time.Hour, due),
 		refused(config("organization = [\"ops\"]")),
 		refused(config(fmt.Sprintf("certificate_file = %q", file+".crt"))),
-		waits(600*time.Hour, week),
+		func() tftest.TestStep {
+			step := waits(600*time.Hour, week)
+			leaves := []plancheck.PlanCheck{
+				plancheck.ExpectResourceAction(certificate, plancheck.ResourceActionUpdate), purposeOf{certificate, "none"},
+				plancheck.ExpectUnknownValue(certificate, tfjsonpath.New("renewal_due")), plancheck.ExpectKnownValue(certificate, tfjsonpath.New("certificate"), knownvalue.NotNull()),
+			}
+			step.ConfigPlanChecks.PreApply = append(leaves, step.ConfigPlanChecks.PreApply[1:]...)
+			step.ConfigPlanChecks.PostApplyPostRefresh, step.ExpectNonEmptyPlan = leaves, true
+			return step
+		}(),
 		gone,
 		expired,
 		tftest.TestStep{Config: config(""), Check: serials(&last, true)},

@@ -121,8 +121,22 @@ func (c certificateModel) holds(looked time.Time) bool {
 }
 
 // lastWeek is the time before a certificate's end in which a plan that does not renew the certificate warns by another
-// summary.
+// summary, and is not empty.
 const lastWeek = 7 * 24 * time.Hour
+
+// inLastWeek tells whether the certificate was in its last week at the last refresh.
+func (c certificateModel) inLastWeek(looked time.Time) bool {
+	ends, err := time.Parse(time.RFC3339, c.NotAfter.ValueString())
+	return err == nil && ends.Sub(looked) <= lastWeek
+}
+
+// alert has a plan that leaves a certificate in its last week show a change, though its apply changes nothing, so that automation
+// does not take it for one of a certificate that is well.
+func (c *certificateModel) alert(by authority.ClientModel, state *certificateModel, looked time.Time) {
+	if state != nil && c.waits(by, *state, looked) && state.inLastWeek(looked) {
+		c.RenewalDue, c.PlannedChange = types.StringUnknown(), types.StringValue(purposeNone)
+	}
+}
 
 // checkKey refuses a plan that has to sign by a key which the configuration leaves out. If the certificate can wait,
 // checkKey only warns. state is nil if there is none yet.
@@ -136,7 +150,7 @@ func (c certificateModel) checkKey(by authority.ClientModel, state *certificateM
 		diags.AddAttributeError(path.Root("pki"), needsKey, "It issues a certificate.\n\n"+give+" No file was changed.")
 	case state != nil && c.waits(by, *state, looked):
 		summary := fmt.Sprintf("The certificate of %s is due, and this plan does not renew it", c.CommonName.ValueString())
-		if ends, err := time.Parse(time.RFC3339, state.NotAfter.ValueString()); err == nil && ends.Sub(looked) <= lastWeek {
+		if state.inLastWeek(looked) {
 			summary = fmt.Sprintf("The certificate of %s expires within a week", c.CommonName.ValueString())
 		}
 		diags.AddAttributeWarning(path.Root("pki"), summary, fmt.Sprintf("It holds until %s, and pki leaves out the key that renews it. %s Once it has expired, plans are refused until then.", state.NotAfter.ValueString(), give))
@@ -168,6 +182,9 @@ func (c certificateModel) purpose(ctx context.Context, ca types.String, state *c
 	}
 	if open {
 		return types.StringUnknown()
+	}
+	if state.PlannedChange.ValueString() == purposeNone && !state.RenewalDue.IsNull() { // an apply has left it, and no refresh has looked since
+		return types.StringValue(purposeRenewal)
 	}
 	return state.PlannedChange
 }

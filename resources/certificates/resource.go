@@ -101,6 +101,9 @@ func (r *certificateResource) Update(ctx context.Context, req resource.UpdateReq
 		resp.Diagnostics.Append(diags...)
 		plan.CACertificate = authority.Bundle()
 	}
+	if plan.RenewalDue.IsUnknown() { // the renewal waits
+		plan.RenewalDue = state.RenewalDue
+	}
 	if plan.Certificate.IsUnknown() {
 		resp.Diagnostics.Append(r.issue(ctx, config.PKI, &plan, written, resp.Private)...)
 	} else if err := plan.refuseOverwriting(plan.CACertificate.ValueString(), written); err != nil {
@@ -187,6 +190,7 @@ func (r *certificateResource) ModifyPlan(ctx context.Context, req resource.Modif
 	}
 	plan.plan(ctx, authority, state, looked)
 	resp.Diagnostics.Append(plan.checkKey(authority, state, looked)...)
+	plan.alert(authority, state, looked)
 	resp.Diagnostics.Append(plan.refuseFiles(written)...)
 	resp.Diagnostics.Append(plan.refuseShared(ctx, state, req.Private, &r.providerData.Files)...)
 	if file := plan.PrivateKeyFile.ValueString(); file != "" && plan.Certificate.IsUnknown() {

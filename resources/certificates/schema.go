@@ -100,7 +100,7 @@ func certificateSchema() schema.Schema {
 			"serial_number":  schema.StringAttribute{Computed: true, MarkdownDescription: "Serial number of the certificate, hexadecimal."},
 			"renewal_due": schema.StringAttribute{
 				Computed:            true,
-				MarkdownDescription: "Why the next apply issues another certificate: it is about to expire, or one of its files is gone or holds something else. Null: it does not.",
+				MarkdownDescription: "Why the next apply issues another certificate: it is about to expire, or one of its files is gone or holds something else. Null: it does not. Known after apply where a plan leaves a certificate in its last week, since `pki` leaves out the key; `planned_change` is `none` then.",
 			},
 			"planned_change": schema.StringAttribute{
 				Computed: true,

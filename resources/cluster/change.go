@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
@@ -30,6 +31,7 @@ type change struct {
 	before, members map[string]memberModel // of the state, and as they are desired
 	cluster         bootstrap.Cluster      // as it is desired
 	seen            bootstrap.Reports
+	at              time.Time                // by which certificates are judged
 	others          providerdata.Routes      // to hosts that an earlier change has not come to its end on
 	began           membership.ClusterStatus // what the plan begins with
 	plan            plan.Plan
@@ -154,7 +156,7 @@ const signsUnseen = "What this plan does is known after apply, and may sign cert
 
 // changed returns the change from the state to the model, as the planner plans it.
 func (c clusterModel) changed(state clusterModel, want desired, before map[string]memberModel, last refreshed.Reports, asked membership.Recovery) change {
-	ch := change{before: before, members: want.members, cluster: c.clusterWith(want.members, want.stores).BackedUp(want.backup), seen: last.Reports(), others: last.Others()}
+	ch := change{before: before, members: want.members, cluster: c.clusterWith(want.members, want.stores).BackedUp(want.backup), seen: last.Reports(), at: last.At, others: last.Others()}
 	ch.cluster.Recover, ch.cluster.Acknowledged = asked, last.Acknowledged
 	ch.cluster.Rebuild, ch.cluster.Signers, ch.cluster.Chains = rebuilds(want.members, before), want.pki.Signers(), want.pki.Chains()
 	was := state.cluster(before)
@@ -244,6 +246,9 @@ func (m *memberModel) foresee(s membership.MemberStatus, ch change) {
 		return
 	}
 	m.EtcdVersion = types.StringValue(s.Version)
+	if ch.alerts(s.Member) {
+		m.CertificateExpiresAt = types.StringUnknown()
+	}
 	for _, step := range ch.plan.Steps {
 		if step.Subject() != s.Member {
 			continue

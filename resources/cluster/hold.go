@@ -11,6 +11,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/refreshed"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/renewal"
 )
 
 // holdAttribute is the attribute that holds back restarts which only an upgrade of the provider asks for.
@@ -59,6 +60,13 @@ func (c clusterModel) asksToRenew(state clusterModel, ch change, last refreshed.
 		m := status.Member(s.Member)
 		return m == nil || m.Due != s.Due
 	}
+}
+
+// alerts tells whether somebody has to see to a renewal that waits, so that the plan must not be empty. A configuration may leave keys
+// out for as long as certificates hold, and give them for the renewal: that is late in the last week only.
+func (ch change) alerts(m membership.Member) bool {
+	expires, known := expiry(ch.seen[m])
+	return ch.waits(m.Name) != "" && (!ch.lacksKeys() || known && renewal.InLastWeek(expires, ch.at))
 }
 
 // waits returns why a member's certificates are due that the plan leaves as they are, or "".

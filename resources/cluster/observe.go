@@ -57,7 +57,7 @@ func (c *clusterModel) observe(ctx context.Context, cluster bootstrap.Cluster, m
 	}
 	c.Status, c.Alarms = types.StringValue(health.Status(status)), health.Alarms(status)
 	diags.Append(c.setMembers(ctx, members)...)
-	at := when.since(status, func(at time.Time) membership.ClusterStatus {
+	at := when.since(status, reports, func(at time.Time) membership.ClusterStatus {
 		return plan.WithAuthorities(cluster.Status(c.Owner.ValueString(), reports, at))
 	})
 	return refreshed.New(reports, cluster.Members, unfinished(status, hosts).And(secondWays(c.Owner.ValueString(), cluster, reports, hosts)), at), diags
@@ -109,9 +109,9 @@ type moments struct{ now, before time.Time }
 // since returns the time by which plans judge whether certificates are expired or due: the zero time if time makes no
 // difference, or the time that was kept before as long as that gives the same result. So observations of an unchanged
 // cluster are equal.
-func (m moments) since(status membership.ClusterStatus, at func(time.Time) membership.ClusterStatus) time.Time {
+func (m moments) since(status membership.ClusterStatus, reports bootstrap.Reports, at func(time.Time) membership.ClusterStatus) time.Time {
 	for _, before := range []time.Time{{}, m.before} {
-		if sameCertificates(status, at(before)) {
+		if sameCertificates(status, at(before)) && sameLastWeeks(reports, m.now, before) {
 			return before
 		}
 	}
@@ -121,6 +121,24 @@ func (m moments) since(status membership.ClusterStatus, at func(time.Time) membe
 // sameCertificates tells whether the certificates of all members are valid alike, and due alike.
 func sameCertificates(a, b membership.ClusterStatus) bool {
 	return slices.EqualFunc(a.Members, b.Members, func(a, b membership.MemberStatus) bool { return a.Invalid == b.Invalid && a.Due == b.Due })
+}
+
+// sameLastWeeks tells whether the same members' certificates are in their last week at both moments.
+func sameLastWeeks(reports bootstrap.Reports, a, b time.Time) bool {
+	for _, report := range reports {
+		if expires, ok := expiry(report); ok && renewal.InLastWeek(expires, a) != renewal.InLastWeek(expires, b) {
+			return false
+		}
+	}
+	return true
+}
+
+// expiry returns when the first of the certificates expires that a report shows.
+func expiry(report bootstrap.Report) (first time.Time, found bool) {
+	if report.Observation == nil {
+		return first, false
+	}
+	return firstExpiry(report.Observation.Certificates)
 }
 
 // observe writes what was observed of a member into its model.
@@ -274,6 +292,8 @@ func (c clusterModel) warnOfExpiry(ctx context.Context, from startingPoint, ch c
 		m := members[name]
 		if was := from.before[name]; m.CertificateExpiresAt.IsUnknown() && m.Health.IsUnknown() && was.Health.ValueString() != health.Healthy {
 			m = was // nothing is foreseen of it
+		} else if ch.waits(name) != "" {
+			m.CertificateExpiresAt = was.CertificateExpiresAt
 		}
 		expires, err := time.Parse(time.RFC3339, m.CertificateExpiresAt.ValueString())
 		if err != nil { // the plan renews them, or leaves it to the apply
@@ -298,13 +318,19 @@ func (c clusterModel) warnOfExpiry(ctx context.Context, from startingPoint, ch c
 
 // unsigned returns why members get no certificates, or "".
 func (ch change) unsigned() string {
-	switch refusal := (*membership.Refusal)(nil); {
+	switch {
 	case ch.plan.Unsigned == nil:
 		return ""
-	case errors.As(ch.plan.Unsigned, &refusal) && refusal.Attribute == "pki":
+	case ch.lacksKeys():
 		return "No apply renews them without " + strings.Join(ch.keyless, " and ") + "."
 	}
 	return "No certificate is signed now: " + ch.plan.Unsigned.Error() + "."
+}
+
+// lacksKeys tells whether members get no certificates because the configuration leaves out the keys that sign them.
+func (ch change) lacksKeys() bool {
+	refusal := (*membership.Refusal)(nil)
+	return errors.As(ch.plan.Unsigned, &refusal) && refusal.Attribute == "pki"
 }
 
 // warnOfClocks warns of hosts whose clocks differ too much from the operator's or from each other's.

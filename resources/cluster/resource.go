@@ -205,6 +205,11 @@ func (r *clusterResource) Update(ctx context.Context, req resource.UpdateRequest
 		if plan.PlannedChange.IsUnknown() {
 			plan.PlannedChange = types.StringValue(string(plan.asked(ch, state).For(nil)))
 		}
+		for name, m := range members { // renewals wait, and nobody looks at the hosts
+			m.fillIn(before[name])
+			members[name] = m
+		}
+		resp.Diagnostics.Append(plan.setMembers(ctx, members)...)
 		resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
 		return
 	}

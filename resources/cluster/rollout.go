@@ -112,10 +112,11 @@ func (ch change) changesVersion() bool {
 	return false
 }
 
-// pends tells whether a plan leaves anything about the members to the apply, e.g. because a host could not be reached.
+// pends tells whether a plan leaves anything about the members to the apply, e.g. because a host could not be reached, or
+// shows that a renewal waits by leaving open until when certificates hold.
 func (ch change) pends() bool {
 	for _, m := range ch.members {
-		if m.Health.IsUnknown() {
+		if m.Health.IsUnknown() || m.CertificateExpiresAt.IsUnknown() {
 			return true
 		}
 	}

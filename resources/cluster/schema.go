@@ -285,7 +285,7 @@ func memberAttributes() map[string]schema.Attribute {
 		},
 		"certificate_expires_at": schema.StringAttribute{
 			Computed:            true,
-			MarkdownDescription: "When the first of the member's certificates expires, as RFC 3339 in UTC.",
+			MarkdownDescription: "When the first of the member's certificates expires, as RFC 3339 in UTC. Known after apply where the plan renews them, and where it has to leave certificates that are due: its apply changes nothing then, and its warning says why.",
 		},
 		"peer_url": schema.StringAttribute{
 			Computed:            true,

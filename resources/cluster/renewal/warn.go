@@ -15,6 +15,9 @@ import (
 // lastWeek is how long before their end certificates that a plan does not renew are about to take the cluster down.
 const lastWeek = 7 * 24 * time.Hour
 
+// InLastWeek tells whether what expires at a moment is in its last week at another.
+func InLastWeek(expires, at time.Time) bool { return expires.Sub(at) <= lastWeek }
+
 // Left is a member whose certificates a plan does not renew.
 type Left struct {
 	Name    string
