@@ -23,6 +23,9 @@ import (
 // Key is the key by which servers tell their callers.
 const Key = "00112233445566778899aabbccddeeff"
 
+// backdate is more than a test waits for its turn: the server goes by the machine's clock, and a test by that of its start.
+const backdate = 24 * time.Hour
+
 // Handler signs by an authority with the profiles that cfssl's documentation has. edit changes them; nil: nothing.
 func Handler(t testing.TB, authority *pki.Authority, edit func(*config.Signing)) http.Handler {
 	t.Helper()
@@ -45,7 +48,7 @@ func Handler(t testing.TB, authority *pki.Authority, edit func(*config.Signing))
 	}
 	profile := func(usages ...string) *config.SigningProfile {
 		return &config.SigningProfile{Usage: append([]string{"signing", "key encipherment"}, usages...), Expiry: 8760 * time.Hour,
-			ExpiryString: "8760h", AuthKeyName: "ours", Provider: provider}
+			ExpiryString: "8760h", Backdate: backdate, AuthKeyName: "ours", Provider: provider}
 	}
 	policy := &config.Signing{
 		Profiles: map[string]*config.SigningProfile{"peer": profile("server auth", "client auth"), "server": profile("server auth", "client auth"), "client": profile("client auth")},
