@@ -13,7 +13,7 @@ import (
 )
 
 // Configure writes everything that a member runs by, selects its store, and has systemd read its unit. It stops and
-// starts nothing. It refuses a request whose parts do not fit together before it writes anything.
+// starts nothing. It refuses a request whose parts do not fit together, and waits for other calls, before it writes anything.
 func (m *Machine) Configure(ctx context.Context, cluster string, r api.ConfigureRequest) error {
 	old, err := m.mayConfigure(cluster, r)
 	if err != nil {
@@ -23,6 +23,26 @@ func (m *Machine) Configure(ctx context.Context, cluster string, r api.Configure
 	if err != nil {
 		return err
 	}
+	// A call that does not get the lock says that the host is busy, and has written nothing.
+	if err := m.locks().Alone(ctx, locks.Shared, func() error { return m.writeFiles(cluster, r, etcd) }); err != nil {
+		return err
+	}
+	if err := m.putUnit(ctx, cluster, r.Unit); err != nil {
+		return err
+	}
+	if m.mustBeAlone(*old, nil) == nil || isAlone(m.local(*old).Look(ctx)) { // else it is gone on with
+		if err := m.endRecovery(cluster); err != nil { // it is to run by what was written just now
+			return err
+		}
+	}
+	// This comes last, so that a host which says that it is formed has everything that belongs to that.
+	marker := m.keepFormed(old, r.Marker)
+	marker.Mount = old.Mount // the host's own to say
+	return m.records().PutMarker(marker, etcd)
+}
+
+// writeFiles writes the files that a member runs by, apart from its unit, and selects its store.
+func (m *Machine) writeFiles(cluster string, r api.ConfigureRequest, etcd files.Owner) error {
 	readable := func(path, text string) files.File {
 		return files.File{Path: path, Text: []byte(text), Owner: files.RootFor(etcd), Mode: files.ConfigFile}
 	}
@@ -54,21 +74,7 @@ func (m *Machine) Configure(ctx context.Context, cluster string, r api.Configure
 	if _, err := m.files().Put(readable(api.FlagsFile(cluster), strings.Join(r.Flags, "\n")+"\n")); err != nil {
 		return err
 	}
-	if err := m.locks().Alone(ctx, locks.Shared, func() error { return m.stores().Select(cluster, r.Store) }); err != nil {
-		return err
-	}
-	if err := m.putUnit(ctx, cluster, r.Unit); err != nil {
-		return err
-	}
-	if m.mustBeAlone(*old, nil) == nil || isAlone(m.local(*old).Look(ctx)) { // else it is gone on with
-		if err := m.endRecovery(cluster); err != nil { // it is to run by what was written just now
-			return err
-		}
-	}
-	// This comes last, so that a host which says that it is formed has everything that belongs to that.
-	marker := m.keepFormed(old, r.Marker)
-	marker.Mount = old.Mount // the host's own to say
-	return m.records().PutMarker(marker, etcd)
+	return m.stores().Select(cluster, r.Store)
 }
 
 // bundles returns the CA bundles that a request holds, by their path.

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"context"
 	"errors"
 	"os"
 	"strings"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/locks"
 )
 
 func TestConfigureWritesAllThatAMemberRunsBy(t *testing.T) {
@@ -133,6 +135,33 @@ func TestConfigureRefuses(t *testing.T) {
 				t.Errorf("a refused call has changed the host:\n%s", diff)
 			}
 		})
+	}
+}
+
+// TestConfigureOfABusyHostChangesNothing has another call hold what all clusters on the host share for longer than the request
+// may wait: whoever reads "busy" takes it that the member runs by what it ran by.
+func TestConfigureOfABusyHostChangesNothing(t *testing.T) {
+	m, _ := newMachine(t)
+	r := prepareOf("main")
+	configured(t, m, r)
+	ca := newAuthority(t)
+	c := configureOf(t, r, prepared(t, m, r), ca)
+	c.Flags, c.ClientCRL = append(c.Flags, "--log-level=warn"), ca.revoking(t)
+	before := tree(t, m, "/")
+	ended, end := context.WithCancel(t.Context())
+	end()
+	err := m.locks().Alone(t.Context(), locks.Shared, func() error { return m.Configure(ended, "main", c) })
+	mustFail(t, err, api.CodeBusy)
+	if diff := cmp.Diff(before, tree(t, m, "/")); diff != "" {
+		t.Errorf("a call that says that the host is busy has changed it:\n%s", diff)
+	}
+	if err := m.Configure(t.Context(), "main", c); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{api.PeerCAFile("main"), api.ClientCAFile("main"), api.CertificateFile("main", api.KeyPeer), api.ClientCRLFile("main"), api.FlagsFile("main")} {
+		if after := tree(t, m, path); after[path] == before[path] {
+			t.Errorf("%s is not written once the host is free", path)
+		}
 	}
 }
 
