@@ -28,7 +28,9 @@ var never = []struct{ folder, forbidden, why string }{
 	{".", "github.com/hashicorp/terraform-plugin-testing", "tests are not shipped"},
 	{".", "pgregory.net/rapid", "tests are not shipped"},
 	{".", "acctest/...", "tests are not shipped"},
-	{"node/store", "github.com/hashicorp", "hosts know nothing of Terraform"},
+	{"node/store", "github.com/hashicorp/terraform-plugin-framework", "hosts know nothing of Terraform"},
+	{"node/store", "github.com/hashicorp/terraform-plugin-go", "hosts know nothing of Terraform"},
+	{"node/store", "github.com/hashicorp/go-plugin", "hosts know nothing of Terraform"},
 	{"node/store", "golang.org/x/crypto/ssh", "hosts are reached, and reach nobody"},
 	{"node/store", "github.com/cloudflare/cfssl", "hosts request certificates, and sign none"},
 	{"node/store", "pki", "hosts request certificates, and sign none"},
@@ -53,6 +55,8 @@ var never = []struct{ folder, forbidden, why string }{
 	{"node/host/users", "node/host", "rooms know nothing of the calls"},
 	{"node/host/stores", "node/host", "rooms know nothing of the calls"},
 	{"node/host/keys", "node/host", "rooms know nothing of the calls"},
+	{"node/host/renewal", "node/host", "rooms know nothing of the calls"},
+	{"node/host/renewal", "go.etcd.io", "the member is asked elsewhere"},
 	{"node/host/locks", "node/host", "rooms know nothing of the calls"},
 	{"node/host/damage", "node/host", "rooms know nothing of the calls"},
 	{"node/host/units", "go.etcd.io", "units are systemd's"},
@@ -86,6 +90,9 @@ var never = []struct{ folder, forbidden, why string }{
 	{"pki/...", "github.com/hashicorp/terraform-plugin-framework", "Terraform's face is on top"},
 	{"pki/...", "github.com/hashicorp/terraform-plugin-go", "Terraform's face is on top"},
 	{"pki", "github.com/hashicorp", "signing reaches nobody"},
+	{"pki/order", "github.com/cloudflare/cfssl", "what is ordered is signed elsewhere"},
+	{"pki/remote", "github.com/cloudflare/cfssl", "hosts ask too, and sign nothing"},
+	{"pki/remote", "pki", "hosts ask too, and sign nothing"},
 	{"pki/...", "upgrade/...", "signing knows no clusters"},
 	{"node", "bootstrap/...", "a host knows no plans"},
 	{"node", "upgrade/...", "a host knows no plans"},
@@ -143,6 +150,7 @@ var rooms = map[string][]string{
 	"keys":       {"files", "inside"},
 	"locks":      {"files"},
 	"damage":     {"etcdfs", "files", "inside"},
+	"renewal":    {"files", "inside", "keys", "locks", "records"},
 	"stores":     {"files", "procfs"},
 	"users":      {"files", "units"},
 	"datadir":    {"disks", "etcdfs", "files", "inside"},
@@ -160,7 +168,7 @@ var rooms = map[string][]string{
 }
 
 // pure holds the folders that import nothing but the standard library and each other.
-var pure = []string{"bootstrap/membership", "bootstrap/clocks", "node/api", "node/secret", "pki/cert", "pki/rotation"}
+var pure = []string{"bootstrap/membership", "bootstrap/clocks", "node/api", "node/secret", "pki/cert", "pki/order", "pki/rotation"}
 
 // TestArchitecture holds who may import whom. Test files may import what they like.
 func TestArchitecture(t *testing.T) {

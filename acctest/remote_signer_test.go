@@ -25,7 +25,9 @@ type cfssl struct {
 	t         *testing.T
 	lab       *lab.Lab
 	dir       string // with its files, which nobody else reads
+	address   string // in the lab's network
 	port      int
+	expiry    string // of certificates, as cfssl writes it
 	authority *pki.Authority
 	process   *exec.Cmd
 	said      bytes.Buffer
@@ -40,15 +42,25 @@ func newCFSSL(t *testing.T, l *lab.Lab, web *pki.Authority, name string, port in
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &cfssl{t: t, lab: l, dir: t.TempDir(), port: port, authority: authority}
+	c := &cfssl{t: t, lab: l, dir: t.TempDir(), address: "127.0.0.1", port: port, expiry: "8760h", authority: authority}
 	c.writePair("ca", authority.KeyPair)
-	served, err := web.NewLeaf(t.Context(), pki.Request{Profile: pki.Server, CommonName: "signer", IPs: []netip.Addr{netip.MustParseAddr("127.0.0.1")}}, pki.ECDSAP256, time.Now())
+	served, err := web.NewLeaf(t.Context(), pki.Request{Profile: pki.Server, CommonName: "signer", IPs: []netip.Addr{netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr(operator)}}, pki.ECDSAP256, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
 	c.writePair("web", served)
+	c.start()
+	return c
+}
+
+// operator is the address of the operator's machine in a lab's network, as hosts reach it.
+const operator = "192.0.2.1"
+
+// configure writes the server's configuration.
+func (c *cfssl) configure() {
+	c.t.Helper()
 	profile := func(usages ...string) map[string]any {
-		return map[string]any{"expiry": "8760h", "auth_key": "ours", "usages": append([]string{"signing", "key encipherment"}, usages...)}
+		return map[string]any{"expiry": c.expiry, "auth_key": "ours", "usages": append([]string{"signing", "key encipherment"}, usages...)}
 	}
 	config, err := json.Marshal(map[string]any{
 		"auth_keys": map[string]any{"ours": map[string]string{"type": "standard", "key": remoteKey}},
@@ -58,11 +70,9 @@ func newCFSSL(t *testing.T, l *lab.Lab, web *pki.Authority, name string, port in
 		},
 	})
 	if err != nil {
-		t.Fatal(err)
+		c.t.Fatal(err)
 	}
 	c.write("config.json", config)
-	c.start()
-	return c
 }
 
 func (c *cfssl) writePair(name string, pair pki.KeyPair) {
@@ -87,7 +97,8 @@ func (c *cfssl) file(name string) string { return filepath.Join(c.dir, name) }
 // start starts the server, and returns when it is reached.
 func (c *cfssl) start(flags ...string) {
 	c.t.Helper()
-	c.run(append([]string{"serve", "-address=127.0.0.1", fmt.Sprintf("-port=%d", c.port), "-ca=" + c.file("ca.crt"), "-ca-key=" + c.file("ca.key"),
+	c.configure()
+	c.run(append([]string{"serve", "-address=" + c.address, fmt.Sprintf("-port=%d", c.port), "-ca=" + c.file("ca.crt"), "-ca-key=" + c.file("ca.key"),
 		"-config=" + c.file("config.json"), "-tls-cert=" + c.file("web.crt"), "-tls-key=" + c.file("web.key")}, flags...)...)
 }
 
@@ -101,7 +112,7 @@ func (c *cfssl) run(args ...string) {
 	}
 	c.t.Cleanup(c.stop)
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
-		err := c.lab.Command(c.t.Context(), "bash", "-c", fmt.Sprintf("exec 3<>/dev/tcp/127.0.0.1/%d", c.port)).Run()
+		err := c.lab.Command(c.t.Context(), "bash", "-c", fmt.Sprintf("exec 3<>/dev/tcp/%s/%d", c.address, c.port)).Run()
 		if err == nil {
 			return
 		}
@@ -126,8 +137,8 @@ func (c *cfssl) signal(s syscall.Signal) { _ = syscall.Kill(-c.process.Process.P
 
 // remote is the authority as a configuration has it.
 func (c *cfssl) remote() string {
-	return fmt.Sprintf(`{ certificate = file(%q), remote = { url = "https://127.0.0.1:%d", auth_key = %q, ca_certificate = file("web-ca.crt") } }`,
-		c.file("ca.crt"), c.port, remoteKey)
+	return fmt.Sprintf(`{ certificate = file(%q), remote = { url = "https://%s:%d", auth_key = %q, ca_certificate = file("web-ca.crt") } }`,
+		c.file("ca.crt"), c.address, c.port, remoteKey)
 }
 
 // TestRemoteSigner lives with a cluster whose authorities' keys two cfssl servers have: it is formed, renewed and grows; and

@@ -94,7 +94,7 @@ func (c Cluster) assess(m membership.Member, report Report, f Formation, now tim
 	host.Running = o.Unit.ActiveState == "active" || o.Unit.ActiveState == "activating"
 	host.Synced = slices.Equal(o.Flags, c.Flags(m, f, StateExisting)) && o.Marker != nil && o.Marker.ClusterID != ""
 	host.Configured = c.configured(m, report, f, now)
-	host.Unbacked = c.Unbacked(o)
+	host.Unbacked, host.Unrenewed = c.Unbacked(o), c.Unrenewed(m, o)
 	host.Ready = host.Running && o.Member.Ready && o.Member.Healthy && c.knowsAll(o.Member)
 	if host.Ready {
 		host.ClusterID, host.Leader = o.Member.ClusterID, o.Member.Leader

@@ -52,7 +52,7 @@ func (c Cluster) hasOldUnits(o *api.Observation) bool {
 	}
 	units, err := systemd.RenderRuns(systemd.RunOptions{
 		Cluster: c.Name, Store: api.SelectedStore(c.Name), StateDir: api.BackupStateDir(c.DataDir),
-		Schedule: c.Backup.Schedule, Rehearsals: c.Backup.Rehearsals(), Writable: c.Backup.Writable(), MemoryBytes: o.Facts.MemoryBytes,
+		Schedule: c.Backup.Schedule, Rehearsals: c.Backup.Rehearsals(), Writable: c.Backup.Writable(), Hidden: api.RenewalFile(c.Name), MemoryBytes: o.Facts.MemoryBytes,
 	})
 	return err == nil && systemd.Digest(units) != has.Units // the plan refuses what cannot be rendered
 }

@@ -46,7 +46,7 @@ func TestOldRuns(t *testing.T) {
 	c = c.BackedUp(desired)
 	const memory = 8 << 30
 	units, err := systemd.RenderRuns(systemd.RunOptions{
-		Cluster: "prod", Store: "/usr/local/lib/etcd-store/prod", StateDir: "/var/lib/etcd/prod.backup", Schedule: "hourly", Rehearsals: "weekly", Writable: []string{"/srv/b"}, MemoryBytes: memory})
+		Cluster: "prod", Store: "/usr/local/lib/etcd-store/prod", StateDir: "/var/lib/etcd/prod.backup", Schedule: "hourly", Rehearsals: "weekly", Writable: []string{"/srv/b"}, Hidden: api.RenewalFile("prod"), MemoryBytes: memory})
 	if err != nil {
 		t.Fatal(err)
 	}

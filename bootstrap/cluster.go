@@ -42,6 +42,10 @@ type Cluster struct {
 	// Backup is how the hosts back the cluster up; nil: not at all. BackedUp sets it.
 	Backup *api.Backup
 
+	// OnHosts is how hosts renew certificates by themselves; nil: not at all. RenewedOnHosts sets both.
+	OnHosts      *api.Renewal
+	onHostsKnown bool // false: it is not known, and hosts stay as they are
+
 	// Acknowledged are the log entries that members, by their ID, are known to have had on disk.
 	Acknowledged map[string]uint64
 }

@@ -41,6 +41,7 @@ func (c Cluster) diff(s *membership.MemberStatus, report Report, owner string, k
 		unit = o.Unit.Text // the plan of the configuration refuses it
 	}
 	s.Outdated, s.Unasked = c.outdated(*s, *o, desired, unit)
+	s.Unrenewed = c.Unrenewed(s.Member, o)
 	s.Unbacked, s.OldRuns = c.Unbacked(o), c.hasOldUnits(o)
 	s.Disabled = o.Unit.FileState == "disabled" || o.Unit.FileState == "masked"
 	if s.State != membership.Unreachable && s.From == "" {

@@ -57,7 +57,21 @@ func Form(observed membership.Observed, spec membership.Spec) ([]membership.Step
 	if len(unbacked) > 0 {
 		steps = append(steps, BackUp(unbacked, spec))
 	}
+	var unrenewed []string
+	for _, m := range spec.Members {
+		if h := observed[m.Name]; h.Unrenewed != "" || spec.Renewals != "" && misconfigured(h) {
+			unrenewed = append(unrenewed, m.Name)
+		}
+	}
+	if len(unrenewed) > 0 {
+		steps = append(steps, RenewOnHosts(unrenewed, spec))
+	}
 	return steps, nil
+}
+
+// RenewOnHosts returns the step that has hosts renew certificates by themselves as desired.
+func RenewOnHosts(members []string, spec membership.Spec) membership.Step {
+	return membership.Step{Kind: membership.RenewOnHosts, To: spec.Renewals, Why: strings.Join(members, ", ")}
 }
 
 // BackUp returns the step that has hosts back the cluster up as desired.

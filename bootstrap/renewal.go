@@ -2,13 +2,17 @@ package bootstrap
 
 import (
 	"crypto/x509"
+	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/templates/systemd"
 )
 
 // Renewal is how long members' certificates are valid, and when they are renewed.
@@ -54,4 +58,94 @@ func endsWithItsAuthority(text string, known authorities) bool {
 	return err == nil && slices.ContainsFunc(known, func(authority *x509.Certificate) bool {
 		return chain[0].CheckSignatureFrom(authority) == nil && !chain[0].NotAfter.Before(cert.FirstEnd(append(chain[1:], authority)))
 	})
+}
+
+// RenewedOnHosts returns the cluster whose hosts renew certificates so by themselves; nil: not at all. If that is not known, hosts
+// stay as they are.
+func (c Cluster) RenewedOnHosts(by *api.Renewal, known bool) Cluster {
+	c.OnHosts, c.onHostsKnown, c.Renewals = by, known, describeRenewal(by)
+	return c
+}
+
+// KnowsOnHosts tells whether it is known how hosts are to renew certificates by themselves.
+func (c Cluster) KnowsOnHosts() bool { return c.onHostsKnown }
+
+// NoRenewals says that a host is to renew certificates by itself and was never configured to.
+const NoRenewals = "it does not renew certificates by itself yet"
+
+// Unrenewed returns how the way in which a host renews certificates by itself differs from what is desired, or "".
+func (c Cluster) Unrenewed(m membership.Member, o *api.Observation) string {
+	switch has := o.Renewal; {
+	case !c.onHostsKnown || c.OnHosts == nil && has == nil:
+		return ""
+	case c.OnHosts == nil:
+		return "it renews certificates by itself, which the configuration does not ask for"
+	case has == nil:
+		return NoRenewals
+	case has.Digest != c.OnHosts.Digest:
+		return "it renews certificates by other settings"
+	case !has.Enabled:
+		return "its renewals are switched off: their timer does not run"
+	case has.Units != c.renewalUnits(m) && c.versionOf(o.Store.Selected) != "": // another store writes its own
+		return "the units of its renewals are not as this version of the provider writes them"
+	}
+	return ""
+}
+
+// renewalUnits returns the digest of the units by which a member's host is to renew certificates.
+func (c Cluster) renewalUnits(m membership.Member) string {
+	units, err := systemd.RenderRenewal(systemd.RenewOptions{
+		Cluster: c.Name, Store: api.SelectedStore(c.Name), ConfigDir: api.ConfigDir(c.Name), Metrics: api.MetricsDir, RunDir: api.RunDir,
+		Reaches: c.OnHosts.Reaches(c.PeerURL(m)),
+	})
+	if err != nil {
+		return "" // the host refuses it
+	}
+	return systemd.Digest(units)
+}
+
+// describeRenewal describes for steps by whom certificates are renewed. Secrets do not show, as in describeBackup.
+func describeRenewal(r *api.Renewal) string {
+	if r == nil {
+		return ""
+	}
+	open := *r
+	open.Digest = ""
+	var by []string
+	for _, of := range []struct {
+		whose string
+		place **api.SigningPlace
+	}{{"peers'", &open.Peers}, {"servers' and the administrator's", &open.Clients}} {
+		if *of.place == nil {
+			continue
+		}
+		by = append(by, fmt.Sprintf("%s by %s", of.whose, (*of.place).URL))
+		keyless := **of.place
+		keyless.Key = secret.Text{}
+		*of.place = &keyless
+	}
+	text, _ := json.Marshal(open) // plain values always encode
+	return fmt.Sprintf("%s (settings %s)", strings.Join(by, ", "), digest(string(text))[:8])
+}
+
+// servesOther says at which ports a member serves a certificate that is not the one in its file. etcd reads its files at each
+// handshake, so that such a member has to be restarted. Of a port that nobody has looked at, it says nothing.
+func (c Cluster) servesOther(o api.Observation) (serves membership.Served) {
+	for _, key := range []string{api.KeyPeer, api.KeyServer} {
+		served, seen := o.Served[key]
+		leaf, err := cert.ParseLeaf([]byte(o.Certificates[key].PEM))
+		if !seen || err != nil || !o.Certificates[key].HasKey || served.SHA256 == cert.InfoOf(leaf).SHA256 {
+			continue
+		}
+		*api.ForKey(key, &serves.Peers, &serves.Clients) = fmt.Sprintf("it serves the certificate with serial %s at its %s, and its file has the one with serial %s", served.Serial, c.PortOf(key), cert.InfoOf(leaf).SerialNumber)
+	}
+	return serves
+}
+
+// PortOf names the port that serves a key's certificate.
+func (c Cluster) PortOf(key string) string {
+	if key == api.KeyPeer {
+		return fmt.Sprintf("peer port %d", c.PeerPort)
+	}
+	return fmt.Sprintf("client port %d", c.ClientPort)
 }

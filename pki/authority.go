@@ -18,6 +18,7 @@ import (
 	"github.com/cloudflare/cfssl/signer/local"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/order"
 )
 
 // Authority signs certificates. It is safe for concurrent use, and prints its name, never its key.
@@ -41,10 +42,10 @@ func NewAuthority(commonName string, algorithm Algorithm, lifetime time.Duration
 }
 
 func newAuthority(commonName string, algorithm Algorithm, lifetime time.Duration, now time.Time) (*Authority, error) {
-	if err := checkSubject("common name", commonName); err != nil {
+	if err := order.CheckSubject("common name", commonName); err != nil {
 		return nil, err
 	}
-	if err := checkLifetime(lifetime); err != nil {
+	if err := order.CheckLifetime(lifetime); err != nil {
 		return nil, err
 	}
 	key, err := algorithm.generate()

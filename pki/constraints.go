@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/order"
 )
 
 // Permits returns why the authority cannot certify the names and addresses of a request, or nil: its own name constraints, or those
@@ -27,7 +28,7 @@ func (a *Authority) Permits(want Request) error {
 		if err != nil {
 			return err
 		}
-		for _, host := range want.hosts() {
+		for _, host := range want.Hosts() {
 			if !permits(host) {
 				return fmt.Errorf("%s is outside the name constraints of the authority %.80q (certificate %d of its chain): it %s. Whoever trusts the authority would refuse a certificate with that name; "+
 					"have an authority certified that permits it, or give the host a name or an address that this one permits", host, c.Subject.CommonName, i+1, constraint)
@@ -60,7 +61,7 @@ func constraintsOf(c *x509.Certificate) string {
 			if of.verb == "excludes" {
 				kind = ""
 			}
-			says = append(says, of.verb+" "+kind+list(listed))
+			says = append(says, of.verb+" "+kind+order.List(listed))
 		}
 	}
 	return strings.Join(says, ", and ")

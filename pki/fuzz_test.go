@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/order"
 )
 
 // FuzzSign feeds requests that a hostile host could send, as DER, so that changes get past the PEM.
@@ -38,7 +39,7 @@ func FuzzSign(f *testing.F) {
 		// A changed request fails by its signature already; what looks at its content must bear it too.
 		if request, err := x509.ParseCertificateRequest(der); err == nil {
 			if claims, err := cert.RequestClaims(request); err == nil {
-				_ = list(claims)
+				_ = order.List(claims)
 			}
 		}
 	})
@@ -52,7 +53,7 @@ func exact(t *testing.T, signed, der []byte, want Request) {
 		t.Errorf("it is for another key, %v", err)
 	}
 	claims, err := cert.Claims(c)
-	if extra, missing := cert.CompareClaims(want.claims(), claims); err != nil || len(extra)+len(missing) > 0 {
+	if extra, missing := cert.CompareClaims(want.Claims(), claims); err != nil || len(extra)+len(missing) > 0 {
 		t.Errorf("it adds %q and lacks %q, %v", extra, missing, err)
 	}
 }

@@ -2,43 +2,26 @@ package pki
 
 import (
 	"context"
-	"time"
 
 	"github.com/cloudflare/cfssl/config"
+	"github.com/cloudflare/cfssl/csr"
 	"github.com/cloudflare/cfssl/signer"
 	"github.com/cloudflare/cfssl/signer/local"
 )
-
-// Issuer signs for an authority, with a key that it holds or reaches. Nothing that it returns is trusted: the authority
-// compares each certificate with what was ordered.
-type Issuer interface {
-	Issue(context.Context, Order) (certificatePEM []byte, err error)
-}
-
-// Order is a certificate that an Issuer is to make. The request has been checked: it proves possession of its key.
-type Order struct {
-	Request             // what the certificate is to say
-	RequestPEM          []byte
-	NotBefore, NotAfter time.Time
-}
-
-// Hosts returns all names and addresses of the certificate. It is never nil, which cfssl would take as permission to
-// copy those of the certificate request.
-func (o Order) Hosts() []string { return o.hosts() }
 
 // embedded signs with a key that this process holds.
 type embedded struct{ KeyPair }
 
 // Issue has cfssl sign.
 func (e embedded) Issue(_ context.Context, order Order) ([]byte, error) {
-	usages, err := order.Profile.usages()
+	names, err := usages(order.Profile)
 	if err != nil {
 		return nil, err
 	}
 	ca, err := local.NewSigner(e.key, e.certificate, signer.DefaultSigAlgo(e.key), &config.Signing{
 		Default: &config.SigningProfile{
-			Usage:  append([]string{"digital signature"}, usages...),
-			Expiry: order.lifetime(), // cfssl requires one; NotAfter below decides
+			Usage:  append([]string{"digital signature"}, names...),
+			Expiry: order.LifetimeOrDefault(), // cfssl requires one; NotAfter below decides
 			// Nothing that is not listed here is taken from the request.
 			CSRWhitelist: &config.CSRWhitelist{PublicKey: true, PublicKeyAlgorithm: true, SignatureAlgorithm: true},
 		},
@@ -49,7 +32,7 @@ func (e embedded) Issue(_ context.Context, order Order) ([]byte, error) {
 	signed, err := ca.Sign(signer.SignRequest{
 		Request:   string(order.RequestPEM),
 		Hosts:     order.Hosts(),
-		Subject:   order.subject(),
+		Subject:   subject(order.Request),
 		NotBefore: order.NotBefore,
 		NotAfter:  order.NotAfter,
 	})
@@ -57,4 +40,12 @@ func (e embedded) Issue(_ context.Context, order Order) ([]byte, error) {
 		return nil, plain(err)
 	}
 	return signed, nil
+}
+
+func subject(r Request) *signer.Subject {
+	subject := &signer.Subject{CN: r.CommonName}
+	for _, o := range r.Organization {
+		subject.Names = append(subject.Names, csr.Name{O: o})
+	}
+	return subject
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/cloudflare/cfssl/csr"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/order"
 )
 
 // Sign signs a certificate request, PEM, made for this purpose, as the hosts of members make theirs. The request has
@@ -39,7 +40,7 @@ func (a *Authority) NewLeaf(ctx context.Context, want Request, algorithm Algorit
 }
 
 func (a *Authority) newLeaf(ctx context.Context, want Request, algorithm Algorithm, now time.Time) (KeyPair, error) {
-	if err := want.check(); err != nil {
+	if err := want.Check(); err != nil {
 		return KeyPair{}, err
 	}
 	key, err := algorithm.generate()
@@ -58,7 +59,7 @@ func (a *Authority) newLeaf(ctx context.Context, want Request, algorithm Algorit
 }
 
 func (a *Authority) sign(ctx context.Context, requestPEM []byte, want Request, now time.Time, complete bool) ([]byte, error) {
-	if err := want.check(); err != nil {
+	if err := want.Check(); err != nil {
 		return nil, a.failed(want, err)
 	}
 	request, err := parseRequest(requestPEM)
@@ -111,12 +112,12 @@ func checkRequest(request *x509.CertificateRequest, want Request, complete bool)
 	if err != nil {
 		return fmt.Errorf("the certificate request is not acceptable: %w", err)
 	}
-	extra, missing := cert.CompareClaims(want.claims(), claims)
+	extra, missing := cert.CompareClaims(want.Claims(), claims)
 	switch {
 	case len(extra) > 0:
-		return fmt.Errorf("the certificate request holds what was not requested: %s; make a new request without it", list(extra))
+		return fmt.Errorf("the certificate request holds what was not requested: %s; make a new request without it", order.List(extra))
 	case complete && len(missing) > 0:
-		return fmt.Errorf("the certificate request lacks what was requested: %s; make a new request with it", list(missing))
+		return fmt.Errorf("the certificate request lacks what was requested: %s; make a new request with it", order.List(missing))
 	}
 	return nil
 }

@@ -108,7 +108,7 @@ func TestCertificatesSayExactlyWhatIsAsked(t *testing.T) {
 			if err != nil {
 				rt.Fatal(err)
 			}
-			got := Request{want.Profile, info.CommonName, info.Organization, info.DNSNames, info.IPs, info.NotAfter.Sub(now)}
+			got := Request{Profile: want.Profile, CommonName: info.CommonName, Organization: info.Organization, DNSNames: info.DNSNames, IPs: info.IPs, Lifetime: info.NotAfter.Sub(now)}
 			if diff := cmp.Diff(want, got, sorted, cmpopts.EquateEmpty(), cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); diff != "" {
 				rt.Fatalf("wanted -, signed +:\n%s", diff)
 			}
@@ -123,7 +123,7 @@ func TestRequestsOfAnythingElseAreRefused(t *testing.T) {
 	ca, holder := authority(t, "ca"), key(t, ECDSAP256)
 	rapid.Check(t, func(rt *rapid.T) {
 		want, made := desired().Draw(rt, "want"), desired().Draw(rt, "made")
-		extra, missing := cert.CompareClaims(want.claims(), made.claims())
+		extra, missing := cert.CompareClaims(want.Claims(), made.Claims())
 		request := requestPEM(t, template(made), holder)
 		if _, err := ca.Sign(t.Context(), request, want, now); (err == nil) != (len(extra)+len(missing) == 0) {
 			rt.Fatalf("Sign: %v, though it adds %q and lacks %q", err, extra, missing)
@@ -148,7 +148,7 @@ func TestSignRequestTakesWhatIsLeftOut(t *testing.T) {
 		t.Fatal(err)
 	}
 	claims, err := cert.Claims(parsed(t, signed))
-	if extra, missing := cert.CompareClaims(want.claims(), claims); err != nil || len(extra)+len(missing) > 0 {
+	if extra, missing := cert.CompareClaims(want.Claims(), claims); err != nil || len(extra)+len(missing) > 0 {
 		t.Errorf("it adds %q and lacks %q, %v", extra, missing, err)
 	}
 }
@@ -232,7 +232,7 @@ func TestNewLeaf(t *testing.T) {
 			t.Error(err)
 		}
 		claims, err := cert.Claims(c)
-		if extra, missing := cert.CompareClaims(want.claims(), claims); err != nil || len(extra)+len(missing) > 0 {
+		if extra, missing := cert.CompareClaims(want.Claims(), claims); err != nil || len(extra)+len(missing) > 0 {
 			t.Errorf("it adds %q and lacks %q, %v", extra, missing, err)
 		}
 	}

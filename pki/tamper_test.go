@@ -17,6 +17,7 @@ import (
 	"testing"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/order"
 )
 
 func extension(t testing.TB, oid asn1.ObjectIdentifier, value any) pkix.Extension {
@@ -107,7 +108,7 @@ func TestNothingOfARequestGetsPastItsCheck(t *testing.T) {
 			continue
 		}
 		claims, err := cert.Claims(signed)
-		if extra, missing := cert.CompareClaims(want.claims(), claims); err != nil || len(extra)+len(missing) > 0 {
+		if extra, missing := cert.CompareClaims(want.Claims(), claims); err != nil || len(extra)+len(missing) > 0 {
 			t.Errorf("%s: the certificate adds %q and lacks %q, %v", c.name, extra, missing, err)
 		}
 	}
@@ -238,7 +239,7 @@ func TestWhatIsSignedIsLookedAt(t *testing.T) {
 	} {
 		want := member()
 		c.edit(&want)
-		err := ca.conforms(c.pair.certificate, c.key.key.Public(), want, now)
+		err := order.Check(c.pair.certificate, ca.chain(), c.key.key.Public(), want, ca.tolerated, now)
 		if c.says == "" && err != nil || c.says != "" && (err == nil || !strings.Contains(err.Error(), c.says)) {
 			t.Errorf("%s: got %v, want %q", c.name, err, c.says)
 		}

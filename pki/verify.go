@@ -1,11 +1,11 @@
 package pki
 
 import (
-	"crypto/x509"
 	"fmt"
 	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/order"
 )
 
 // Verify returns why a certificate, PEM, with the intermediates behind it, would be refused at now, for any usage of its profile, by those who trust the
@@ -19,16 +19,5 @@ func Verify(certificatePEM, bundlePEM []byte, profile Profile, now time.Time) er
 	if err != nil {
 		return fmt.Errorf("read the authorities that %q is verified by: %w", chain[0].Subject.CommonName, err)
 	}
-	return verify(chain, authorities, profile, now)
-}
-
-func verify(chain, authorities []*x509.Certificate, profile Profile, now time.Time) error {
-	usages, err := profile.extKeyUsages()
-	if err != nil {
-		return err
-	}
-	if err := cert.VerifyChain(chain, authorities, now, usages...); err != nil {
-		return fmt.Errorf("verify the %s certificate of %q: %w", profile, chain[0].Subject.CommonName, err)
-	}
-	return nil
+	return order.Verify(chain, authorities, profile, now)
 }

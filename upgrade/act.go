@@ -19,6 +19,9 @@ func (r *run) actForming(ctx context.Context, step membership.Step) error {
 	if step.Kind == membership.BackUp {
 		return r.backUp(ctx, r.Cluster.Members, r.formation.Owner)
 	}
+	if step.Kind == membership.RenewOnHosts {
+		return r.renewOnHosts(ctx, r.Cluster.Members, r.formation.Owner)
+	}
 	m := step.Subject()
 	switch step.Kind {
 	case membership.Install:

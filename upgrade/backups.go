@@ -116,6 +116,20 @@ func addListed(list []ListedBackup, b api.StoredBackup, by membership.Member) []
 	return append(list, ListedBackup{b, []membership.Member{by}})
 }
 
+// renewOnHosts has all hosts renew certificates by themselves as desired that do not.
+func (r *changeRun) renewOnHosts(ctx context.Context) error {
+	return r.run.renewOnHosts(ctx, plan.Targets(r.status, membership.RenewOnHosts), r.order.Owner)
+}
+
+func (r *run) renewOnHosts(ctx context.Context, members []membership.Member, owner string) error {
+	return inParallel(members, func(m membership.Member) error {
+		if err := r.tell(ctx, m, api.OpRenewOnHost, api.RenewOnHostRequest{Owner: owner, Renewal: r.Cluster.OnHosts}); err != nil {
+			return fmt.Errorf("%s: %w", m, err)
+		}
+		return nil
+	})
+}
+
 // backUp configures backups on all hosts whose backup settings differ from what is desired.
 func (r *changeRun) backUp(ctx context.Context) error {
 	return r.run.backUp(ctx, plan.Targets(r.status, membership.BackUp), r.order.Owner)

@@ -269,7 +269,7 @@ func (r *changeRun) mustStillServe(steps []membership.Step) error {
 // harm, and so is a move of the leadership, which may be elsewhere by now.
 func (r *changeRun) approved(step membership.Step) bool {
 	switch step.Kind {
-	case membership.Snapshot, membership.MoveLeader, membership.Agree, membership.SyncConfiguration, membership.Stage, membership.BackUp:
+	case membership.Snapshot, membership.MoveLeader, membership.Agree, membership.SyncConfiguration, membership.Stage, membership.BackUp, membership.RenewOnHosts:
 		return true
 	}
 	if step.Kind == membership.Disarm && step.To == bootstrap.AlarmCorrupt {
@@ -378,6 +378,8 @@ func (r *changeRun) carryOut(ctx context.Context, step membership.Step) error {
 		return r.syncConfiguration(ctx, step)
 	case membership.BackUp:
 		return r.backUp(ctx)
+	case membership.RenewOnHosts:
+		return r.renewOnHosts(ctx)
 	case membership.MoveLeader:
 		return r.moveLeader(ctx, m, step.To)
 	case membership.Readdress:

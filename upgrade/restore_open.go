@@ -45,10 +45,13 @@ func (r *restoreRun) save(ctx context.Context, m membership.Member) error {
 // conclude completes a restore once the restored cluster is open: it enables or disables backups on the hosts, makes a
 // first backup, and hands over a cluster that was created.
 func (r *restoreRun) conclude(ctx context.Context) error {
-	var hosts []membership.Member
+	var hosts, unrenewed []membership.Member
 	for _, m := range r.Cluster.Members {
 		if r.isRestored(m) && r.Cluster.Unbacked(r.reports[m].Observation) != "" {
 			hosts = append(hosts, m)
+		}
+		if r.isRestored(m) && r.Cluster.Unrenewed(m, r.reports[m].Observation) != "" {
+			unrenewed = append(unrenewed, m)
 		}
 	}
 	limited, cancel := r.step(ctx)
@@ -56,11 +59,14 @@ func (r *restoreRun) conclude(ctx context.Context) error {
 	if err := r.backUp(limited, hosts, r.formation.Owner); err != nil {
 		return err
 	}
+	if err := r.renewOnHosts(limited, unrenewed, r.formation.Owner); err != nil {
+		return err
+	}
 	r.firstBackup(ctx)
 	if r.order.Creating {
 		return r.handOver(ctx)
 	}
-	if len(hosts) > 0 || r.Cluster.Backup != nil {
+	if len(hosts)+len(unrenewed) > 0 || r.Cluster.Backup != nil {
 		r.look(ctx)
 	}
 	return nil

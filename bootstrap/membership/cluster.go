@@ -24,6 +24,7 @@ type Spec struct {
 	HoldRestarts bool
 	Zones        map[string]string // failure domains of the members, by name: members are restarted zone by zone
 	Backups      string            // describes its backups, differently after every change of them; empty: none
+	Renewals     string            // describes by whom its hosts have certificates renewed, likewise; empty: by nobody
 }
 
 // Recovery names the survivor of a cluster that has lost its quorum, and what is given up for it.
@@ -116,6 +117,7 @@ type Host struct {
 	ClusterID  string // hexadecimal, if it is ready
 	Leader     string // member ID in hexadecimal, if it is ready
 	Unbacked   string // how its backups differ from what is desired; empty: not at all
+	Unrenewed  string // how the way in which it renews certificates by itself does; empty: not at all
 }
 
 // Observed is what was found, by member name. A member that is missing here was not observed.

@@ -18,6 +18,7 @@ const (
 	Agree             Kind = "agree"              // wait until the members are one healthy cluster
 	SyncConfiguration Kind = "sync-configuration" // write the current members into the configuration
 	BackUp            Kind = "back-up"            // enable, change or disable backups on the hosts
+	RenewOnHosts      Kind = "renew-on-hosts"     // have hosts renew certificates by themselves, otherwise, or no longer
 	Retire            Kind = "retire"             // take the cluster off the host
 )
 
@@ -135,6 +136,11 @@ func (s Step) text() string {
 			return fmt.Sprintf("back up: disabled on %s; stored backups stay", s.Why)
 		}
 		return fmt.Sprintf("back up: %s, by %s", s.To, s.Why)
+	case RenewOnHosts:
+		if s.To == "" {
+			return fmt.Sprintf("renew on hosts: disabled on %s; certificates are renewed by applies alone", s.Why)
+		}
+		return fmt.Sprintf("renew on hosts: %s, on %s", s.To, s.Why)
 	case Stage:
 		return fmt.Sprintf("stage %s: store for etcd %s, flags tried against it", at, s.To)
 	case Snapshot:

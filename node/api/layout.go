@@ -88,8 +88,11 @@ func ClientCRLFile(cluster string) string { return path.Join(TLSDir(cluster), "c
 
 // CertificateMetricsFile says, for node_exporter's textfile collector, when a cluster's certificates expire. All may read it.
 func CertificateMetricsFile(cluster string) string {
-	return path.Join("/var/lib/etcd-metrics", "etcd_certificates_"+cluster+".prom")
+	return path.Join(MetricsDir, "etcd_certificates_"+cluster+".prom")
 }
+
+// MetricsDir is where a host writes what monitoring is told of its clusters' certificates.
+const MetricsDir = "/var/lib/etcd-metrics"
 
 // DefaultDataDir is the data directory of a cluster whose configuration names none.
 func DefaultDataDir(cluster string) string { return path.Join("/var/lib/etcd", cluster) }

@@ -1,5 +1,7 @@
 package api
 
+import "strings"
+
 // Phase says how far a host's membership has come.
 type Phase string
 
@@ -38,4 +40,14 @@ type Marker struct {
 	// Rebuild is the rebuild text that the member's data began with: another text in the configuration asks for a
 	// rebuild. Empty: there was none.
 	Rebuild string `json:"rebuild,omitempty"`
+}
+
+// PeerURL is the URL by which other members reach the member; empty: InitialCluster does not name it.
+func (m Marker) PeerURL() string {
+	for _, member := range strings.Split(m.InitialCluster, ",") {
+		if name, url, _ := strings.Cut(member, "="); name == m.Member {
+			return url
+		}
+	}
+	return ""
 }

@@ -74,6 +74,7 @@ type Observation struct {
 	Member       Member                 `json:"member"`
 	Restore      *Restoration           `json:"restore,omitempty"` // the restore under way on this host; nil: none
 	Backup       *BackupStatus          `json:"backup,omitempty"`  // nil: this host makes no backups
+	Renewal      *RenewalStatus         `json:"renewal,omitempty"` // nil: this host renews no certificates by itself
 	// Stalled means that the member has served reads for a second without reporting that it has started: it may never
 	// do so before a restart. Only AwaitRequest with Stalled looks for it.
 	Stalled bool `json:"stalled,omitempty"`

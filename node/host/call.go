@@ -171,6 +171,9 @@ var operations = map[api.Operation]operation{
 	api.OpBackUp: changes(func(ctx context.Context, m *Machine, c call, r api.BackUpRequest) (any, error) {
 		return api.Done{}, m.Backups().BackUp(ctx, c.Cluster, r)
 	}),
+	api.OpRenewOnHost: changes(func(ctx context.Context, m *Machine, c call, r api.RenewOnHostRequest) (any, error) {
+		return api.Done{}, m.Renewals().SetUp(ctx, c.Cluster, r)
+	}),
 	api.OpAddLearner: changes(func(ctx context.Context, m *Machine, c call, r api.AddLearnerRequest) (any, error) {
 		return m.AddLearner(ctx, c.Cluster, r)
 	}),

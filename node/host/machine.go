@@ -22,6 +22,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/pace"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/procfs"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/records"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/renewal"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/snapshots"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/stores"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/units"
@@ -42,6 +43,7 @@ type Machine struct {
 	Silence     time.Duration // for how long a caller may be silent; 0: api.LockSilence
 	Stalls      time.Duration // for how long a destination may take no byte of a backup, and the other bounds of stalls in proportion; 0: as package backups has it
 	Hangs       time.Duration // for how long a call to a directory of backups may come to nothing; 0: as package backups has it
+	Renews      time.Duration // for how long a member may take to serve a new certificate; 0: as package renewal has it
 
 	// beforeRename is called for every file or directory that is about to get its name. It is nil except in tests,
 	// which end a call there as a power cut would.
@@ -116,6 +118,15 @@ func (m *Machine) Backups() backups.Host {
 	return backups.Host{
 		Files: m.files(), Records: m.records(), Snapshots: m.snapshots(), Units: m.Units, Run: m.Run, Now: m.Now,
 		EtcdVersion: m.EtcdVersion, Binary: m.Binary, Environment: MemberEnvironment(os.Environ()), Stalls: m.Stalls, Hangs: m.Hangs,
+	}
+}
+
+// Renewals are those of its members' certificates that it does by itself.
+func (m *Machine) Renewals() renewal.Host {
+	member := func(marker api.Marker) renewal.Member { return m.local(marker) }
+	return renewal.Host{
+		Files: m.files(), Records: m.records(), Keys: m.keys(), Locks: m.locks(), Units: m.Units, Now: m.Now, SystemUser: m.systemUser,
+		Member: member, Flags: m.flags, Patience: m.Renews,
 	}
 }
 

@@ -153,6 +153,9 @@ func (m *Machine) look(ctx context.Context, cluster string, r api.ObserveRequest
 		if o.Backup, err = m.Backups().Status(ctx, *o.Marker); err != nil {
 			return o, err
 		}
+		if o.Renewal, err = m.Renewals().Status(ctx, cluster); err != nil {
+			return o, err
+		}
 	}
 	if o.Listeners, err = m.proc().Listeners(r.Ports, o.Unit.MainPID); err != nil {
 		return o, err

@@ -88,6 +88,9 @@ func (m *Machine) Retire(ctx context.Context, cluster string, r api.RetireReques
 			return api.Retired{}, err
 		}
 	}
+	if err := m.Renewals().Disable(ctx, cluster); err != nil {
+		return api.Retired{}, err
+	}
 	if err := m.removeUnit(ctx, cluster); err != nil {
 		return api.Retired{}, err
 	}

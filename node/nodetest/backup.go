@@ -77,7 +77,7 @@ func (c call) backUp(r api.BackUpRequest) (api.Done, error) {
 	}
 	units, err := systemd.RenderRuns(systemd.RunOptions{
 		Cluster: c.cluster, Store: api.SelectedStore(c.cluster), StateDir: api.BackupStateDir(part.marker.DataDir),
-		Schedule: r.Backup.Schedule, Rehearsals: r.Backup.Rehearsals(), Writable: r.Backup.Writable(), MemoryBytes: c.MemoryBytes,
+		Schedule: r.Backup.Schedule, Rehearsals: r.Backup.Rehearsals(), Writable: r.Backup.Writable(), Hidden: api.RenewalFile(c.cluster), MemoryBytes: c.MemoryBytes,
 	})
 	if err != nil {
 		return api.Done{}, refuse("%s", err)
@@ -263,6 +263,78 @@ func (c call) sendBackup(r api.SendBackupRequest) (api.Done, error) {
 		_, err = io.WriteString(c.out, content)
 	}
 	return api.Done{}, err
+}
+
+// renewals are how a host renews certificates by itself.
+type renewals struct {
+	api.Renewal
+	units   string // api.RenewalStatus.Units
+	stopped bool   // somebody has stopped its timer
+	last    *api.RenewalRun
+}
+
+// Renews returns what a host renews certificates of a cluster by; nil: it does not.
+func (h *Host) Renews(cluster string) *api.Renewal {
+	h.world.mu.Lock()
+	defer h.world.mu.Unlock()
+	if r := h.on(cluster).renewals; r != nil {
+		return &r.Renewal
+	}
+	return nil
+}
+
+// StopRenewals stops the timer of a cluster's renewals, as an operator would.
+func (h *Host) StopRenewals(cluster string) {
+	h.world.mu.Lock()
+	defer h.world.mu.Unlock()
+	if r := h.on(cluster).renewals; r != nil {
+		r.stopped = true
+	}
+}
+
+// RanRenewal has a run of the host's timer end so.
+func (h *Host) RanRenewal(cluster string, run api.RenewalRun) {
+	h.world.mu.Lock()
+	defer h.world.mu.Unlock()
+	if r := h.on(cluster).renewals; r != nil {
+		r.last = &run
+	}
+}
+
+// renewOnHost configures the host to renew certificates by itself, or to stop doing so.
+func (c call) renewOnHost(r api.RenewOnHostRequest) (api.Done, error) {
+	if err := c.mayChange(r.Owner); err != nil {
+		return api.Done{}, err
+	}
+	part := c.on(c.cluster)
+	if r.Renewal == nil {
+		part.renewals = nil
+		return api.Done{}, nil
+	}
+	if r.Renewal.Digest == "" || r.Renewal.Peers == nil && r.Renewal.Clients == nil {
+		return api.Done{}, refuse("it is no renewal without a digest and a signing server")
+	}
+	units, err := systemd.RenderRenewal(systemd.RenewOptions{
+		Cluster: c.cluster, Store: api.SelectedStore(c.cluster), ConfigDir: api.ConfigDir(c.cluster), Metrics: api.MetricsDir, RunDir: api.RunDir,
+		Reaches: r.Renewal.Reaches(part.marker.PeerURL()),
+	})
+	if err != nil {
+		return api.Done{}, refuse("%s", err)
+	}
+	next := &renewals{Renewal: *r.Renewal, units: systemd.Digest(units)}
+	if part.renewals != nil {
+		next.last = part.renewals.last
+	}
+	part.renewals = next
+	return api.Done{}, nil
+}
+
+// status returns what the host reports of its renewals, or nil if it makes none.
+func (r *renewals) status() *api.RenewalStatus {
+	if r == nil {
+		return nil
+	}
+	return &api.RenewalStatus{Digest: r.Digest, Units: r.units, Enabled: !r.stopped, Last: r.last}
 }
 
 // status returns what the host reports of its backups, or nil if it makes none.

@@ -107,6 +107,7 @@ type installation struct {
 	progress     uint64           // index of the last entry that the member was seen to have
 	restore      *api.Restoration // that is under way; nil: none
 	backups      *backups         // nil: none are made
+	renewals     *renewals        // nil: the host makes none
 	recovery     *recovery        // that is under way; nil: none
 }
 

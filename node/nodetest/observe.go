@@ -55,6 +55,7 @@ func (c call) observe(ask api.ObserveRequest) (api.Observation, error) {
 		Member:       c.sample(ask.Patience),
 		Restore:      part.restore,
 		Backup:       part.backups.status(),
+		Renewal:      part.renewals.status(),
 	}
 	observation.Data.Cramped = c.cramped(observation.Member)
 	if part.marker != nil {

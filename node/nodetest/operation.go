@@ -52,7 +52,8 @@ var operations = map[api.Operation]func(call, json.RawMessage) (any, error){
 	api.OpRunNow:  operation(call.runNow),
 	api.OpBackups: operation(call.listBackups),
 
-	api.OpSendBackup: operation(call.sendBackup),
+	api.OpSendBackup:  operation(call.sendBackup),
+	api.OpRenewOnHost: operation(call.renewOnHost),
 
 	api.OpAddLearner:   operation(call.addLearner),
 	api.OpRemoveMember: operation(call.removeMember),

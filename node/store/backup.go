@@ -8,6 +8,7 @@ import (
 	"syscall"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/backups"
 )
 
@@ -35,8 +36,19 @@ func reach(cluster string) int {
 	return doRun("reach", cluster, func(_ context.Context, h backups.Host) error { return h.Reach(cluster, say) })
 }
 
-// doRun carries out a command of a unit. A run that is stopped gives back what it holds before it ends.
+// renew renews certificates of a cluster's member on this host.
+func renew(cluster string, all bool) int {
+	return inUnit("renew", cluster, func(ctx context.Context, m *host.Machine) error {
+		return m.Renewals().Run(ctx, cluster, all, say)
+	})
+}
+
 func doRun(command, cluster string, do func(context.Context, backups.Host) error) int {
+	return inUnit(command, cluster, func(ctx context.Context, m *host.Machine) error { return do(ctx, m.Backups()) })
+}
+
+// inUnit carries out a command of a unit. A run that is stopped gives back what it holds before it ends.
+func inUnit(command, cluster string, do func(context.Context, *host.Machine) error) int {
 	if !api.ClusterName.MatchString(cluster) {
 		fmt.Fprintf(os.Stderr, "store: %q is no name of a cluster\n", cluster)
 		return exitUsage
@@ -52,7 +64,7 @@ func doRun(command, cluster string, do func(context.Context, backups.Host) error
 	}()
 	machine, err := thisMachine()
 	if err == nil {
-		err = do(ctx, machine.Backups())
+		err = do(ctx, machine)
 	}
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "store %s: %s\n", command, err)

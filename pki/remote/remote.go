@@ -1,13 +1,15 @@
 // Package remote has certificates signed by a cfssl server, whose authority's key is in no process of ours.
 //
 // It speaks the authenticated sign call of cfssl's API over TLS, and tries again where the server is not there, or says
-// that it is not now. What the server returns is trusted by nobody here: pki compares each certificate with what was
+// that it is not now. What the server returns is trusted by nobody here: who orders compares each certificate with what was
 // ordered.
 package remote
 
 import (
 	"bytes"
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/hex"
@@ -20,20 +22,19 @@ import (
 	"slices"
 	"time"
 
-	"github.com/cloudflare/cfssl/auth"
 	"github.com/hashicorp/go-retryablehttp"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
-	"github.com/etcd-on-hosts/terraform-provider-etcd/pki"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/order"
 )
 
 // Server is a cfssl server, and how to ask it.
 type Server struct {
-	URL           string                 // https://HOST:PORT, with or without a path before cfssl's own
-	Key           secret.Text            // shared with the server, which tells our calls by it: hexadecimal, at least 16 bytes
-	Label         string                 // of the authority, where the server has several; empty: its only one
-	Profiles      map[pki.Profile]string // the server's signing profile for each of ours; one that is missing has our name
-	CACertificate string                 // PEM: the authorities that the server's own certificate is verified by; empty: the system's
+	URL           string                   // https://HOST:PORT, with or without a path before cfssl's own
+	Key           secret.Text              // shared with the server, which tells our calls by it: hexadecimal, at least 16 bytes
+	Label         string                   // of the authority, where the server has several; empty: its only one
+	Profiles      map[order.Profile]string // the server's signing profile for each of ours; one that is missing has our name
+	CACertificate string                   // PEM: the authorities that the server's own certificate is verified by; empty: the system's
 }
 
 // Bounds of a call.
@@ -48,11 +49,11 @@ const (
 
 // Issuer returns what asks the server, or why none can be asked so: a line for each attribute at fault, which names it. It makes no
 // connection yet.
-func (s Server) Issuer() (pki.Issuer, error) {
+func (s Server) Issuer() (order.Issuer, error) {
 	address, errAddress := s.address()
-	provider, errProvider := s.provider()
+	key, errKey := s.key()
 	trusted, errTrusted := s.trusted()
-	if err := errors.Join(errAddress, errProvider, errTrusted); err != nil {
+	if err := errors.Join(errAddress, errKey, errTrusted); err != nil {
 		return nil, err
 	}
 	client := retryablehttp.NewClient()
@@ -68,7 +69,7 @@ func (s Server) Issuer() (pki.Issuer, error) {
 	}
 	transport.DisableKeepAlives = true // nothing of a call stays at work after it
 	transport.TLSClientConfig = &tls.Config{RootCAs: trusted, MinVersion: tls.VersionTLS12}
-	return issuer{s, address, provider, client}, nil
+	return issuer{s, address, key, client}, nil
 }
 
 func (s Server) address() (string, error) {
@@ -86,9 +87,9 @@ func (s Server) address() (string, error) {
 	return u.JoinPath(path).String(), nil
 }
 
-// provider reads the key. cfssl's own reading of it would follow `file:` and `env:`, which lead to what is on the
+// key reads the key. cfssl's own reading of it would follow `file:` and `env:`, which lead to what is on the
 // machine that runs Terraform.
-func (s Server) provider() (auth.Provider, error) {
+func (s Server) key() ([]byte, error) {
 	key, err := hex.DecodeString(s.Key.Reveal())
 	switch {
 	case err != nil:
@@ -96,7 +97,7 @@ func (s Server) provider() (auth.Provider, error) {
 	case len(key) < leastKey:
 		return nil, fmt.Errorf("auth_key: it has %d bytes, and must have at least %d, which are %d hexadecimal digits", len(key), leastKey, 2*leastKey)
 	}
-	return auth.New(hex.EncodeToString(key), nil)
+	return key, nil
 }
 
 func (s Server) trusted() (*x509.CertPool, error) {
@@ -111,10 +112,10 @@ func (s Server) trusted() (*x509.CertPool, error) {
 }
 
 type issuer struct {
-	server   Server
-	address  string
-	provider auth.Provider
-	client   *retryablehttp.Client
+	server  Server
+	address string
+	key     []byte
+	client  *retryablehttp.Client
 }
 
 // What cfssl takes and gives. Certificates last as long as the server's profile says: the call cannot ask for a time.
@@ -125,6 +126,10 @@ type (
 		Subject subject  `json:"subject"`
 		Profile string   `json:"profile"`
 		Label   string   `json:"label,omitempty"`
+	}
+	authenticated struct {
+		Token   []byte `json:"token"` // the HMAC-SHA256 of the request
+		Request []byte `json:"request"`
 	}
 	subject struct {
 		CN    string `json:"CN"`
@@ -146,8 +151,8 @@ type (
 )
 
 // Issue asks the server for a certificate.
-func (i issuer) Issue(ctx context.Context, order pki.Order) ([]byte, error) {
-	body, err := i.body(order)
+func (i issuer) Issue(ctx context.Context, o order.Order) ([]byte, error) {
+	body, err := i.body(o)
 	if err != nil {
 		return nil, err
 	}
@@ -158,33 +163,31 @@ func (i issuer) Issue(ctx context.Context, order pki.Order) ([]byte, error) {
 	request.Header.Set("Content-Type", "application/json")
 	certificate, err := i.ask(request)
 	if err != nil {
-		return nil, fmt.Errorf("ask the cfssl server at %s to sign with profile %q: %w", i.server.URL, i.profile(order), err)
+		return nil, fmt.Errorf("ask the cfssl server at %s to sign with profile %q: %w", i.server.URL, i.profile(o), err)
 	}
 	return certificate, nil
 }
 
-func (i issuer) profile(order pki.Order) string {
-	if profile := i.server.Profiles[order.Profile]; profile != "" {
+func (i issuer) profile(o order.Order) string {
+	if profile := i.server.Profiles[o.Profile]; profile != "" {
 		return profile
 	}
-	return string(order.Profile)
+	return string(o.Profile)
 }
 
 // body is the call with the proof that we may make it.
-func (i issuer) body(order pki.Order) ([]byte, error) {
-	sign := signRequest{Hosts: order.Hosts(), Request: string(order.RequestPEM), Subject: subject{CN: order.CommonName}, Profile: i.profile(order), Label: i.server.Label}
-	for _, o := range order.Organization {
-		sign.Subject.Names = append(sign.Subject.Names, name{o})
+func (i issuer) body(o order.Order) ([]byte, error) {
+	sign := signRequest{Hosts: o.Hosts(), Request: string(o.RequestPEM), Subject: subject{CN: o.CommonName}, Profile: i.profile(o), Label: i.server.Label}
+	for _, organization := range o.Organization {
+		sign.Subject.Names = append(sign.Subject.Names, name{organization})
 	}
 	call, err := json.Marshal(sign)
 	if err != nil {
 		return nil, err
 	}
-	token, err := i.provider.Token(call)
-	if err != nil {
-		return nil, err
-	}
-	return json.Marshal(auth.AuthenticatedRequest{Token: token, Request: call})
+	token := hmac.New(sha256.New, i.key)
+	token.Write(call)
+	return json.Marshal(authenticated{Token: token.Sum(nil), Request: call})
 }
 
 // ask makes the call, as often as it takes, and reads the answer.

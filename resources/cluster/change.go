@@ -109,7 +109,7 @@ func (c *clusterModel) planChange(ctx context.Context, config, state clusterMode
 	}
 	c.takeOver(members, before)
 	if !c.plannable(ctx, members) || !rebuildsKnown(members) || c.CACertificate.IsUnknown() || c.PeerCACertificate.IsUnknown() ||
-		newBackup && !backups.AllKnown(config.Backup, backup) {
+		newBackup && !backups.AllKnown(config.Backup, backup) || from.authority.OpenOnHosts() {
 		c.nothingKnown(state, members, before)
 		if c.plannable(ctx, members) && rebuildsKnown(members) && asked.Member == "" {
 			c.keepPlaces(members, before)
@@ -156,7 +156,7 @@ const signsUnseen = "What this plan does is known after apply, and may sign cert
 
 // changed returns the change from the state to the model, as the planner plans it.
 func (c clusterModel) changed(state clusterModel, want desired, before map[string]memberModel, last refreshed.Reports, asked membership.Recovery) change {
-	ch := change{before: before, members: want.members, cluster: c.clusterWith(want.members, want.stores).BackedUp(want.backup), seen: last.Reports(), at: last.At, others: last.Others()}
+	ch := change{before: before, members: want.members, cluster: c.givenBy(c.clusterWith(want.members, want.stores), want.backup, want.pki), seen: last.Reports(), at: last.At, others: last.Others()}
 	ch.cluster.Recover, ch.cluster.Acknowledged = asked, last.Acknowledged
 	ch.cluster.Rebuild, ch.cluster.Signers, ch.cluster.Chains = rebuilds(want.members, before), want.pki.Signers(), want.pki.Chains()
 	was := state.cluster(before)
@@ -298,18 +298,6 @@ func (ch change) reachesAnew() bool {
 	was := ch.others.And(routesTo(ch.before))
 	for m, target := range routesTo(ch.members) {
 		if old, known := was[m]; known && ch.seen[m].Err != nil && target != old {
-			return true
-		}
-	}
-	return false
-}
-
-// reroutes tells whether the way to a host that stays changes. The apply checks where the new way leads before it keeps
-// it.
-func (ch change) reroutes() bool {
-	was := routesTo(ch.before)
-	for m, target := range routesTo(ch.members) {
-		if old, known := was[m]; known && target != old {
 			return true
 		}
 	}

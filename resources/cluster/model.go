@@ -13,6 +13,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/authority"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/backups"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/health"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/renewal"
@@ -153,6 +154,12 @@ func (c clusterModel) cluster(members map[string]memberModel) bootstrap.Cluster 
 		ClientCA:    c.CACertificate.ValueString(),
 		ClientCRL:   c.ClientCRL.ValueString(),
 	}
+}
+
+// givenBy returns a cluster with what only a configuration has, its secrets among it: how its hosts back it up, and by which servers
+// they renew certificates.
+func (c clusterModel) givenBy(cluster bootstrap.Cluster, backup *api.Backup, by authority.Model) bootstrap.Cluster {
+	return cluster.BackedUp(backup).RenewedOnHosts(by.OnHosts(cluster.Name, cluster.Renewal.Validity, cluster.Renewal.Before))
 }
 
 // dataDir returns the data directory of a new cluster, or "" if it is not known yet.

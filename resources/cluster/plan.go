@@ -205,7 +205,7 @@ func (c *clusterModel) planCreate(ctx context.Context, config clusterModel, stor
 		c.Endpoints = value.List(cluster.Endpoints())
 	}
 	diags.Append(from.wrongBackup...)
-	if addressesKnown(members) && !c.EtcdVersion.IsUnknown() && backups.AllKnown(config.Backup, from.backup) && value.Known(ctx, c.Restore) {
+	if addressesKnown(members) && !c.EtcdVersion.IsUnknown() && backups.AllKnown(config.Backup, from.backup) && !from.authority.OpenOnHosts() && value.Known(ctx, c.Restore) {
 		diags.Append(c.setRollout(ctx, from)...)
 	}
 	return diags
@@ -226,7 +226,7 @@ func (c *clusterModel) setRollout(ctx context.Context, from startingPoint) (diag
 		c.plansSteps(plan.Asked{Create: true, Restore: true}, forming.Steps)
 		return diags
 	}
-	spec, bare := c.cluster(from.members).BackedUp(from.backup).Spec, membership.Observed{}
+	spec, bare := c.givenBy(c.cluster(from.members), from.backup, from.authority).Spec, membership.Observed{}
 	for _, m := range spec.Members {
 		bare[m.Name] = membership.Host{Claim: membership.Bare}
 	}

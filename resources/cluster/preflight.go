@@ -251,14 +251,14 @@ func (c clusterModel) refuseHosts(ctx context.Context, state clusterModel, from 
 // warnBegun warns that a create continues an interrupted one, and names the steps that are left on its hosts. rollout
 // shows the steps of a create on bare hosts, since no value of a plan comes from an observation.
 func (c clusterModel) warnBegun(ctx context.Context, from startingPoint, seen bootstrap.Reports, providerData *providerdata.Data) (diags diag.Diagnostics) {
-	if len(seen) < len(from.members) || from.restoration.Source != "" || !c.plannable(ctx, from.members) || c.CACertificate.IsUnknown() || c.PeerCACertificate.IsUnknown() {
+	if len(seen) < len(from.members) || from.restoration.Source != "" || !c.plannable(ctx, from.members) || c.CACertificate.IsUnknown() || c.PeerCACertificate.IsUnknown() || from.authority.OpenOnHosts() {
 		return nil
 	}
 	reports := map[string]bootstrap.Report{}
 	for m, report := range seen {
 		reports[m.Name] = report
 	}
-	cluster := c.clusterWith(from.members, providerData.Stores).BackedUp(from.backup)
+	cluster := c.givenBy(c.clusterWith(from.members, providerData.Stores), from.backup, from.authority)
 	formation := cluster.Resume(reports, bootstrap.Formation{})
 	if formation == (bootstrap.Formation{}) {
 		return nil

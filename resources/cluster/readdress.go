@@ -235,3 +235,15 @@ func afterRecovery(before map[string]memberModel, asked membership.Recovery) map
 	}
 	return left
 }
+
+// reroutes tells whether the way to a host that stays changes. The apply checks where the new way leads before it keeps
+// it.
+func (ch change) reroutes() bool {
+	was := routesTo(ch.before)
+	for m, target := range routesTo(ch.members) {
+		if old, known := was[m]; known && target != old {
+			return true
+		}
+	}
+	return false
+}

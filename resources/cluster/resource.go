@@ -18,6 +18,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/backups"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/health"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/refreshed"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/renewal"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/restore"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/private"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/providerdata"
@@ -95,7 +96,7 @@ func (r *clusterResource) Create(ctx context.Context, req resource.CreateRequest
 		return
 	}
 	members := from.members
-	cluster := plan.clusterWith(members, r.providerData.Stores).BackedUp(from.backup)
+	cluster := plan.givenBy(plan.clusterWith(members, r.providerData.Stores), from.backup, from.authority)
 	form := r.form
 	if from.restoration.Source != "" {
 		form = func(ctx context.Context, cluster bootstrap.Cluster, members map[string]memberModel, by authority.Model) (upgrade.Formed, error) {
@@ -163,6 +164,7 @@ func (r *clusterResource) Read(ctx context.Context, req resource.ReadRequest, re
 	resp.Diagnostics.Append(diags...)
 	state.BackupStatus, diags = backups.Watch(ctx, state.Backup, state.Name.ValueString(), reports, r.providerData.Now())
 	resp.Diagnostics.Append(diags...)
+	resp.Diagnostics.Append(renewal.Watch(state.Certificates, state.Name.ValueString(), reports, r.providerData.Now())...)
 	resp.Diagnostics.Append(state.warnOfAuthorities(reports, r.providerData.Now())...)
 	resp.Diagnostics.Append(state.warnOfClocks(reports, executor.Cluster.Members)...)
 	resp.Diagnostics.Append(seen.Acknowledging(last.Acknowledged).Keep(ctx, resp.Private)...)

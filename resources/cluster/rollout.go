@@ -72,7 +72,7 @@ func (c *clusterModel) closeRollout() {
 // asked returns what the configuration asks for beyond what was applied last.
 func (c clusterModel) asked(ch change, state clusterModel) plan.Asked {
 	return plan.Asked{
-		Change:  ch.asksForChange(state) || c.changesOwn(state, ch.members, ch.before) || ch.changesBackup() || ch.changesVersion(),
+		Change:  ch.asksForChange(state) || c.changesOwn(state, ch.members, ch.before) || ch.changesBackup() || ch.changesRenewal() || ch.changesVersion(),
 		Waits:   slices.ContainsFunc(ch.plan.Deferred, (*membership.Refusal).KeepsTrust),
 		Restore: ch.cluster.Restore.Source != "",
 	}
@@ -94,6 +94,30 @@ func (ch change) changesBackup() bool {
 			return false
 		case "": // the file is damaged
 		default:
+			others = true
+		}
+	}
+	return others
+}
+
+// changesRenewal tells whether the configuration has hosts renew certificates otherwise than was applied last, in the same way.
+func (ch change) changesRenewal() bool {
+	others := false
+	for _, report := range ch.seen {
+		if report.Observation == nil || report.Observation.Marker == nil {
+			continue
+		}
+		has, want := "", ""
+		if ch.cluster.OnHosts != nil {
+			want = ch.cluster.OnHosts.Digest
+		}
+		if report.Observation.Renewal != nil {
+			has = report.Observation.Renewal.Digest
+		}
+		switch {
+		case has == want:
+			return false
+		case ch.cluster.KnowsOnHosts():
 			others = true
 		}
 	}

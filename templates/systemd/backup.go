@@ -45,6 +45,7 @@ type RunOptions struct {
 	Rehearsals  string   // the schedule of rehearsals likewise; empty: there are none
 	StateDir    string   // that a run wants to be there, and writes to, as Options.DataDir
 	Writable    []string // directories besides that a run writes to where they are there, as Options.DataDir
+	Hidden      string   // a file that is no run's to read, where it is there; empty: none
 	MemoryBytes int64    // of the host; positive
 }
 
@@ -145,6 +146,9 @@ func checkRun(o RunOptions) error {
 		return fmt.Errorf("%q is no schedule", o.Rehearsals)
 	case o.MemoryBytes <= 0:
 		return fmt.Errorf("the host's memory is given as %d bytes", o.MemoryBytes)
+	}
+	if strings.ContainsFunc(o.Hidden, special) {
+		return fmt.Errorf("file %q: control characters and the characters \" \\ %% $ mean something to systemd", o.Hidden)
 	}
 	for _, dir := range append([]string{o.StateDir}, o.Writable...) {
 		if err := CheckDataDir(dir); err != nil {

@@ -13,7 +13,7 @@ import (
 func runOptions() RunOptions {
 	return RunOptions{
 		Cluster: "main", Store: "/usr/local/lib/etcd-store/main", Schedule: "*-*-* 0/6:00:00 Europe/Berlin", Rehearsals: "*-*-* 0/6:00:00 Europe/Berlin", MemoryBytes: 8_137_000_000,
-		StateDir: "/var/lib/etcd/main.backup", Writable: []string{"/srv/all backups", "/var/lib/node_exporter"},
+		StateDir: "/var/lib/etcd/main.backup", Writable: []string{"/srv/all backups", "/var/lib/node_exporter"}, Hidden: "/etc/etcd/main/renewal.json",
 	}
 }
 
@@ -135,6 +135,7 @@ func TestRenderRunsRefuses(t *testing.T) {
 		"nowhere to write":        func(o *RunOptions) { o.StateDir = "" },
 		"a line in a directory":   func(o *RunOptions) { o.Writable = []string{"/data\nUser=root"} },
 		"a directory that is etc": func(o *RunOptions) { o.Writable = []string{"/etc"} },
+		"a line in the file":      func(o *RunOptions) { o.Hidden = "/data\nUser=root" },
 		"no memory":               func(o *RunOptions) { o.MemoryBytes = 0 },
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -20,7 +20,21 @@ func (c *planner) backUp() (membership.Step, bool) {
 	return bootstrap.BackUp(names, c.want), true
 }
 
-// backsUp tells whether a member's host is one that backs the cluster up, and can be configured to.
+// renewOnHosts configures the hosts of serving members to renew certificates by themselves, or no longer. It disturbs nobody.
+func (c *planner) renewOnHosts() (membership.Step, bool) {
+	var names []string
+	for _, s := range c.Members {
+		if backsUp(s) && s.Unrenewed != "" {
+			names = append(names, s.Name)
+		}
+	}
+	if len(names) == 0 {
+		return membership.Step{}, false
+	}
+	return bootstrap.RenewOnHosts(names, c.want), true
+}
+
+// backsUp tells whether a member's host is one that backs the cluster up and renews certificates, and can be configured to.
 func backsUp(s membership.MemberStatus) bool {
 	return stays(s) && s.Role == membership.Voter && s.State == membership.Healthy
 }

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
@@ -74,5 +75,51 @@ func TestUnitsOfRunsFollowTheStore(t *testing.T) {
 	p.Members[1].Outdated, p.Members[1].Unbacked = nil, bootstrap.OtherRuns
 	if planned, err = Change(p, want); err != nil || len(planned.Steps) != 1 || planned.Steps[0].String() != "back up: hourly to directory /srv/b, by b" {
 		t.Errorf("with the store that writes others the plan is %v, %v", planned.Steps, err)
+	}
+}
+
+// TestRenewalsOnHosts: hosts of serving members are told how they renew certificates by themselves, before the cluster's backups and
+// after all else; a member that joins is told too, and nobody is where nobody need be.
+func TestRenewalsOnHosts(t *testing.T) {
+	want := membership.Spec{Name: "prod", Version: "3.7.3", Renewals: "peers' by https://192.0.2.8 (settings 1)", Backups: "hourly to directory /srv/b"}
+	p := membership.ClusterStatus{Leader: "a"}
+	for i, name := range []string{"a", "b", "c"} {
+		m := membership.Member{Name: name, Address: fmt.Sprintf("192.0.2.1%d", i+1)}
+		want.Members = append(want.Members, m)
+		p.Members = append(p.Members, membership.MemberStatus{Member: m, Desired: true, ID: name, Role: membership.Voter,
+			Started: true, State: membership.Healthy, Version: "3.7.3", Traces: true})
+	}
+	texts := func() (all []string) {
+		t.Helper()
+		planned, err := Change(p, want)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, step := range planned.Steps {
+			all = append(all, step.String())
+		}
+		return all
+	}
+	if steps := texts(); len(steps) > 0 {
+		t.Errorf("the steps are %q", steps)
+	}
+	p.Members[0].Unrenewed, p.Members[2].Unrenewed, p.Members[2].Unbacked = bootstrap.NoRenewals, bootstrap.NoRenewals, bootstrap.NoBackups
+	p.Members[1].Unrenewed, p.Members[1].State = bootstrap.NoRenewals, membership.Unreachable
+	steps := texts()
+	if n := len(steps); n != 2 || steps[0] != "renew on hosts: peers' by https://192.0.2.8 (settings 1), on a, c" || !strings.HasPrefix(steps[1], "back up: ") {
+		t.Errorf("the steps are %q", steps)
+	}
+	p.Members[1].State, p.Members[1].Unrenewed = membership.Missing, ""
+	p.Members[1].Traces = false
+	p.Members[0].Unrenewed, p.Members[2].Unrenewed, p.Members[2].Unbacked = "", "", ""
+	steps = texts()
+	if n := len(steps); n < 3 || steps[n-2] != "renew on hosts: peers' by https://192.0.2.8 (settings 1), on b" {
+		t.Errorf("a member that is made anew: %q", steps)
+	}
+	want.Renewals, want.Backups = "", ""
+	p.Members[1] = p.Members[0]
+	p.Members[1].Member, p.Members[1].ID, p.Members[1].Unrenewed = want.Members[1], "b", "it renews certificates by itself, which the configuration does not ask for"
+	if steps = texts(); len(steps) != 1 || steps[0] != "renew on hosts: disabled on b; certificates are renewed by applies alone" {
+		t.Errorf("switched off: %q", steps)
 	}
 }

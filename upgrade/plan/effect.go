@@ -38,6 +38,12 @@ func after(p membership.ClusterStatus, want membership.Spec, done membership.Ste
 				p.Members[i].Unsynced = false
 			}
 		}
+	case membership.RenewOnHosts:
+		for i := range p.Members {
+			if backsUp(p.Members[i]) {
+				p.Members[i].Unrenewed = ""
+			}
+		}
 	case membership.BackUp:
 		for i := range p.Members {
 			if backsUp(p.Members[i]) {
@@ -146,6 +152,9 @@ func effectOnMember(p membership.ClusterStatus, s *membership.MemberStatus, want
 		s.Outdated, s.Invalid, s.Due, s.Disabled, s.Rebuild, s.Storeless = nil, "", "", false, "", false
 		if want.Backups != "" {
 			s.Unbacked = bootstrap.NoBackups
+		}
+		if want.Renewals != "" {
+			s.Unrenewed = bootstrap.NoRenewals
 		}
 		if done.To != want.Version {
 			s.Outdated = []string{fmt.Sprintf("etcd %s -> %s", done.To, want.Version)}

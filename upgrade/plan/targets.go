@@ -8,6 +8,7 @@ func Targets(p membership.ClusterStatus, kind membership.Kind) (members []member
 	c := &planner{ClusterStatus: p}
 	is := map[membership.Kind]func(membership.MemberStatus) bool{
 		membership.BackUp:            func(s membership.MemberStatus) bool { return backsUp(s) && s.Unbacked != "" },
+		membership.RenewOnHosts:      func(s membership.MemberStatus) bool { return backsUp(s) && s.Unrenewed != "" },
 		membership.SyncConfiguration: outOfSync,
 		membership.Agree:             func(s membership.MemberStatus) bool { return c.canBringUp(s) && runs(s) && waitedFor(p, s) },
 		membership.Disarm: func(s membership.MemberStatus) bool {

@@ -143,7 +143,7 @@ func (h Host) UnitTexts(marker api.Marker, b api.Backup) (map[string]string, err
 	}
 	o := systemd.RunOptions{
 		Cluster: marker.Cluster, Store: api.SelectedStore(marker.Cluster), StateDir: api.BackupStateDir(marker.DataDir),
-		Schedule: b.Schedule, Rehearsals: b.Rehearsals(), Writable: b.Writable(), MemoryBytes: memory,
+		Schedule: b.Schedule, Rehearsals: b.Rehearsals(), Writable: b.Writable(), Hidden: api.RenewalFile(marker.Cluster), MemoryBytes: memory,
 	}
 	units, err := systemd.RenderRuns(o)
 	if err != nil {
@@ -166,6 +166,7 @@ func timers(cluster string, b api.Backup) []string {
 func (h Host) AllUnits(cluster string) ([]string, error) {
 	backup, rehearsal := api.BackupUnit(cluster), api.RehearsalUnit(cluster)
 	known := []string{backup + ".timer", rehearsal + ".timer", backup + ".service", rehearsal + ".service", api.ReachUnit(cluster)}
+	renewal := []string{api.RenewalUnit(cluster) + ".timer", api.RenewalUnit(cluster) + ".service"} // which is no backup
 	entries, err := os.ReadDir(h.Files.Path(unitDir))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
@@ -173,7 +174,7 @@ func (h Host) AllUnits(cluster string) ([]string, error) {
 	var others []string
 	for _, entry := range entries {
 		name := entry.Name()
-		if of := "@" + cluster; !entry.Type().IsRegular() || !strings.HasPrefix(name, "etcd-") || !strings.HasSuffix(strings.TrimSuffix(name, path.Ext(name)), of) || slices.Contains(known, name) {
+		if of := "@" + cluster; !entry.Type().IsRegular() || !strings.HasPrefix(name, "etcd-") || !strings.HasSuffix(strings.TrimSuffix(name, path.Ext(name)), of) || slices.Contains(known, name) || slices.Contains(renewal, name) {
 			continue
 		}
 		text, err := inside.ReadFile(h.Files.Path(path.Join(unitDir, name)))

@@ -275,16 +275,30 @@ func (k Keys) halves(cluster, name string) (inPlace, waiting pair, err error) {
 // makeKey makes a private key and writes it where only its user reads it: etcd its own, root the
 // administrator's.
 func (k Keys) makeKey(path string, r api.KeyRequest, etcd files.Owner) error {
-	key, err := keyKinds[r.Algorithm].make(k.Random)
+	key, err := k.New(r.Algorithm)
 	if err != nil {
-		return fmt.Errorf("make a key of %s: %w", r.Algorithm, err)
+		return err
 	}
+	return k.putKey(path, r.Name, key, etcd)
+}
+
+// New makes a private key that lies in no file yet.
+func (k Keys) New(algorithm string) (crypto.Signer, error) {
+	key, err := keyKinds[algorithm].make(k.Random)
+	if err != nil {
+		return nil, fmt.Errorf("make a key of %s: %w", algorithm, err)
+	}
+	return key, nil
+}
+
+// putKey writes a private key where only its user reads it.
+func (k Keys) putKey(path, name string, key crypto.Signer, etcd files.Owner) error {
 	der, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
-		return fmt.Errorf("encode a key of %s: %w", r.Algorithm, err)
+		return fmt.Errorf("encode key %s: %w", name, err)
 	}
 	text := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
-	_, err = k.Files.Put(files.File{Path: path, Text: text, Owner: userOf(r.Name, etcd), Mode: files.KeyFile})
+	_, err = k.Files.Put(files.File{Path: path, Text: text, Owner: userOf(name, etcd), Mode: files.KeyFile})
 	return err
 }
 
@@ -294,6 +308,11 @@ func (k Keys) Request(path string, r api.KeyRequest) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("read key %s: %w", r.Name, err)
 	}
+	return k.RequestFor(key, r)
+}
+
+// RequestFor is that for a key that may lie in no file yet.
+func (k Keys) RequestFor(key crypto.Signer, r api.KeyRequest) (string, error) {
 	template := &x509.CertificateRequest{
 		Subject:  pkix.Name{CommonName: r.CommonName, Organization: r.Organization},
 		DNSNames: r.DNSNames,

@@ -144,6 +144,29 @@ func (h Host) Under(ctx context.Context, cluster, holder string, do func() error
 	})
 }
 
+// Idle runs do as a call that changes the host, for nobody's run: alone, and not while a run holds the cluster's lock. A run
+// that begins meanwhile waits for its end.
+func (h Host) Idle(ctx context.Context, cluster string, do func() error) error {
+	return h.Alone(ctx, cluster+callLock, func() error {
+		run, err := h.open(cluster + runLock)
+		if err != nil {
+			return err
+		}
+		defer run.Close()
+		held, err := run.held()
+		if err != nil {
+			return err
+		}
+		if held {
+			return busy(cluster, run)
+		}
+		return do()
+	})
+}
+
+// Renewal is the lock of renewals of a cluster's certificates on this host: one at a time.
+func Renewal(cluster string) string { return cluster + ".renewal" }
+
 // Alone runs do while no other process on this host has the lock of this name. It waits for the lock.
 func (h Host) Alone(ctx context.Context, name string, do func() error) error {
 	lock, err := h.open(name)

@@ -142,6 +142,9 @@ func still(o api.Observation) api.Observation {
 	if b := o.Backup; b != nil {
 		o.Backup = &api.BackupStatus{Digest: b.Digest, Units: b.Units, Enabled: b.Enabled}
 	}
+	if r := o.Renewal; r != nil {
+		o.Renewal = &api.RenewalStatus{Digest: r.Digest, Units: r.Units, Enabled: r.Enabled}
+	}
 	o.Certificates = maps.Clone(o.Certificates)
 	return o
 }

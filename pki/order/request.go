@@ -1,4 +1,4 @@
-package pki
+package order
 
 import (
 	"errors"
@@ -9,8 +9,7 @@ import (
 	"time"
 	"unicode"
 
-	"github.com/cloudflare/cfssl/csr"
-	"github.com/cloudflare/cfssl/signer"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 )
 
 // Request is what a certificate is to say, and nothing else.
@@ -27,16 +26,16 @@ type Request struct {
 // e-mail address or a URI.
 var hostname = regexp.MustCompile(`^([A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.)*[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?$`)
 
-// check refuses what no certificate can or should say.
-func (r Request) check() error {
-	if _, err := r.Profile.usages(); err != nil {
+// Check refuses what no certificate can or should say.
+func (r Request) Check() error {
+	if _, err := r.Profile.ExtKeyUsages(); err != nil {
 		return err
 	}
-	if err := checkSubject("common name", r.CommonName); err != nil {
+	if err := CheckSubject("common name", r.CommonName); err != nil {
 		return err
 	}
 	for _, o := range r.Organization {
-		if err := checkSubject("organization", o); err != nil {
+		if err := CheckSubject("organization", o); err != nil {
 			return err
 		}
 	}
@@ -53,11 +52,11 @@ func (r Request) check() error {
 			return fmt.Errorf("%s cannot be in a certificate; it must be an IP address without a zone", ip)
 		}
 	}
-	return checkLifetime(r.lifetime())
+	return CheckLifetime(r.LifetimeOrDefault())
 }
 
-// checkSubject checks a part of a subject against the bounds of RFC 5280, which some TLS libraries enforce.
-func checkSubject(what, value string) error {
+// CheckSubject checks a part of a subject against the bounds of RFC 5280, which some TLS libraries enforce.
+func CheckSubject(what, value string) error {
 	switch {
 	case strings.TrimSpace(value) == "":
 		return errors.New("the " + what + " is empty")
@@ -69,16 +68,17 @@ func checkSubject(what, value string) error {
 	return nil
 }
 
-func (r Request) lifetime() time.Duration {
+// LifetimeOrDefault is for how long the certificate is to be valid.
+func (r Request) LifetimeOrDefault() time.Duration {
 	if r.Lifetime == 0 {
 		return DefaultLeafLifetime
 	}
 	return r.Lifetime
 }
 
-// hosts returns all names and addresses. It is never nil, which cfssl would take as permission to copy those of the
+// Hosts returns all names and addresses. It is never nil, which cfssl would take as permission to copy those of the
 // certificate request.
-func (r Request) hosts() []string {
+func (r Request) Hosts() []string {
 	hosts := append([]string{}, r.DNSNames...)
 	for _, ip := range r.IPs {
 		hosts = append(hosts, ip.Unmap().String())
@@ -86,10 +86,17 @@ func (r Request) hosts() []string {
 	return hosts
 }
 
-func (r Request) subject() *signer.Subject {
-	subject := &signer.Subject{CN: r.CommonName}
+// Claims returns what the certificate is to say, as claims of package cert.
+func (r Request) Claims() []string {
+	claims := []string{cert.CommonNameClaim(r.CommonName)}
 	for _, o := range r.Organization {
-		subject.Names = append(subject.Names, csr.Name{O: o})
+		claims = append(claims, cert.OrganizationClaim(o))
 	}
-	return subject
+	for _, name := range r.DNSNames {
+		claims = append(claims, cert.DNSClaim(name))
+	}
+	for _, ip := range r.IPs {
+		claims = append(claims, cert.IPClaim(ip.Unmap()))
+	}
+	return claims
 }

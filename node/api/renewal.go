@@ -1,0 +1,107 @@
+package api
+
+import (
+	"net/netip"
+	"net/url"
+	"path"
+	"slices"
+	"time"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
+)
+
+// OpRenewOnHost has the host renew its member's certificates by itself, or cease to.
+const OpRenewOnHost Operation = "renew-on-host" // RenewOnHostRequest -> Done; wants the lock
+
+// RenewalFile holds the Renewal as JSON, with the keys by which the signing servers know the host: root's alone.
+func RenewalFile(cluster string) string { return path.Join(ConfigDir(cluster), "renewal.json") }
+
+// RenewalRecordFile holds the result of the last RenewalRun.
+func RenewalRecordFile(cluster string) string { return path.Join(ConfigDir(cluster), "renewed.json") }
+
+// RenewalMetricsFile says, for node_exporter's textfile collector, how the last run went. All may read it.
+func RenewalMetricsFile(cluster string) string {
+	return path.Join(MetricsDir, "etcd_renewal_"+cluster+".prom")
+}
+
+// RenewalUnit is a service and the timer that starts it.
+func RenewalUnit(cluster string) string { return "etcd-renew@" + cluster }
+
+// Renewal configures how a host renews its member's certificates. All members of a cluster have the same.
+type Renewal struct {
+	Digest   string        `json:"digest"`             // of the whole configuration: it changes with any change of it
+	Peers    *SigningPlace `json:"peers,omitempty"`    // who signs for KeyPeer; nil: the host does not renew that
+	Clients  *SigningPlace `json:"clients,omitempty"`  // who signs for the other keys; nil: the host does not renew those
+	Validity time.Duration `json:"validity,omitempty"` // nanoseconds; the longest that a certificate may be valid; 0: as long as the server says
+	Before   time.Duration `json:"before,omitempty"`   // nanoseconds before its end; 0: the last third of its life
+}
+
+// SigningPlace is a cfssl server, and the authority that it signs by.
+type SigningPlace struct {
+	Authority     string            `json:"authority"` // its certificate, PEM, followed by those above it as far as they are known
+	URL           string            `json:"url"`
+	Key           secret.Text       `json:"auth_key"`
+	Label         string            `json:"label,omitempty"`
+	Profiles      map[string]string `json:"profiles,omitempty"`       // by what a certificate is for
+	CACertificate string            `json:"ca_certificate,omitempty"` // PEM; empty: the system's
+}
+
+// For returns who signs for a key; nil: nobody.
+func (r Renewal) For(key string) *SigningPlace { return ForKey(key, r.Peers, r.Clients) }
+
+// A host renews so long before a plan would: a plan at any hour of the day finds nothing due.
+const renewalLead = 48 * time.Hour
+
+// IsDue tells whether the host is to renew a certificate now. One that ends with its authority is not: another would end no later.
+func (r Renewal) IsDue(info cert.Info, authorityEnds, now time.Time) bool {
+	lead := min(renewalLead, info.NotAfter.Sub(info.NotBefore)/12)
+	return info.NotAfter.Before(authorityEnds) && cert.NeedsRenewal(info, now.Add(lead), r.Before)
+}
+
+// Reaches returns the addresses that a run talks to, those of the servers and that of the member among its peers, sorted; nil:
+// not all are IP addresses, so that it may talk to any.
+func (r Renewal) Reaches(peerURL string) (addresses []string) {
+	urls := []string{peerURL}
+	for _, place := range []*SigningPlace{r.Peers, r.Clients} {
+		if place != nil {
+			urls = append(urls, place.URL)
+		}
+	}
+	for _, text := range urls {
+		at, err := url.Parse(text)
+		if err != nil {
+			return nil
+		}
+		ip, err := netip.ParseAddr(at.Hostname())
+		if err != nil || ip.Zone() != "" {
+			return nil
+		}
+		addresses = append(addresses, ip.Unmap().String())
+	}
+	slices.Sort(addresses)
+	return slices.Compact(addresses)
+}
+
+// RenewOnHostRequest has the host renew, or with a nil Renewal cease to. Files and units that are right already stay as they are.
+type RenewOnHostRequest struct {
+	Owner   string   `json:"owner"` // must be the marker's
+	Renewal *Renewal `json:"renewal"`
+}
+
+// RenewalStatus is what a host knows about its renewals.
+type RenewalStatus struct {
+	Digest  string      `json:"digest"`  // of the current Renewal; empty: it cannot be read
+	Units   string      `json:"units"`   // digest of its units (systemd.Digest)
+	Enabled bool        `json:"enabled"` // its timer is enabled and running
+	Last    *RenewalRun `json:"last"`    // nil: none was
+}
+
+// RenewalRun is the result of a run.
+type RenewalRun struct {
+	Began   time.Time `json:"began"`
+	Ended   time.Time `json:"ended"`
+	Renewed []string  `json:"renewed,omitempty"` // names of the keys whose certificates were
+	Error   string    `json:"error,omitempty"`   // empty: it succeeded, or nothing was due
+	Good    time.Time `json:"good,omitzero"`     // when the last run ended that succeeded
+}

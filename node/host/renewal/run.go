@@ -1,0 +1,307 @@
+package renewal
+
+import (
+	"cmp"
+	"context"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/keys"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/locks"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/records"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/order"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/remote"
+)
+
+const (
+	// servesWithin is for how long a member may take to serve what lies in its files: it reads them at the next handshake.
+	servesWithin = 10 * time.Second
+	// servesPoll is how often it is asked.
+	servesPoll = 100 * time.Millisecond
+	// tolerated is what a signing server may allow a key beside what TLS requires, as most profiles of cfssl do.
+	tolerated = x509.KeyUsageKeyEncipherment
+)
+
+// profiles are what the certificates of a member's keys may be used for.
+var profiles = map[string]order.Profile{api.KeyPeer: order.Peer, api.KeyServer: order.Server, api.KeyAdmin: order.Client}
+
+// run is one run.
+type run struct {
+	Host
+	marker   api.Marker
+	settings api.Renewal
+	all      bool // whether or not they are due
+	say      func(string)
+	result   api.RenewalRun
+}
+
+// Run renews those certificates of the member that are due, or all of them, and remembers what became of it. It says what it does.
+func (h Host) Run(ctx context.Context, cluster string, all bool, say func(string)) error {
+	marker, err := h.Records.Marker(cluster)
+	if err != nil {
+		return err
+	}
+	if marker == nil {
+		return api.Refuse("%s: there is no %s", records.NoCluster, api.MarkerFile(cluster))
+	}
+	settings, err := h.settings(cluster)
+	if err != nil {
+		return err
+	}
+	if settings == nil {
+		return api.Refuse("this host renews no certificates of cluster %s by itself", cluster)
+	}
+	return h.Locks.Alone(ctx, locks.Renewal(cluster), func() error {
+		r := &run{Host: h, marker: *marker, settings: *settings, all: all, say: say}
+		r.result.Began = h.Now().UTC()
+		err := r.renewAll(ctx)
+		return errors.Join(err, r.record(err))
+	})
+}
+
+// renewAll renews one certificate after another. One that cannot be renewed keeps none of the others.
+func (r *run) renewAll(ctx context.Context) error {
+	if r.marker.Phase != api.PhaseFormed {
+		return fmt.Errorf("member %s is no voter of its cluster yet: nothing was renewed", r.marker.Member)
+	}
+	var failures []error
+	for _, name := range api.KeyNames {
+		place := r.settings.For(name)
+		if place == nil {
+			r.say(fmt.Sprintf("certificate %s is not this host's to renew: no signing server is given for it", name))
+			continue
+		}
+		renewed, err := r.renew(ctx, name, *place)
+		if err != nil {
+			failures = append(failures, fmt.Errorf("certificate %s was not renewed, and is as it was: %w", name, err))
+		}
+		if renewed {
+			r.result.Renewed = append(r.result.Renewed, name)
+		}
+	}
+	if len(r.result.Renewed) > 0 {
+		_ = r.Keys.PutMetrics(r.marker.Cluster, r.marker.Member) // a full disk elsewhere keeps no certificate from being renewed
+	}
+	return errors.Join(failures...)
+}
+
+// renew renews one certificate, where it is due.
+func (r *run) renew(ctx context.Context, name string, place api.SigningPlace) (bool, error) {
+	issuer, chain, err := ask(place)
+	if err != nil {
+		return false, err
+	}
+	old, err := r.Keys.Pair(r.marker.Cluster, name)
+	if err != nil {
+		return false, fmt.Errorf("%w; the next apply gives the member another one", err)
+	}
+	now := r.Now()
+	switch ends := old.Leaf.NotAfter.UTC().Format(time.RFC3339); {
+	case now.Before(old.Leaf.NotBefore):
+		return false, fmt.Errorf("the host's clock says %s, and the certificate is valid from %s: set the clock right", now.UTC().Format(time.RFC3339), old.Leaf.NotBefore.UTC().Format(time.RFC3339))
+	case !r.all && !r.settings.IsDue(cert.InfoOf(old.Leaf), cert.FirstEnd(chain), now):
+		r.say(fmt.Sprintf("certificate %s is not due: it expires at %s", name, ends))
+		return false, nil
+	}
+	if err := r.mayRenew(ctx, name, old, chain[0]); err != nil {
+		return false, err
+	}
+	next, err := r.ordered(ctx, name, old, issuer, chain)
+	if err != nil {
+		return false, err
+	}
+	if err := r.Locks.Idle(ctx, r.marker.Cluster, func() error { return r.replace(ctx, name, old, next) }); err != nil {
+		return false, err
+	}
+	r.say(fmt.Sprintf("certificate %s was renewed: it expires at %s, and no longer at %s", name, next.Leaf.NotAfter.UTC().Format(time.RFC3339), old.Leaf.NotAfter.UTC().Format(time.RFC3339)))
+	return true, nil
+}
+
+// ask returns how a server is asked, and the authority that it is to sign by, with those above it.
+func ask(place api.SigningPlace) (order.Issuer, []*x509.Certificate, error) {
+	chain, err := cert.Parse([]byte(place.Authority))
+	if err != nil {
+		return nil, nil, fmt.Errorf("read the authority: %w", err)
+	}
+	server := remote.Server{URL: place.URL, Key: place.Key, Label: place.Label, CACertificate: place.CACertificate, Profiles: map[order.Profile]string{}}
+	for kind, profile := range place.Profiles {
+		server.Profiles[order.Profile(kind)] = profile
+	}
+	issuer, err := server.Issuer()
+	return issuer, chain, err
+}
+
+// mayRenew refuses before anybody is asked to sign: for a member that would not use the certificate, or not trust it.
+func (r *run) mayRenew(ctx context.Context, name string, old keys.Pair, authority *x509.Certificate) error {
+	trusted, err := r.Keys.Authorities(r.marker.Cluster, name)
+	if err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(trusted, authority.Equal) {
+		return fmt.Errorf("the member does not trust the authority %q (%s) that is to sign: apply, so that the host learns which one is", authority.Subject.CommonName, cert.Name(authority))
+	}
+	if held, err := r.Locks.IsRunning(r.marker.Cluster); err != nil || held {
+		return cmp.Or(err, errors.New("a run of the provider holds the cluster's lock: the next run of this timer looks again"))
+	}
+	if name == api.KeyAdmin {
+		return nil // a member lets nobody in whose certificate has expired
+	}
+	if why := r.unserved(ctx, name, old); why != "" {
+		return fmt.Errorf("nothing was signed: %s", why)
+	}
+	return nil
+}
+
+// ordered orders a certificate for a new key that says what the old one says, and compares the answer with that.
+func (r *run) ordered(ctx context.Context, name string, old keys.Pair, issuer order.Issuer, chain []*x509.Certificate) (keys.Pair, error) {
+	info := cert.InfoOf(old.Leaf)
+	want := order.Request{Profile: profiles[name], CommonName: info.CommonName, Organization: info.Organization, DNSNames: info.DNSNames, IPs: info.IPs, Lifetime: r.settings.Validity}
+	if err := want.Check(); err != nil {
+		return keys.Pair{}, err
+	}
+	algorithm := keys.AlgorithmOf(old.Key)
+	if algorithm == "" {
+		return keys.Pair{}, errors.New("its key is of no algorithm that keys are made of")
+	}
+	key, err := r.Keys.New(algorithm)
+	if err != nil {
+		return keys.Pair{}, err
+	}
+	wanted := api.KeyRequest{Name: name, Algorithm: algorithm, CommonName: info.CommonName, Organization: info.Organization, DNSNames: info.DNSNames}
+	for _, ip := range info.IPs {
+		wanted.IPs = append(wanted.IPs, ip.String())
+	}
+	request, err := r.Keys.RequestFor(key, wanted)
+	if err != nil {
+		return keys.Pair{}, err
+	}
+	now := r.Now()
+	signed, err := issuer.Issue(ctx, order.Order{Request: want, RequestPEM: []byte(request), NotBefore: now.Add(-cert.Backdate), NotAfter: now.Add(want.LifetimeOrDefault())})
+	if err != nil {
+		return keys.Pair{}, err
+	}
+	leaf, err := cert.ParseOne(signed)
+	now = r.Now()
+	switch {
+	case err != nil:
+	case now.Before(leaf.NotBefore):
+		err = fmt.Errorf("it is valid from %s, and the host's clock says %s: one of the two clocks is wrong", leaf.NotBefore.UTC().Format(time.RFC3339), now.UTC().Format(time.RFC3339))
+	case leaf.NotAfter.Before(old.Leaf.NotAfter) || !r.all && leaf.NotAfter.Equal(old.Leaf.NotAfter):
+		err = fmt.Errorf("it expires at %s, and the present one at %s: it would be no gain", leaf.NotAfter.UTC().Format(time.RFC3339), old.Leaf.NotAfter.UTC().Format(time.RFC3339))
+	default:
+		err = order.Check(leaf, chain, key.Public(), want, tolerated, now)
+	}
+	if err != nil {
+		return keys.Pair{}, fmt.Errorf("the signed certificate is not what was requested, and was discarded: %w", err)
+	}
+	return keys.Pair{Key: key, Leaf: leaf, Certificate: cert.Encode(append([]*x509.Certificate{leaf}, cert.Behind(chain)...)...)}, nil
+}
+
+// replace puts the new pair into its place, and the old one back where the member does not use it.
+func (r *run) replace(ctx context.Context, name string, old, next keys.Pair) error {
+	etcd, err := r.SystemUser()
+	if err != nil {
+		return err
+	}
+	if now, err := r.Keys.Pair(r.marker.Cluster, name); err != nil || !now.Leaf.Equal(old.Leaf) {
+		return cmp.Or(err, errors.New("it was replaced while the signing server was asked"))
+	}
+	err = r.Keys.Replace(r.marker.Cluster, name, next, etcd)
+	if err == nil {
+		if why := r.unserved(ctx, name, next); why != "" {
+			err = errors.New(why)
+		}
+	}
+	if err == nil {
+		return nil
+	}
+	if now, unread := r.Keys.Pair(r.marker.Cluster, name); unread != nil || !now.Leaf.Equal(old.Leaf) {
+		if failed := r.Keys.Replace(r.marker.Cluster, name, old, etcd); failed != nil {
+			return errors.Join(err, fmt.Errorf("put the one before back: %w", failed))
+		}
+	}
+	return err
+}
+
+// unserved says why the member does not serve, or take, a certificate, after it has had the time to; empty: it does.
+func (r *run) unserved(ctx context.Context, name string, pair keys.Pair) (why string) {
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(r.Patience, servesWithin))
+	defer cancel()
+	for {
+		if why = r.unservedNow(ctx, name, pair); why == "" {
+			return ""
+		}
+		select {
+		case <-ctx.Done():
+			return why
+		case <-time.After(servesPoll):
+		}
+	}
+}
+
+func (r *run) unservedNow(ctx context.Context, name string, pair keys.Pair) string {
+	flags, err := r.Flags(r.marker.Cluster)
+	if err != nil {
+		return err.Error()
+	}
+	member := r.Member(r.marker)
+	if name == api.KeyAdmin {
+		if view := member.Look(ctx); !view.Responding {
+			return "the member does not answer to the administrator's certificate: " + view.Error
+		}
+		return ""
+	}
+	served, answers := member.Served(ctx, flags)[name]
+	switch {
+	case !answers:
+		return fmt.Sprintf("the port of member %s that serves it does not answer", r.marker.Member)
+	case served.SHA256 != cert.InfoOf(pair.Leaf).SHA256:
+		return fmt.Sprintf("member %s serves another certificate than its file has: the next apply mends that", r.marker.Member)
+	}
+	return ""
+}
+
+// record remembers a run that has ended, and tells monitoring.
+func (r *run) record(failed error) error {
+	if last := r.last(r.marker.Cluster); last != nil {
+		r.result.Good = last.Good
+	}
+	r.result.Ended = r.Now().UTC()
+	if failed == nil {
+		r.result.Good = r.result.Ended
+	} else {
+		r.result.Error = failed.Error()
+	}
+	text, err := json.MarshalIndent(r.result, "", "  ")
+	if err != nil {
+		return err
+	}
+	if _, err := r.Files.Put(files.File{Path: api.RenewalRecordFile(r.marker.Cluster), Text: append(text, '\n'), Owner: files.RootUser, Mode: files.KeyFile}); err != nil {
+		return fmt.Errorf("record the renewal: %w", err)
+	}
+	_, err = r.Files.Put(files.File{Path: api.RenewalMetricsFile(r.marker.Cluster), Text: []byte(metrics(r.marker, r.result)), Owner: files.RootUser, Mode: files.UnitFile})
+	return err
+}
+
+// metrics are the last run in Prometheus' text format.
+func metrics(m api.Marker, r api.RenewalRun) string {
+	var b strings.Builder
+	tell := func(name, help string, value int64) {
+		name = "etcd_certificate_renewal_" + name
+		fmt.Fprintf(&b, "# HELP %s %s\n# TYPE %s gauge\n%s{cluster=%q,member=%q} %d\n", name, help, name, name, m.Cluster, m.Member, value)
+	}
+	tell("last_run_timestamp_seconds", "When the last run ended that looked for certificates to renew on this host.", r.Ended.Unix())
+	tell("last_run_success", "Whether all that were due were renewed.", map[bool]int64{true: 1}[r.Error == ""])
+	if !r.Good.IsZero() {
+		tell("last_success_timestamp_seconds", "When the last run ended that succeeded.", r.Good.Unix())
+	}
+	return b.String()
+}

@@ -1,0 +1,197 @@
+package renewal
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"os"
+	"path"
+	"time"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/templates/systemd"
+)
+
+// unitDir is where units lie.
+const unitDir = "/etc/systemd/system"
+
+// unitTimeout bounds what systemd is asked.
+const unitTimeout = 10 * time.Second
+
+// SetUp has the host renew certificates by a timer, or cease to.
+//
+// What it goes by is written after the units, so that who finds it knows that they are there, and before the timer runs.
+func (h Host) SetUp(ctx context.Context, cluster string, r api.RenewOnHostRequest) error {
+	marker, err := h.Records.Owned(cluster, r.Owner)
+	if err != nil {
+		return err
+	}
+	if r.Renewal == nil {
+		return h.Disable(ctx, cluster)
+	}
+	if err := check(*r.Renewal); err != nil {
+		return err
+	}
+	units, err := UnitTexts(*marker, *r.Renewal)
+	if err != nil {
+		return api.Refuse("%s", err)
+	}
+	if err := h.putUnits(ctx, cluster, units); err != nil {
+		return err
+	}
+	text, err := json.MarshalIndent(secret.Revealed(*r.Renewal), "", "  ")
+	if err != nil {
+		return errors.New("encode how certificates are renewed") // and nothing of what is in it
+	}
+	if _, err := h.Files.Put(files.File{Path: api.RenewalFile(cluster), Text: append(text, '\n'), Owner: files.RootUser, Mode: files.KeyFile}); err != nil {
+		return err
+	}
+	return h.Units.Start(ctx, api.RenewalUnit(cluster)+".timer")
+}
+
+// check refuses what no run could go by.
+func check(r api.Renewal) error {
+	if r.Digest == "" || r.Peers == nil && r.Clients == nil {
+		return api.Refuse("it is no renewal without a digest and a signing server")
+	}
+	for _, key := range []string{api.KeyPeer, api.KeyServer} {
+		if place := r.For(key); place != nil {
+			if _, _, err := ask(*place); err != nil {
+				return api.Refuse("who signs the %s certificate: %s", key, err)
+			}
+		}
+	}
+	return nil
+}
+
+// UnitTexts are the units by which a host renews, by their names.
+func UnitTexts(marker api.Marker, r api.Renewal) (map[string]string, error) {
+	return systemd.RenderRenewal(systemd.RenewOptions{
+		Cluster: marker.Cluster, Store: api.SelectedStore(marker.Cluster), ConfigDir: api.ConfigDir(marker.Cluster), Metrics: api.MetricsDir,
+		RunDir: api.RunDir, Reaches: r.Reaches(marker.PeerURL()),
+	})
+}
+
+// unitNames are the units; what starts another comes first.
+func unitNames(cluster string) []string {
+	unit := api.RenewalUnit(cluster)
+	return []string{unit + ".timer", unit + ".service"}
+}
+
+// putUnits writes units, and has systemd read them where it has not.
+func (h Host) putUnits(ctx context.Context, cluster string, units map[string]string) error {
+	stale := false
+	for _, name := range unitNames(cluster) {
+		changed, err := h.Files.Put(files.File{Path: path.Join(unitDir, name), Text: []byte(units[name]), Owner: files.RootUser, Mode: files.UnitFile})
+		if err != nil {
+			return err
+		}
+		state, err := h.Units.State(ctx, name)
+		if err != nil {
+			return err
+		}
+		stale = stale || changed || state.LoadState != "loaded" || state.NeedReload
+	}
+	if !stale {
+		return nil
+	}
+	return h.Units.Reload(ctx)
+}
+
+// Disable removes all by which the host renews certificates, the key that the signing servers know it by among it. The certificates
+// stay. What says that there is something to remove goes last.
+func (h Host) Disable(ctx context.Context, cluster string) error {
+	stale := false
+	for _, name := range unitNames(cluster) {
+		file := h.Files.Path(path.Join(unitDir, name))
+		if _, err := os.Lstat(file); errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err := h.Units.Stop(ctx, name); err != nil {
+			return err
+		}
+		if err := h.Units.Disable(ctx, name); err != nil {
+			return err
+		}
+		if err := files.Remove(file); err != nil {
+			return err
+		}
+		stale = true
+	}
+	if stale {
+		if err := h.Units.Reload(ctx); err != nil {
+			return err
+		}
+	}
+	for _, file := range []string{api.RenewalMetricsFile(cluster), api.RenewalRecordFile(cluster), api.RenewalFile(cluster)} {
+		if err := files.Remove(h.Files.Path(file)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// settings are what the host renews by; nil: it does not.
+func (h Host) settings(cluster string) (*api.Renewal, error) {
+	text, err := os.ReadFile(h.Files.Path(api.RenewalFile(cluster)))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var r api.Renewal
+	if json.Unmarshal(text, &r) != nil {
+		return nil, errSettings // and nothing of what is in it
+	}
+	return &r, nil
+}
+
+// errSettings is said of a RenewalFile that no call of this store can have written.
+var errSettings = errors.New("the file that says how certificates are renewed cannot be read: apply again")
+
+// Status is what the host knows of its renewals; nil: it makes none.
+func (h Host) Status(ctx context.Context, cluster string) (*api.RenewalStatus, error) {
+	r, err := h.settings(cluster)
+	switch {
+	case errors.Is(err, errSettings):
+		return &api.RenewalStatus{}, nil // to be written anew
+	case err != nil || r == nil:
+		return nil, err
+	}
+	status := &api.RenewalStatus{Digest: r.Digest, Last: h.last(cluster)}
+	if info, err := os.Lstat(h.Files.Path(api.RenewalFile(cluster))); err != nil || info.Mode() != files.KeyFile || files.OwnerOf(info) != files.RootUser {
+		status.Digest = "" // others may read it
+	}
+	units := map[string]string{}
+	for _, name := range unitNames(cluster) {
+		text, err := os.ReadFile(h.Files.Path(path.Join(unitDir, name)))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+		units[name] = string(text)
+	}
+	status.Units = systemd.Digest(units)
+	ctx, cancel := context.WithTimeout(ctx, unitTimeout)
+	defer cancel()
+	state, err := h.Units.State(ctx, api.RenewalUnit(cluster)+".timer")
+	if err != nil {
+		return nil, err
+	}
+	status.Enabled = state.FileState == "enabled" && state.ActiveState == "active"
+	return status, nil
+}
+
+// last is the last run; nil: none was. A record that cannot be read is none: the next run writes it anew.
+func (h Host) last(cluster string) *api.RenewalRun {
+	var run api.RenewalRun
+	text, err := inside.ReadFile(h.Files.Path(api.RenewalRecordFile(cluster)))
+	if err != nil || json.Unmarshal(text, &run) != nil {
+		return nil
+	}
+	return &run
+}

@@ -1,0 +1,89 @@
+// Package order is what a certificate is ordered by, and how what comes back is compared with that: the provider and the hosts
+// order certificates alike. It signs none.
+package order
+
+import (
+	"context"
+	"crypto"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
+)
+
+// Issuer signs for an authority, with a key that it holds or reaches. Nothing that it returns is trusted: whoever orders a
+// certificate compares it with what was ordered.
+type Issuer interface {
+	Issue(context.Context, Order) (certificatePEM []byte, err error)
+}
+
+// Order is a certificate that an Issuer is to make. The request has been checked: it proves possession of its key.
+type Order struct {
+	Request             // what the certificate is to say
+	RequestPEM          []byte
+	NotBefore, NotAfter time.Time
+}
+
+// Check checks that a certificate says exactly what was requested, is for this key, and is valid now for those who trust the
+// authority that signs, and for those who know only the end of its chain: chain begins with the authority, which is followed by
+// those above it as far as they are known. An authority may have limits of its own, on names or usages, that show only here; tolerated is what its issuer may
+// allow a key beside what TLS requires.
+func Check(certificate *x509.Certificate, chain []*x509.Certificate, public crypto.PublicKey, want Request, tolerated x509.KeyUsage, now time.Time) error {
+	claims, err := cert.Claims(certificate)
+	if err != nil {
+		return err
+	}
+	if extra, missing := cert.CompareClaims(want.Claims(), claims); len(extra)+len(missing) > 0 {
+		return fmt.Errorf("it adds [%s] and lacks [%s]", List(extra), List(missing))
+	}
+	usages, err := want.Profile.ExtKeyUsages()
+	if err != nil {
+		return err
+	}
+	switch {
+	case !cert.IsFor(certificate, public):
+		return errors.New("it is for another key")
+	case certificate.IsCA:
+		return errors.New("it is an authority's")
+	case certificate.KeyUsage&^tolerated != keyUsage || !slices.Equal(certificate.ExtKeyUsage, usages) || len(certificate.UnknownExtKeyUsage) > 0:
+		return fmt.Errorf("its usages are not those of profile %s", want.Profile)
+	// A signing server decides by its own profile. One that signs for longer would have the certificate renewed again and again.
+	case want.Lifetime > 0 && certificate.NotAfter.After(now.Add(want.Lifetime+time.Second)):
+		return fmt.Errorf("it is valid until %s, and it was to be valid for no longer than %s: give the signer's profile a shorter expiry, or ask for a longer validity",
+			certificate.NotAfter.UTC().Format(time.RFC3339), want.Lifetime)
+	}
+	if err := Verify([]*x509.Certificate{certificate}, chain[:1], want.Profile, now); err != nil || len(chain) == 1 {
+		return err
+	}
+	return Verify(append([]*x509.Certificate{certificate}, chain...), chain[len(chain)-1:], want.Profile, now)
+}
+
+// Verify returns why a certificate with the intermediates behind it would be refused at now, for any usage of its profile, by those
+// who trust the authorities.
+func Verify(chain, authorities []*x509.Certificate, profile Profile, now time.Time) error {
+	usages, err := profile.ExtKeyUsages()
+	if err != nil {
+		return err
+	}
+	if err := cert.VerifyChain(chain, authorities, now, usages...); err != nil {
+		return fmt.Errorf("verify the %s certificate of %q: %w", profile, chain[0].Subject.CommonName, err)
+	}
+	return nil
+}
+
+// List formats claims for an error. They may be hostile, so it bounds their number and length.
+func List(claims []string) string {
+	const most, longest = 5, 200
+	var shown []string
+	for _, claim := range claims[:min(most, len(claims))] {
+		shown = append(shown, fmt.Sprintf("%.*s", longest, claim))
+	}
+	if more := len(claims) - len(shown); more > 0 {
+		shown = append(shown, fmt.Sprintf("and %d more", more))
+	}
+	return strings.Join(shown, ", ")
+}

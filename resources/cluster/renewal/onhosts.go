@@ -1,0 +1,65 @@
+package renewal
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
+)
+
+// missed is for how long the last run of a host's timer may be over, which runs daily, until it counts as one that does not run.
+const missed = 3 * 24 * time.Hour
+
+// Watch warns of hosts that were to renew certificates by themselves and have failed, or have not tried though some are due.
+func Watch(object types.Object, cluster string, reports bootstrap.Reports, now time.Time) (diags diag.Diagnostics) {
+	before := Of(object).Before
+	var failed, idle []string
+	for m, report := range reports {
+		o := report.Observation
+		if o == nil || o.Renewal == nil {
+			continue
+		}
+		last := o.Renewal.Last
+		switch due := firstDue(o.Certificates, before, now); {
+		case last != nil && last.Error != "":
+			failed = append(failed, fmt.Sprintf("%s, at %s: %s", m, last.Ended.UTC().Format(time.RFC3339), last.Error))
+		case due == "" || last != nil && now.Sub(last.Ended) < missed:
+		case last == nil:
+			idle = append(idle, fmt.Sprintf("%s: %s, and its host has never looked at it", m, due))
+		default:
+			idle = append(idle, fmt.Sprintf("%s: %s, and its host has looked at it last at %s", m, due, last.Ended.UTC().Format(time.RFC3339)))
+		}
+	}
+	slices.Sort(failed)
+	slices.Sort(idle)
+	if len(failed) > 0 {
+		diags.AddAttributeWarning(path.Root("pki"), fmt.Sprintf("Hosts of cluster %s could not renew certificates", cluster), strings.Join(failed, "\n")+
+			fmt.Sprintf("\n\nThe next run is within a day: %s.timer. An apply renews what is due, too.", api.RenewalUnit(cluster)))
+	}
+	if len(idle) > 0 {
+		diags.AddAttributeWarning(path.Root("pki"), fmt.Sprintf("Hosts of cluster %s do not renew certificates that are due", cluster), strings.Join(idle, "\n")+
+			fmt.Sprintf("\n\nSee on the host: systemctl status %s.timer", api.RenewalUnit(cluster)))
+	}
+	return diags
+}
+
+// firstDue says which of a member's certificates is due first; empty: none.
+func firstDue(held map[string]api.Certificate, before time.Duration, now time.Time) string {
+	for _, name := range slices.Sorted(maps.Keys(held)) {
+		leaf, err := cert.ParseLeaf([]byte(held[name].PEM))
+		if err != nil || leaf.IsCA || !cert.NeedsRenewal(cert.InfoOf(leaf), now, before) {
+			continue
+		}
+		return fmt.Sprintf("its %s certificate expires at %s", name, leaf.NotAfter.UTC().Format(time.RFC3339))
+	}
+	return ""
+}

@@ -1,0 +1,97 @@
+package resources_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	tftest "github.com/hashicorp/terraform-plugin-testing/helper/resource"
+	"github.com/hashicorp/terraform-plugin-testing/plancheck"
+	"github.com/hashicorp/terraform-plugin-testing/terraform"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
+)
+
+// hostsKey is the key by which servers tell hosts.
+const hostsKey = "ffeeddccbbaa99887766554433221100"
+
+// onHosts are the authorities, whose servers hosts ask too.
+func (s *signers) onHosts(says string) string {
+	return strings.ReplaceAll(s.both(), ", ca_certificate =", fmt.Sprintf(", on_hosts = { %s }, ca_certificate =", says))
+}
+
+// renews checks by which key hosts ask servers; empty: they ask none.
+func (w *world) renews(key string, hosts ...int) tftest.TestCheckFunc {
+	return func(*terraform.State) error {
+		for _, last := range hosts {
+			r := w.host(last).Renews("prod")
+			if (r != nil) != (key != "") || r != nil && (r.Peers.Key.Reveal() != key || r.Clients.Key.Reveal() != key) {
+				return fmt.Errorf("host %d renews by %+v", last, r)
+			}
+		}
+		return nil
+	}
+}
+
+// TestRenewalOnHosts: hosts renew certificates by themselves where the configuration says so: every member's does, by the settings that
+// were applied last, and none does any more once the configuration does not say so, or another signs.
+func TestRenewalOnHosts(t *testing.T) {
+	w, s := newWorld(t), newSigners(t)
+	own := fmt.Sprintf("auth_key = %q", hostsKey)
+	steps := func(step tftest.TestStep, happen func(), check tftest.TestCheckFunc) tftest.TestStep {
+		step.PreConfig = func() {
+			w.Forget()
+			if happen != nil {
+				happen()
+			}
+		}
+		step.Check = tftest.ComposeAggregateTestCheckFunc(step.Check, check)
+		return step
+	}
+	five := func(pki string) string {
+		return strings.Replace(of("a b c d e", unprotected), "etcd_pki.prod.authority", pki, 1)
+	}
+	first := w.begun(t, takenFrom(s.onHosts(own), unprotected))
+	begun := first.Check
+	first.Check = tftest.ComposeAggregateTestCheckFunc(begun, w.renews(hostsKey, 11, 12, 13))
+	first.ConfigPlanChecks = tftest.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{planned(func(after, _ map[string]any) error {
+		shown := texts(after["rollout"])
+		last := shown[len(shown)-1]
+		if !strings.HasPrefix(last, "renew on hosts: peers' by https://127.0.0.1:") || !strings.Contains(last, ", servers' and the administrator's by https://127.0.0.1:") || !strings.HasSuffix(last, ", on a, b, c") {
+			return fmt.Errorf("the last step is %q", last)
+		}
+		return nil
+	})}, PostApplyPostRefresh: []plancheck.PlanCheck{plancheck.ExpectEmptyPlan()}}
+	keyless := fmt.Sprintf("{ peer = { certificate = %q }, client = { certificate = %q } }", s.Peers.CertificatePEM(), s.Clients.CertificatePEM())
+	done := w.host(12)
+	w.run(t, first,
+		tftest.TestStep{Config: takenFrom(keyless, unprotected), PlanOnly: true},
+		steps(w.asPlanned(t, takenFrom(s.onHosts(own), unprotected), []string{"renew on hosts: ", ", on b"}, purpose(plan.PurposeRepair)),
+			func() { done.StopRenewals("prod") }, w.renews(hostsKey, 12)),
+		steps(w.asPlanned(t, takenFrom(s.onHosts(own+", label = \"hosts\""), unprotected), []string{", on a, b, c"}, purpose(plan.PurposeChange)),
+			nil, w.renews(hostsKey, 11, 12, 13)),
+		steps(w.asPlanned(t, five(s.onHosts(own+", url = \"https://signer.example.com\"")), []string{"https://signer.example.com", ", on a, b, c, d, e"}),
+			nil, w.renews(hostsKey, 11, 12, 13, 14, 15)),
+		tftest.TestStep{Config: five(s.onHosts(own + ", url = \"https://signer.example.com\"")), PlanOnly: true, PreConfig: func() {
+			w.warned()
+			done.RanRenewal("prod", api.RenewalRun{Ended: w.Clock, Error: "certificate peer was not renewed: closed"})
+		}},
+		steps(w.asPlanned(t, five(s.both()), []string{"renew on hosts: disabled on a, b, c, d, e; certificates are renewed by applies alone"}, purpose(plan.PurposeChange)),
+			func() {
+				said := w.warned()
+				for _, text := range []string{"Hosts of cluster prod could not renew certificates", "b (192.0.2.12), at ", "certificate peer was not renewed: closed"} {
+					if !strings.Contains(said, text) {
+						t.Errorf("no warning says %q:\n%s", text, said)
+					}
+				}
+			}, w.renews("", 11, 12, 13, 14, 15)),
+		steps(w.asPlanned(t, five(s.onHosts(own)), []string{", on a, b, c, d, e"}), nil, w.renews(hostsKey, 11, 15)),
+		steps(w.asPlanned(t, five(s.given(t)), []string{"renew on hosts: disabled on a, b, c, d, e"}), nil, w.renews("", 11, 12, 13, 14, 15)),
+	)
+	for _, kept := range w.privately() {
+		if text := unpacked(t, kept); strings.Contains(text, hostsKey) {
+			t.Error("private state has the key of hosts")
+		}
+	}
+}
