@@ -241,3 +241,63 @@ func TestImportOfIntermediates(t *testing.T) {
 		tftest.TestStep{Config: rotated(`peers = "2", clients = "2", phase = "retire"`), Check: w.issuedBy("prod", "prod")},
 	)
 }
+
+// TestPlanRefusesAChainThatDoesNotHold has pki get a chain above an authority that members trust already, which has expired or is not
+// valid yet: no apply could sign by it, so the plan is refused, for repairs too. Without hosts to change, it is not.
+func TestPlanRefusesAChainThatDoesNotHold(t *testing.T) {
+	for name, test := range map[string]struct {
+		from, until time.Duration // of the middle of the chain, from the time at which the cluster was formed
+		says        []string
+		holdsAfter  time.Duration // 0: never
+	}{
+		"expired":       {0, time.Hour, []string{"The authority's chain has expired", "pki.peer", `"company middle" (certificate 2 of its chain)`, "which expired at"}, 0},
+		"not valid yet": {48 * time.Hour, 10000 * time.Hour, []string{"The authority's chain is not valid yet", "pki.peer", `"company middle" (certificate 2 of its chain)`, "which is valid from"}, 49 * time.Hour},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			bare, company := newChained(t, w.Clock)
+			bare.above = nil
+			below := bare
+			below.above = []pkitest.CA{pkitest.Again(t, company.Middle, &company.Root, w.Clock, func(x *x509.Certificate) {
+				x.NotBefore, x.NotAfter = w.Clock.Add(test.from).Truncate(time.Second), w.Clock.Add(test.until).Truncate(time.Second)
+			}), company.Root}
+			config := func(c chained) string {
+				return strings.Replace(three(line), "etcd_pki.prod.authority", c.hcl(t, ""), 1)
+			}
+			steps := []tftest.TestStep{
+				w.begun(t, config(bare)),
+				{PreConfig: func() { w.Clock = w.Clock.Add(2 * time.Hour) }, Config: config(below), ExpectError: saysInOrder(test.says...)},
+				{PreConfig: func() { w.host(13).StopUnit("prod") }, Config: config(below), ExpectError: saysInOrder(test.says...)},
+				{Config: config(bare), Check: w.allWell},
+			}
+			if test.holdsAfter > 0 {
+				steps = append(steps, tftest.TestStep{PreConfig: func() { w.Clock = w.Clock.Add(test.holdsAfter) }, Config: config(below),
+					Check: tftest.ComposeAggregateTestCheckFunc(w.allWell, w.shown(below, below.above[0]))})
+			}
+			w.run(t, steps...)
+		})
+	}
+}
+
+// TestAChainThatWasLaidDownExpires has a chain that was given later, and ends before the certificates that it follows, expire under a
+// running cluster. Members' own certificates hold: one that has stopped is started, and the plan that signs others is refused.
+func TestAChainThatWasLaidDownExpires(t *testing.T) {
+	w := newWorld(t)
+	bare, company := newChained(t, w.Clock)
+	bare.above = nil
+	short, renewed := bare, bare
+	short.above = []pkitest.CA{pkitest.Again(t, company.Middle, &company.Root, w.Clock, func(x *x509.Certificate) { x.NotAfter = w.Clock.Add(100 * time.Hour).Truncate(time.Second) }), company.Root}
+	renewed.above = []pkitest.CA{company.Middle, company.Root}
+	const purge = "\npurge_data = true\n"
+	config := func(c chained, more string) string {
+		return strings.Replace(three(line+more), "etcd_pki.prod.authority", c.hcl(t, ""), 1)
+	}
+	w.run(t,
+		w.begun(t, config(bare, "")),
+		tftest.TestStep{Config: config(short, ""), Check: tftest.ComposeAggregateTestCheckFunc(w.allWell, w.shown(short, short.above[0]))},
+		tftest.TestStep{PreConfig: func() { w.Clock = w.Clock.Add(101 * time.Hour) }, Config: config(short, purge)},
+		tftest.TestStep{PreConfig: func() { w.host(13).StopUnit("prod") }, Config: config(short, purge), Check: w.allWell},
+		tftest.TestStep{Config: config(short, purge+"extra_server_names = [\"etcd.example.com\"]"), ExpectError: saysInOrder("The authority's chain has expired", "pki.peer")},
+		tftest.TestStep{Config: config(renewed, ""), Check: tftest.ComposeAggregateTestCheckFunc(w.allWell, w.shown(renewed, company.Middle))},
+	)
+}

@@ -2,6 +2,7 @@ package authority
 
 import (
 	"crypto/x509"
+	"errors"
 	"net"
 	"strings"
 	"testing"
@@ -82,7 +83,21 @@ func TestChainsAreRefused(t *testing.T) {
 		t.Errorf("the first to expire is %q at %s (%v)", first.CommonName, first.NotAfter, err)
 	}
 	late := pkitest.Again(t, c.Middle, &c.Root, now, func(x *x509.Certificate) { x.NotBefore = now })
-	say(t, Model{Peer: given(t, c.Signs, late, c.Root), Client: prod.Client}.Check(), "") // from then on all of it holds
+	ahead := Model{Peer: given(t, c.Signs, late, c.Root), Client: prod.Client}
+	say(t, ahead.Check(), "") // from then on all of it holds
+	say(t, ahead.Wait(now.Add(-time.Minute), "", prod.Client.Certificate.ValueString()), "(certificate 2 of its chain), which is valid from")
+	for _, of := range []Model{soon, ahead} { // a cluster that trusts it needs none of its certificates for plans that change no host
+		peers, clients := of.Bundles()
+		say(t, of.Wait(now.Add(2*time.Hour), peers.ValueString(), clients.ValueString()), "")
+		say(t, of.Wait(now.Add(-time.Minute), peers.ValueString(), clients.ValueString()), "")
+	}
+	say(t, soon.MaySign(now.Add(30*time.Minute)), "")
+	say(t, soon.MaySign(now.Add(2*time.Hour)), "(certificate 2 of its chain), which expired at")
+	say(t, ahead.MaySign(now.Add(-time.Minute)), "(certificate 2 of its chain), which is valid from")
+	signer, err := soon.Signer(func() time.Time { return now.Add(2 * time.Hour) }, 0)
+	if _, again := signer.Sign(t.Context(), "", api.KeyRequest{Name: api.KeyPeer, CommonName: "a"}, ""); err == nil || !errors.Is(again, err) {
+		t.Errorf("the signer of a chain that has expired says %v, and when it is to sign, %v", err, again)
+	}
 }
 
 // TestFollow has a certificate keep its leaf, and be followed by what the configuration has above its authority now.

@@ -32,8 +32,8 @@ func (a Model) MustShow(peersBefore, clientsBefore string) diag.Diagnostics {
 	return mustShow(hidden)
 }
 
-// Wait refuses authorities that have expired or are not valid yet and are to sign for a cluster that does not trust
-// them already: the apply would fail half way. Wait reads a clock, and only ever refuses.
+// Wait refuses authorities that have expired or are not valid yet, or that stand below such, and are to sign for a cluster
+// that does not trust them already: the apply would fail half way. Wait reads a clock, and only ever refuses.
 func (a Model) Wait(now time.Time, peersBefore, clientsBefore string) (diags diag.Diagnostics) {
 	for _, kind := range []struct{ key, name, before string }{{api.KeyPeer, "peer", peersBefore}, {api.KeyServer, "client", clientsBefore}} {
 		signs := a.of(kind.key)[0]
@@ -42,12 +42,17 @@ func (a Model) Wait(now time.Time, peersBefore, clientsBefore string) (diags dia
 			continue
 		}
 		refuse := func(summary, text string) {
-			diags.AddAttributeError(path.Root("pki"), summary, fmt.Sprintf("The authority %q (pki.%s) "+text+" Nothing was changed.", certificate.Subject.CommonName, kind.name))
+			diags.AddAttributeError(path.Root("pki"), summary, fmt.Sprintf("The authority %q (pki.%s) %s Nothing was changed.", certificate.Subject.CommonName, kind.name, text))
 		}
 		for i, above := range signs.chain()[1:] {
-			if !now.Before(above.NotAfter) {
-				refuse("The authority's chain has expired", fmt.Sprintf("is below %q (certificate %d of its chain), which expired at %s: whoever knows only the end of the chain refuses what is signed. Give pki the chain that it was renewed to.",
-					above.Subject.CommonName, i+2, above.NotAfter.UTC().Format(time.RFC3339)))
+			is := fmt.Sprintf("is below %q (certificate %d of its chain), which ", above.Subject.CommonName, i+2)
+			switch {
+			case now.Before(above.NotBefore):
+				refuse("The authority's chain is not valid yet", is+fmt.Sprintf("is valid from %s, and it is %s now: whoever knows only the end of the chain refuses what is signed. Give pki a chain that is valid, plan again when this one is, or set the clock right.",
+					above.NotBefore.UTC().Format(time.RFC3339), now.UTC().Format(time.RFC3339)))
+			case !now.Before(above.NotAfter):
+				refuse("The authority's chain has expired", is+fmt.Sprintf("expired at %s: whoever knows only the end of the chain refuses what is signed. Give pki the chain that it was renewed to.",
+					above.NotAfter.UTC().Format(time.RFC3339)))
 			}
 		}
 		switch {
@@ -60,6 +65,9 @@ func (a Model) Wait(now time.Time, peersBefore, clientsBefore string) (diags dia
 	}
 	return diags
 }
+
+// MaySign refuses authorities that could not sign now, whether the cluster trusts them already or not.
+func (a Model) MaySign(now time.Time) diag.Diagnostics { return a.Wait(now, "", "") }
 
 // contains tells whether an authority is in a bundle.
 func contains(bundle string, authority *x509.Certificate) bool {

@@ -99,6 +99,9 @@ func TestAuthoritiesWait(t *testing.T) {
 			say(t, c.of.Wait(now.Add(c.after), peers.ValueString(), clients.ValueString()), c.says)
 		})
 	}
+	say(t, prod.MaySign(now), "")
+	say(t, prod.MaySign(now.Add(48*time.Hour)), "The authority has expired")
+	say(t, begun.MaySign(now), "The authority is not valid yet")
 	if diags := next.Wait(now, "", ""); len(diags) != 2 {
 		t.Errorf("for a new cluster it says %v", diags)
 	}

@@ -15,17 +15,18 @@ type Signer struct {
 	authorities map[pki.Profile][]*pki.Authority // those whose keys are at hand; the one that is to sign first
 	now         func() time.Time
 	validity    time.Duration // of what it signs; 0: the default
+	refuses     error         // why it signs nothing; nil: it signs
 }
 
 // Signer returns a signer with these authorities, and with the trusted ones whose keys are given, for requests that
-// name them. It fails if the authorities could not sign now. Certificates are valid for validity, or by default if it
+// name them. It fails if the authorities could not sign now, with a signer that refuses every request. Certificates are valid for validity, or by default if it
 // is 0, and never longer than their authority.
 func (a Model) Signer(now func() time.Time, validity time.Duration) (Signer, error) {
 	authorities, err := a.Parse(now())
 	if err != nil {
-		return Signer{}, err
+		return Signer{refuses: err}, err
 	}
-	signer := Signer{map[pki.Profile][]*pki.Authority{}, now, validity}
+	signer := Signer{map[pki.Profile][]*pki.Authority{}, now, validity, nil}
 	for key, profile := range profiles {
 		signer.authorities[profile] = []*pki.Authority{authorities.For(profile)}
 		for _, pair := range a.of(key)[1:] {
@@ -63,6 +64,9 @@ func (s Signer) Probe(ctx context.Context, by string, want api.KeyRequest) error
 
 // order returns the authority that is to sign for a member's key, and the request.
 func (s Signer) order(by string, want api.KeyRequest) (*pki.Authority, pki.Request, error) {
+	if s.refuses != nil {
+		return nil, pki.Request{}, s.refuses
+	}
 	desired, err := requestOf(want)
 	if err != nil {
 		return nil, pki.Request{}, err

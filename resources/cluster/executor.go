@@ -31,7 +31,7 @@ const startPatience = 30 * time.Second
 
 // form has the executor create the cluster.
 func (r *clusterResource) form(ctx context.Context, cluster bootstrap.Cluster, members map[string]memberModel, authority authority.Model) (upgrade.Formed, error) {
-	executor, err := r.signing(ctx, cluster, authority, "create", routesTo(members), nobody)
+	executor, err := r.signing(ctx, cluster, authority, "create", routesTo(members), nobody, true)
 	if err != nil {
 		return upgrade.Formed{}, err
 	}
@@ -52,7 +52,7 @@ func (r *clusterResource) change(ctx context.Context, plan clusterModel, ch chan
 	if known {
 		without = ch.askedInVain
 	}
-	executor, err := r.signing(ctx, ch.cluster, authority, "update", hosts, without)
+	executor, err := r.signing(ctx, ch.cluster, authority, "update", hosts, without, plan.needsAuthorities(ch))
 	if err != nil {
 		return upgrade.Outcome{}, err
 	}
@@ -111,10 +111,11 @@ func (ch change) serving(owner string) (members []membership.Member) {
 	return members
 }
 
-// signing returns an executor that signs the hosts' certificate requests.
-func (r *clusterResource) signing(ctx context.Context, cluster bootstrap.Cluster, by authority.Model, operation string, to providerdata.Routes, without func(membership.Member) bool) (*upgrade.Executor, error) {
+// signing returns an executor that signs the hosts' certificate requests. It fails if the authorities could not sign now and the
+// operation needs them; any other operation goes on without.
+func (r *clusterResource) signing(ctx context.Context, cluster bootstrap.Cluster, by authority.Model, operation string, to providerdata.Routes, without func(membership.Member) bool, needed bool) (*upgrade.Executor, error) {
 	signer, err := by.Signer(r.providerData.Now, cluster.Renewal.Validity)
-	if err != nil {
+	if err != nil && needed {
 		return nil, err
 	}
 	cluster.Signers, cluster.Chains = by.Signers(), by.Chains()

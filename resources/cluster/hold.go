@@ -69,6 +69,14 @@ func (ch change) alerts(m membership.Member) bool {
 	return ch.waits(m.Name) != "" && (!ch.lacksKeys() || known && renewal.InLastWeek(expires, ch.at))
 }
 
+// needsAuthorities tells whether an apply may have certificates signed, or lay a chain down behind some: it begins only if the
+// authorities of the configuration, and those above them, are valid. A stopped member is started whether they are or not.
+func (c clusterModel) needsAuthorities(ch change) bool {
+	return c.Rollout.IsUnknown() || ch.cluster.Restore.Source != "" || slices.ContainsFunc(ch.plan.Steps, func(s membership.Step) bool {
+		return s.Signs() || s.Kind == membership.RenewCertificates || s.Kind == membership.Configure
+	})
+}
+
 // waits returns why a member's certificates are due that the plan leaves as they are, or "".
 func (ch change) waits(name string) string {
 	for _, s := range ch.plan.Waiting {

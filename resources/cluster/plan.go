@@ -94,6 +94,9 @@ func (r *clusterResource) ModifyPlan(ctx context.Context, req resource.ModifyPla
 		resp.Diagnostics.Append(diags...)
 		ch, diags := plan.planChange(ctx, config, state, r.providerData.Stores, from, seen)
 		resp.Diagnostics.Append(diags...)
+		if !resp.Diagnostics.HasError() && plan.needsAuthorities(ch) {
+			resp.Diagnostics.Append(from.authority.MaySign(r.providerData.Now())...)
+		}
 		if !resp.Diagnostics.HasError() {
 			resp.Diagnostics.Append(r.preflight(ctx, plan, state, from, seen, plan.maySign(ch, from, seen))...)
 			resp.Diagnostics.Append(warnZones(from.members, from.before)...)

@@ -157,7 +157,7 @@ func refuseOverwrite(seen bootstrap.Reports, restoration membership.Restoration)
 // restore carries out the planned restore. After a rollback it starts the old members again, as the plan has shown.
 func (r *clusterResource) restore(ctx context.Context, config, plan clusterModel, ch change, authority authority.Model, owner string) (restored upgrade.Restored, err error) {
 	hosts := ch.routes()
-	executor, err := r.signing(ctx, ch.cluster, authority, "restore", hosts, ch.askedInVain)
+	executor, err := r.signing(ctx, ch.cluster, authority, "restore", hosts, ch.askedInVain, true)
 	if err != nil {
 		return restored, err
 	}
