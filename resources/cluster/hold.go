@@ -69,11 +69,11 @@ func (ch change) alerts(m membership.Member) bool {
 	return ch.waits(m.Name) != "" && (!ch.lacksKeys() || known && renewal.InLastWeek(expires, ch.at))
 }
 
-// needsAuthorities tells whether an apply may have certificates signed, or lay a chain down behind some: it begins only if the
+// needsAuthorities tells whether an apply may have certificates signed, or give hosts a chain: it begins only if the
 // authorities of the configuration, and those above them, are valid. A stopped member is started whether they are or not.
 func (c clusterModel) needsAuthorities(ch change) bool {
 	return c.Rollout.IsUnknown() || ch.cluster.Restore.Source != "" || slices.ContainsFunc(ch.plan.Steps, func(s membership.Step) bool {
-		return s.Signs() || s.Kind == membership.RenewCertificates || s.Kind == membership.Configure
+		return s.Signs() || s.Kind == membership.RenewCertificates || s.Kind == membership.Configure || s.Kind == membership.RenewOnHosts && s.To != ""
 	})
 }
 

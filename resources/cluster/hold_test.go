@@ -1,0 +1,35 @@
+package cluster
+
+import (
+	"testing"
+
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/value"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
+)
+
+// TestNeedsAuthorities has the steps that sign, or give hosts a chain, need authorities that are valid, and no others.
+func TestNeedsAuthorities(t *testing.T) {
+	for _, test := range []struct {
+		step membership.Step
+		want bool
+	}{
+		{membership.Step{Kind: membership.Start}, false},
+		{membership.Step{Kind: membership.Roll}, false},
+		{membership.Step{Kind: membership.Join}, true},
+		{membership.Step{Kind: membership.Recover, Keeps: true}, false},
+		{membership.Step{Kind: membership.RenewCertificates, Keeps: true}, true},
+		{membership.Step{Kind: membership.RenewOnHosts, To: "by a server"}, true},
+		{membership.Step{Kind: membership.RenewOnHosts}, false},
+	} {
+		ch := change{plan: plan.Plan{Steps: []membership.Step{test.step}}}
+		if got := (clusterModel{Rollout: value.List([]string{})}).needsAuthorities(ch); got != test.want {
+			t.Errorf("%s (keeps %t, to %q): %t, not %t", test.step.Kind, test.step.Keeps, test.step.To, got, test.want)
+		}
+		if !(clusterModel{Rollout: types.ListUnknown(types.StringType)}).needsAuthorities(ch) {
+			t.Errorf("%s: an apply whose steps are not known needs none", test.step.Kind)
+		}
+	}
+}
