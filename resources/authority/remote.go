@@ -49,7 +49,7 @@ const (
 	aboutProfiles = "Names of the server's signing profiles, by what a certificate is for: `peer`, `server` or `client`. Default: these very names."
 	aboutOnHosts  = "Only in `pki` of `etcd_cluster`: members' hosts ask this server too, by a timer, and renew the certificates of this authority that are due, " +
 		"with no Terraform process. Without it they are renewed by applies alone. `auth_key` then lies on every host, readable by root alone: " +
-		"give hosts a key of their own, whose profiles the server limits to members' names."
+		"give hosts a key of their own, with profiles of their own on the server. The guide on signing servers says what these can limit, and what they cannot."
 	aboutHostsKey      = "The key that the server's profiles for hosts name as their `auth_key`. Name that of `remote` again where hosts are to have the same."
 	aboutHostsURL      = "The server as hosts reach it, where that is not `url` of `remote`."
 	aboutHostsLabel    = "Which of the server's authorities is to sign. Default: `label` of `remote`."
