@@ -15,6 +15,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/records"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 )
 
 // documented is a row of the table of hosts' files in the guide for security reviewers.
@@ -71,12 +72,17 @@ func TestFilesAreAsTheGuideSays(t *testing.T) {
 	must(t, m.Backups().Put(c.Marker, api.Backup{Digest: "d", Directory: "/backups"}))
 	must(t, m.records().PutProgress("main", records.Progress{Index: 1}))
 	must(t, m.records().PutRestoration("main", &records.Restoration{Restoration: api.Restoration{Stage: api.StageFenced}}))
+	signer := &api.SigningPlace{Authority: ca.pem, URL: "https://192.0.2.8:8888", Key: secret.New("00112233445566778899aabbccddeeff")}
+	must(t, m.Renewals().SetUp(t.Context(), "main", api.RenewOnHostRequest{Owner: c.Marker.Owner, Renewal: &api.Renewal{Digest: "d", Peers: signer}}))
+	if err := m.Renewals().Run(t.Context(), "main", false, func(string) {}); err == nil {
+		t.Error("a member that is no voter yet has been given certificates")
+	}
 	_, err := m.putRecovery(c.Marker, recovery{Copy: "/copy"})
 	must(t, err)
 	prepared(t, m, api.PrepareRequest{Marker: r.Marker, Keys: keysOf("ecdsa-p384")}) // makes the keys that are next
 
 	rows, seen := documentedFiles(t), map[string]bool{}
-	base, secret := m.path(api.ConfigDir("main")), regexp.MustCompile("PRIVATE KEY|identity")
+	base, secrets := m.path(api.ConfigDir("main")), regexp.MustCompile("PRIVATE KEY|identity|auth_key")
 	must(t, filepath.WalkDir(base, func(at string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -94,7 +100,7 @@ func TestFilesAreAsTheGuideSays(t *testing.T) {
 				}
 				seen[pattern], seen[name] = true, true
 				mustHave(t, m, path.Join(api.ConfigDir("main"), name), row.owner, row.mode)
-				if text, err := os.ReadFile(at); row.mode != 0o600 && (err != nil || secret.Match(text)) {
+				if text, err := os.ReadFile(at); row.mode != 0o600 && (err != nil || secrets.Match(text)) {
 					t.Errorf("%s is not for its owner alone, and holds a secret, %v", name, err)
 				}
 			}

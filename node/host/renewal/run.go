@@ -73,6 +73,10 @@ func (r *run) renewAll(ctx context.Context) error {
 		return fmt.Errorf("member %s is no voter of its cluster yet: nothing was renewed", r.marker.Member)
 	}
 	var failures []error
+	// What was cut short between the two halves of a pair waits for no apply.
+	if err := r.Locks.Idle(ctx, r.marker.Cluster, func() error { return r.Keys.CompletePairs(r.marker.Cluster) }); err != nil {
+		failures = append(failures, err)
+	}
 	for _, name := range api.KeyNames {
 		place := r.settings.For(name)
 		if place == nil {
@@ -216,7 +220,8 @@ func (r *run) replace(ctx context.Context, name string, old, next keys.Pair) err
 	}
 	err = r.Keys.Replace(r.marker.Cluster, name, next, etcd)
 	if err == nil {
-		if why := r.unserved(ctx, name, next); why != "" {
+		// A host that shuts down meanwhile has renewed it all the same.
+		if why := r.unserved(context.WithoutCancel(ctx), name, next); why != "" {
 			err = errors.New(why)
 		}
 	}
@@ -269,7 +274,7 @@ func (r *run) unservedNow(ctx context.Context, name string, pair keys.Pair) stri
 	return ""
 }
 
-// record remembers a run that has ended, and tells monitoring.
+// record remembers a run that has ended, and tells monitoring, as far as that can be told.
 func (r *run) record(failed error) error {
 	if last := r.last(r.marker.Cluster); last != nil {
 		r.result.Good = last.Good
@@ -284,10 +289,14 @@ func (r *run) record(failed error) error {
 	if err != nil {
 		return err
 	}
-	if _, err := r.Files.Put(files.File{Path: api.RenewalRecordFile(r.marker.Cluster), Text: append(text, '\n'), Owner: files.RootUser, Mode: files.KeyFile}); err != nil {
-		return fmt.Errorf("record the renewal: %w", err)
+	_, err = r.Files.Put(files.File{Path: api.RenewalRecordFile(r.marker.Cluster), Text: append(text, '\n'), Owner: files.RootUser, Mode: files.KeyFile})
+	if err != nil {
+		err = fmt.Errorf("record the renewal: %w", err)
+		r.result.Error = cmp.Or(r.result.Error, err.Error())
 	}
-	_, err = r.Files.Put(files.File{Path: api.RenewalMetricsFile(r.marker.Cluster), Text: []byte(metrics(r.marker, r.result)), Owner: files.RootUser, Mode: files.UnitFile})
+	if _, err := r.Files.Put(files.File{Path: api.RenewalMetricsFile(r.marker.Cluster), Text: []byte(metrics(r.marker, r.result)), Owner: files.RootUser, Mode: files.UnitFile}); err != nil {
+		r.say(fmt.Sprintf("monitoring was not told: %s", err))
+	}
 	return err
 }
 

@@ -127,8 +127,11 @@ func (h Host) Disable(ctx context.Context, cluster string) error {
 			return err
 		}
 	}
-	for _, file := range []string{api.RenewalMetricsFile(cluster), api.RenewalRecordFile(cluster), api.RenewalFile(cluster)} {
-		if err := files.Remove(h.Files.Path(file)); err != nil {
+	_ = files.Remove(h.Files.Path(api.RenewalMetricsFile(cluster))) // whatever else lies there keeps no cluster from leaving
+	settings := h.Files.Path(api.RenewalFile(cluster))
+	// A call that was cut short has left the key beside its place.
+	for _, file := range []string{h.Files.Path(api.RenewalRecordFile(cluster)), files.NextName(settings), settings} {
+		if err := files.Remove(file); err != nil {
 			return err
 		}
 	}
@@ -137,7 +140,7 @@ func (h Host) Disable(ctx context.Context, cluster string) error {
 
 // settings are what the host renews by; nil: it does not.
 func (h Host) settings(cluster string) (*api.Renewal, error) {
-	text, err := os.ReadFile(h.Files.Path(api.RenewalFile(cluster)))
+	text, err := inside.ReadFile(h.Files.Path(api.RenewalFile(cluster)))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -169,8 +172,8 @@ func (h Host) Status(ctx context.Context, cluster string) (*api.RenewalStatus, e
 	}
 	units := map[string]string{}
 	for _, name := range unitNames(cluster) {
-		text, err := os.ReadFile(h.Files.Path(path.Join(unitDir, name)))
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		text, err := inside.ReadFile(h.Files.Path(path.Join(unitDir, name)))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) && !inside.IsNoFile(err) {
 			return nil, err
 		}
 		units[name] = string(text)
