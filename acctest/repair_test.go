@@ -31,8 +31,8 @@ var drifts = []drift{
 		mv new $hash && ln -sfn $hash prod && systemctl restart etcd@prod`}, "another store was put in place of its own", "roll b"},
 	{"foreign certificate", []string{"cp", "/etc/etcd/prod/tls/peer.crt", "/etc/etcd/prod/tls/server.crt"}, "its server certificate", "renew certificates of b"},
 	{"certificate gone", []string{"rm", "/etc/etcd/prod/tls/server.crt"}, "its certificate /etc/etcd/prod/tls/server.crt is missing", "renew certificates of b"},
-	{"admin key gone", []string{"rm", "/etc/etcd/prod/tls/admin.key"}, "its key /etc/etcd/prod/tls/admin.key is missing, and is made anew", "renew certificates of b"},
-	{"peer and server key gone", []string{"rm", "/etc/etcd/prod/tls/peer.key", "/etc/etcd/prod/tls/server.key"}, "its key /etc/etcd/prod/tls/peer.key is missing, and is made anew", "renew certificates of b"},
+	{"admin key gone", []string{"rm", "/etc/etcd/prod/tls/admin.key"}, "its key /etc/etcd/prod/tls/admin.key is missing", "renew certificates of b"},
+	{"peer and server key gone", []string{"rm", "/etc/etcd/prod/tls/peer.key", "/etc/etcd/prod/tls/server.key"}, "its key /etc/etcd/prod/tls/peer.key is missing", "renew certificates of b"},
 	{"store gone, another there", []string{"sh", "-c", `cd /usr/local/lib/etcd-store && cp -r $(readlink -f prod) new && echo >>new/store && hash=$(sha256sum new/store | cut -d" " -f1) &&
 		mv new $hash && rm -r $(readlink -f prod) && systemctl stop etcd@prod`}, `health:"stopped"`, "start b"},
 	{"log damaged", []string{"sh", "-c", `systemctl stop etcd@prod; f=$(ls /var/lib/etcd/prod/member/wal/*.wal | head -1); printf damage | dd of=$f bs=1 seek=2000 conv=notrunc 2>/dev/null; systemctl start --no-block etcd@prod; sleep 15`},

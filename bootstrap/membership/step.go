@@ -2,6 +2,7 @@ package membership
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -205,10 +206,11 @@ func (s Step) Signs() bool {
 }
 
 // Batch returns the first steps that may be done together: the first step alone or, if its kind is parallel, with the
-// following steps of the same kind.
+// following steps of the same kind on other members. An exchange of authorities has several on one, which follow each other.
 func Batch(steps []Step) []Step {
 	for i, step := range steps {
-		if step.Kind != steps[0].Kind || (i > 0 && !step.Kind.Parallel()) {
+		again := func(before Step) bool { return before.Subject() == step.Subject() }
+		if step.Kind != steps[0].Kind || i > 0 && !step.Kind.Parallel() || slices.ContainsFunc(steps[:i], again) {
 			return steps[:i]
 		}
 	}

@@ -39,26 +39,33 @@ func TestStepText(t *testing.T) {
 }
 
 // TestBatch holds the rule of what may be done together: neighbours of one kind, which is a parallel
-// one, beginning with the first step, and as many as there are.
+// one, on as many members, beginning with the first step, and as many as there are.
 func TestBatch(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var steps []Step
 		for _, kind := range rapid.SliceOfN(rapid.SampledFrom(kinds), 1, 12).Draw(t, "kinds") {
-			steps = append(steps, Step{Kind: kind, Member: string(rune('a' + len(steps)))})
+			member := rapid.IntRange(0, len(steps)).Draw(t, "member") // one that there was, or another
+			steps = append(steps, Step{Kind: kind, Member: string(rune('a' + member))})
 		}
 		batch := Batch(steps)
 		if len(batch) == 0 || !slices.Equal(batch, steps[:len(batch)]) {
 			t.Fatalf("%v is not the head of %v", batch, steps)
 		}
-		for _, step := range batch {
+		in := func(steps []Step, member string) bool {
+			return slices.ContainsFunc(steps, func(s Step) bool { return s.Member == member })
+		}
+		for i, step := range batch {
 			if step.Kind != steps[0].Kind {
 				t.Errorf("two kinds in %v", batch)
+			}
+			if in(batch[:i], step.Member) {
+				t.Errorf("two steps on one member in %v", batch)
 			}
 		}
 		if !steps[0].Kind.Parallel() && len(batch) > 1 {
 			t.Errorf("%v are not to be done together", batch)
 		}
-		if rest := steps[len(batch):]; len(rest) > 0 && rest[0].Kind == steps[0].Kind && steps[0].Kind.Parallel() {
+		if rest := steps[len(batch):]; len(rest) > 0 && rest[0].Kind == steps[0].Kind && steps[0].Kind.Parallel() && !in(batch, rest[0].Member) {
 			t.Errorf("%s could be done with %v", rest[0], batch)
 		}
 	})
