@@ -50,9 +50,11 @@ func TestMembershipOfARunningCluster(t *testing.T) {
 	d.configure(t, append(slices.Clone(members), d), "existing")
 	d.start(t)
 	o := d.await(t, api.AwaitRequest{Learner: true})
-	if d.id = added.ID; o.Member.MemberID != d.id || o.Member.Leader != leader.id || o.Member.Ready {
+	if d.id = added.ID; o.Member.MemberID != d.id || o.Member.Leader != leader.id {
 		t.Errorf("the learner reads %+v", o.Member)
 	}
+	// Until it has the list of members from the leader, it takes itself for a voter.
+	eventually(t, "the learner is not ready", func() bool { return !d.probe(t).Ready })
 	_, err = d.AddLearner(t.Context(), "main", add)
 	mustRefuse(t, err, "is a learner")
 
