@@ -40,7 +40,9 @@ var drifts = []drift{
 	{"database damaged", []string{"sh", "-c", `systemctl stop etcd@prod; f=/var/lib/etcd/prod/member/snap/db; tr '\0' '\245' </dev/zero | head -c $(($(stat -c %s $f) - 8192)) | dd of=$f bs=4096 seek=2 conv=notrunc 2>/dev/null; systemctl start --no-block etcd@prod; sleep 15`},
 		"its data is damaged", "remove b"},
 	{"removed behind our back", []string{"sh", "-c", `etcdctl --endpoints=https://127.0.0.1:2379 --cacert /etc/etcd/prod/tls/client-ca.crt --cert /etc/etcd/prod/tls/admin.crt --key /etc/etcd/prod/tls/admin.key member list |
-		sed -n 's/^\([0-9a-f]*\), started, b,.*/\1/p' >/tmp/id && etcdctl --endpoints=https://127.0.0.1:2379 --cacert /etc/etcd/prod/tls/client-ca.crt --cert /etc/etcd/prod/tls/admin.crt --key /etc/etcd/prod/tls/admin.key member remove $(cat /tmp/id)`}, `health:"removed"`, "set aside b"},
+		sed -n 's/^\([0-9a-f]*\), started, b,.*/\1/p' >/tmp/id
+		# For 5 s after a member has come, etcd calls the cluster unhealthy.
+		for i in $(seq 30); do etcdctl --endpoints=https://127.0.0.1:2379 --cacert /etc/etcd/prod/tls/client-ca.crt --cert /etc/etcd/prod/tls/admin.crt --key /etc/etcd/prod/tls/admin.key member remove $(cat /tmp/id) && exit; sleep 1; done; exit 1`}, `health:"removed"`, "set aside b"},
 	{"data lost", []string{"sh", "-c", "systemctl stop etcd@prod; rm -rf /var/lib/etcd/prod/*; systemctl start --no-block etcd@prod"}, `health:"lost"`, "remove b"},
 	{"data directory gone", []string{"sh", "-c", "systemctl stop etcd@prod; rm -rf /var/lib/etcd/prod"}, `health:"lost"`, "remove b"},
 	{"foreign data", []string{"sh", "-c", "systemctl stop etcd@prod; rm -rf /var/lib/etcd/prod/*; timeout 3 runuser -u etcd -- /usr/local/bin/etcd --data-dir=/var/lib/etcd/prod --name=b --listen-client-urls=http://127.0.0.1:9379 --advertise-client-urls=http://127.0.0.1:9379 --listen-peer-urls=http://127.0.0.1:9380 >/dev/null 2>&1; true"},
