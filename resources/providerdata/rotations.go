@@ -12,7 +12,6 @@ type Rotation struct {
 	Signs string // the authority that signs from then on
 	Goes  string // the one whose key and trust are given up; empty: none
 	Was   string // what rotation says as long as members follow the phase before: phase = "trust"
-	Asks  string // what it says now
 }
 
 // Rotations holds the rotations that the plans of one run make. Terraform plans an etcd_pki before the clusters that

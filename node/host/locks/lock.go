@@ -124,16 +124,7 @@ func Listen(from io.Reader) (line <-chan struct{}, ended <-chan struct{}) {
 // The call before it may be one that a killed run has left behind, so Under waits for its end. It looks at the holder
 // after that wait: a call that waited longer than its own run lived must not act any more.
 func (h Host) Under(ctx context.Context, cluster, holder string, do func() error) error {
-	return h.Alone(ctx, cluster+callLock, func() error {
-		run, err := h.open(cluster + runLock)
-		if err != nil {
-			return err
-		}
-		defer run.Close()
-		held, err := run.held()
-		if err != nil {
-			return err
-		}
+	return h.asCall(ctx, cluster, func(run *file, held bool) error {
 		if !held {
 			return api.Refuse("the lock of cluster %s is not held on this host: the run that took it has ended or lost its connection; apply again", cluster)
 		}
@@ -147,6 +138,16 @@ func (h Host) Under(ctx context.Context, cluster, holder string, do func() error
 // Idle runs do as a call that changes the host, for nobody's run: alone, and not while a run holds the cluster's lock. A run
 // that begins meanwhile waits for its end.
 func (h Host) Idle(ctx context.Context, cluster string, do func() error) error {
+	return h.asCall(ctx, cluster, func(run *file, held bool) error {
+		if held {
+			return busy(cluster, run)
+		}
+		return do()
+	})
+}
+
+// asCall runs do while no other call changes the host, with the lock of the cluster's runs, and whether one holds it.
+func (h Host) asCall(ctx context.Context, cluster string, do func(run *file, held bool) error) error {
 	return h.Alone(ctx, cluster+callLock, func() error {
 		run, err := h.open(cluster + runLock)
 		if err != nil {
@@ -157,10 +158,7 @@ func (h Host) Idle(ctx context.Context, cluster string, do func() error) error {
 		if err != nil {
 			return err
 		}
-		if held {
-			return busy(cluster, run)
-		}
-		return do()
+		return do(run, held)
 	})
 }
 
