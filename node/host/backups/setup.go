@@ -18,6 +18,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/records"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/units"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/templates/systemd"
@@ -118,18 +119,7 @@ func (h Host) Put(marker api.Marker, b api.Backup) error {
 
 // backup is what the host backs its cluster up by; nil: it does not.
 func (h Host) backup(cluster string) (*api.Backup, error) {
-	text, err := inside.ReadFile(h.Files.Path(api.BackupFile(cluster)))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	var b api.Backup
-	if json.Unmarshal(text, &b) != nil {
-		return nil, errBackupFile // and nothing of what is in it
-	}
-	return &b, nil
+	return records.Settings[api.Backup](h.Files.Path(api.BackupFile(cluster)), errBackupFile)
 }
 
 // errBackupFile is said of a BackupFile that no call of this store can have written.

@@ -12,6 +12,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/records"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/templates/systemd"
 )
@@ -140,18 +141,7 @@ func (h Host) Disable(ctx context.Context, cluster string) error {
 
 // settings are what the host renews by; nil: it does not.
 func (h Host) settings(cluster string) (*api.Renewal, error) {
-	text, err := inside.ReadFile(h.Files.Path(api.RenewalFile(cluster)))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	var r api.Renewal
-	if json.Unmarshal(text, &r) != nil {
-		return nil, errSettings // and nothing of what is in it
-	}
-	return &r, nil
+	return records.Settings[api.Renewal](h.Files.Path(api.RenewalFile(cluster)), errSettings)
 }
 
 // errSettings is said of a RenewalFile that no call of this store can have written.
