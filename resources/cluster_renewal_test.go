@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	tftest "github.com/hashicorp/terraform-plugin-testing/helper/resource"
 	"github.com/hashicorp/terraform-plugin-testing/plancheck"
@@ -88,6 +89,15 @@ func TestRenewalOnHosts(t *testing.T) {
 			}, w.renews("", 11, 12, 13, 14, 15)),
 		steps(w.asPlanned(t, five(s.onHosts(own)), []string{", on a, b, c, d, e"}), nil, w.renews(hostsKey, 11, 15)),
 		steps(w.asPlanned(t, five(s.given(t)), []string{"renew on hosts: disabled on a, b, c, d, e"}), nil, w.renews("", 11, 12, 13, 14, 15)),
+		tftest.TestStep{ // A change of renewals is no repair, of which a part would be worth having.
+			PreConfig: func() {
+				w.host(14).Skew = 6 * time.Minute
+				done.LoseKey("prod", api.KeyPeer)
+				w.host(13).StopUnit("prod")
+				w.Forget()
+			},
+			Config: five(s.onHosts(own)), ExpectError: saysInOrder("d (192.0.2.14): its clock is at least 6m ahead"),
+		},
 	)
 	for _, kept := range w.privately() {
 		if text := unpacked(t, kept); strings.Contains(text, hostsKey) {

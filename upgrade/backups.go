@@ -118,7 +118,7 @@ func addListed(list []ListedBackup, b api.StoredBackup, by membership.Member) []
 
 // renewOnHosts has all hosts renew certificates by themselves as desired that do not.
 func (r *changeRun) renewOnHosts(ctx context.Context) error {
-	return r.run.renewOnHosts(ctx, plan.Targets(r.status, membership.RenewOnHosts), r.order.Owner)
+	return r.run.renewOnHosts(ctx, plan.Targets(r.status, r.Cluster.Spec, membership.RenewOnHosts), r.order.Owner)
 }
 
 func (r *run) renewOnHosts(ctx context.Context, members []membership.Member, owner string) error {
@@ -132,7 +132,7 @@ func (r *run) renewOnHosts(ctx context.Context, members []membership.Member, own
 
 // backUp configures backups on all hosts whose backup settings differ from what is desired.
 func (r *changeRun) backUp(ctx context.Context) error {
-	return r.run.backUp(ctx, plan.Targets(r.status, membership.BackUp), r.order.Owner)
+	return r.run.backUp(ctx, plan.Targets(r.status, r.Cluster.Spec, membership.BackUp), r.order.Owner)
 }
 
 func (r *run) backUp(ctx context.Context, members []membership.Member, owner string) error {

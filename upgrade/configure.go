@@ -315,7 +315,7 @@ func (r *changeRun) renewCertificates(ctx context.Context, step membership.Step)
 
 // syncConfiguration writes the current member list into every member's configuration, without a restart.
 func (r *changeRun) syncConfiguration(ctx context.Context, step membership.Step) error {
-	return inParallel(plan.Targets(r.status, membership.SyncConfiguration), func(m membership.Member) error {
+	return inParallel(plan.Targets(r.status, r.Cluster.Spec, membership.SyncConfiguration), func(m membership.Member) error {
 		request, err := r.configureRequest(m, r.Cluster.Version, api.PhaseFormed)
 		if err != nil {
 			return err

@@ -139,7 +139,7 @@ func (r *changeRun) configureAndRestart(ctx context.Context, m membership.Member
 
 // agree waits on all hosts at once until every voter that was started, and whose host can be reached, is ready.
 func (r *changeRun) agree(ctx context.Context, step membership.Step) error {
-	members := plan.Targets(r.status, membership.Agree)
+	members := plan.Targets(r.status, r.Cluster.Spec, membership.Agree)
 	ready := func(report bootstrap.Report) string {
 		known := 0
 		if report.Observation != nil {

@@ -162,7 +162,7 @@ func (c clusterModel) changed(state clusterModel, want desired, before map[strin
 	was := state.cluster(before)
 	ch.exchanges = ch.cluster.PeerCA != was.PeerCA || ch.cluster.ClientCA != was.ClientCA
 	ch.began = ch.cluster.Status(state.Owner.ValueString(), ch.seen, last.At)
-	ch.mends = !ch.asksOfAll(state) && c.Backup.Equal(state.Backup)
+	ch.mends = !ch.asksOfAll(state) && c.Backup.Equal(state.Backup) && !ch.changesRenewal()
 	ch.sign(want.pki, c.asksToRenew(state, ch, last))
 	return ch
 }

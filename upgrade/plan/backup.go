@@ -20,18 +20,27 @@ func (c *planner) backUp() (membership.Step, bool) {
 	return bootstrap.BackUp(names, c.want), true
 }
 
-// renewOnHosts configures the hosts of serving members to renew certificates by themselves, or no longer. It disturbs nobody.
+// renewOnHosts configures the hosts of serving members to renew certificates by themselves, and every host that answers to renew
+// none any more: no host keeps the key for the signing server because its member is down. It disturbs nobody.
 func (c *planner) renewOnHosts() (membership.Step, bool) {
 	var names []string
 	for _, s := range c.Members {
-		if backsUp(s) && s.Unrenewed != "" {
+		switch {
+		case changesRenewals(s, c.want):
 			names = append(names, s.Name)
+		case stays(s) && s.Unrenewed != "":
+			c.defers(s, s.Unrenewed+", and its host is told only once it is a healthy voter", c.bringBack())
 		}
 	}
 	if len(names) == 0 {
 		return membership.Step{}, false
 	}
 	return bootstrap.RenewOnHosts(names, c.want), true
+}
+
+// changesRenewals tells whether a member's host is one that is to renew certificates otherwise, and can be told.
+func changesRenewals(s membership.MemberStatus, want membership.Spec) bool {
+	return s.Unrenewed != "" && (backsUp(s) || want.Renewals == "" && s.State != membership.Unreachable && s.State != membership.Foreign)
 }
 
 // backsUp tells whether a member's host is one that backs the cluster up and renews certificates, and can be configured to.

@@ -89,11 +89,16 @@ func TestRenewalsOnHosts(t *testing.T) {
 		p.Members = append(p.Members, membership.MemberStatus{Member: m, Desired: true, ID: name, Role: membership.Voter,
 			Started: true, State: membership.Healthy, Version: "3.7.3", Traces: true})
 	}
+	var deferred string
 	texts := func() (all []string) {
 		t.Helper()
 		planned, err := Change(p, want)
 		if err != nil {
 			t.Fatal(err)
+		}
+		deferred = ""
+		for _, left := range planned.Deferred {
+			deferred += left.Error() + "\n"
 		}
 		for _, step := range planned.Steps {
 			all = append(all, step.String())
@@ -121,5 +126,25 @@ func TestRenewalsOnHosts(t *testing.T) {
 	p.Members[1].Member, p.Members[1].ID, p.Members[1].Unrenewed = want.Members[1], "b", "it renews certificates by itself, which the configuration does not ask for"
 	if steps = texts(); len(steps) != 1 || steps[0] != "renew on hosts: disabled on b; certificates are renewed by applies alone" {
 		t.Errorf("switched off: %q", steps)
+	}
+	for state, steps := range map[membership.State]string{
+		membership.Unhealthy: "renew on hosts: disabled on b; certificates are renewed by applies alone", membership.Blocked: "renew on hosts: disabled on b; certificates are renewed by applies alone",
+		membership.Unreachable: "", membership.Foreign: "",
+	} {
+		p.Members[1].State, p.Members[1].Looping, p.Members[1].Why = state, true, "it ends"
+		if got := strings.Join(texts(), "; "); got != steps {
+			t.Errorf("switched off on a host whose member is %s: %q", state, got)
+		}
+		if told := Targets(p, want, membership.RenewOnHosts); len(told) != strings.Count(steps, "on b") {
+			t.Errorf("the member is %s: %v are told", state, told)
+		}
+	}
+	want.Renewals, p.Members[1].Unrenewed = "peers' by https://192.0.2.8 (settings 1)", bootstrap.NoRenewals
+	p.Members[1].State, p.Members[1].Looping = membership.Healthy, false
+	for _, state := range []membership.State{membership.Blocked, membership.Unreachable} {
+		p.Members[1].State, p.Members[1].Why = state, ""
+		if steps := strings.Join(texts(), "; "); steps != "" || !strings.Contains(deferred, "b (192.0.2.12): ") {
+			t.Errorf("switched on on a host whose member is %s: %q, left %q", state, steps, deferred)
+		}
 	}
 }

@@ -40,7 +40,7 @@ func after(p membership.ClusterStatus, want membership.Spec, done membership.Ste
 		}
 	case membership.RenewOnHosts:
 		for i := range p.Members {
-			if backsUp(p.Members[i]) {
+			if changesRenewals(p.Members[i], want) {
 				p.Members[i].Unrenewed = ""
 			}
 		}

@@ -4,11 +4,11 @@ import "github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 
 // Targets returns the members that a step without a named member is done to, as the rule that planned the step chose
 // them.
-func Targets(p membership.ClusterStatus, kind membership.Kind) (members []membership.Member) {
-	c := &planner{ClusterStatus: p}
+func Targets(p membership.ClusterStatus, want membership.Spec, kind membership.Kind) (members []membership.Member) {
+	c := &planner{ClusterStatus: p, want: want}
 	is := map[membership.Kind]func(membership.MemberStatus) bool{
 		membership.BackUp:            func(s membership.MemberStatus) bool { return backsUp(s) && s.Unbacked != "" },
-		membership.RenewOnHosts:      func(s membership.MemberStatus) bool { return backsUp(s) && s.Unrenewed != "" },
+		membership.RenewOnHosts:      func(s membership.MemberStatus) bool { return changesRenewals(s, want) },
 		membership.SyncConfiguration: outOfSync,
 		membership.Agree:             func(s membership.MemberStatus) bool { return c.canBringUp(s) && runs(s) && waitedFor(p, s) },
 		membership.Disarm: func(s membership.MemberStatus) bool {
