@@ -65,29 +65,29 @@ const (
 	renamings = 25
 )
 
-// pair reads one of the cluster's keys with its certificate.
+// pair reads one of the cluster's keys with its certificate. It reads two that do not match again, since a renewal puts
+// both halves into their places one right behind the other. A half that is missing stays missing.
 func (l Local) pair(key string) (tls.Certificate, error) {
-	certificate, err := inside.ReadFile(l.path(api.CertificateFile(l.Marker.Cluster, key)))
-	if err != nil {
-		return tls.Certificate{}, err
+	for tries := 0; ; tries++ {
+		certificate, err := inside.ReadFile(l.path(api.CertificateFile(l.Marker.Cluster, key)))
+		if err != nil {
+			return tls.Certificate{}, err
+		}
+		private, err := inside.ReadFile(l.path(api.KeyFile(l.Marker.Cluster, key)))
+		if err != nil {
+			return tls.Certificate{}, err
+		}
+		pair, err := tls.X509KeyPair(certificate, private)
+		if err == nil || tries == renamings {
+			return pair, err
+		}
+		time.Sleep(renaming)
 	}
-	private, err := inside.ReadFile(l.path(api.KeyFile(l.Marker.Cluster, key)))
-	if err != nil {
-		return tls.Certificate{}, err
-	}
-	return tls.X509KeyPair(certificate, private)
 }
 
 // identify shows the identity of one of the cluster's keys, and trusts the authorities of one bundle.
 func (l Local) identify(key, bundle string) (*tls.Config, error) {
 	identity, err := l.pair(key)
-	for range renamings { // a renewal puts both halves into their places, one right behind the other
-		if err == nil {
-			break
-		}
-		time.Sleep(renaming)
-		identity, err = l.pair(key)
-	}
 	if err != nil {
 		return nil, fmt.Errorf("load the %s certificate: %w", key, err)
 	}
