@@ -35,10 +35,16 @@ func (m *Machine) Configure(ctx context.Context, cluster string, r api.Configure
 			return err
 		}
 	}
-	// This comes last, so that a host which says that it is formed has everything that belongs to that.
+	// The marker comes last, so that a host which says that it is formed has everything that belongs to that.
 	marker := m.keepFormed(old, r.Marker)
 	marker.Mount = old.Mount // the host's own to say
-	return m.records().PutMarker(marker, etcd)
+	if err := m.records().PutMarker(marker, etcd); err != nil {
+		return err
+	}
+	// The directory may be on a full disk, or on one that hangs: neither keeps a certificate from being renewed, nor a call
+	// for another cluster waiting.
+	_ = m.keys().PutMetrics(cluster, marker.Member)
+	return nil
 }
 
 // writeFiles writes the files that a member runs by, apart from its unit, and selects its store.
@@ -69,7 +75,6 @@ func (m *Machine) writeFiles(cluster string, r api.ConfigureRequest, etcd files.
 			return err
 		}
 	}
-	_ = m.keys().PutMetrics(cluster, r.Marker.Member) // a full disk elsewhere keeps no certificate from being renewed
 	// The flags come after the files that they name: systemd may start the member meanwhile.
 	if _, err := m.files().Put(readable(api.FlagsFile(cluster), strings.Join(r.Flags, "\n")+"\n")); err != nil {
 		return err

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/sample"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/locks"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 )
 
@@ -47,6 +49,18 @@ func TestExpiryIsMeasured(t *testing.T) {
 	r := prepareOf("main")
 	c := configureOf(t, r, prepared(t, m, r), ca)
 	c.ClientCA = ca.pem + next.pem + ca.pem // an authority twice
+	written := 0
+	m.beforeRename = func(path string) {
+		if path != m.path(api.CertificateMetricsFile("main")) {
+			return
+		}
+		written++
+		ended, end := context.WithCancel(t.Context())
+		end()
+		if err := m.locks().Alone(ended, locks.Shared, func() error { return nil }); err != nil {
+			t.Errorf("where the directory hangs, calls for other clusters wait: %v", err)
+		}
+	}
 	if err := m.Configure(t.Context(), "main", c); err != nil {
 		t.Fatal(err)
 	}
@@ -66,6 +80,9 @@ func TestExpiryIsMeasured(t *testing.T) {
 		}
 	}
 	mustSay("configured", map[string]int{"peer-ca": 1, "client-ca": 2})
+	if written != 1 {
+		t.Errorf("they were written %d times", written)
+	}
 
 	c = configureOf(t, r, prepared(t, m, r), next)
 	c.Marker.Member = "a"
