@@ -97,6 +97,7 @@ func TestLinksInPlacesOfKeys(t *testing.T) {
 		"a link":            func(path, other string) error { return os.Symlink(other, path) },
 		"another name":      func(path, other string) error { return os.Link(other, path) },
 		"a link to nothing": func(path, other string) error { return os.Symlink(other+"-gone", path) },
+		"a directory":       func(path, _ string) error { return os.Mkdir(path, 0o700) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			m, _ := newMachine(t)

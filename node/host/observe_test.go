@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -59,7 +60,8 @@ func TestNoPipeHoldsALookUp(t *testing.T) {
 	}
 }
 
-// TestUnitAndFlagsThatAreNoFiles are drift like changed ones: the next configuration replaces them.
+// TestUnitAndFlagsThatAreNoFiles are drift like changed ones: the next configuration replaces them. One directory is full, and
+// stays.
 func TestUnitAndFlagsThatAreNoFiles(t *testing.T) {
 	m, _ := newMachine(t)
 	describe(t, m)
@@ -75,14 +77,16 @@ func TestUnitAndFlagsThatAreNoFiles(t *testing.T) {
 			if text := map[bool]string{true: o.Unit.Text, false: ""}[path == api.UnitFile("main")]; err != nil || text != "" || o.Flags == nil || path == api.FlagsFile("main") && len(o.Flags) > 0 {
 				t.Errorf("with a %s at %s the unit is %q and the flags are %q, %v", name, path, o.Unit.Text, o.Flags, err)
 			}
-			if name == "directory" {
-				must(t, os.Remove(m.path(path))) // nothing replaces a directory
-			}
 			must(t, m.Configure(t.Context(), "main", c))
 			if o, err = m.Observe(t.Context(), "main", api.ObserveRequest{}); err != nil || o.Unit.Text != c.Unit || len(o.Flags) != len(c.Flags) {
 				t.Errorf("after it the unit is %q and the flags are %q, %v", o.Unit.Text, o.Flags, err)
 			}
 		}
+		must(t, errors.Join(os.Remove(m.path(path)), os.MkdirAll(m.path(path+"/kept"), 0o755)))
+		if err := m.Configure(t.Context(), "main", c); err == nil || !strings.Contains(err.Error(), "with something in it") {
+			t.Errorf("with a full directory at %s configure says %v", path, err)
+		}
+		must(t, errors.Join(os.Remove(m.path(path+"/kept")), m.Configure(t.Context(), "main", c)))
 	}
 }
 

@@ -25,7 +25,7 @@ type File struct {
 
 // Put writes a file, and tells whether its text changed. Readers see the old text or the new one, whole, also after a power
 // cut. If the file is there already as it is to be, Put leaves it alone and syncs its directory: a call that was killed may
-// have renamed it. A pipe, or anything else that is no file, is replaced.
+// have renamed it. A pipe, or anything else that is no file, is replaced, but for a directory with something in it.
 func (t Tree) Put(f File) (changed bool, err error) {
 	path := t.Path(f.Path)
 	around, name, err := inside.Around(path)
@@ -38,6 +38,9 @@ func (t Tree) Put(f File) (changed bool, err error) {
 		err = around.Sync()
 	}
 	if err != nil || there {
+		return false, err
+	}
+	if err := makeWay(around, name); err != nil {
 		return false, err
 	}
 	next := NextName(name)
@@ -77,6 +80,21 @@ func isThere(around *inside.Dir, name string, f File) (bool, error) {
 		return true, err
 	}
 	return true, old.Chmod(f.Mode)
+}
+
+// makeWay removes an empty directory that lies where a file is to be, since no file that is renamed replaces one.
+func makeWay(around *inside.Dir, name string) error {
+	info, err := around.Lstat(name)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && !info.IsDir() {
+		return nil
+	}
+	if err == nil {
+		err = around.Remove(name)
+	}
+	if errors.Is(err, unix.ENOTEMPTY) {
+		return fmt.Errorf("write %s: a directory with something in it lies there: remove it", filepath.Join(around.Name(), name))
+	}
+	return err
 }
 
 // hasOtherNames tells whether a file may be one of root's that another user has linked.
@@ -239,6 +257,9 @@ func (t Tree) RenameBoth(first, second Renaming) error {
 		return err
 	}
 	defer around.Close()
+	if err := errors.Join(makeWay(around, filepath.Base(first.To)), makeWay(around, filepath.Base(second.To))); err != nil {
+		return err
+	}
 	for _, r := range []Renaming{first, second} {
 		t.aboutToRename(t.Path(r.To))
 		if err := around.Rename(filepath.Base(r.From), filepath.Base(r.To)); err != nil {

@@ -122,9 +122,10 @@ func TestPutReplacesWhole(t *testing.T) {
 // TestPutTakesThePlaceOfWhatIsNoFile: a pipe keeps no call and no run waiting, and no link leads to a file of root's.
 func TestPutTakesThePlaceOfWhatIsNoFile(t *testing.T) {
 	for name, put := range map[string]func(path, other string) error{
-		"a pipe":   func(path, _ string) error { return unix.Mkfifo(path, 0o666) },
-		"a socket": func(path, _ string) error { return unix.Mknod(path, unix.S_IFSOCK|0o666, 0) },
-		"a link":   func(path, other string) error { return os.Symlink(other, path) },
+		"a pipe":      func(path, _ string) error { return unix.Mkfifo(path, 0o666) },
+		"a socket":    func(path, _ string) error { return unix.Mknod(path, unix.S_IFSOCK|0o666, 0) },
+		"a link":      func(path, other string) error { return os.Symlink(other, path) },
+		"a directory": func(path, _ string) error { return os.Mkdir(path, 0o755) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			tree := newTree(t)
