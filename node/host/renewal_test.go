@@ -16,7 +16,7 @@ import (
 )
 
 // TestHandshakesDuringRenewals renews the keys and certificates of a real member over and over, and connects to both of its ports
-// all the time. A handshake that falls between the two renames of a pair fails, and the next one succeeds; after the last renewal
+// all the time. A handshake that reads one half of a pair before its rename and the other after fails, and the next one succeeds; after the last renewal
 // none fails, the member serves what lies in its files, and it was never restarted.
 func TestHandshakesDuringRenewals(t *testing.T) {
 	renewals := 200

@@ -181,8 +181,8 @@ func (k Keys) MayPair(cluster, name, certificate string) error {
 // PutPair puts a certificate into its place, and with it the key that it is of, where that waits beside the one in use.
 //
 // Both are on the disk before either takes its place. The certificate goes first, and the key right behind it: etcd reads them
-// in this order at each handshake, and so finds two that do not match only if it reads both between the two renames. A call
-// that is cut short there is ended by CompletePairs.
+// in this order at each handshake, and so finds two that do not match only if both of its reads fall between the two
+// renames, or both renames between its reads. CompletePairs finishes what a call that is cut short between them has begun.
 func (k Keys) PutPair(cluster, name string, certificate files.File) error {
 	if err := k.MayPair(cluster, name, string(certificate.Text)); err != nil {
 		return err
