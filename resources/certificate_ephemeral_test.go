@@ -2,7 +2,9 @@ package resources_test
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -23,6 +25,8 @@ func TestEphemeralCertificate(t *testing.T) {
 			ephemeral "etcd_certificate" "app" {
 				pki         = etcd_pki.prod.client_authority
 				common_name = "app"
+				alternative_names = ["proxy.example.com"]
+				usages = ["client_auth", "server_auth"]
 			}
 			provider "echo" { data = ephemeral.etcd_certificate.app }
 			resource "echo" "seen" {}`,
@@ -34,6 +38,9 @@ func TestEphemeralCertificate(t *testing.T) {
 			}
 			if pair.Leaf.Subject.CommonName != "app" || !pair.Leaf.NotAfter.Equal(w.Clock.Add(time.Hour)) {
 				return fmt.Errorf("it is for %s until %s", pair.Leaf.Subject, pair.Leaf.NotAfter)
+			}
+			if !slices.Equal(pair.Leaf.DNSNames, []string{"proxy.example.com"}) || !slices.Contains(pair.Leaf.ExtKeyUsage, x509.ExtKeyUsageServerAuth) {
+				return fmt.Errorf("its names are %q, and its usages %v", pair.Leaf.DNSNames, pair.Leaf.ExtKeyUsage)
 			}
 			return tftest.TestCheckResourceAttrPair("etcd_pki.prod", "client_ca_certificate", "echo.seen", "data.ca_certificate")(s)
 		},

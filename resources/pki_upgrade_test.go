@@ -101,7 +101,7 @@ func TestUpgradeCertificate(t *testing.T) {
 		"pki": nil, "common_name": "app", "organization": nil, "validity": "8760h", "renew_before": "720h", "algorithm": "ecdsa-p256",
 		"private_key_file": nil, "csr": "request", "certificate_file": "app.crt", "ca_certificate_file": "ca.crt",
 		"certificate": "certificate", "ca_certificate": "authority", "expires_at": "2031-05-06T07:08:09Z", "serial_number": "2a",
-		"renewal_due": nil, "planned_change": "none",
+		"renewal_due": nil, "planned_change": "none", "alternative_names": nil, "usages": nil,
 	})
 }
 

@@ -30,6 +30,8 @@ type ephemeralModel struct {
 	PKI           types.Object     `tfsdk:"pki"`
 	CommonName    types.String     `tfsdk:"common_name"`
 	Organization  types.List       `tfsdk:"organization"`
+	Names         types.Set        `tfsdk:"alternative_names"`
+	Usages        types.Set        `tfsdk:"usages"`
 	Validity      types.String     `tfsdk:"validity"`
 	Algorithm     types.String     `tfsdk:"algorithm"`
 	PrivateKey    sensitive.String `tfsdk:"private_key"`
@@ -63,6 +65,16 @@ func (e *ephemeralCertificate) Schema(_ context.Context, _ ephemeral.SchemaReque
 				MarkdownDescription: aboutOrganization,
 				Validators:          organizationRules,
 			},
+			"alternative_names": schema.SetAttribute{
+				Optional: true, ElementType: types.StringType,
+				MarkdownDescription: aboutNames,
+				Validators:          namesRules,
+			},
+			"usages": schema.SetAttribute{
+				Optional: true, ElementType: types.StringType,
+				MarkdownDescription: aboutUsages,
+				Validators:          usagesRules,
+			},
 			"validity": schema.StringAttribute{
 				Optional: true, Computed: true,
 				MarkdownDescription: "How long the certificate is valid, as a duration like `1h`: at least 10m. Default: `1h`.",
@@ -92,18 +104,18 @@ func (e *ephemeralCertificate) Open(ctx context.Context, req ephemeral.OpenReque
 	resp.Diagnostics.Append(req.Config.Get(ctx, &model)...)
 	authority, diags := authority.ClientFrom(ctx, model.PKI)
 	resp.Diagnostics.Append(diags...)
-	organizations, diags := organizations(ctx, model.Organization)
+	if model.Validity.IsNull() {
+		model.Validity = types.StringValue(ephemeralValidity)
+	}
+	want, diags := requestOf(ctx, model.CommonName, model.Organization, model.Names, model.Usages, model.Validity)
 	resp.Diagnostics.Append(diags...)
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	if model.Validity.IsNull() {
-		model.Validity = types.StringValue(ephemeralValidity)
-	}
 	if model.Algorithm.IsNull() {
 		model.Algorithm = types.StringValue(string(pki.DefaultAlgorithm))
 	}
-	if err := e.open(ctx, &model, authority, organizations); err != nil {
+	if err := e.open(ctx, &model, authority, want); err != nil {
 		resp.Diagnostics.AddError("The certificate was not issued", err.Error())
 		return
 	}
@@ -111,14 +123,12 @@ func (e *ephemeralCertificate) Open(ctx context.Context, req ephemeral.OpenReque
 }
 
 // open makes a key, has its certificate issued, and writes both into the model.
-func (e *ephemeralCertificate) open(ctx context.Context, model *ephemeralModel, authority authority.ClientModel, organizations []string) error {
+func (e *ephemeralCertificate) open(ctx context.Context, model *ephemeralModel, authority authority.ClientModel, want pki.Request) error {
 	now := e.providerData.Now()
 	clients, err := authority.Client.Parse(now)
 	if err != nil {
 		return err
 	}
-	lifetime, _ := time.ParseDuration(model.Validity.ValueString()) // its validator has parsed it
-	want := pki.Request{Profile: pki.Client, CommonName: model.CommonName.ValueString(), Organization: organizations, Lifetime: lifetime}
 	leaf, err := clients.NewLeaf(ctx, want, pki.Algorithm(model.Algorithm.ValueString()), now)
 	if err != nil {
 		return err

@@ -6,11 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/netip"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki"
@@ -18,6 +21,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/authority"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/private"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/providerdata"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/value"
 )
 
 // notOverwritten is the summary of a refusal to overwrite a file.
@@ -30,7 +34,7 @@ const keyMadeAt = "key_made_at"
 // issue has the certificate signed, and writes it into the model and to its files.
 func (r *certificateResource) issue(ctx context.Context, object types.Object, plan *certificateModel, written earlier, private private.State) diag.Diagnostics {
 	authority, diags := authority.ClientFrom(ctx, object)
-	organizations, d := organizations(ctx, plan.Organization)
+	want, d := requestOf(ctx, plan.CommonName, plan.Organization, plan.AlternativeNames, plan.Usages, plan.Validity)
 	diags.Append(d...)
 	if diags.HasError() {
 		return diags
@@ -44,8 +48,6 @@ func (r *certificateResource) issue(ctx context.Context, object types.Object, pl
 		diags.AddError(notOverwritten, err.Error()+"\n\nNo file was changed.")
 		return diags
 	}
-	lifetime, _ := time.ParseDuration(plan.Validity.ValueString()) // its validator has parsed it
-	want := pki.Request{Profile: pki.Client, CommonName: plan.CommonName.ValueString(), Organization: organizations, Lifetime: lifetime}
 	certificate, made, err := r.sign(ctx, clients, want, *plan)
 	if err != nil {
 		diags.AddError("The certificate was not issued", err.Error())
@@ -66,6 +68,48 @@ func (r *certificateResource) issue(ctx context.Context, object types.Object, pl
 		diags.AddError("The certificate was not written", err.Error())
 	}
 	return diags
+}
+
+// Values of usages, as Terraform's users know them from other providers.
+const (
+	clientAuth = "client_auth"
+	serverAuth = "server_auth"
+)
+
+// requestOf returns what a certificate is to say.
+func requestOf(ctx context.Context, commonName types.String, organization types.List, names, usages types.Set, validity types.String) (pki.Request, diag.Diagnostics) {
+	lifetime, _ := time.ParseDuration(validity.ValueString()) // its validator has parsed it
+	want := pki.Request{Profile: pki.Client, CommonName: commonName.ValueString(), Lifetime: lifetime}
+	var diags diag.Diagnostics
+	if !organization.IsNull() {
+		diags = organization.ElementsAs(ctx, &want.Organization, false)
+	}
+	for _, name := range value.Texts(names) {
+		if ip, err := netip.ParseAddr(name); err == nil {
+			want.IPs = append(want.IPs, ip)
+		} else {
+			want.DNSNames = append(want.DNSNames, name)
+		}
+	}
+	if slices.Contains(value.Texts(usages), serverAuth) {
+		want.Profile = pki.Server
+	}
+	return want, diags
+}
+
+// connects wants usages by which the certificate can be used to connect to members.
+type connects struct{}
+
+func (connects) Description(context.Context) string         { return "must have " + clientAuth }
+func (connects) MarkdownDescription(context.Context) string { return "must have `" + clientAuth + "`" }
+
+// ValidateSet checks usages that are known.
+func (connects) ValidateSet(ctx context.Context, req validator.SetRequest, resp *validator.SetResponse) {
+	if req.ConfigValue.IsNull() || !value.Known(ctx, req.ConfigValue) || slices.Contains(value.Texts(req.ConfigValue), clientAuth) {
+		return
+	}
+	resp.Diagnostics.AddAttributeError(req.Path, "The certificate could not connect to members",
+		fmt.Sprintf("usages has to have %q: the authority for clients signs no certificate that is for servers alone.", clientAuth))
 }
 
 // sign certifies the key of the given request, or the key in private_key_file. If that file does not exist, sign makes

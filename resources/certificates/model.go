@@ -22,6 +22,8 @@ type certificateModel struct {
 	PKI               types.Object `tfsdk:"pki"` // write-only: null but in a configuration
 	CommonName        types.String `tfsdk:"common_name"`
 	Organization      types.List   `tfsdk:"organization"`
+	AlternativeNames  types.Set    `tfsdk:"alternative_names"`
+	Usages            types.Set    `tfsdk:"usages"`
 	Validity          types.String `tfsdk:"validity"`
 	RenewBefore       types.String `tfsdk:"renew_before"`
 	PrivateKeyFile    types.String `tfsdk:"private_key_file"`
@@ -191,7 +193,7 @@ func (c certificateModel) purpose(ctx context.Context, ca types.String, state *c
 
 // asked returns all values of the configuration except for write-only ones.
 func (c certificateModel) asked() []attr.Value {
-	return []attr.Value{c.CommonName, c.Organization, c.Validity, c.RenewBefore, c.PrivateKeyFile, c.CSR, c.Algorithm, c.CertificateFile, c.CACertificateFile}
+	return []attr.Value{c.CommonName, c.Organization, c.AlternativeNames, c.Usages, c.Validity, c.RenewBefore, c.PrivateKeyFile, c.CSR, c.Algorithm, c.CertificateFile, c.CACertificateFile}
 }
 
 // reissues tells whether the present certificate has to be replaced: it does not say what is desired, it is due, or
@@ -201,6 +203,8 @@ func (c certificateModel) reissues(signs types.String, state certificateModel, l
 		!authority.Signs(signs, state.CACertificate) ||
 		!c.CommonName.Equal(state.CommonName) ||
 		!c.Organization.Equal(state.Organization) ||
+		!c.AlternativeNames.Equal(state.AlternativeNames) ||
+		!c.Usages.Equal(state.Usages) ||
 		!c.Validity.Equal(state.Validity) ||
 		!c.CSR.Equal(state.CSR) ||
 		!c.PrivateKeyFile.Equal(state.PrivateKeyFile) ||
@@ -286,12 +290,4 @@ func (c certificateModel) lookAtFiles() string {
 		return "ca_certificate_file does not hold the authority's certificate"
 	}
 	return ""
-}
-
-// organizations returns the organizations of a subject.
-func organizations(ctx context.Context, list types.List) (names []string, diags diag.Diagnostics) {
-	if !list.IsNull() {
-		diags = list.ElementsAs(ctx, &names, false)
-	}
-	return names, diags
 }

@@ -2,6 +2,7 @@ package certificates
 
 import (
 	"github.com/hashicorp/terraform-plugin-framework-validators/listvalidator"
+	"github.com/hashicorp/terraform-plugin-framework-validators/setvalidator"
 	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/stringdefault"
@@ -21,8 +22,11 @@ const (
 
 // Descriptions that the resource and the ephemeral resource share.
 const (
-	aboutCommonName    = "Common name of the subject, 1 to 64 characters. Once etcd's authentication is on, it is the name of the user."
-	aboutOrganization  = "Organizations of the subject, each 1 to 64 characters. Default: none."
+	aboutCommonName   = "Common name of the subject, 1 to 64 characters. Once etcd's authentication is on, it is the name of the user."
+	aboutOrganization = "Organizations of the subject, each 1 to 64 characters. Default: none."
+	aboutNames        = "DNS names and IP addresses that the certificate names (its subject alternative name), in lower case and without wildcards. etcd looks at no client's names: a proxy in front of the members needs them, or a program that compares them itself. Default: none."
+	aboutUsages       = "What the certificate is for: `client_auth`, to connect to members, which each of these certificates does, and `server_auth` beside it, for a proxy that clients verify by the same authority. " +
+		"Clients take whoever has a certificate with `server_auth` for what `alternative_names` says: never name a member there. Default: `client_auth` alone."
 	aboutCACertificate = "What the members' certificates are verified with, PEM: the certificate of the authority that signed this one, and after it, during a rotation, that of the one that is trusted beside it."
 )
 
@@ -30,6 +34,8 @@ const (
 var (
 	commonNameRules   = []validator.String{stringvalidator.LengthBetween(1, 64)}
 	organizationRules = []validator.List{listvalidator.SizeAtLeast(1), listvalidator.ValueStringsAre(stringvalidator.LengthBetween(1, 64))}
+	namesRules        = []validator.Set{setvalidator.SizeBetween(1, 64), setvalidator.ValueStringsAre(validate.HostAddress)}
+	usagesRules       = []validator.Set{setvalidator.ValueStringsAre(stringvalidator.OneOf(clientAuth, serverAuth)), connects{}}
 )
 
 func certificateSchema() schema.Schema {
@@ -51,6 +57,16 @@ func certificateSchema() schema.Schema {
 				Optional: true, ElementType: types.StringType,
 				MarkdownDescription: aboutOrganization,
 				Validators:          organizationRules,
+			},
+			"alternative_names": schema.SetAttribute{
+				Optional: true, ElementType: types.StringType,
+				MarkdownDescription: aboutNames,
+				Validators:          namesRules,
+			},
+			"usages": schema.SetAttribute{
+				Optional: true, ElementType: types.StringType,
+				MarkdownDescription: aboutUsages,
+				Validators:          usagesRules,
 			},
 			"validity": schema.StringAttribute{
 				Optional: true, Computed: true,
@@ -74,7 +90,7 @@ func certificateSchema() schema.Schema {
 			"csr": schema.StringAttribute{
 				Optional: true,
 				MarkdownDescription: "PKCS #10 certificate request, PEM, made with a key that this provider never sees. Its public key is certified; " +
-					"subject and usage are what this resource says. A request that asks for anything more is refused.",
+					"subject, names and usages are what this resource says. A request that asks for anything more is refused.",
 			},
 			"algorithm": schema.StringAttribute{
 				Optional: true, Computed: true,
