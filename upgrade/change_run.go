@@ -171,6 +171,7 @@ func (r *changeRun) plan() ([]membership.Step, error) {
 func (r *changeRun) assessed() membership.ClusterStatus {
 	p := r.Cluster.Status(r.order.Owner, r.reports, r.Now())
 	p.Saved = r.saved
+	p.Unsigned = slices.ContainsFunc(r.order.Approved, func(shown membership.Step) bool { return shown.Kind == membership.Configure && shown.Keeps })
 	for i := range p.Members {
 		s := &p.Members[i]
 		s.Failed, s.Staged, s.Certified = r.failed[s.Member], r.staged[s.Member], r.renewed[s.Member]
@@ -186,55 +187,6 @@ func (r *changeRun) showsRenewal(s membership.MemberStatus) bool {
 	return r.order.Approved == nil || slices.ContainsFunc(r.order.Approved, func(shown membership.Step) bool {
 		return shown.Kind == membership.RenewCertificates && shown.Subject() == s.Member && shown.Why == s.Due
 	})
-}
-
-// refuseToSign returns why certificates of these steps cannot be signed now, or nil.
-func (r *changeRun) refuseToSign(steps []membership.Step) error {
-	if err := r.maySign(steps); err != nil {
-		return err
-	}
-	if r.away != nil && slices.ContainsFunc(steps, membership.Step.Signs) {
-		return r.away
-	}
-	if r.order.Refuse != nil {
-		return r.order.Refuse(steps)
-	}
-	return nil
-}
-
-// doWithout has the run plan once more without a signer that was seen to fail. It returns false if that was done already.
-func (r *changeRun) doWithout(err error) bool {
-	if r.away != nil {
-		return false
-	}
-	r.away = err
-	return true
-}
-
-// leaveRenewal leaves a member's certificates as they are in this run: they are due, and hold. The run does the rest of what the
-// plan showed, and ends with the error if the plan showed the renewal too.
-func (r *changeRun) leaveRenewal(s membership.MemberStatus, why error) {
-	if tried := (*signerFailure)(nil); errors.As(why, &tried) {
-		why = tried.cause // the run goes on
-	}
-	r.say(fmt.Sprintf("%s: its certificates are left as they are, and hold for now: %s", s.Member, why))
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.waiting[s.Member] = true
-	if r.order.Approved != nil {
-		r.stepErrors = append(r.stepErrors, fmt.Errorf("%s: its certificates were not renewed (%s): %w", s.Member, s.Due, why))
-	}
-}
-
-// leaveLacking leaves a member alone that needs certificates, if no plan has done so already: the run ends with the error then.
-func (r *changeRun) leaveLacking(m membership.Member, why error) {
-	shown := slices.IndexFunc(r.order.Approved, func(step membership.Step) bool { return step.Subject() == m && step.Signs() })
-	if shown < 0 || r.waiting[m] {
-		return
-	}
-	r.say(fmt.Sprintf("%s: it is left alone: %s", m, why))
-	r.waiting[m] = true
-	r.stepErrors = append(r.stepErrors, fmt.Errorf("%s: this was not done: %w", r.order.Approved[shown], why))
 }
 
 // otherMachine refuses a host that is not the machine that the plan saw there.
@@ -291,7 +243,7 @@ func (r *changeRun) approved(step membership.Step) bool {
 
 // isPartOfShown tells whether a step is part of one that the plan showed. A member that crashes repeatedly may run at
 // one observation and not at the next; a member that was to be rolled may still not serve after its certificates
-// were renewed; and certificates that cannot be renewed as shown still get what belongs beside them.
+// were renewed; and certificates that cannot be signed as shown stay, and get what belongs beside them.
 func (r *changeRun) isPartOfShown(step membership.Step) bool {
 	return slices.ContainsFunc(r.order.Approved, func(shown membership.Step) bool {
 		if shown.Subject() != step.Subject() {
@@ -303,7 +255,7 @@ func (r *changeRun) isPartOfShown(step membership.Step) bool {
 		case membership.Start:
 			return shown.Kind == membership.Roll && r.renewed[step.Subject()] || shown.Kind == membership.Stage && r.wasStoreless[step.Subject()]
 		case membership.Configure:
-			return shown.Kind == membership.Roll && r.renewed[step.Subject()]
+			return shown.Kind == membership.Roll && r.renewed[step.Subject()] || step.Keeps && shown.Kind == membership.Configure && shown.Trusts == step.Trusts
 		case membership.RenewCertificates:
 			return step.Keeps && shown.Kind == membership.RenewCertificates && shown.Trusts == step.Trusts
 		}
@@ -321,6 +273,9 @@ func (r *changeRun) act(ctx context.Context, step membership.Step) error {
 	err := r.carryOut(ctx, step)
 	if s := r.member(step.Subject()); step.Kind == membership.RenewCertificates && step.Why == s.Due && errors.Is(err, errUnsigned) && r.runContext.Err() == nil {
 		r.leaveRenewal(s, err)
+		return nil
+	}
+	if step.Kind == membership.Configure && errors.Is(err, errUnsigned) && r.runContext.Err() == nil && r.comesUpUnsigned(step.Subject(), err) {
 		return nil
 	}
 	if slices.Contains(tolerated, step.Kind) && !errors.Is(err, errServesOther) {

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -14,6 +16,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
 )
 
 // TestClockThatJumpsAfterThePlan has the clock of a host jump after a plan was made: a run that has certificates signed changes
@@ -301,4 +304,71 @@ func TestRepairsBesideAMemberThatLacksCertificates(t *testing.T) {
 		}
 		l.mustBeAsDesired()
 	})
+}
+
+// TestDownClusterIsBroughtUpUnsigned has a cluster be down whose members are to be configured before their start, and nothing signed
+// after the plan, or from the middle of the run on: all come up with the certificates that they have, which hold, whatever the run is for.
+// What is due then is renewed by the next run.
+func TestDownClusterIsBroughtUpUnsigned(t *testing.T) {
+	for name, fails := range map[string]func(*life){
+		"clock":                   func(l *life) { l.host("c").Skew = -20 * time.Minute },
+		"signer":                  func(l *life) { l.signer = away{} },
+		"signer, in the meantime": func(l *life) { l.signer = &tiring{Signer: l.signer, left: 1} },
+		"clock, before the plan":  nil,
+	} {
+		for _, mends := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s, mends %t", name, mends), func(t *testing.T) {
+				bubble(t, func(t *testing.T) {
+					l := serving(t, 3, nodetest.EtcdVersion)
+					l.set("quota-backend-bytes", "8589934592")
+					signer := l.signer
+					for _, m := range l.cluster.Members {
+						l.host(m.Name).StopUnit(cluster)
+					}
+					shown := l.planned().Steps
+					if fails == nil {
+						shown = l.plannedUnsigned().Steps
+					} else {
+						fails(l)
+					}
+					if _, err := l.executor().Change(t.Context(), upgrade.Order{Owner: l.owner, Members: l.members, Approved: shown, Mends: mends}); err != nil {
+						t.Fatalf("%v\n%s", err, strings.Join(l.progress, "\n"))
+					}
+					l.host("c").Skew, l.signer = 0, signer
+					l.mustBeAsDesired()
+				})
+			})
+		}
+	}
+}
+
+// plannedUnsigned is what a plan does while nothing can be signed.
+func (l *life) plannedUnsigned() plan.Plan {
+	l.Helper()
+	planned, err := plan.ChangeSigning(l.look(), l.cluster.Spec, plan.Signing{Refuse: func(steps []membership.Step) error {
+		if slices.ContainsFunc(steps, membership.Step.Signs) {
+			return errAway
+		}
+		return nil
+	}})
+	if err != nil {
+		l.Fatalf("%v", err)
+	}
+	return planned
+}
+
+// tiring is a signer that goes away after it has signed for some keys.
+type tiring struct {
+	upgrade.Signer
+	mu   sync.Mutex
+	left int
+}
+
+func (s *tiring) Sign(ctx context.Context, by string, want api.KeyRequest, csr string) (string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.left--; s.left < 0 {
+		return "", errAway
+	}
+	return s.Signer.Sign(ctx, by, want, csr)
 }

@@ -206,6 +206,69 @@ func (r *run) probeSigner(ctx context.Context, steps []membership.Step) error {
 	return nil
 }
 
+// refuseToSign returns why certificates of these steps cannot be signed now, or nil.
+func (r *changeRun) refuseToSign(steps []membership.Step) error {
+	if err := r.maySign(steps); err != nil {
+		return err
+	}
+	if r.away != nil && slices.ContainsFunc(steps, membership.Step.Signs) {
+		return r.away
+	}
+	if r.order.Refuse != nil {
+		return r.order.Refuse(steps)
+	}
+	return nil
+}
+
+// doWithout has the run plan once more without a signer that was seen to fail. It returns false if that was done already.
+func (r *changeRun) doWithout(err error) bool {
+	if r.away != nil {
+		return false
+	}
+	r.away = err
+	return true
+}
+
+// comesUpUnsigned has the run plan once more without its signer, after a member that is down could not be configured for want of a
+// certificate that it can do without. It returns false for any other member.
+func (r *changeRun) comesUpUnsigned(m membership.Member, err error) bool {
+	if s := r.member(m); s.LacksCertificates() || s.From != "" {
+		return false
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.away == nil {
+		r.away = err
+	}
+	return true
+}
+
+// leaveRenewal leaves a member's certificates as they are in this run: they are due, and hold. The run does the rest of what the
+// plan showed, and ends with the error if the plan showed the renewal too.
+func (r *changeRun) leaveRenewal(s membership.MemberStatus, why error) {
+	if tried := (*signerFailure)(nil); errors.As(why, &tried) {
+		why = tried.cause // the run goes on
+	}
+	r.say(fmt.Sprintf("%s: its certificates are left as they are, and hold for now: %s", s.Member, why))
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.waiting[s.Member] = true
+	if r.order.Approved != nil {
+		r.stepErrors = append(r.stepErrors, fmt.Errorf("%s: its certificates were not renewed (%s): %w", s.Member, s.Due, why))
+	}
+}
+
+// leaveLacking leaves a member alone that needs certificates, if no plan has done so already: the run ends with the error then.
+func (r *changeRun) leaveLacking(m membership.Member, why error) {
+	shown := slices.IndexFunc(r.order.Approved, func(step membership.Step) bool { return step.Subject() == m && step.Signs() })
+	if shown < 0 || r.waiting[m] {
+		return
+	}
+	r.say(fmt.Sprintf("%s: it is left alone: %s", m, why))
+	r.waiting[m] = true
+	r.stepErrors = append(r.stepErrors, fmt.Errorf("%s: this was not done: %w", r.order.Approved[shown], why))
+}
+
 // errUnsigned begins the error of a certificate that was not signed: its host keeps those that it has.
 var errUnsigned = errors.New("sign the certificate")
 

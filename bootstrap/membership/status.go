@@ -139,9 +139,10 @@ type ClusterStatus struct {
 
 	// Trusts are the authorities that members are to trust, and Signers those that can sign their certificates, as desired.
 	// Zero: authorities are not compared. Ended are those of which no certificate holds: they, or those above them, have expired, or are not valid yet.
-	Trusts  Authorities
-	Signers Signers
-	Ended   Authorities
+	Trusts   Authorities
+	Signers  Signers
+	Ended    Authorities
+	Unsigned bool // nothing can be signed now: members that are down come up with the certificates that they have, where these hold
 
 	Corrupt bool // the alarm CORRUPT is raised
 	Agreed  bool // a quorum of the voters holds the same data, though the alarm is raised

@@ -114,6 +114,9 @@ func (s Step) text() string {
 	case SetAside:
 		return fmt.Sprintf("set aside %s: %s", at, s.To)
 	case Configure:
+		if s.Keeps {
+			return fmt.Sprintf("configure %s: flags, unit; with the certificates that it has", at)
+		}
 		return fmt.Sprintf("configure %s: keys made on the host, certificates, flags, unit", at)
 	case Start:
 		if s.Why != "" {

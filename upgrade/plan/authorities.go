@@ -256,6 +256,9 @@ func (c *planner) able() {
 	}
 	c.sign.Peers, c.anew.Peers = signer(c.Signers.Peers, peersOf)
 	c.sign.Clients, c.anew.Clients = signer(c.Signers.Clients, clientsOf)
+	if c.Unsigned {
+		c.anew = membership.Authorities{} // no member is given a certificate
+	}
 }
 
 // accepted tells whether every member accepts a certificate of an authority. Members that serve have to trust it (if
@@ -399,13 +402,19 @@ func (c *planner) provide(step membership.Step) membership.Step {
 		}
 		switch {
 		case step.Kind == membership.Roll:
-		case !c.canSign():
+		case !c.canSign() || step.Kind == membership.Configure && c.comesUpUnsigned(*c.Member(step.Subject())):
 			step.Keeps = true
 		case c.sign != c.Signers.First():
 			step.Signers = c.sign
 		}
 	}
 	return step
+}
+
+// comesUpUnsigned tells whether a member that is down is configured with the certificates that it has, since none can be signed now:
+// they are valid, and nobody refuses them.
+func (c *planner) comesUpUnsigned(s membership.MemberStatus) bool {
+	return c.Unsigned && s.From == "" && (!s.LacksCertificates() || s.KeepsCertificates()) && !c.isRefused(s)
 }
 
 // issue applies a step that gives a member authorities.

@@ -64,7 +64,7 @@ type Signing struct {
 }
 
 // ChangeSigning plans like Change, as far as certificates can be signed. If some cannot, those that are merely due are left as
-// they are: they hold, and keep no other step from being done. Beyond that, a plan that only mends leaves members alone that need
+// they are: they hold, and keep no other step from being done; and members that are down come up with those that they have. Beyond that, a plan that only mends leaves members alone that need
 // certificates, and does for the others what is safe beside them. It refuses what has to be signed all the same.
 func ChangeSigning(p membership.ClusterStatus, want membership.Spec, signing Signing) (Plan, error) {
 	planned, err := Change(p, want)
@@ -76,6 +76,7 @@ func ChangeSigning(p membership.ClusterStatus, want membership.Spec, signing Sig
 		return planned, nil
 	}
 	p, due := withoutRenewals(p, signing.Asked)
+	p.Unsigned = true
 	renewed := planned.Steps
 	if planned, err = Change(p, want); err != nil {
 		return Plan{}, err
@@ -92,9 +93,7 @@ func ChangeSigning(p membership.ClusterStatus, want membership.Spec, signing Sig
 	}
 	planned.Unsigned = unsigned
 	planned.Waiting = slices.DeleteFunc(due, func(s membership.MemberStatus) bool {
-		return !slices.ContainsFunc(renewed, func(step membership.Step) bool {
-			return step.Kind == membership.RenewCertificates && step.Subject() == s.Member && step.Why == s.Due
-		})
+		return !slices.ContainsFunc(renewed, func(step membership.Step) bool { return step.Signs() && step.Subject() == s.Member })
 	})
 	return planned, nil
 }

@@ -114,6 +114,8 @@ func (e *etcd) checkConfigure(step membership.Step, h *machine, _ *entry) error 
 		return errors.New("it runs")
 	case h.from != "" && !e.entry(step.At).moved:
 		return errors.New("it would be configured for an address that it does not have in the list")
+	case step.Keeps && h.expired:
+		return errors.New("it keeps certificates that do not hold")
 	case e.staged[step.At] != e.want.Version:
 		return fmt.Errorf("etcd %s is not staged: %q is", e.want.Version, e.staged[step.At])
 	case membership.Minor(e.want.Version) < e.version:
