@@ -99,15 +99,13 @@ func (r *run) install(ctx context.Context, m membership.Member) error {
 // everything that the member runs by.
 func (r *run) configureForming(ctx context.Context, m membership.Member) error {
 	marker := r.Cluster.Marker(m, r.formation, api.PhaseForming)
-	certificates, err := r.certificates(ctx, m, marker)
-	if err != nil {
-		return err
-	}
 	configuration, err := r.configuration(m, marker, bootstrap.StateNew)
 	if err != nil {
 		return err
 	}
-	configuration.Certificates = certificates
+	if configuration.Certificates, err = r.certificates(ctx, m, configuration); err != nil {
+		return err
+	}
 	configuration.PeerCA, configuration.ClientCA = r.Cluster.PeerCA, r.Cluster.ClientCA
 	return r.write(ctx, m, configuration)
 }

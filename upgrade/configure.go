@@ -90,15 +90,20 @@ func (r *changeRun) currentConfiguration(m membership.Member) api.ConfigureReque
 }
 
 // write has a member's host write what the member is to run by, together with the list of revoked certificates where
-// it looks at one. The store that it is to run writes it, once it is there: an older one refuses what it does not know.
+// it looks at one.
 func (r *run) write(ctx context.Context, m membership.Member, request api.ConfigureRequest) error {
 	request.ClientCRL = r.Cluster.Revocations(request.Flags)
-	store := r.storeToCall(m)
-	if o := r.reports[m].Observation; o != nil && r.Cluster.Carries(request.Store) && slices.Contains(o.Store.Installed, request.Store) {
-		store = request.Store
-	}
-	_, err := askBy[api.Done](ctx, r, m, store, api.OpConfigure, request)
+	_, err := askBy[api.Done](ctx, r, m, r.storeToWrite(m, request.Store), api.OpConfigure, request)
 	return err
+}
+
+// storeToWrite returns the store that prepares and configures a member which is to run by store: that one, once it is
+// on the host. An older store refuses what it does not know, and knows no key that waits for its certificate.
+func (r *run) storeToWrite(m membership.Member, store string) string {
+	if o := r.reports[m].Observation; o != nil && r.Cluster.Carries(store) && slices.Contains(o.Store.Installed, store) {
+		return store
+	}
+	return r.storeToCall(m)
 }
 
 // trusting is a configuration with the authorities that a step gives its member to trust. Certificates that the member keeps get the
@@ -272,15 +277,16 @@ func (r *changeRun) leaveLacking(m membership.Member, why error) {
 // errUnsigned begins the error of a certificate that was not signed: its host keeps those that it has.
 var errUnsigned = errors.New("sign the certificate")
 
-// certificates has the host make the keys that it lacks, and has the desired authorities sign the certificates that it
-// requests.
-func (r *run) certificates(ctx context.Context, m membership.Member, marker api.Marker) (map[string]string, error) {
-	return r.certificatesBy(ctx, m, membership.Authorities{}, marker, r.Cluster.Keys(m))
+// certificates has the host make the keys that a configuration is to come with, and has the desired authorities sign
+// the certificates that the host requests.
+func (r *run) certificates(ctx context.Context, m membership.Member, request api.ConfigureRequest) (map[string]string, error) {
+	return r.certificatesBy(ctx, m, membership.Authorities{}, request, r.Cluster.Keys(m))
 }
 
 // certificatesBy does the same for the given keys, by the given authorities.
-func (r *run) certificatesBy(ctx context.Context, m membership.Member, signers membership.Authorities, marker api.Marker, keys []api.KeyRequest) (map[string]string, error) {
-	prepared, err := ask[api.Prepared](ctx, r, m, api.OpPrepare, api.PrepareRequest{Marker: marker, Keys: keys})
+func (r *run) certificatesBy(ctx context.Context, m membership.Member, signers membership.Authorities, request api.ConfigureRequest, keys []api.KeyRequest) (map[string]string, error) {
+	prepare := api.PrepareRequest{Marker: request.Marker, Keys: keys}
+	prepared, err := askBy[api.Prepared](ctx, r, m, r.storeToWrite(m, request.Store), api.OpPrepare, prepare)
 	if err != nil {
 		return nil, err
 	}
@@ -331,7 +337,7 @@ func (r *changeRun) issueFor(ctx context.Context, step membership.Step, request 
 // certified adds new certificates for the given keys to a configuration, and the authorities to trust.
 func (r *changeRun) certified(ctx context.Context, step membership.Step, request api.ConfigureRequest, keys []api.KeyRequest) (_ api.ConfigureRequest, err error) {
 	if request, err = r.trusting(request, step); err == nil && !step.Keeps {
-		request.Certificates, err = r.certificatesBy(ctx, step.Subject(), step.Signers, request.Marker, keys)
+		request.Certificates, err = r.certificatesBy(ctx, step.Subject(), step.Signers, request, keys)
 	}
 	return request, err
 }

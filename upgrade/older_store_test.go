@@ -9,12 +9,12 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
 )
 
-// rebuilt serves a cluster by the stores of an earlier release of the provider, which do not know a list of revoked certificates.
-func rebuilt(t tb, n int) *life {
+// rebuilt serves a cluster by the stores of an earlier release of the provider, which do not know some fields of requests.
+func rebuilt(t tb, n int, unknown ...string) *life {
 	t.Helper()
 	l := serving(t, n, nodetest.EtcdVersion)
 	earlier := l.versions[nodetest.EtcdVersion]["amd64"]
-	l.world.RefuseFields(earlier, "client_crl")
+	l.world.RefuseFields(earlier, unknown...)
 	l.carry(nodetest.EtcdVersion, l.world.Rebuild(nodetest.EtcdVersion))
 	l.run(nodetest.EtcdVersion)
 	return l
@@ -36,7 +36,11 @@ func TestOlderStoreKnowsNoLaterField(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
-				l := rebuilt(t, 3)
+				unknown := []string{"client_crl", "keys"} // all that is written, and whatever is made before that
+				if name == "expired" || name == "one moves" {
+					unknown = unknown[:1] // a member that runs, and is not rolled yet, gets its certificates from what it runs
+				}
+				l := rebuilt(t, 3, unknown...)
 				l.revoke(1)
 				happen(l)
 				l.mustConverge(1)

@@ -375,7 +375,7 @@ func (r *restoreRun) configure(ctx context.Context, m membership.Member, phase a
 	if err != nil {
 		return err
 	}
-	if request.Certificates, err = r.certificates(ctx, m, request.Marker); err != nil {
+	if request.Certificates, err = r.certificates(ctx, m, request); err != nil {
 		return err
 	}
 	request.PeerCA, request.ClientCA = r.Cluster.PeerCA, r.Cluster.ClientCA
