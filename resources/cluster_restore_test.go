@@ -129,8 +129,8 @@ func TestRestoreIsTidied(t *testing.T) {
 		p.nothing(p.restoring("a b c", some)),
 		p.nothing(tidied(some)),
 		tftest.TestStep{Config: tidied(other), ExpectError: says("This cannot be restored")},
-		tftest.TestStep{PreConfig: func() { _ = os.Rename(p.file+".kept", p.file) }, Config: tidied(other), ExpectError: says("A running cluster would be overwritten")},
-		tftest.TestStep{Config: of("a b c", unprotected+fmt.Sprintf("restore = {\nfile = %q\nsha256 = %q\ntriggers = { again = 1 }\n}\n", p.file, strings.Repeat("a", 64))), ExpectError: says("A running cluster would be overwritten")},
+		tftest.TestStep{PreConfig: func() { _ = os.Rename(p.file+".kept", p.file) }, Config: tidied(other), ExpectError: says("and should have bbbb")},
+		tftest.TestStep{Config: tidied("triggers = { again = 1 }\n"), ExpectError: says("A running cluster would be overwritten")},
 		p.nothing(tidied("")),
 	)...)
 }
@@ -314,7 +314,17 @@ func TestRestoreIsRolledBack(t *testing.T) {
 // member is stopped.
 func TestRestoreRefusals(t *testing.T) {
 	p, steps := saved(t)
-	short := filepath.Join(t.TempDir(), "short.db")
+	short, damaged := filepath.Join(t.TempDir(), "short.db"), filepath.Join(t.TempDir(), "damaged.db")
+	damage := func() { // a byte in the middle of the snapshot that was saved
+		text, err := os.ReadFile(p.file)
+		if err == nil {
+			text[100] ^= 1
+			err = os.WriteFile(damaged, text, 0o600)
+		}
+		if err != nil {
+			t.Error(err)
+		}
+	}
 	if err := os.WriteFile(short, []byte("too short"), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -322,13 +332,15 @@ func TestRestoreRefusals(t *testing.T) {
 	for _, test := range []struct{ restore, why string }{
 		{`file = "nowhere.db"`, "nowhere.db is not there"},
 		{fmt.Sprintf("file = %q", short), "it was cut off, or is no snapshot of etcd's"},
+		{fmt.Sprintf("file = %q", damaged), "damaged.db is damaged: its SHA-256 is"},
+		{fmt.Sprintf("file = %q\nsha256 = %q", p.file, sum), "and should have " + sum},
 		{``, "set one of file, url, s3 and backup"},
 		{fmt.Sprintf("file = %q\nurl = \"https://backups.example.com/prod.db\"", p.file), "restore names 2 places to take it from"},
 		{`url = "https://backups.example.com/prod.db"`, "restore.url needs restore.sha256"},
 		{"url = \"http://backups.example.com/prod.db\"\nsha256 = \"" + sum + `"`, "begins with https://"},
 		{"url = \"https://backups.example.com/prod.db\"\nsha256 = \"abc\"", "must be a SHA-256: 64 hexadecimal digits"},
 	} {
-		steps = append(steps, tftest.TestStep{Config: three(unprotected + "restore = {\n" + test.restore + "\n}\n"), ExpectError: says(test.why)})
+		steps = append(steps, tftest.TestStep{PreConfig: damage, PlanOnly: true, Config: three(unprotected + "restore = {\n" + test.restore + "\n}\n"), ExpectError: says(test.why)})
 	}
 	steps = append(steps,
 		tftest.TestStep{ // Whole credentials reach the hosts, which find nothing there.
@@ -343,12 +355,7 @@ func TestRestoreRefusals(t *testing.T) {
 			Config:      p.restoring("a b c", ""),
 			ExpectError: says("its host cannot be reached, and a cluster is restored on all of its hosts or none"),
 		},
-		tftest.TestStep{
-			PreConfig:   func() { p.host(13).Unreachable = nil },
-			Config:      p.restoring("a b c", "sha256 = \""+sum+"\"\n"),
-			ExpectError: says("and should have " + sum),
-		},
-		tftest.TestStep{Config: three(unprotected), Check: tftest.ComposeAggregateTestCheckFunc(p.isAsBefore, p.allWell)},
+		tftest.TestStep{PreConfig: func() { p.host(13).Unreachable = nil }, Config: three(unprotected), Check: tftest.ComposeAggregateTestCheckFunc(p.isAsBefore, p.allWell)},
 	)
 	p.run(t, steps...)
 }

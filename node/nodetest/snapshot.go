@@ -44,9 +44,11 @@ func (c call) save(r api.SaveRequest) (api.Saved, error) {
 	return saved, err
 }
 
-// snapshotOf is what a snapshot of a state holds.
+// snapshotOf returns what a snapshot of a state holds.
 func snapshotOf(s model.State) string {
-	return fmt.Sprintf("%-*s", snapshotSize, fmt.Sprintf("snapshot %d %d %s", s.Stored(), s.Bumped, s.Content))
+	page := fmt.Sprintf("%-*s", snapshotSize-sha256.Size, fmt.Sprintf("snapshot %d %d %s", s.Stored(), s.Bumped, s.Content))
+	sum := sha256.Sum256([]byte(page))
+	return page + string(sum[:])
 }
 
 // snapshot saves what the local member holds.

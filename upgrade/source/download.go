@@ -2,11 +2,8 @@ package source
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"net/http"
 	"net/url"
@@ -33,14 +30,14 @@ func Download(ctx context.Context, address, dir string) (*Content, error) {
 		return nil, err
 	}
 	d := download{client: client(), address: address, file: file}
-	err = errors.Join(d.run(ctx), file.Close())
-	if err == nil {
-		err = Check(file.Name())
-	}
-	if err != nil {
+	if err = errors.Join(d.run(ctx), file.Close()); err != nil {
 		return nil, errors.Join(fmt.Errorf("download %s: %w", Public(address), err), os.Remove(file.Name()))
 	}
-	return &Content{SizeBytes: d.got, SHA256: hex.EncodeToString(d.sum.Sum(nil)), path: file.Name(), remove: true}, nil
+	c, err := made(file.Name())
+	if err != nil {
+		return nil, fmt.Errorf("download %s: %w", Public(address), err)
+	}
+	return c, nil
 }
 
 // client tries again where a server is not there, or says that it is not now.
@@ -67,14 +64,12 @@ type download struct {
 	client  *http.Client
 	address string
 	file    *os.File
-	sum     hash.Hash
 	got     int64
 	mark    string // by which the server tells this content from another at the same address; empty: it has none
 }
 
 // run fetches until all is there.
 func (d *download) run(ctx context.Context) error {
-	d.sum = sha256.New()
 	pause, left := pausing, breaks
 	for {
 		before := d.got
@@ -137,7 +132,7 @@ func (d *download) fetch(ctx context.Context) (done bool, err error) {
 	if tag := response.Header.Get("ETag"); !strings.HasPrefix(tag, "W/") {
 		d.mark = tag
 	}
-	n, err := io.Copy(io.MultiWriter(d.file, d.sum), response.Body)
+	n, err := io.Copy(d.file, response.Body)
 	d.got += n
 	if err != nil {
 		return false, broken{err}
@@ -155,7 +150,7 @@ func begins(response *http.Response, at int64) bool {
 
 // restart forgets what was fetched.
 func (d *download) restart() error {
-	d.got, d.sum = 0, sha256.New()
+	d.got = 0
 	if _, err := d.file.Seek(0, io.SeekStart); err != nil {
 		return err
 	}

@@ -11,12 +11,15 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
 // Content is a file that holds a snapshot, encrypted or not.
 type Content struct {
 	SizeBytes int64
 	SHA256    string // hexadecimal
+	Encrypted bool   // by age
 
 	path   string
 	remove bool // it was made for this run alone
@@ -33,9 +36,11 @@ func (c *Content) Close() error {
 	return os.Remove(c.path)
 }
 
-// File is a file that is there.
+// File returns a file that is there, and has read it to its end: a snapshot whose content does not have the SHA-256 at its
+// end is refused before a host gets a byte of it. Only hosts can read what is encrypted.
 func File(path string) (*Content, error) {
-	if err := Check(path); err != nil {
+	encrypted, err := glance(path)
+	if err != nil {
 		return nil, err
 	}
 	file, err := os.Open(path)
@@ -43,64 +48,77 @@ func File(path string) (*Content, error) {
 		return nil, err
 	}
 	defer file.Close()
-	sum := sha256.New()
-	size, err := io.Copy(sum, file)
-	if err != nil {
+	c, sum, snapshot := &Content{path: path, Encrypted: encrypted}, sha256.New(), api.NewChecksum()
+	var into io.Writer = snapshot
+	if encrypted {
+		into = sum
+	}
+	if c.SizeBytes, err = io.Copy(into, file); err != nil {
 		return nil, fmt.Errorf("read %s: %w", path, err)
 	}
-	return &Content{SizeBytes: size, SHA256: hex.EncodeToString(sum.Sum(nil)), path: path}, nil
+	if c.SHA256 = hex.EncodeToString(sum.Sum(nil)); !encrypted {
+		if c.SHA256, err = snapshot.Sum(); err != nil {
+			return nil, fmt.Errorf("%s is damaged: %w; give another copy of it, or another snapshot", path, err)
+		}
+	}
+	return c, nil
 }
 
-// Received is what fill writes, in a file of its own in dir, which is readable by its owner alone. Close removes it.
+// made is a file that was made for this run alone. Close removes it, and so does an error.
+func made(path string) (*Content, error) {
+	c, err := File(path)
+	if err != nil {
+		return nil, errors.Join(err, os.Remove(path))
+	}
+	c.remove = true
+	return c, nil
+}
+
+// Received returns what fill writes, in a file of its own in dir that only its owner can read. Close removes it.
 func Received(dir string, fill func(io.Writer) error) (*Content, error) {
 	file, err := os.CreateTemp(dir, "snapshot-*.part") // made with mode 0600
 	if err != nil {
 		return nil, err
 	}
-	sum := sha256.New()
-	err = errors.Join(fill(io.MultiWriter(file, sum)), file.Close())
-	if err == nil {
-		err = Check(file.Name())
-	}
-	info, failed := os.Stat(file.Name())
-	if err = errors.Join(err, failed); err != nil {
+	if err = errors.Join(fill(file), file.Close()); err != nil {
 		return nil, errors.Join(err, os.Remove(file.Name()))
 	}
-	return &Content{SizeBytes: info.Size(), SHA256: hex.EncodeToString(sum.Sum(nil)), path: file.Name(), remove: true}, nil
+	return made(file.Name())
 }
 
-// encrypted is how a file begins that age has encrypted.
-const encrypted = "age-encryption.org/v1\n"
+// header is how a file begins that age has encrypted.
+const header = "age-encryption.org/v1\n"
 
 // page is what a database's size is a multiple of; a snapshot has a SHA-256 behind it.
 const page = 512
 
-// Check refuses what can be seen at a glance to be no snapshot: that it is not there, empty, or cut off. Whether it
-// is whole, a host finds out, which reads all of it.
-func Check(path string) error {
+// glance refuses what can be seen at a glance to be no snapshot: it is not there, empty, or cut off. It tells whether the
+// file is encrypted.
+func glance(path string) (encrypted bool, err error) {
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("%s is not there", path)
+		return false, fmt.Errorf("%s is not there", path)
 	case err != nil:
-		return err
+		return false, err
 	case !info.Mode().IsRegular():
-		return fmt.Errorf("%s is no file", path)
+		return false, fmt.Errorf("%s is no file", path)
 	case info.Size() == 0:
-		return fmt.Errorf("%s is empty", path)
+		return false, fmt.Errorf("%s is empty", path)
 	}
 	file, err := os.Open(path)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer file.Close()
-	head := make([]byte, len(encrypted))
+	head := make([]byte, len(header))
 	n, err := io.ReadFull(file, head)
 	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
-		return fmt.Errorf("read %s: %w", path, err)
+		return false, fmt.Errorf("read %s: %w", path, err)
 	}
-	if strings.HasPrefix(string(head[:n]), encrypted) || info.Size()%page == sha256.Size {
-		return nil
+	encrypted = strings.HasPrefix(string(head[:n]), header)
+	if encrypted || info.Size()%page == sha256.Size {
+		return encrypted, nil
 	}
-	return fmt.Errorf("%s has %d bytes, which is no database with a SHA-256 behind it: it was cut off, or is no snapshot of etcd's", path, info.Size())
+	return false, fmt.Errorf("%s has %d bytes, which is no database with a SHA-256 behind it: it was cut off, or is no snapshot of etcd's", path, info.Size())
 }

@@ -22,8 +22,22 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// content is of a snapshot's size.
-var content = bytes.Repeat([]byte("0123456789abcdef"), 512/16*2048+2)
+// content is a snapshot by its size and the SHA-256 at its end; other is another one.
+var content, other = snapshot("0123456789abcdef", 2048), snapshot("x", 2)
+
+// snapshot returns pages of a text, with their SHA-256 behind them.
+func snapshot(text string, pages int) []byte {
+	database := bytes.Repeat([]byte(text), 512/len(text)*pages)
+	sum := sha256.Sum256(database)
+	return append(database, sum[:]...)
+}
+
+// flipped returns a content with one bit of a byte changed.
+func flipped(content []byte, at int) []byte {
+	content = bytes.Clone(content)
+	content[at] ^= 1
+	return content
+}
 
 func TestFile(t *testing.T) {
 	dir := t.TempDir()
@@ -31,11 +45,13 @@ func TestFile(t *testing.T) {
 		text []byte
 		want string // of the error; empty: none
 	}{
-		"a snapshot":   {content, ""},
-		"an encrypted": {[]byte("age-encryption.org/v1\n-> X25519 ..."), ""},
-		"empty":        {nil, "is empty"},
-		"cut off":      {content[:700], "has 700 bytes, which is no database with a SHA-256 behind it"},
-		"a short text": {[]byte("hello"), "has 5 bytes"},
+		"a snapshot":               {content, ""},
+		"an encrypted":             {[]byte("age-encryption.org/v1\n-> X25519 ..."), ""},
+		"empty":                    {nil, "is empty"},
+		"cut off":                  {content[:700], "has 700 bytes, which is no database with a SHA-256 behind it"},
+		"a short text":             {[]byte("hello"), "has 5 bytes"},
+		"a flipped bit":            {flipped(content, 700), "is damaged: its SHA-256 is "},
+		"a flipped bit of the sum": {flipped(content, len(content)-1), "is damaged: its SHA-256 is "},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(dir, name)
@@ -76,6 +92,7 @@ func TestReceived(t *testing.T) {
 	}{
 		"a snapshot": {content, nil, ""},
 		"half of it": {content[:700], nil, "has 700 bytes"},
+		"damaged":    {flipped(content, 700), nil, "is damaged"},
 		"a failure":  {content, errors.New("the host has gone"), "the host has gone"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -177,7 +194,7 @@ func TestDownload(t *testing.T) {
 		"at once":                              {content: content},
 		"from a server that is busy at first":  {content: content, busy: 1},
 		"gone on with where it broke":          {content: content, ranges: true, breaks: len(content)/3 + 1},
-		"that has changed in the middle, anew": {content: bytes.Repeat([]byte("x"), len(content)), ranges: true, breaks: len(content) - 1, swap: content[:1024+32]},
+		"that has changed in the middle, anew": {content: bytes.Repeat([]byte("x"), len(content)), ranges: true, breaks: len(content) - 1, swap: other},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -210,6 +227,7 @@ func TestDownloadFails(t *testing.T) {
 		"not there":               {http.NotFound, "the server says 404 Not Found"},
 		"empty":                   {func(http.ResponseWriter, *http.Request) {}, "is empty"},
 		"no snapshot":             {func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "<html>please log in</html>") }, "is no snapshot of etcd's"},
+		"damaged":                 {(&server{content: flipped(content, 700)}).ServeHTTP, "is damaged"},
 		"broken, and no going on": {(&server{content: content, breaks: 1}).ServeHTTP, "unexpected EOF"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -181,7 +181,7 @@ func (h Host) fetch(from *snapshots.Source, r api.FetchRequest, before int64, pa
 	if err := h.disks().MustHoldRestore(r.DataDir, from.Size-before, from.Size); err != nil {
 		return api.Snapshot{}, fmt.Errorf("%w%w", errStays, err)
 	}
-	var s *etcdfs.Checksum
+	var s *api.Checksum
 	var err error
 	clear := unfinished
 	if part == "" {
@@ -208,8 +208,8 @@ func (h Host) fetch(from *snapshots.Source, r api.FetchRequest, before int64, pa
 
 // download writes what comes, in the clear, to a new file, and brings it to the disk. It holds what came against the
 // size and the SHA-256 that it was announced with.
-func (h Host) download(from *snapshots.Source, identities, path string) (*etcdfs.Checksum, error) {
-	arrived, s := &snapshots.Counted{From: from, Hash: sha256.New()}, etcdfs.NewChecksum()
+func (h Host) download(from *snapshots.Source, identities, path string) (*api.Checksum, error) {
+	arrived, s := &snapshots.Counted{From: from, Hash: sha256.New()}, api.NewChecksum()
 	content, failed := inTheClear(arrived, identities)
 	if failed == nil {
 		failed = h.disks().WriteNew(path, from.Size, io.TeeReader(content, s))
@@ -232,7 +232,7 @@ func (h Host) download(from *snapshots.Source, identities, path string) (*etcdfs
 }
 
 // verifyFetched verifies a snapshot, and says of what is none what it may be.
-func (h Host) verifyFetched(what, path string, s *etcdfs.Checksum) (api.Snapshot, error) {
+func (h Host) verifyFetched(what, path string, s *api.Checksum) (api.Snapshot, error) {
 	file, err := inside.OpenFile(h.Files.Path(path), os.O_RDONLY, 0)
 	if err != nil {
 		return api.Snapshot{}, err

@@ -17,7 +17,6 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/durable"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/disks"
-	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdfs"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/snapshots"
@@ -168,7 +167,7 @@ var errStays = errors.New("")
 // receive takes what comes from far away, behind what has come of it before, and says where it lies in the clear: where it
 // has arrived, or, where it is encrypted, in a new file. What has come stays where the rest does not. The whole is held
 // against the SHA-256 that it was announced with.
-func (h Host) receive(from *snapshots.Source, r api.FetchRequest, before int64, part, unfinished string) (clear string, s *etcdfs.Checksum, err error) {
+func (h Host) receive(from *snapshots.Source, r api.FetchRequest, before int64, part, unfinished string) (clear string, s *api.Checksum, err error) {
 	if s, err = h.Arrive(from, before, part); err != nil {
 		return "", nil, err
 	}
@@ -189,7 +188,7 @@ func (h Host) receive(from *snapshots.Source, r api.FetchRequest, before int64, 
 }
 
 // Arrive appends what comes to what has come before, in so many bytes, until all of it is there.
-func (h Host) Arrive(from *snapshots.Source, before int64, part string) (whole *etcdfs.Checksum, err error) {
+func (h Host) Arrive(from *snapshots.Source, before int64, part string) (whole *api.Checksum, err error) {
 	file, err := inside.OpenFile(h.Files.Path(part), os.O_RDWR|os.O_CREATE, files.KeyFile)
 	if err != nil {
 		return nil, err
@@ -209,7 +208,7 @@ func (h Host) Arrive(from *snapshots.Source, before int64, part string) (whole *
 		return nil, fmt.Errorf("%w%w", errStays, err) // what has come stays
 	}
 	defer func() { err = errors.Join(err, durable.Release(file)) }()
-	sum, s := sha256.New(), etcdfs.NewChecksum()
+	sum, s := sha256.New(), api.NewChecksum()
 	if _, err := io.Copy(io.MultiWriter(sum, s), file); err != nil {
 		return nil, err
 	}
@@ -249,7 +248,7 @@ func beginsEncrypted(content io.Reader) (bool, error) {
 }
 
 // decrypt writes what has arrived encrypted in the clear.
-func (h Host) decrypt(from *snapshots.Source, arrived *os.File, r api.FetchRequest, path string) (*etcdfs.Checksum, error) {
+func (h Host) decrypt(from *snapshots.Source, arrived *os.File, r api.FetchRequest, path string) (*api.Checksum, error) {
 	if err := h.disks().MustHoldRestore(r.DataDir, from.Size, from.Size); err != nil {
 		return nil, fmt.Errorf("%w%w", errStays, err)
 	}

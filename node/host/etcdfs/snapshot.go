@@ -21,7 +21,7 @@ func VerifySnapshot(name, path string) (api.Snapshot, error) {
 		return api.Snapshot{}, fmt.Errorf("verify snapshot %s: %w", name, err)
 	}
 	defer file.Close()
-	s := NewChecksum()
+	s := api.NewChecksum()
 	if _, err := io.Copy(s, file); err != nil {
 		return api.Snapshot{}, fmt.Errorf("verify snapshot %s: %w", name, err)
 	}
@@ -31,7 +31,7 @@ func VerifySnapshot(name, path string) (api.Snapshot, error) {
 // Verify verifies a snapshot whose checksum was taken on its way to a path of this process: by the sum that it
 // ends in, which etcd's own status does not look at, and key by key. The sum comes first, since the other does not
 // survive a file that was cut off.
-func Verify(name, path string, s *Checksum) (api.Snapshot, error) {
+func Verify(name, path string, s *api.Checksum) (api.Snapshot, error) {
 	whole, err := s.Sum()
 	if err != nil {
 		return api.Snapshot{}, fmt.Errorf("verify snapshot %s: %w", name, err)

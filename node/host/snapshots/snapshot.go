@@ -39,7 +39,7 @@ type Host struct {
 func (h Host) proc() procfs.FS { return procfs.FS{Root: h.Files.Root} }
 
 // Save streams a snapshot to a file, and brings it to the disk.
-func (h Host) Save(ctx context.Context, member etcdclient.Voter, path string) (*etcdfs.Checksum, error) {
+func (h Host) Save(ctx context.Context, member etcdclient.Voter, path string) (*api.Checksum, error) {
 	out, err := inside.OpenFile(h.Files.Path(path), os.O_WRONLY|os.O_CREATE|os.O_EXCL, files.KeyFile)
 	if err != nil {
 		return nil, err
@@ -53,7 +53,7 @@ func (h Host) Save(ctx context.Context, member etcdclient.Voter, path string) (*
 }
 
 // VerifySaved verifies a snapshot at a path of the host whose checksum was taken on its way there.
-func (h Host) VerifySaved(path string, s *etcdfs.Checksum) (api.Snapshot, error) {
+func (h Host) VerifySaved(path string, s *api.Checksum) (api.Snapshot, error) {
 	file, err := inside.OpenFile(h.Files.Path(path), os.O_RDONLY, 0)
 	if err != nil {
 		return api.Snapshot{}, err
@@ -63,7 +63,7 @@ func (h Host) VerifySaved(path string, s *etcdfs.Checksum) (api.Snapshot, error)
 }
 
 // Send streams a snapshot of the local member.
-func Send(ctx context.Context, member etcdclient.Voter, to io.Writer) (*etcdfs.Checksum, error) {
+func Send(ctx context.Context, member etcdclient.Voter, to io.Writer) (*api.Checksum, error) {
 	ctx, giveUp := context.WithCancelCause(ctx)
 	defer giveUp(nil)
 	stream, err := member.Snapshot(ctx)
@@ -71,7 +71,7 @@ func Send(ctx context.Context, member etcdclient.Voter, to io.Writer) (*etcdfs.C
 		return nil, fmt.Errorf("ask the local member for a snapshot: %w", err)
 	}
 	defer stream.Close()
-	s := etcdfs.NewChecksum()
+	s := api.NewChecksum()
 	silent := func() { giveUp(fmt.Errorf("it has sent nothing for %s", pace.StallTimeout)) }
 	if _, err := io.Copy(io.MultiWriter(to, s), pace.Flowing(stream, pace.StallTimeout, silent)); err != nil {
 		if ctx.Err() != nil {

@@ -23,7 +23,7 @@ func (h Host) SaveTo(ctx context.Context, member etcdclient.Voter, file *os.File
 }
 
 // Check verifies a snapshot that was streamed to a file.
-func (h Host) Check(ctx context.Context, member etcdclient.Voter, file *os.File, s *etcdfs.Checksum) (api.Saved, error) {
+func (h Host) Check(ctx context.Context, member etcdclient.Voter, file *os.File, s *api.Checksum) (api.Saved, error) {
 	taken, err := etcdfs.Verify("of the local member", inside.PathOf(file), s)
 	if err != nil {
 		return api.Saved{}, err

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"regexp"
+	"strings"
 
 	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
@@ -132,8 +133,8 @@ func Asked(ctx context.Context, object, done, backup types.Object) (membership.R
 	return asked, diags
 }
 
-// CheckSource refuses a snapshot on this machine that nothing can be restored from. It is for a restore that is to be done: of one
-// that was, nobody has to keep the file.
+// CheckSource reads a snapshot on this machine to its end, and refuses one that is damaged or that the configuration does not mean. It is
+// for a restore that is to be done: once it is, nobody has to keep the file.
 func CheckSource(ctx context.Context, object types.Object) (diags diag.Diagnostics) {
 	if object.IsNull() || object.IsUnknown() {
 		return nil
@@ -144,11 +145,16 @@ func CheckSource(ctx context.Context, object types.Object) (diags diag.Diagnosti
 		return diags
 	}
 	local, err := ssh.ExpandHome(r.File.ValueString())
+	var content *source.Content
 	if err == nil {
-		err = source.Check(local)
+		content, err = source.File(local)
 	}
-	if err != nil {
+	switch wanted := r.SHA256.ValueString(); {
+	case err != nil:
 		diags.AddAttributeError(path.Root("restore").AtName("file"), "This cannot be restored", err.Error()+". No host was changed.")
+	case wanted != "" && !content.Encrypted && !strings.EqualFold(wanted, content.SHA256):
+		diags.AddAttributeError(path.Root("restore").AtName("sha256"), "This cannot be restored",
+			fmt.Sprintf("%s has SHA-256 %s, and should have %s. No host was changed.", local, content.SHA256, wanted))
 	}
 	return diags
 }

@@ -1,4 +1,4 @@
-package etcdfs
+package api
 
 import (
 	"crypto/sha256"
@@ -7,15 +7,15 @@ import (
 	"hash"
 )
 
-// Checksum hashes a snapshot that is written to it, in one pass, and holds it against the SHA-256 that it ends in. A
-// database is made of pages, so that what is behind its last one can only be the sum.
+// Checksum hashes a snapshot that is written to it, in one pass, and compares it with the SHA-256 at its end. A database
+// is made of pages, so what follows its last one can only be that sum.
 type Checksum struct {
 	before hash.Hash // of all but the last bytes
 	last   []byte    // so many as a SHA-256 has, or all that have come
 	Size   int64
 }
 
-// NewChecksum is that of nothing.
+// NewChecksum returns the checksum of nothing.
 func NewChecksum() *Checksum { return &Checksum{before: sha256.New()} }
 
 func (s *Checksum) Write(p []byte) (int, error) {
@@ -34,7 +34,8 @@ func (s *Checksum) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Sum is the SHA-256 of all that was written, where it ends in that of what is before. It is asked for once.
+// Sum returns the SHA-256 of all that was written, or an error if what was written does not end with the SHA-256 of the
+// rest. It may be called once.
 func (s *Checksum) Sum() (string, error) {
 	if s.Size%512 != sha256.Size {
 		return "", fmt.Errorf("it is %d bytes long, which is no database and a SHA-256: it was cut off", s.Size)

@@ -1,4 +1,4 @@
-package etcdfs
+package api
 
 import (
 	"crypto/sha256"
