@@ -85,10 +85,13 @@ func TestClusterOfIntermediates(t *testing.T) {
 	config := func(pki string) string { return strings.Replace(three(line), "etcd_pki.prod.authority", pki, 1) }
 	prod := "{ peer = etcd_pki.prod.authority.peer, client = etcd_pki.prod.authority.client\n"
 	whole, above := config(first.hcl(t, "")), config(renewed.hcl(t, ""))
-	again := w.asPlanned(t, above, []string{"renew the chain on a (192.0.2.11): ", `"company etcd" (`, `, "company middle" (`, "without a restart"}, purpose(plan.PurposeRepair))
+	again := w.asPlanned(t, above, []string{"renew the chain on a (192.0.2.11): ", `"company etcd" (`, `, "company middle" (`, "without a restart"}, purpose(plan.PurposeChange))
 	again.Check = tftest.ComposeAggregateTestCheckFunc(again.Check, w.shown(renewed, renewed.above...), w.restarts(false))
+	drift := w.asPlanned(t, above, []string{"renew the chain on a (192.0.2.11): "}, purpose(plan.PurposeRepair))
+	drift.PreConfig = func() { w.host(11).Unchain("prod"); w.Forget() }
+	drift.Check = tftest.ComposeAggregateTestCheckFunc(drift.Check, w.shown(renewed, renewed.above...), w.restarts(false))
 	// A member that is down is started as it is, and gets its files once it serves.
-	back := w.asPlanned(t, whole, []string{"start b (192.0.2.12)", "renew the chain on a (192.0.2.11): ", "renew the chain on b (192.0.2.12): "}, purpose(plan.PurposeRepair))
+	back := w.asPlanned(t, whole, []string{"start b (192.0.2.12)", "renew the chain on a (192.0.2.11): ", "renew the chain on b (192.0.2.12): "}, purpose(plan.PurposeChange))
 	back.PreConfig = func() { w.host(12).StopUnit("prod"); w.Forget() }
 	back.Check = tftest.ComposeAggregateTestCheckFunc(back.Check, w.shown(first, company.Middle))
 	changes := func(config string, check tftest.TestCheckFunc, says ...string) tftest.TestStep {
@@ -103,6 +106,7 @@ func TestClusterOfIntermediates(t *testing.T) {
 		tftest.TestStep{Config: config(strings.ReplaceAll(first.hcl(t, ""), company.Root.PEM(), "")), PlanOnly: true}, // the same with the root left out
 		again,
 		tftest.TestStep{Config: above, PlanOnly: true},
+		drift,
 		back,
 		changes(config(prod+renewed.trusted()+"}"), func(*terraform.State) error { return nil }, "comes to trust authority ", "they are of authority "),
 		changes(config("etcd_pki.prod.authority"), w.issuedBy("prod", "prod"), "no longer trusts authority "),
@@ -169,6 +173,9 @@ func TestCertificateOfAnIntermediate(t *testing.T) {
 		tftest.TestStep{Config: config(renewed, ""), ConfigPlanChecks: tftest.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{plancheck.ExpectResourceAction(certificate, plancheck.ResourceActionUpdate)}}},
 		tftest.TestStep{Config: config(renewed, ""), Check: tftest.ComposeAggregateTestCheckFunc(holds(first.clients, renewed.above[0]), serials(&serial, false)),
 			ConfigPlanChecks: tftest.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{plancheck.ExpectEmptyPlan()}}},
+		// A renewal that comes with another chain is no mere renewal: somebody has to approve the chain.
+		tftest.TestStep{PreConfig: func() { w.Clock = w.Clock.Add(8700 * time.Hour) }, Config: config(first, key), Check: tftest.ComposeAggregateTestCheckFunc(holds(first.clients, company.Middle), serials(&serial, true)),
+			ConfigPlanChecks: tftest.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{purposeOf{certificate, "change"}}}},
 	)
 }
 

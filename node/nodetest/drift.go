@@ -7,6 +7,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest/model"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest/signing"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 )
 
 // This file has what happens to a cluster without the provider. A running process keeps what it was started with.
@@ -133,6 +134,17 @@ func (h *Host) reissue(cluster string, by *signing.Authority, until time.Time) {
 				return
 			}
 			certificates[name] = again
+		}
+		part.certificates = certificates
+	})
+}
+
+// Unchain takes away what follows the certificates of the cluster on the host. The member continues to run.
+func (h *Host) Unchain(cluster string) {
+	h.change(cluster, func(part *installation) {
+		certificates := map[string]string{}
+		for name, text := range part.certificates {
+			certificates[name] = cert.First(text)
 		}
 		part.certificates = certificates
 	})

@@ -98,11 +98,12 @@ func (c *certificateModel) plan(ctx context.Context, by authority.ClientModel, s
 	if state != nil && authority.Same(c.CACertificate, state.CACertificate) {
 		c.CACertificate = state.CACertificate
 	}
-	if state != nil && (c.waits(by, *state, looked) || !c.reissues(by.Client.Certificate, *state, looked)) {
+	stays := state != nil && (c.waits(by, *state, looked) || !c.reissues(by.Client.Certificate, *state, looked))
+	if state != nil && !by.Follow(state.Certificate).Equal(state.Certificate) { // what stands above the authority has changed
+		c.PlannedChange = types.StringValue(purposeChange)
+	}
+	if stays {
 		c.Certificate, c.NotAfter = by.Follow(state.Certificate), state.NotAfter
-		if !c.Certificate.Equal(state.Certificate) { // what stands above the authority has changed
-			c.PlannedChange = types.StringValue(purposeChange)
-		}
 		c.SerialNumber, c.RenewalDue = state.SerialNumber, state.RenewalDue
 		return
 	}

@@ -40,6 +40,7 @@ type change struct {
 	keyless         []string                      // the keys that the configuration leaves out
 	mends           bool                          // the configuration asks for no change of hosts
 	exchanges       bool                          // the configuration asks for other authorities than at the last apply
+	rechains        bool                          // the configuration asks for other chains above them
 }
 
 // desired is the result that a change aims at, apart from what the model itself holds.
@@ -120,6 +121,7 @@ func (c *clusterModel) planChange(ctx context.Context, config, state clusterMode
 	}
 	diags.Append(c.warnAbandoned(last)...)
 	ch = c.changed(state, desired{members, stores, from.authority, backup}, before, last, asked)
+	ch.rechains = from.rechained
 	switch {
 	case !from.found && (ch.asksForChange(state) || newBackup):
 		diags.AddError("The hosts have not been looked at", "This change is planned from what the hosts are, and this state does not know it yet. Plan without -refresh=false.")

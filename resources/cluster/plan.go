@@ -121,6 +121,7 @@ type startingPoint struct {
 	before    map[string]memberModel // of the state; nil: there is none yet
 	last      refreshed.Reports      // the last look at the hosts
 	found     bool                   // the state keeps one
+	rechained bool                   // the configuration has other chains above its authorities than at the last apply
 
 	recovery    membership.Recovery    // what the configuration asks for beyond what the state says was done
 	restoration membership.Restoration // the same
@@ -149,6 +150,9 @@ func (c clusterModel) startingPoint(ctx context.Context, config, state clusterMo
 	dropUnmanaged(from.before)
 	from.last, from.found, d = refreshed.Last(ctx, private)
 	diags.Append(d...)
+	chains, d := exchange.LastChains(ctx, private)
+	diags.Append(d...)
+	from.rechained = exchange.ChainsOf(from.authority).DifferFrom(chains)
 	return from, diags
 }
 

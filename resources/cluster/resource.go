@@ -16,6 +16,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/authority"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/backups"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/exchange"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/health"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/refreshed"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/renewal"
@@ -112,6 +113,7 @@ func (r *clusterResource) Create(ctx context.Context, req resource.CreateRequest
 		return
 	}
 	resp.Diagnostics.Append(plan.formed(ctx, members, formed)...)
+	resp.Diagnostics.Append(exchange.ChainsOf(from.authority).Keep(ctx, resp.Private)...)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
 }
 
@@ -201,6 +203,7 @@ func (r *clusterResource) Update(ctx context.Context, req resource.UpdateRequest
 		}
 	}
 	ch := plan.changed(state, want, before, last, from.recovery)
+	ch.rechains = from.rechained
 	if restoration.Source != "" {
 		ch = plan.restored(state, want, before, last, restoration)
 	} else if !plan.takesHosts(ch, members) {
@@ -212,6 +215,7 @@ func (r *clusterResource) Update(ctx context.Context, req resource.UpdateRequest
 			members[name] = m
 		}
 		resp.Diagnostics.Append(plan.setMembers(ctx, members)...)
+		resp.Diagnostics.Append(exchange.ChainsOf(from.authority).Keep(ctx, resp.Private)...)
 		resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
 		return
 	}
@@ -242,6 +246,7 @@ func (r *clusterResource) Update(ctx context.Context, req resource.UpdateRequest
 		seen, diags := plan.concluded(ctx, ch, outcome, r.providerData.Now())
 		resp.Diagnostics.Append(diags...)
 		resp.Diagnostics.Append(seen.Acknowledging(last.Acknowledged, outcome.Acknowledged).Keep(ctx, resp.Private)...)
+		resp.Diagnostics.Append(exchange.ChainsOf(from.authority).Keep(ctx, resp.Private)...)
 	}
 	if err != nil {
 		resp.Diagnostics.AddError(fmt.Sprintf("Cluster %s was not changed completely", plan.Name.ValueString()), err.Error()+"\n\n"+howToGoOn(err))

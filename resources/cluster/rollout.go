@@ -73,6 +73,7 @@ func (c *clusterModel) closeRollout() {
 func (c clusterModel) asked(ch change, state clusterModel) plan.Asked {
 	return plan.Asked{
 		Change:  ch.asksForChange(state) || c.changesOwn(state, ch.members, ch.before) || ch.changesBackup() || ch.changesRenewal() || ch.changesVersion(),
+		Chains:  ch.rechains,
 		Waits:   slices.ContainsFunc(ch.plan.Deferred, (*membership.Refusal).KeepsTrust),
 		Restore: ch.cluster.Restore.Source != "",
 	}

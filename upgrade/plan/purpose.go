@@ -23,6 +23,7 @@ var Purposes = []Purpose{PurposeNone, PurposeRepair, PurposeCreate, PurposeChang
 type Asked struct {
 	Create  bool // there is no cluster yet
 	Change  bool // any other difference of the configuration, including one that concerns no host
+	Chains  bool // an authority has another chain than at the last apply, and steps may lay it down
 	Waits   bool // hosts are not what was applied last, and no step mends that yet
 	Restore bool // a snapshot is to be restored, or a restore to be undone
 }
@@ -44,6 +45,7 @@ func (asked Asked) For(steps []membership.Step) Purpose {
 			asked.Change = true
 		}
 		purpose = PurposeRepair
+		asked.Change = asked.Change || asked.Chains
 	}
 	switch {
 	case asked.Restore:

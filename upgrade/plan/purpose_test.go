@@ -31,6 +31,8 @@ func TestPurpose(t *testing.T) {
 		"a setting":                      {Asked{Change: true}, steps(membership.Roll), PurposeChange},
 		"a repair and a setting":         {Asked{Change: true}, append(replaced, steps(membership.Roll)...), PurposeChange},
 		"hosts that are a version ahead": {Asked{}, steps(membership.Snapshot, membership.Downgrade), PurposeChange},
+		"another chain":                  {Asked{Chains: true}, steps(membership.RenewCertificates), PurposeChange},
+		"another chain, which is there":  {Asked{Chains: true}, nil, PurposeNone},
 		"a recovery":                     {Asked{Change: true}, append(steps(membership.Recover), replaced...), PurposeRecovery},
 		"a restore":                      {Asked{Change: true, Restore: true}, steps(membership.Install, membership.Fetch, membership.Fence), PurposeRestore},
 		"the rest of a restore":          {Asked{Change: true, Restore: true}, steps(membership.SyncConfiguration, membership.Retire), PurposeRestore},

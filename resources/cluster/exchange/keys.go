@@ -1,4 +1,5 @@
-// Package exchange says what a plan has to show of a cluster's authorities: which keys of theirs it lacks.
+// Package exchange says what a plan has to show of a cluster's authorities: the keys that it lacks, the rotations that
+// members are not ready for, and chains other than at the last apply.
 package exchange
 
 import (

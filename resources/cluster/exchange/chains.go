@@ -1,0 +1,62 @@
+package exchange
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/authority"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/private"
+)
+
+// chainsKey is the key of private state under which the Chains of the last complete apply are kept.
+const chainsKey = "chains"
+
+// Chains has a digest of the intermediates behind what each authority signs, by the authority's name. Members' own
+// certificates do not say whether another chain is drift or was asked for, and no state has pki.
+type Chains map[string]string
+
+// ChainsOf returns the Chains of a configuration. The digest is empty where nothing follows.
+func ChainsOf(pki authority.Model) Chains {
+	chains := pki.Chains()
+	for name, chain := range chains {
+		if chain != "" {
+			sum := sha256.Sum256([]byte(chain))
+			chains[name] = hex.EncodeToString(sum[:])
+		}
+	}
+	return chains
+}
+
+// LastChains reads the Chains of the last complete apply. A state that was imported, or cannot be read, has none.
+func LastChains(ctx context.Context, private private.State) (last Chains, diags diag.Diagnostics) {
+	text, diags := private.GetKey(ctx, chainsKey)
+	if json.Unmarshal(text, &last) != nil {
+		return nil, diags
+	}
+	return last, diags
+}
+
+// Keep writes the Chains into private state.
+func (c Chains) Keep(ctx context.Context, private private.State) (diags diag.Diagnostics) {
+	text, err := json.Marshal(c)
+	if err != nil {
+		diags.AddError("The chains of the authorities cannot be kept", err.Error())
+		return diags
+	}
+	return private.SetKey(ctx, chainsKey, text)
+}
+
+// DifferFrom tells whether an authority of a configuration has another chain than the last complete apply laid down. The
+// chain of an authority that is no longer given stays where it is, and does not count.
+func (c Chains) DifferFrom(last Chains) bool {
+	for name, digest := range c {
+		if digest != last[name] {
+			return true
+		}
+	}
+	return false
+}
