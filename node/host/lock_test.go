@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
@@ -89,14 +90,17 @@ func TestLockOfASilentHolderIsFreed(t *testing.T) {
 func TestLockOfASpeakingHolderIsKept(t *testing.T) {
 	t.Parallel()
 	m, _ := newMachine(t)
-	const silence = 500 * time.Millisecond
-	speaking := hold(t, m, "main", "1", silence)
-	for until := time.Now().Add(2 * silence); time.Now().Before(until); time.Sleep(silence / 50) {
-		if _, err := io.WriteString(speaking.stdin, "\n"); err != nil {
-			t.Fatalf("it has ended: %v", <-speaking.ended)
+	synctest.Test(t, func(t *testing.T) {
+		const silence = time.Minute
+		speaking := hold(t, m, "main", "1", silence)
+		for range 10 {
+			time.Sleep(silence - time.Second)
+			if _, err := io.WriteString(speaking.stdin, "\n"); err != nil {
+				t.Fatalf("it has ended: %v", <-speaking.ended)
+			}
 		}
-	}
-	speaking.release(t)
+		speaking.release(t)
+	})
 }
 
 func TestChangesWantTheLock(t *testing.T) {
