@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -53,6 +54,15 @@ func TestRecovery(t *testing.T) {
 		}
 		name(formed)
 	}
+	keyless := strings.Replace(from("a", `"b", "c"`), "etcd_pki.prod.authority", "{ peer = { certificate = etcd_pki.prod.authority.peer.certificate }, client = { certificate = etcd_pki.prod.authority.client.certificate } }", 1)
+	served := w.asPlanned(t, keyless, []string{"recover a (192.0.2.11): it alone is the cluster, up to term 1, index ",
+		"; b (no data), c (no data) are given up, and join anew; writes that only they had are lost"}, purpose(plan.PurposeRecovery), meanwhile(func() {
+		if text := w.warned(); strings.Count(text, "is left alone while certificates cannot be signed: join ") != 2 {
+			t.Errorf("the plan warns of %q", text)
+		}
+	}))
+	served.Check, served.ConfigPlanChecks.PostApplyPostRefresh = values("status", "degraded"), nil
+	served.ExpectError = regexp.MustCompile(`(?s)post-apply .*This plan needs the key of an authority.*join b .*join c `)
 	w.run(t,
 		tftest.TestStep{Config: three(unprotected), Check: tftest.ComposeAggregateTestCheckFunc(remember, func(*terraform.State) error { w.put(t); return nil })},
 		tftest.TestStep{ // While there is a quorum it does nothing.
@@ -70,8 +80,8 @@ func TestRecovery(t *testing.T) {
 		refused(three(unprotected), "recover from the survivor with the highest term and index"),
 		survivor,
 		refused(from("a", `"b"`), "the other voters, whose data is given up, are b, c, and recover_from.abandons names b"),
-		w.asPlanned(t, from("a", `"b", "c"`), []string{"recover a (192.0.2.11): it alone is the cluster, up to term 1, index ",
-			"; b (no data), c (no data) are given up, and join anew; writes that only they had are lost", "promote c (192.0.2.13)"}, purpose(plan.PurposeRecovery)),
+		served,
+		w.asPlanned(t, from("a", `"b", "c"`), []string{"join b (192.0.2.12)", "promote c (192.0.2.13)"}, purpose(plan.PurposeRepair)),
 		tftest.TestStep{ // What stays in the configuration does nothing more.
 			PreConfig: func() { w.put(t); w.Forget() },
 			Config:    from("a", `"b", "c"`), ConfigPlanChecks: action(plancheck.ResourceActionNoop),

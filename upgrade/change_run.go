@@ -142,7 +142,7 @@ func (r *changeRun) plan() ([]membership.Step, error) {
 	for _, s := range r.status.Members {
 		r.wasStoreless[s.Member] = r.wasStoreless[s.Member] || s.Storeless
 	}
-	planned, err := plan.ChangeSigning(r.status, r.Cluster.Spec, plan.Signing{Refuse: r.refuseToSign, Mends: r.order.Mends})
+	planned, err := plan.ChangeSigning(r.status, r.Cluster.Spec, plan.Signing{Refuse: r.refuseToSign, Mends: r.order.Mends, Recovered: r.recovered()})
 	if err != nil {
 		return nil, err
 	}
@@ -165,6 +165,11 @@ func (r *changeRun) plan() ([]membership.Step, error) {
 		return nil, err
 	}
 	return planned.Steps, nil
+}
+
+// recovered tells whether the run has begun to recover the cluster.
+func (r *changeRun) recovered() bool {
+	return slices.ContainsFunc(r.begunSteps, func(step membership.Step) bool { return step.Kind == membership.Recover })
 }
 
 // assessed returns the cluster status by the last observation, with what only this run knows about its own steps.

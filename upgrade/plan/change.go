@@ -61,11 +61,14 @@ type Signing struct {
 	Refuse func(steps []membership.Step) error       // why certificates of the steps cannot be signed; nil: they can
 	Asked  func(member membership.MemberStatus) bool // whether the configuration asks for the renewal that is due; nil: it does not
 	Mends  bool                                      // the configuration asks for no change, so that a part of the repairs is worth having
+
+	Recovered bool // the run has begun to recover the cluster
 }
 
 // ChangeSigning plans like Change, as far as certificates can be signed. If some cannot, those that are merely due are left as
-// they are: they hold, and keep no other step from being done; and members that are down come up with those that they have. Beyond that, a plan that only mends leaves members alone that need
-// certificates, and does for the others what is safe beside them. It refuses what has to be signed all the same.
+// they are: they hold, and keep no other step from being done; and members that are down come up with those that they have. Beyond
+// that, a recovery goes as far as the first member that joins, and a plan that only mends leaves members alone that need certificates, and
+// does for the others what is safe beside them. It refuses what has to be signed all the same.
 func ChangeSigning(p membership.ClusterStatus, want membership.Spec, signing Signing) (Plan, error) {
 	planned, err := Change(p, want)
 	if err != nil {
@@ -82,11 +85,11 @@ func ChangeSigning(p membership.ClusterStatus, want membership.Spec, signing Sig
 		return Plan{}, err
 	}
 	if err := signing.Refuse(planned.Steps); err != nil {
-		mends := false
-		if signing.Mends {
-			planned, mends = withoutMembersThatLack(p, want, signing)
+		part, safe := beforeJoins(p, want, planned, signing)
+		if !safe && signing.Mends {
+			part, safe = withoutMembersThatLack(p, want, signing)
 		}
-		if !mends {
+		if planned = part; !safe {
 			return Plan{}, err
 		}
 		unsigned = err
@@ -102,6 +105,41 @@ func ChangeSigning(p membership.ClusterStatus, want membership.Spec, signing Sig
 // service for a while by them.
 var besideLacking = []membership.Kind{membership.Stage, membership.Snapshot, membership.Start, membership.Stop, membership.Configure, membership.Agree,
 	membership.RenewCertificates, membership.SyncConfiguration, membership.Disarm, membership.SetAside, membership.Retire}
+
+// beforeJoins cuts a plan that recovers the cluster, or goes on after that, before the first member joins: the survivor serves, and the
+// members that were given up join once their certificates can be signed. It returns false if anything else has to be signed first.
+func beforeJoins(p membership.ClusterStatus, want membership.Spec, planned Plan, signing Signing) (part Plan, is bool) {
+	signs := func(step membership.Step) bool { return signing.Refuse([]membership.Step{step}) != nil }
+	joins := func(step membership.Step) bool {
+		return step.Kind == membership.AddLearner || step.Kind == membership.Join
+	}
+	recovers := func(step membership.Step) bool { return step.Kind == membership.Recover }
+	signed, cut := slices.IndexFunc(planned.Steps, signs), slices.IndexFunc(planned.Steps, joins)
+	if signed < 0 || cut < 0 || !joins(planned.Steps[signed]) || !signing.Recovered && !slices.ContainsFunc(planned.Steps[:cut], recovers) {
+		return Plan{}, false
+	}
+	c := newPlanner(p, want)
+	for _, step := range planned.Steps[cut:] {
+		switch s := p.Member(step.Subject()); {
+		case s == nil:
+		case step.Kind == membership.Join && signs(step):
+			s.Failed, s.Lacks = step.String(), true
+			part.Lacking = append(part.Lacking, s.Member)
+		case !s.Lacks && slices.Contains([]membership.Kind{membership.Roll, membership.RenewCertificates, membership.Readdress}, step.Kind):
+			c.defers(*s, fmt.Sprintf("this waits until the members that are given up have joined again, and none joins while certificates cannot be signed: %s", step),
+				"leave it out of the apply that recovers the cluster, or plan again once they can be")
+		}
+	}
+	c.failed()
+	for cut > 0 && slices.Contains([]membership.Kind{membership.Stage, membership.Snapshot}, planned.Steps[cut-1].Kind) {
+		cut-- // for that member
+	}
+	part.Steps, part.Deferred, part.End = planned.Steps[:cut:cut], append(planned.Deferred, c.deferred...), p
+	for _, step := range part.Steps {
+		part.End = after(part.End, want, step)
+	}
+	return part, true
+}
 
 // withoutMembersThatLack plans what can be done for other members while those that need certificates which cannot be signed are
 // left alone, as after a step on them has failed. It returns false if that does not come to a quorum, or
@@ -124,6 +162,11 @@ func withoutMembersThatLack(p membership.ClusterStatus, want membership.Spec, si
 				return Plan{}, false
 			}
 			s.Failed, s.Lacks, more = step.String(), true, true
+			if i := slices.IndexFunc(planned.Steps, func(step membership.Step) bool {
+				return step.Subject() == s.Member && signing.Refuse([]membership.Step{step}) != nil
+			}); i >= 0 {
+				s.Failed = planned.Steps[i].String()
+			}
 			lacking = append(lacking, s.Member)
 			break
 		}

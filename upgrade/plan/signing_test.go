@@ -196,3 +196,37 @@ func TestMembersThatLackCertificates(t *testing.T) {
 		}
 	}
 }
+
+// TestRecoveryWhileNothingIsSigned: a recovery goes as far as the first member that joins, unless anything else has to be signed before,
+// and says what waits.
+func TestRecoveryWhileNothingIsSigned(t *testing.T) {
+	const recovers = "recover a (192.0.2.11)"
+	for script, want := range map[string]struct{ begins, deferred string }{
+		"observed a/stopped,4.812 b/lost c/lost\ndesired a b c trusts:old signs:old recover:a,b,c\n":            {recovers, "b c"},
+		"observed a/stopped,4.812,settings b/lost c/lost\ndesired a b c trusts:old signs:old recover:a,b,c\n":   {"stage a (192.0.2.11)", "b c"},
+		"observed a/stopped,4.812 b/unreachable c/lost\ndesired a b c trusts:old signs:old recover:a,b,c\n":     {recovers, "b c"},
+		"observed a/stopped,4.812 b/lost c/lost\ndesired a b c trusts:new+old signs:new+old recover:a,b,c\n":    {recovers, "a b c"},
+		"observed a=3.6.16/stopped,4.812 b/lost c/lost 3.6\ndesired a b c trusts:old signs:old recover:a,b,c\n": {recovers, "a b c"},
+		"observed a/stopped,4.812,invalid b/lost c/lost\ndesired a b c trusts:old signs:old recover:a,b,c\n":    {},
+		"observed a/stopped,4.812 b/lost c/lost\ndesired a trusts:new+old signs:new+old recover:a,b,c\n":        {},
+		"observed a* b-/missing c-/missing\ndesired a b c trusts:old signs:old\n":                               {},
+	} {
+		p, spec := parse(t, script)
+		planned, err := plan.ChangeSigning(p, spec, plan.Signing{Refuse: nothingIsSigned})
+		if want.begins == "" {
+			if !errors.Is(err, errUnsigned) {
+				t.Errorf("%s: %v, %v", script, err, planned.Steps)
+			}
+			continue
+		}
+		var deferred []string
+		for _, d := range planned.Deferred {
+			deferred = append(deferred, d.Member)
+		}
+		slices.Sort(deferred)
+		if err != nil || !strings.HasPrefix(fmt.Sprint(planned.Steps), "["+want.begins) || nothingIsSigned(planned.Steps) != nil || strings.Join(deferred, " ") != want.deferred || !planned.End.HasQuorum() ||
+			slices.ContainsFunc(planned.Steps, func(s membership.Step) bool { return s.Kind == membership.AddLearner }) {
+			t.Errorf("%s: %v, %v, and these wait: %v", script, err, planned.Steps, planned.Deferred)
+		}
+	}
+}
