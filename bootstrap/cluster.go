@@ -43,8 +43,8 @@ type Cluster struct {
 	Backup *api.Backup
 
 	// OnHosts is how hosts renew certificates by themselves; nil: not at all. RenewedOnHosts sets both.
-	OnHosts      *api.Renewal
-	onHostsKnown bool // false: it is not known, and hosts stay as they are
+	OnHosts   *api.Renewal
+	OnHostsOf api.RenewalPlaces // what of it is known; hosts keep their own of the other
 
 	// Acknowledged are the log entries that members, by their ID, are known to have had on disk.
 	Acknowledged map[string]uint64

@@ -71,7 +71,7 @@ func Form(observed membership.Observed, spec membership.Spec) ([]membership.Step
 
 // RenewOnHosts returns the step that has hosts renew certificates by themselves as desired.
 func RenewOnHosts(members []string, spec membership.Spec) membership.Step {
-	return membership.Step{Kind: membership.RenewOnHosts, To: spec.Renewals, Why: strings.Join(members, ", ")}
+	return membership.Step{Kind: membership.RenewOnHosts, To: spec.Renewals, Why: strings.Join(members, ", "), Keeps: spec.OtherRenewals}
 }
 
 // BackUp returns the step that has hosts back the cluster up as desired.

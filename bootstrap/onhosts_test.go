@@ -9,49 +9,70 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 )
 
+// ofBoth are the authorities, where it is known of both how hosts renew by them.
+var ofBoth = api.RenewalPlaces{Peers: true, Clients: true}
+
 // TestUnrenewed says what a host is told of the renewals that it makes by itself, and when nothing.
 func TestUnrenewed(t *testing.T) {
 	a := membership.Member{Name: "a", Address: "192.0.2.11"}
-	renewal := &api.Renewal{Digest: "1", Peers: &api.SigningPlace{URL: "https://192.0.2.8:8888", Key: secret.New("00")}}
+	place := func(digest string) *api.SigningPlace {
+		return &api.SigningPlace{Digest: digest, URL: "https://192.0.2.8:8888", Key: secret.New("00")}
+	}
+	renewal := &api.Renewal{Peers: place("1")}
 	c := Cluster{Spec: membership.Spec{Name: "prod"}, PeerPort: 2380, StoresOf: map[string]map[string]string{"3.7.3": {"amd64": "ours"}}}
-	units := c.RenewedOnHosts(renewal, true).renewalUnits(a)
-	right := api.RenewalStatus{Digest: "1", Units: units, Enabled: true}
+	units := c.RenewedOnHosts(renewal, ofBoth).renewalUnits(a)
+	right := api.RenewalStatus{Peers: "1", Units: units, Enabled: true}
 	with := func(edit func(*api.RenewalStatus)) *api.RenewalStatus {
 		status := right
 		edit(&status)
 		return &status
 	}
+	clients := with(func(s *api.RenewalStatus) { s.Clients, s.Units = "2", "2" })
+	ofPeers := api.RenewalPlaces{Peers: true}
+	const others, notAny = "it renews certificates by other settings", "it renews certificates by itself, which the configuration does not ask for"
 	for name, test := range map[string]struct {
 		desired *api.Renewal
-		known   bool
+		of      api.RenewalPlaces
 		has     *api.RenewalStatus
 		store   string
 		says    string
 	}{
-		"none":                {nil, true, nil, "ours", ""},
-		"right":               {renewal, true, &right, "ours", ""},
-		"not yet":             {renewal, true, nil, "ours", "it does not renew certificates by itself yet"},
-		"not any more":        {nil, true, &right, "ours", "it renews certificates by itself, which the configuration does not ask for"},
-		"not known":           {nil, false, &right, "ours", ""},
-		"not known, and none": {nil, false, nil, "ours", ""},
-		"other settings":      {renewal, true, with(func(s *api.RenewalStatus) { s.Digest = "2" }), "ours", "it renews certificates by other settings"},
-		"a damaged file":      {renewal, true, with(func(s *api.RenewalStatus) { s.Digest = "" }), "ours", "it renews certificates by other settings"},
-		"switched off":        {renewal, true, with(func(s *api.RenewalStatus) { s.Enabled = false }), "ours", "its renewals are switched off: their timer does not run"},
-		"other units":         {renewal, true, with(func(s *api.RenewalStatus) { s.Units = "2" }), "ours", "the units of its renewals are not as this version of the provider writes them"},
-		"units of a store that this provider does not carry": {renewal, true, with(func(s *api.RenewalStatus) { s.Units = "2" }), "theirs", ""},
+		"none":                            {nil, ofBoth, nil, "ours", ""},
+		"right":                           {renewal, ofBoth, &right, "ours", ""},
+		"not yet":                         {renewal, ofBoth, nil, "ours", "it does not renew certificates by itself yet"},
+		"not any more":                    {nil, ofBoth, &right, "ours", notAny},
+		"not known":                       {nil, api.RenewalPlaces{}, &right, "ours", ""},
+		"not known, and none":             {nil, api.RenewalPlaces{}, nil, "ours", ""},
+		"other settings":                  {renewal, ofBoth, with(func(s *api.RenewalStatus) { s.Peers = "2" }), "ours", others},
+		"an authority more":               {renewal, ofBoth, clients, "ours", others},
+		"a damaged file":                  {renewal, ofBoth, with(func(s *api.RenewalStatus) { s.Damaged = true }), "ours", others},
+		"a damaged file that need not be": {nil, ofBoth, &api.RenewalStatus{Damaged: true}, "ours", notAny},
+		"switched off":                    {renewal, ofBoth, with(func(s *api.RenewalStatus) { s.Enabled = false }), "ours", "its renewals are switched off: their timer does not run"},
+		"other units":                     {renewal, ofBoth, with(func(s *api.RenewalStatus) { s.Units = "2" }), "ours", "the units of its renewals are not as this version of the provider writes them"},
+		"units of a store that this provider does not carry": {renewal, ofBoth, with(func(s *api.RenewalStatus) { s.Units = "2" }), "theirs", ""},
+
+		"of one":                           {renewal, ofPeers, &right, "ours", ""},
+		"of one, not yet":                  {renewal, ofPeers, nil, "ours", "it does not renew certificates by itself yet"},
+		"of one, and it has both":          {renewal, ofPeers, clients, "ours", ""},
+		"of one, and it has the other":     {renewal, ofPeers, with(func(s *api.RenewalStatus) { s.Peers, s.Clients = "", "2" }), "ours", others},
+		"of one, by other settings":        {renewal, ofPeers, with(func(s *api.RenewalStatus) { s.Peers, s.Clients = "2", "2" }), "ours", others},
+		"of one, other units":              {renewal, ofPeers, with(func(s *api.RenewalStatus) { s.Units = "2" }), "ours", "the units of its renewals are not as this version of the provider writes them"},
+		"not of one":                       {nil, ofPeers, clients, "ours", notAny},
+		"not of one, and it has the other": {nil, ofPeers, with(func(s *api.RenewalStatus) { s.Peers, s.Clients = "", "2" }), "ours", ""},
+		"not of one, and it has none":      {nil, ofPeers, nil, "ours", ""},
 	} {
-		got := c.RenewedOnHosts(test.desired, test.known).Unrenewed(a, &api.Observation{Renewal: test.has, Store: api.Store{Selected: test.store}})
+		got := c.RenewedOnHosts(test.desired, test.of).Unrenewed(a, &api.Observation{Renewal: test.has, Store: api.Store{Selected: test.store}})
 		if got != test.says {
 			t.Errorf("%s: it says %q, want %q", name, got, test.says)
 		}
 	}
 	moved := membership.Member{Name: "a", Address: "192.0.2.21"}
-	if c.RenewedOnHosts(renewal, true).renewalUnits(moved) == units {
+	if c.RenewedOnHosts(renewal, ofBoth).renewalUnits(moved) == units {
 		t.Error("the unit of a member at another address reaches the one before")
 	}
 	named := *renewal
 	named.Peers = &api.SigningPlace{URL: "https://signer.example.com"}
-	if c.RenewedOnHosts(&named, true).renewalUnits(moved) != c.RenewedOnHosts(&named, true).renewalUnits(a) {
+	if c.RenewedOnHosts(&named, ofBoth).renewalUnits(moved) != c.RenewedOnHosts(&named, ofBoth).renewalUnits(a) {
 		t.Error("units are limited to addresses though the server has a name")
 	}
 }
@@ -65,11 +86,11 @@ func TestDescribedRenewals(t *testing.T) {
 		return p
 	}
 	same := func(*api.SigningPlace) {}
-	first := describeRenewal(&api.Renewal{Digest: "1", Peers: place(same), Clients: place(same)})
+	first := describeRenewal(&api.Renewal{Peers: place(same), Clients: place(same)}, ofBoth)
 	if !strings.HasPrefix(first, "peers' by https://192.0.2.8:8888, servers' and the administrator's by https://192.0.2.8:8888 (settings ") {
 		t.Errorf("it says %q", first)
 	}
-	if other := describeRenewal(&api.Renewal{Digest: "2", Peers: place(func(p *api.SigningPlace) { p.Key = secret.New("hunter2") }), Clients: place(same)}); other != first {
+	if other := describeRenewal(&api.Renewal{Peers: place(func(p *api.SigningPlace) { p.Key, p.Digest = secret.New("hunter2"), "2" }), Clients: place(same)}, ofBoth); other != first {
 		t.Errorf("another key is %q, and was %q", other, first)
 	}
 	for name, r := range map[string]api.Renewal{
@@ -79,8 +100,11 @@ func TestDescribedRenewals(t *testing.T) {
 		"before":    {Peers: place(same), Clients: place(same), Before: 1},
 		"one alone": {Peers: place(same)},
 	} {
-		if describeRenewal(&r) == first {
+		if describeRenewal(&r, ofBoth) == first {
 			t.Errorf("%s: another one is told by the same words", name)
 		}
+	}
+	if one := describeRenewal(&api.Renewal{Peers: place(same)}, api.RenewalPlaces{Peers: true}); !strings.HasPrefix(one, "peers' by https://192.0.2.8:8888, the others' as before (settings ") {
+		t.Errorf("of one it says %q", one)
 	}
 }

@@ -60,15 +60,13 @@ func endsWithItsAuthority(text string, known authorities) bool {
 	})
 }
 
-// RenewedOnHosts returns the cluster whose hosts renew certificates so by themselves; nil: not at all. If that is not known, hosts
-// stay as they are.
-func (c Cluster) RenewedOnHosts(by *api.Renewal, known bool) Cluster {
-	c.OnHosts, c.onHostsKnown, c.Renewals = by, known, describeRenewal(by)
+// RenewedOnHosts returns the cluster whose hosts renew certificates so by themselves; nil: not at all. What is not known of it stays
+// as each host has it.
+func (c Cluster) RenewedOnHosts(by *api.Renewal, of api.RenewalPlaces) Cluster {
+	c.OnHosts, c.OnHostsOf, c.Renewals = by, of, describeRenewal(by, of)
+	c.OtherRenewals = !of.Peers || !of.Clients
 	return c
 }
-
-// KnowsOnHosts tells whether it is known how hosts are to renew certificates by themselves.
-func (c Cluster) KnowsOnHosts() bool { return c.onHostsKnown }
 
 // NoRenewals says that a host is to renew certificates by itself and was never configured to.
 const NoRenewals = "it does not renew certificates by itself yet"
@@ -76,20 +74,30 @@ const NoRenewals = "it does not renew certificates by itself yet"
 // Unrenewed returns how the way in which a host renews certificates by itself differs from what is desired, or "".
 func (c Cluster) Unrenewed(m membership.Member, o *api.Observation) string {
 	switch has := o.Renewal; {
-	case !c.onHostsKnown || c.OnHosts == nil && has == nil:
+	case c.OnHostsOf == (api.RenewalPlaces{}) || c.OnHosts == nil && c.RenewsAs(has):
 		return ""
 	case c.OnHosts == nil:
 		return "it renews certificates by itself, which the configuration does not ask for"
 	case has == nil:
 		return NoRenewals
-	case has.Digest != c.OnHosts.Digest:
+	case !c.RenewsAs(has):
 		return "it renews certificates by other settings"
 	case !has.Enabled:
 		return "its renewals are switched off: their timer does not run"
-	case has.Units != c.renewalUnits(m) && c.versionOf(o.Store.Selected) != "": // another store writes its own
+	case (c.OnHostsOf.Peers || has.Peers == "") && (c.OnHostsOf.Clients || has.Clients == "") && // else nobody knows its units
+		has.Units != c.renewalUnits(m) && c.versionOf(o.Store.Selected) != "": // another store writes its own
 		return "the units of its renewals are not as this version of the provider writes them"
 	}
 	return ""
+}
+
+// RenewsAs tells whether a host renews by the servers that are desired, as far as they are known.
+func (c Cluster) RenewsAs(has *api.RenewalStatus) bool {
+	if has == nil {
+		has = &api.RenewalStatus{}
+	}
+	peers, clients := c.OnHosts.Digests()
+	return !has.Damaged && (!c.OnHostsOf.Peers || has.Peers == peers) && (!c.OnHostsOf.Clients || has.Clients == clients)
 }
 
 // renewalUnits returns the digest of the units by which a member's host is to renew certificates.
@@ -105,24 +113,26 @@ func (c Cluster) renewalUnits(m membership.Member) string {
 }
 
 // describeRenewal describes for steps by whom certificates are renewed. Secrets do not show, as in describeBackup.
-func describeRenewal(r *api.Renewal) string {
+func describeRenewal(r *api.Renewal, of api.RenewalPlaces) string {
 	if r == nil {
 		return ""
 	}
 	open := *r
-	open.Digest = ""
 	var by []string
-	for _, of := range []struct {
+	for _, one := range []struct {
 		whose string
 		place **api.SigningPlace
 	}{{"peers'", &open.Peers}, {"servers' and the administrator's", &open.Clients}} {
-		if *of.place == nil {
+		if *one.place == nil {
 			continue
 		}
-		by = append(by, fmt.Sprintf("%s by %s", of.whose, (*of.place).URL))
-		keyless := **of.place
-		keyless.Key = secret.Text{}
-		*of.place = &keyless
+		by = append(by, fmt.Sprintf("%s by %s", one.whose, (*one.place).URL))
+		keyless := **one.place
+		keyless.Key, keyless.Digest = secret.Text{}, ""
+		*one.place = &keyless
+	}
+	if !of.Peers || !of.Clients {
+		by = append(by, "the others' as before")
 	}
 	text, _ := json.Marshal(open) // plain values always encode
 	return fmt.Sprintf("%s (settings %s)", strings.Join(by, ", "), digest(string(text))[:8])

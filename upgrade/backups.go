@@ -123,7 +123,7 @@ func (r *changeRun) renewOnHosts(ctx context.Context) error {
 
 func (r *run) renewOnHosts(ctx context.Context, members []membership.Member, owner string) error {
 	return inParallel(members, func(m membership.Member) error {
-		if err := r.tell(ctx, m, api.OpRenewOnHost, api.RenewOnHostRequest{Owner: owner, Renewal: r.Cluster.OnHosts}); err != nil {
+		if err := r.tell(ctx, m, api.OpRenewOnHost, api.RenewOnHostRequest{Owner: owner, Renewal: r.Cluster.OnHosts, Of: r.Cluster.OnHostsOf}); err != nil {
 			return fmt.Errorf("%s: %w", m, err)
 		}
 		return nil

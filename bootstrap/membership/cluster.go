@@ -25,6 +25,8 @@ type Spec struct {
 	Zones        map[string]string // failure domains of the members, by name: members are restarted zone by zone
 	Backups      string            // describes its backups, differently after every change of them; empty: none
 	Renewals     string            // describes by whom its hosts have certificates renewed, likewise; empty: by nobody
+	// OtherRenewals tells that Renewals says nothing of one of the two authorities: hosts keep what they do for that.
+	OtherRenewals bool
 }
 
 // Recovery names the survivor of a cluster that has lost its quorum, and what is given up for it.

@@ -72,7 +72,7 @@ type Step struct {
 	// Trusts are the authorities that the member is given to trust, and Signers those that sign its certificates; the zero
 	// values: the desired ones.
 	Trusts, Signers Authorities
-	Keeps           bool // the member keeps the certificates that it has
+	Keeps           bool // the member keeps the certificates that it has; its host what it does for an authority whose signer is left out
 }
 
 // Subject returns the member that the step is done to.
@@ -141,7 +141,10 @@ func (s Step) text() string {
 		}
 		return fmt.Sprintf("back up: %s, by %s", s.To, s.Why)
 	case RenewOnHosts:
-		if s.To == "" {
+		switch {
+		case s.To == "" && s.Keeps:
+			return fmt.Sprintf("renew on hosts: disabled on %s, but for the authority whose signer pki leaves out", s.Why)
+		case s.To == "":
 			return fmt.Sprintf("renew on hosts: disabled on %s; certificates are renewed by applies alone", s.Why)
 		}
 		return fmt.Sprintf("renew on hosts: %s, on %s", s.To, s.Why)

@@ -30,7 +30,6 @@ func RenewalUnit(cluster string) string { return "etcd-renew@" + cluster }
 
 // Renewal configures how a host renews its member's certificates. All members of a cluster have the same.
 type Renewal struct {
-	Digest   string        `json:"digest"`             // of the whole configuration: it changes with any change of it
 	Peers    *SigningPlace `json:"peers,omitempty"`    // who signs for KeyPeer; nil: the host does not renew that
 	Clients  *SigningPlace `json:"clients,omitempty"`  // who signs for the other keys; nil: the host does not renew those
 	Validity time.Duration `json:"validity,omitempty"` // nanoseconds; the longest that a certificate may be valid; 0: as long as the server says
@@ -39,6 +38,7 @@ type Renewal struct {
 
 // SigningPlace is a cfssl server, and the authority that it signs by.
 type SigningPlace struct {
+	Digest        string            `json:"digest"`    // of all that a host renews its certificates by: it changes with any change of that
 	Authority     string            `json:"authority"` // its certificate, PEM, followed by those above it as far as they are known
 	URL           string            `json:"url"`
 	Key           secret.Text       `json:"auth_key"`
@@ -49,6 +49,17 @@ type SigningPlace struct {
 
 // For returns who signs for a key; nil: nobody.
 func (r Renewal) For(key string) *SigningPlace { return ForKey(key, r.Peers, r.Clients) }
+
+// Digests returns the digests of both places; empty: there is none.
+func (r *Renewal) Digests() (peers, clients string) {
+	if r != nil && r.Peers != nil {
+		peers = r.Peers.Digest
+	}
+	if r != nil && r.Clients != nil {
+		clients = r.Clients.Digest
+	}
+	return peers, clients
+}
 
 // A host renews so long before a plan would: a plan at any hour of the day finds nothing due.
 const renewalLead = 48 * time.Hour
@@ -85,13 +96,51 @@ func (r Renewal) Reaches(peerURL string) (addresses []string) {
 
 // RenewOnHostRequest has the host renew, or with a nil Renewal cease to. Files and units that are right already stay as they are.
 type RenewOnHostRequest struct {
-	Owner   string   `json:"owner"` // must be the marker's
-	Renewal *Renewal `json:"renewal"`
+	Owner   string        `json:"owner"` // must be the marker's
+	Renewal *Renewal      `json:"renewal"`
+	Of      RenewalPlaces `json:"of"` // what Renewal says; the host keeps its own of the other
+}
+
+// RenewalPlaces are those of a Renewal's places that are known.
+type RenewalPlaces struct {
+	Peers   bool `json:"peers"`
+	Clients bool `json:"clients"`
+}
+
+// Over returns what the host is to renew by that renews by has so far; nil: by nobody, in has as in the result.
+func (r RenewOnHostRequest) Over(has *Renewal) (*Renewal, error) {
+	var next Renewal
+	switch {
+	case r.Renewal != nil:
+		next = *r.Renewal
+	case has != nil:
+		next.Validity, next.Before = has.Validity, has.Before
+	}
+	if r.Of == (RenewalPlaces{}) || next.Peers != nil && !r.Of.Peers || next.Clients != nil && !r.Of.Clients {
+		return nil, Refuse("it does not say whose certificates are renewed so")
+	}
+	if has != nil && !r.Of.Peers {
+		next.Peers = has.Peers
+	}
+	if has != nil && !r.Of.Clients {
+		next.Clients = has.Clients
+	}
+	switch {
+	case next.Peers != nil && next.Peers.Digest == "" || next.Clients != nil && next.Clients.Digest == "":
+		return nil, Refuse("it is no renewal without a digest")
+	case next.Peers != nil || next.Clients != nil:
+		return &next, nil
+	case r.Renewal != nil:
+		return nil, Refuse("it is no renewal without a signing server")
+	}
+	return nil, nil
 }
 
 // RenewalStatus is what a host knows about its renewals.
 type RenewalStatus struct {
-	Digest  string      `json:"digest"`  // of the current Renewal; empty: it cannot be read
+	Peers   string      `json:"peers"`   // digest of the server for these certificates; empty: the host does not renew them
+	Clients string      `json:"clients"` // likewise
+	Damaged bool        `json:"damaged"` // what it renews by cannot be read, or others than root can read it
 	Units   string      `json:"units"`   // digest of its units (systemd.Digest)
 	Enabled bool        `json:"enabled"` // its timer is enabled and running
 	Last    *RenewalRun `json:"last"`    // nil: none was

@@ -16,7 +16,7 @@ func TestSecretsOfRequests(t *testing.T) {
 	const password, identity = "hunter2-of-the-bucket", "AGE-SECRET-KEY-1HUNTER2"
 	s3 := &api.S3{Endpoint: "https://s3.example.com", Region: "eu", Bucket: "b", Key: "k", AccessKeyID: "id", SecretAccessKey: secret.New(password)}
 	backup := api.Backup{Digest: "d", Schedule: "hourly", S3: s3, Rehearsal: &api.Rehearsal{Schedule: "weekly", Identity: secret.New(identity), MaxAge: 1}}
-	renewal := api.Renewal{Digest: "d", Peers: &api.SigningPlace{URL: "https://192.0.2.8", Key: secret.New(password)}, Clients: &api.SigningPlace{Key: secret.New(identity)}}
+	renewal := api.Renewal{Peers: &api.SigningPlace{Digest: "d", URL: "https://192.0.2.8", Key: secret.New(password)}, Clients: &api.SigningPlace{Key: secret.New(identity)}}
 	requests := []any{
 		renewal, &renewal, api.RenewOnHostRequest{Owner: "o", Renewal: &renewal},
 		backup, &backup, api.BackUpRequest{Owner: "o", Backup: &backup}, api.SaveRequest{Owner: "o", S3: s3},

@@ -89,7 +89,7 @@ func changing(owner string) map[api.Operation]func(*stage) any {
 		api.OpFence:       body(api.FenceRequest{Owner: owner, Source: "a file", Snapshot: noSum}),
 		api.OpAdvance:     body(api.AdvanceRequest{Owner: owner, Stage: api.StageChecked}),
 		api.OpBackUp:      body(api.BackUpRequest{Owner: owner}),
-		api.OpRenewOnHost: body(api.RenewOnHostRequest{Owner: owner}),
+		api.OpRenewOnHost: body(api.RenewOnHostRequest{Owner: owner, Of: api.RenewalPlaces{Peers: true, Clients: true}}),
 		api.OpRunNow:      body(api.RunNowRequest{Owner: owner, Timeout: time.Second}),
 		api.OpAddLearner: func(s *stage) any {
 			return api.AddLearnerRequest{Owner: owner, PeerURL: s.place("d").peerURL(), Timeout: time.Second}
@@ -255,9 +255,10 @@ var preparedHost = arrangement{hosts: []string{"a"}, rows: []row{
 	{name: "cease backups that there are none of", at: "a", op: api.OpBackUp, body: body(api.BackUpRequest{Owner: fleetOwner})},
 	{name: "back up without a digest", at: "a", op: api.OpBackUp, body: body(api.BackUpRequest{Owner: fleetOwner, Backup: &api.Backup{Schedule: "daily", Directory: "/var/backups/etcd"}}), want: api.CodeRefused},
 	{name: "back up to nowhere", at: "a", op: api.OpBackUp, body: body(api.BackUpRequest{Owner: fleetOwner, Backup: &api.Backup{Digest: "1", Schedule: "daily"}}), want: api.CodeRefused},
-	{name: "cease renewals that there are none of", at: "a", op: api.OpRenewOnHost, body: body(api.RenewOnHostRequest{Owner: fleetOwner})},
-	{name: "renew without a digest", at: "a", op: api.OpRenewOnHost, body: body(api.RenewOnHostRequest{Owner: fleetOwner, Renewal: &api.Renewal{Peers: &api.SigningPlace{URL: "https://192.0.2.8"}}}), want: api.CodeRefused},
-	{name: "renew by nobody", at: "a", op: api.OpRenewOnHost, body: body(api.RenewOnHostRequest{Owner: fleetOwner, Renewal: &api.Renewal{Digest: "1"}}), want: api.CodeRefused},
+	{name: "cease renewals that there are none of", at: "a", op: api.OpRenewOnHost, body: body(api.RenewOnHostRequest{Owner: fleetOwner, Of: api.RenewalPlaces{Peers: true, Clients: true}})},
+	{name: "renew nobody knows whose", at: "a", op: api.OpRenewOnHost, body: body(api.RenewOnHostRequest{Owner: fleetOwner}), want: api.CodeRefused},
+	{name: "renew without a digest", at: "a", op: api.OpRenewOnHost, body: body(api.RenewOnHostRequest{Owner: fleetOwner, Renewal: &api.Renewal{Peers: &api.SigningPlace{URL: "https://192.0.2.8"}}, Of: api.RenewalPlaces{Peers: true}}), want: api.CodeRefused},
+	{name: "renew by nobody", at: "a", op: api.OpRenewOnHost, body: body(api.RenewOnHostRequest{Owner: fleetOwner, Renewal: &api.Renewal{}, Of: api.RenewalPlaces{Peers: true, Clients: true}}), want: api.CodeRefused},
 	{name: "run what is not backed up", at: "a", op: api.OpRunNow, body: body(api.RunNowRequest{Owner: fleetOwner, Timeout: time.Second}), want: api.CodeRefused},
 	{name: "list backups where none are made", at: "a", op: api.OpBackups, body: body(api.BackupsRequest{}), want: api.CodeRefused},
 	{name: "send a backup where none are made", at: "a", op: api.OpSendBackup, body: body(api.SendBackupRequest{Name: "x"}), want: api.CodeRefused},

@@ -307,21 +307,26 @@ func (c call) renewOnHost(r api.RenewOnHostRequest) (api.Done, error) {
 		return api.Done{}, err
 	}
 	part := c.on(c.cluster)
-	if r.Renewal == nil {
+	var has *api.Renewal
+	if part.renewals != nil {
+		has = &part.renewals.Renewal
+	}
+	by, err := r.Over(has)
+	switch {
+	case err != nil:
+		return api.Done{}, err
+	case by == nil:
 		part.renewals = nil
 		return api.Done{}, nil
 	}
-	if r.Renewal.Digest == "" || r.Renewal.Peers == nil && r.Renewal.Clients == nil {
-		return api.Done{}, refuse("it is no renewal without a digest and a signing server")
-	}
 	units, err := systemd.RenderRenewal(systemd.RenewOptions{
 		Cluster: c.cluster, Store: api.SelectedStore(c.cluster), ConfigDir: api.ConfigDir(c.cluster), Metrics: api.MetricsDir, RunDir: api.RunDir,
-		Reaches: r.Renewal.Reaches(part.marker.PeerURL()),
+		Reaches: by.Reaches(part.marker.PeerURL()),
 	})
 	if err != nil {
 		return api.Done{}, refuse("%s", err)
 	}
-	next := &renewals{Renewal: *r.Renewal, units: systemd.Digest(units)}
+	next := &renewals{Renewal: *by, units: systemd.Digest(units)}
 	if part.renewals != nil {
 		next.last = part.renewals.last
 	}
@@ -334,7 +339,8 @@ func (r *renewals) status() *api.RenewalStatus {
 	if r == nil {
 		return nil
 	}
-	return &api.RenewalStatus{Digest: r.Digest, Units: r.units, Enabled: !r.stopped, Last: r.last}
+	peers, clients := r.Digests()
+	return &api.RenewalStatus{Peers: peers, Clients: clients, Units: r.units, Enabled: !r.stopped, Last: r.last}
 }
 
 // status returns what the host reports of its backups, or nil if it makes none.

@@ -12,34 +12,37 @@ import (
 )
 
 // OnHosts returns how the hosts of a cluster renew certificates by themselves, as long as they are valid for no longer than validity, and
-// so long before their end; nil: they do not. It is not known where a plan does without a key or a server, or where a part of what
-// hosts go by is known after apply.
-func (a Model) OnHosts(cluster string, validity, before time.Duration) (_ *api.Renewal, known bool) {
+// so long before their end; nil: they do not. of are the authorities of which that is known: not of one whose key or server is left
+// out of the configuration, or of which a part of what hosts go by is known after apply.
+func (a Model) OnHosts(cluster string, validity, before time.Duration) (_ *api.Renewal, of api.RenewalPlaces) {
 	renewal := api.Renewal{Validity: validity, Before: before}
-	for _, of := range []struct {
+	for _, one := range []struct {
 		pair  KeyPair
 		place **api.SigningPlace
-	}{{a.Peer, &renewal.Peers}, {a.Client, &renewal.Clients}} {
-		if !of.pair.Signs() || !of.pair.knownOnHosts() {
-			return nil, false
+		known *bool
+	}{{a.Peer, &renewal.Peers, &of.Peers}, {a.Client, &renewal.Clients, &of.Clients}} {
+		if !one.pair.Signs() || !one.pair.knownOnHosts() {
+			continue
 		}
-		if r := of.pair.Remote; r != nil && r.OnHosts != nil {
+		if r := one.pair.Remote; r != nil && r.OnHosts != nil {
 			at := r.asHosts()
 			profiles, err := at.profiles()
 			if err != nil {
-				return nil, false // the authority is refused
+				continue // the authority is refused
 			}
-			*of.place = &api.SigningPlace{
-				Authority: of.pair.Certificate.ValueString(), URL: at.URL.ValueString(), Key: secret.New(at.AuthKey.Reveal()),
+			place := &api.SigningPlace{
+				Authority: one.pair.Certificate.ValueString(), URL: at.URL.ValueString(), Key: secret.New(at.AuthKey.Reveal()),
 				Label: at.Label.ValueString(), Profiles: profiles, CACertificate: at.CACertificate.ValueString(),
 			}
+			place.Digest = digest(api.Renewal{Peers: place, Validity: validity, Before: before}, cluster)
+			*one.place = place
 		}
+		*one.known = true
 	}
 	if renewal.Peers == nil && renewal.Clients == nil {
-		return nil, true
+		return nil, of
 	}
-	renewal.Digest = digest(renewal, cluster)
-	return &renewal, true
+	return &renewal, of
 }
 
 // OpenOnHosts tells whether a part of what hosts renew certificates by is known after apply: steps cannot be planned then.

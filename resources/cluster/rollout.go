@@ -105,20 +105,11 @@ func (ch change) changesBackup() bool {
 func (ch change) changesRenewal() bool {
 	others := false
 	for _, report := range ch.seen {
-		if report.Observation == nil || report.Observation.Marker == nil {
-			continue
-		}
-		has, want := "", ""
-		if ch.cluster.OnHosts != nil {
-			want = ch.cluster.OnHosts.Digest
-		}
-		if report.Observation.Renewal != nil {
-			has = report.Observation.Renewal.Digest
-		}
-		switch {
-		case has == want:
+		switch o := report.Observation; {
+		case o == nil || o.Marker == nil || o.Renewal != nil && o.Renewal.Damaged:
+		case ch.cluster.RenewsAs(o.Renewal):
 			return false
-		case ch.cluster.KnowsOnHosts():
+		default:
 			others = true
 		}
 	}

@@ -127,6 +127,11 @@ func TestRenewalsOnHosts(t *testing.T) {
 	if steps = texts(); len(steps) != 1 || steps[0] != "renew on hosts: disabled on b; certificates are renewed by applies alone" {
 		t.Errorf("switched off: %q", steps)
 	}
+	want.OtherRenewals = true
+	if steps = texts(); len(steps) != 1 || steps[0] != "renew on hosts: disabled on b, but for the authority whose signer pki leaves out" {
+		t.Errorf("switched off for one authority: %q", steps)
+	}
+	want.OtherRenewals = false
 	for state, steps := range map[membership.State]string{
 		membership.Unhealthy: "renew on hosts: disabled on b; certificates are renewed by applies alone", membership.Blocked: "renew on hosts: disabled on b; certificates are renewed by applies alone",
 		membership.Unreachable: "", membership.Foreign: "",

@@ -31,20 +31,28 @@ func (h Host) SetUp(ctx context.Context, cluster string, r api.RenewOnHostReques
 	if err != nil {
 		return err
 	}
-	if r.Renewal == nil {
-		return h.Disable(ctx, cluster)
-	}
-	if err := check(*r.Renewal); err != nil {
+	has, err := h.settings(cluster)
+	if err != nil && !errors.Is(err, errSettings) {
 		return err
 	}
-	units, err := UnitTexts(*marker, *r.Renewal)
+	next, err := r.Over(has)
+	switch {
+	case err != nil:
+		return err
+	case next == nil:
+		return h.Disable(ctx, cluster)
+	}
+	if err := check(*next); err != nil {
+		return err
+	}
+	units, err := UnitTexts(*marker, *next)
 	if err != nil {
 		return api.Refuse("%s", err)
 	}
 	if err := h.putUnits(ctx, cluster, units); err != nil {
 		return err
 	}
-	text, err := json.MarshalIndent(secret.Revealed(*r.Renewal), "", "  ")
+	text, err := json.MarshalIndent(secret.Revealed(*next), "", "  ")
 	if err != nil {
 		return errors.New("encode how certificates are renewed") // and nothing of what is in it
 	}
@@ -56,9 +64,6 @@ func (h Host) SetUp(ctx context.Context, cluster string, r api.RenewOnHostReques
 
 // check refuses what no run could go by.
 func check(r api.Renewal) error {
-	if r.Digest == "" || r.Peers == nil && r.Clients == nil {
-		return api.Refuse("it is no renewal without a digest and a signing server")
-	}
 	for _, key := range []string{api.KeyPeer, api.KeyServer} {
 		if place := r.For(key); place != nil {
 			if _, _, err := ask(*place); err != nil {
@@ -152,13 +157,14 @@ func (h Host) Status(ctx context.Context, cluster string) (*api.RenewalStatus, e
 	r, err := h.settings(cluster)
 	switch {
 	case errors.Is(err, errSettings):
-		return &api.RenewalStatus{}, nil // to be written anew
+		return &api.RenewalStatus{Damaged: true}, nil
 	case err != nil || r == nil:
 		return nil, err
 	}
-	status := &api.RenewalStatus{Digest: r.Digest, Last: h.last(cluster)}
+	status := &api.RenewalStatus{Last: h.last(cluster)}
+	status.Peers, status.Clients = r.Digests()
 	if info, err := os.Lstat(h.Files.Path(api.RenewalFile(cluster))); err != nil || info.Mode() != files.KeyFile || files.OwnerOf(info) != files.RootUser {
-		status.Digest = "" // others may read it
+		status.Damaged = true
 	}
 	units := map[string]string{}
 	for _, name := range unitNames(cluster) {

@@ -268,16 +268,19 @@ func newWorld(t *testing.T, age, left time.Duration) *world {
 	server := httptest.NewTLSServer(w.signer)
 	t.Cleanup(server.Close)
 	place := api.SigningPlace{
-		Authority: cert.Encode(w.signer.by.cert), URL: server.URL, Key: secret.New(authKey), CACertificate: cert.Encode(server.Certificate()),
+		Digest: "1", Authority: cert.Encode(w.signer.by.cert), URL: server.URL, Key: secret.New(authKey), CACertificate: cert.Encode(server.Certificate()),
 	}
-	w.renewal = api.Renewal{Digest: "1", Peers: &place, Clients: &place}
+	w.renewal = api.Renewal{Peers: &place, Clients: &place}
 	w.setUp(t)
 	return w
 }
 
+// both are the authorities, where it is known of both how hosts renew by them.
+var both = api.RenewalPlaces{Peers: true, Clients: true}
+
 func (w *world) setUp(t *testing.T) {
 	t.Helper()
-	if err := w.SetUp(t.Context(), "main", api.RenewOnHostRequest{Owner: "us", Renewal: &w.renewal}); err != nil {
+	if err := w.SetUp(t.Context(), "main", api.RenewOnHostRequest{Owner: "us", Renewal: &w.renewal, Of: both}); err != nil {
 		t.Fatal(err)
 	}
 }

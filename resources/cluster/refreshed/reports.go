@@ -143,7 +143,7 @@ func still(o api.Observation) api.Observation {
 		o.Backup = &api.BackupStatus{Digest: b.Digest, Units: b.Units, Enabled: b.Enabled}
 	}
 	if r := o.Renewal; r != nil {
-		o.Renewal = &api.RenewalStatus{Digest: r.Digest, Units: r.Units, Enabled: r.Enabled}
+		o.Renewal = &api.RenewalStatus{Peers: r.Peers, Clients: r.Clients, Damaged: r.Damaged, Units: r.Units, Enabled: r.Enabled}
 	}
 	o.Certificates = maps.Clone(o.Certificates)
 	return o

@@ -1,0 +1,146 @@
+package renewal
+
+import (
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
+)
+
+// TestSettings: the key by which servers know the host is root's alone, drift of each file shows, and nothing is left once renewals
+// are switched off, whatever fails first.
+func TestSettings(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, time.Hour, 8000*time.Hour)
+	status := func() api.RenewalStatus {
+		t.Helper()
+		s := must[*api.RenewalStatus](t)(w.Status(t.Context(), "main"))
+		if s == nil {
+			t.Fatal("it renews nothing")
+		}
+		return *s
+	}
+	good := status()
+	if good.Peers != "1" || good.Clients != "1" || good.Damaged || !good.Enabled || good.Units == "" || good.Last != nil {
+		t.Errorf("its status is %+v", good)
+	}
+	secretFile := w.Files.Path(api.RenewalFile("main"))
+	if info := must[os.FileInfo](t)(os.Lstat(secretFile)); info.Mode() != 0o600 || files.OwnerOf(info) != files.RootUser {
+		t.Errorf("%s is %s", secretFile, info.Mode())
+	}
+	for name, drift := range map[string]func() error{
+		"mode":    func() error { return os.Chmod(secretFile, 0o644) },
+		"owner":   func() error { return os.Chown(secretFile, 64123, 0) },
+		"content": func() error { return os.WriteFile(secretFile, []byte("{"), 0o600) },
+		"service": func() error {
+			return os.WriteFile(w.Files.Path("/etc/systemd/system/etcd-renew@main.service"), []byte("[Service]\n"), 0o644)
+		},
+		"timer": func() error { return os.Remove(w.Files.Path("/etc/systemd/system/etcd-renew@main.timer")) },
+		"disabled": func() error {
+			delete(w.units.enabled, "etcd-renew@main.timer")
+			return nil
+		},
+	} {
+		if err := drift(); err != nil {
+			t.Fatal(err)
+		}
+		if status() == good {
+			t.Errorf("%s: nothing shows", name)
+		}
+		w.setUp(t)
+		if status() != good {
+			t.Errorf("%s: it is not put right: %+v", name, status())
+		}
+	}
+	if err := w.run(t, false); err != nil {
+		t.Fatal(err)
+	}
+	// Of the authority that a request does not speak of, the host keeps what it does.
+	other := *w.renewal.Peers
+	other.Digest = "2"
+	for _, c := range []struct {
+		by             *api.Renewal
+		of             api.RenewalPlaces
+		peers, clients string
+	}{
+		{&api.Renewal{Peers: &other}, api.RenewalPlaces{Peers: true}, "2", "1"},
+		{nil, api.RenewalPlaces{Clients: true}, "2", ""},
+		{&api.Renewal{Clients: &other}, api.RenewalPlaces{Clients: true}, "2", "2"},
+		{nil, api.RenewalPlaces{Peers: true}, "", "2"},
+	} {
+		if err := w.SetUp(t.Context(), "main", api.RenewOnHostRequest{Owner: "us", Renewal: c.by, Of: c.of}); err != nil {
+			t.Fatal(err)
+		}
+		if s := status(); s.Peers != c.peers || s.Clients != c.clients || !s.Enabled {
+			t.Errorf("told of %+v, it is %+v", c.of, s)
+		}
+	}
+	if err := w.SetUp(t.Context(), "main", api.RenewOnHostRequest{Owner: "us", Of: api.RenewalPlaces{Clients: true}}); err != nil {
+		t.Fatal(err)
+	}
+	if s := must[*api.RenewalStatus](t)(w.Status(t.Context(), "main")); s != nil {
+		t.Errorf("it renews by nobody: %+v", s)
+	}
+	w.setUp(t)
+	off := func() error {
+		return w.SetUp(t.Context(), "main", api.RenewOnHostRequest{Owner: "us", Of: both})
+	}
+	for _, command := range []string{"stop", "disable", "reload"} {
+		w.units.fails = command
+		if err := off(); err == nil {
+			t.Errorf("a %s that fails is no error", command)
+		}
+		if _, err := os.Lstat(secretFile); err != nil {
+			t.Errorf("after a %s that fails nothing says that there is something to remove: %v", command, err)
+		}
+		w.units.fails = ""
+		w.setUp(t)
+	}
+	if err := off(); err != nil {
+		t.Fatal(err)
+	}
+	if s := must[*api.RenewalStatus](t)(w.Status(t.Context(), "main")); s != nil || w.units.enabled["etcd-renew@main.timer"] {
+		t.Errorf("it renews: %+v", s)
+	}
+	for _, file := range []string{api.RenewalFile("main"), api.RenewalRecordFile("main"), api.RenewalMetricsFile("main"), "/etc/systemd/system/etcd-renew@main.timer", "/etc/systemd/system/etcd-renew@main.service"} {
+		if _, err := os.Lstat(w.Files.Path(file)); err == nil {
+			t.Errorf("%s is left", file)
+		}
+	}
+	if err := w.run(t, true); err == nil || !strings.Contains(err.Error(), "renews no certificates") {
+		t.Errorf("by hand: %v", err)
+	}
+}
+
+// TestRefusedSettings: what no run could go by is refused before anything is written.
+func TestRefusedSettings(t *testing.T) {
+	t.Parallel()
+	for name, edit := range map[string]func(*api.RenewOnHostRequest){
+		"another owner": func(r *api.RenewOnHostRequest) { r.Owner = "them" },
+		"no digest":     func(r *api.RenewOnHostRequest) { r.Renewal.Peers.Digest = "" },
+		"of nobody":     func(r *api.RenewOnHostRequest) { r.Of = api.RenewalPlaces{} },
+		"of others":     func(r *api.RenewOnHostRequest) { r.Of.Peers = false },
+		"no server":     func(r *api.RenewOnHostRequest) { r.Renewal.Peers, r.Renewal.Clients = nil, nil },
+		"no TLS":        func(r *api.RenewOnHostRequest) { r.Renewal.Peers.URL = "http://192.0.2.1" },
+		"no authority":  func(r *api.RenewOnHostRequest) { r.Renewal.Peers.Authority = "" },
+		"no key":        func(r *api.RenewOnHostRequest) { r.Renewal.Peers.Key = secret.Text{} },
+	} {
+		w := newWorld(t, time.Hour, 8000*time.Hour)
+		before := must[[]byte](t)(os.ReadFile(w.Files.Path(api.RenewalFile("main"))))
+		place, renewal := *w.renewal.Peers, w.renewal
+		renewal.Peers = &place
+		request := api.RenewOnHostRequest{Owner: "us", Renewal: &renewal, Of: both}
+		place.Digest = "2"
+		edit(&request)
+		if err := w.SetUp(t.Context(), "main", request); err == nil {
+			t.Errorf("%s: it is not refused", name)
+		}
+		if after := must[[]byte](t)(os.ReadFile(w.Files.Path(api.RenewalFile("main")))); string(after) != string(before) {
+			t.Errorf("%s: it was written", name)
+		}
+	}
+}
