@@ -20,7 +20,7 @@ import (
 
 // TestSecretsStayWhereTheyBelong makes a cluster with everything logged that can be logged, and looks for
 // every secret in all that is left behind: none may be there but the authorities' keys in the state of
-// etcd_pki.
+// etcd_pki, and a member's own keys on its host, where the guide on security says.
 func TestSecretsStayWhereTheyBelong(t *testing.T) {
 	t.Parallel()
 	const password = "Sudo-Passw0rd-of-the-lab"
@@ -74,6 +74,21 @@ func TestSecretsStayWhereTheyBelong(t *testing.T) {
 	cluster, _ := w.state("etcd_cluster.prod")
 	pki, _ := w.state("etcd_pki.prod")
 	authorities := pki["authority"].(map[string]any)
+	for name, owner := range map[string]string{"peer": "etcd", "server": "etcd", "admin": "root"} {
+		want := fmt.Sprintf("600 %s /etc/etcd/prod/tls/%s.key", owner, name)
+		if found := filesWith(t, l.Host("a"), inHost(t, l.Host("a"), "cat", "/etc/etcd/prod/tls/"+name+".key")); found != want {
+			t.Errorf("the %s key is on its host in\n%s\nand should be in\n%s", name, found, want)
+		}
+	}
+	elsewhere := map[string]string{"client's key": w.read("client.key"), "SSH key": string(login), "sudo password": password}
+	for _, name := range []string{"peer", "client"} {
+		elsewhere["authority's key for "+name+"s"] = authorities[name].(map[string]any)["private_key"].(string)
+	}
+	for what, text := range elsewhere {
+		if found := filesWith(t, l.Host("a"), text); found != "" {
+			t.Errorf("the %s is on a host, in\n%s", what, found)
+		}
+	}
 	for _, name := range []string{"peer", "client"} { // none is trusted beside these
 		forms := formsOf(t, authorities[name].(map[string]any)["private_key"].(string))
 		if find(left["state"], forms) == "" {
@@ -88,6 +103,19 @@ func TestSecretsStayWhereTheyBelong(t *testing.T) {
 			}
 		}
 	}
+}
+
+// filesWith are the files of a host, with modes and owners, that hold a secret: a password, or a line of a key's PEM beside the first,
+// with which others begin too. It looks where programs write, and below any name.
+func filesWith(t *testing.T, h *lab.Host, secret string) string {
+	t.Helper()
+	sought := []string{secret}
+	if lines := linesOf(secret); len(lines) > 1 {
+		sought = lines[1:]
+	}
+	const search = `cd /dev/shm && echo "$1" | base64 -d >sought && grep -rlF -f sought --exclude=sought /boot /dev/shm /etc /home /opt /root /run /srv /tmp /usr/local /var 2>/dev/null |
+		sort | while read -r file; do stat -c '%a %U %n' "$file"; done; rm sought`
+	return strings.TrimSpace(inHost(t, h, "sh", "-c", search, "sh", base64.StdEncoding.EncodeToString([]byte(strings.Join(sought, "\n")))))
 }
 
 // formsOf are the ways in which a private key, PEM, could be written down: the lines of its PEM, also
