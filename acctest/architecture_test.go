@@ -104,6 +104,10 @@ var never = []struct{ folder, forbidden, why string }{
 	{"resources/certificates", "resources/snapshots", "rooms share what lies below them"},
 	{"resources/snapshots", "resources/cluster/...", "rooms share what lies below them"},
 	{"resources/snapshots", "resources/certificates", "rooms share what lies below them"},
+	{"resources/hosts", "resources/cluster/...", "rooms share what lies below them"},
+	{"resources/hosts", "resources/certificates", "rooms share what lies below them"},
+	{"resources/hosts", "resources/snapshots", "rooms share what lies below them"},
+	{"resources/cluster/...", "resources/hosts", "rooms share what lies below them"},
 	{"resources/cluster/backups", "resources/cluster", "an attribute knows nothing of the resource that has it"},
 	{"resources/cluster/exchange", "resources/cluster", "an attribute knows nothing of the resource that has it"},
 	{"resources/cluster/health", "resources/cluster", "an attribute knows nothing of the resource that has it"},
@@ -168,7 +172,7 @@ var rooms = map[string][]string{
 }
 
 // pure holds the folders that import nothing but the standard library and each other.
-var pure = []string{"bootstrap/membership", "bootstrap/clocks", "node/api", "node/secret", "pki/cert", "pki/order", "pki/rotation"}
+var pure = []string{"bootstrap/membership", "bootstrap/clocks", "bootstrap/preflight", "node/api", "node/secret", "pki/cert", "pki/order", "pki/rotation"}
 
 // TestArchitecture holds who may import whom. Test files may import what they like.
 func TestArchitecture(t *testing.T) {

@@ -5,54 +5,31 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/preflight"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
-const (
-	// needBytes is the free space needed for the store: the binary, the archive that it arrives in, and room for a
-	// second version. A store is 26 MB, its archive 9 MB.
-	needBytes = 128 << 20
-
-	// NeedDataBytes is the free space needed for the data of a new member, beside the database that it copies. etcd
-	// preallocates two log segments of 64 MB each, and begins with a small database and a snapshot.
-	NeedDataBytes = 160 << 20
-
-	// kernelMajor.kernelMinor is the oldest kernel that a store runs on. etcd's Go 1.26 needs 3.2; the unit's sandbox
-	// needs 4.15, the oldest kernel that ships with a systemd that supports it.
-	kernelMajor, kernelMinor = 4, 15
-)
-
-// architectures are the machines that stores are built for: uname's name to Go's.
-var architectures = map[string]string{"x86_64": "amd64", "aarch64": "arm64"}
+// NeedDataBytes is the free space needed for the data of a new member, beside the database that it copies.
+const NeedDataBytes = preflight.LeastDataBytes
 
 // Architecture returns Go's name for a machine as uname names it, or "" if no store is built for it.
-func Architecture(machine string) string { return architectures[machine] }
+func Architecture(machine string) string { return preflight.Architecture(machine) }
 
 // Store returns the hash of the store that a host is to run, or "" if there is none for it.
 func (c Cluster) Store(contact api.Contact) string { return c.Stores[Architecture(contact.Machine)] }
 
 // unfit returns why a host cannot carry a member, or "".
 func (c Cluster) unfit(contact api.Contact) string {
+	if why := preflight.Needed(contact); why != "" {
+		return why
+	}
 	hash := c.Store(contact)
 	switch {
-	case Architecture(contact.Machine) == "":
-		return fmt.Sprintf("it is a %s machine; stores are built for x86_64 and aarch64", contact.Machine)
 	case hash == "":
 		return fmt.Sprintf("this build of the provider carries no store of etcd %s for linux/%s: use a release, or build with `make build ARCH=%[2]s`", c.Version, Architecture(contact.Machine))
-	case !contact.Systemd:
-		return "its PID 1 is not systemd, which members run under"
-	case tooOld(contact.Kernel):
-		return fmt.Sprintf("its kernel is %s; %d.%d or newer is needed", contact.Kernel, kernelMajor, kernelMinor)
-	case len(contact.Missing) > 0:
-		return fmt.Sprintf("commands are missing on it: %s; install them", strings.Join(contact.Missing, ", "))
-	case contact.NoUserNamespaces:
-		return "it allows no user namespaces (user.max_user_namespaces is 0), and the sandbox of a member's unit takes one: set that to 1000, say, in /etc/sysctl.d, and apply it with sysctl --system"
-	case contact.OneSession:
-		return "its sshd opens one session at a time on a connection (MaxSessions 1), and a run takes two: set MaxSessions to 2 or more in its sshd_config (10 is sshd's default)"
 	case portNotAllowed(contact.FirstPort, c.ports()) != "":
 		return portNotAllowed(contact.FirstPort, c.ports())
 	case contact.Marker == nil && !contact.DataNotEmpty && contact.DataFreeBytes > 0 && contact.DataFreeBytes < NeedDataBytes:
@@ -61,8 +38,8 @@ func (c Cluster) unfit(contact api.Contact) string {
 		return ""
 	case contact.ReadOnly:
 		return fmt.Sprintf("%s lies on a file system that is mounted read-only, and the store is installed there", api.StoreRoot)
-	case contact.FreeBytes < needBytes:
-		return fmt.Sprintf("%d MiB are free for %s and %d are needed", contact.FreeBytes>>20, api.StoreRoot, int64(needBytes)>>20)
+	case contact.FreeBytes < preflight.LeastStoreBytes:
+		return fmt.Sprintf("%d MiB are free for %s and %d are needed", contact.FreeBytes>>20, api.StoreRoot, int64(preflight.LeastStoreBytes)>>20)
 	}
 	return ""
 }
@@ -134,21 +111,4 @@ func Cramped(data api.Data, database int64) string {
 	}
 	return fmt.Sprintf("%d MiB are free for the data in %s and %d are needed: %d for the database, as large as the others have it, and %d to begin with",
 		data.FreeBytes>>20, data.Path, need>>20, database>>20, int64(NeedDataBytes)>>20)
-}
-
-// tooOld tells whether a kernel release is older than needed. A release that cannot be parsed is not.
-func tooOld(release string) bool {
-	parts := strings.SplitN(release, ".", 3)
-	if len(parts) < 2 {
-		return false
-	}
-	major, err := strconv.Atoi(parts[0])
-	if err != nil {
-		return false
-	}
-	minor, err := strconv.Atoi(strings.TrimRight(parts[1], "-+abcdefghijklmnopqrstuvwxyz"))
-	if err != nil {
-		return false
-	}
-	return major < kernelMajor || major == kernelMajor && minor < kernelMinor
 }

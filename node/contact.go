@@ -37,10 +37,10 @@ func (n *Node) Contact(ctx context.Context, cluster string, ask api.ObserveReque
 	// host that is quick may have ended it by then: the lock finds out too.
 	var spare error
 	stdout := report{begins: func() { spare = n.hasSpare(ctx) }}
-	if err := n.run(ctx, "contact.sh", strings.Join(variables, "\n")+"\n"+contactScript, nil, &stdout); err != nil {
+	if err := n.run(ctx, "contact.sh", withInventory(ask.Inventory)+strings.Join(variables, "\n")+"\n"+contactScript, nil, &stdout); err != nil {
 		return api.Contact{}, fmt.Errorf("first contact: %w", n.explainShell(stdout.String(), err))
 	}
-	contact, err := parseContact(stdout.String(), ask.Ports)
+	contact, err := parseContact(stdout.String(), ask.Ports, ask.Inventory...)
 	if err != nil {
 		return api.Contact{}, &api.Barred{Barrier: api.BarrierProgram, Err: fmt.Errorf("first contact: %w", err)}
 	}
@@ -83,15 +83,19 @@ func (n *Node) explainShell(printed string, err error) error {
 }
 
 // parseContact reads the script's output. Of the ports on which something listens, those in ports
-// are of interest.
-func parseContact(output string, ports []int) (api.Contact, error) {
+// are of interest. The inventory is of these paths; it is nil if there are none.
+func parseContact(output string, ports []int, paths ...string) (api.Contact, error) {
 	var c api.Contact
+	if len(paths) > 0 {
+		c.Inventory = newInventory(paths)
+	}
 	root, complete := api.StoreRoot, false
 	told := map[string]string{}
 	for line := range strings.Lines(output) {
 		key, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
 		switch key {
-		case "kernel", "machine", "time", "init", "machine-id", "boot-id", "no-user-namespaces", "first-port", "read-only", "free-kib", "data-free-kib", "root", "marker", "data", "end":
+		case "kernel", "machine", "time", "init", "machine-id", "boot-id", "no-user-namespaces", "first-port", "read-only", "free-kib", "data-free-kib", "root", "marker", "data", "end",
+			"systemd", "memory-kib", "swap-kib", "cpus", "synchronized", "huge-pages", "cgroup", "selinux":
 			// None of these can be true twice: somebody else prints them too.
 			if first, again := told[key]; again {
 				return c, fmt.Errorf("the host's shell said %s twice, %.80q and %.80q: does its login shell print something of its own, or a user of the host?", key, first, value)
@@ -165,6 +169,10 @@ func parseContact(output string, ports []int) (api.Contact, error) {
 			}
 		case "end":
 			complete = true
+		default:
+			if c.Inventory != nil {
+				takeInventory(c.Inventory, key, value)
+			}
 		}
 	}
 	if !complete {

@@ -23,13 +23,7 @@ import (
 func runContact(t *testing.T, root string, more ...int) api.Contact {
 	t.Helper()
 	ports := append([]int{2379, 2380}, more...)
-	script := strings.Join([]string{
-		"root=" + ssh.Quote(filepath.Join(root, "stores")),
-		"marker=" + ssh.Quote(filepath.Join(root, "cluster.json")),
-		"data=" + ssh.Quote(filepath.Join(root, "data")),
-		"ports=" + ssh.Quote(hexadecimal(ports)),
-	}, "\n") + "\n" + contactScript
-	output, err := exec.Command("sh", "-c", script).Output()
+	output, err := exec.Command("sh", "-c", contactSettings(root, ports...)+contactScript).Output()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,6 +32,16 @@ func runContact(t *testing.T, root string, more ...int) api.Contact {
 		t.Fatal(err)
 	}
 	return contact
+}
+
+// contactSettings tell the script what to look at, all of it below root.
+func contactSettings(root string, ports ...int) string {
+	return strings.Join([]string{
+		"root=" + ssh.Quote(filepath.Join(root, "stores")),
+		"marker=" + ssh.Quote(filepath.Join(root, "cluster.json")),
+		"data=" + ssh.Quote(filepath.Join(root, "data")),
+		"ports=" + ssh.Quote(hexadecimal(ports)),
+	}, "\n") + "\n"
 }
 
 func TestContactReadsWhatIsThere(t *testing.T) {
@@ -182,6 +186,7 @@ func TestParseContactRefusesASecondValue(t *testing.T) {
 	facts := []string{
 		"kernel 6.1", "machine x86_64", "time 7", "init systemd", "machine-id f00d", "boot-id b007", "no-user-namespaces yes", "first-port 0", "read-only /usr",
 		"free-kib 2048", "data-free-kib 1", "marker e30=", "data yes", "root /var/stores", "end .",
+		"systemd systemd 257 (257.9)", "memory-kib 1", "swap-kib 1", "cpus 1", "synchronized yes", "huge-pages [never]", "cgroup 2", "selinux none",
 	}
 	whole := strings.Join(append([]string{"missing gzip", "missing find", "installed a", "installed b", "listen 094C", "listen 094B", "etcd /a", "etcd /b"}, facts...), "\n") + "\n"
 	if _, err := parseContact(whole, nil); err != nil {

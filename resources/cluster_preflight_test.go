@@ -43,6 +43,7 @@ var unfitHosts = map[string]struct {
 func asNew(h *nodetest.Host) {
 	h.Unreachable, h.FreeBytes, h.DataBytes, h.ForeignEtcd, h.Listeners = nil, 20<<30, 0, nil, nil
 	h.Kernel, h.Machine, h.Missing, h.OneSession, h.Skew = "6.1.0-28-amd64", "x86_64", nil, false, 0
+	h.Inventory = nodetest.DefaultInventory(h.Address)
 	h.Wipe()
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/certificates"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/functions"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/hosts"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/snapshots"
 )
 
@@ -27,7 +28,7 @@ func Ephemeral() []func() ephemeral.EphemeralResource {
 
 // Data are what a configuration can read.
 func Data() []func() datasource.DataSource {
-	return []func() datasource.DataSource{snapshots.NewBackups}
+	return []func() datasource.DataSource{snapshots.NewBackups, hosts.New}
 }
 
 // Functions are the arithmetic of clusters.

@@ -13,6 +13,8 @@ type ObserveRequest struct {
 	// than that, one that systemd is about to start, and, for at most 25 s, one that has served since its start. Zero:
 	// do not wait; the member is sampled once.
 	Patience time.Duration `json:"patience,omitempty"` // nanoseconds, at most 10 minutes
+	// Inventory are paths for which the first contact takes an inventory of the host; nil: none. Stores are not asked.
+	Inventory []string `json:"-"`
 }
 
 // AwaitRequest waits until the member is ready (its unit active, a linearizable read done, the given number of members

@@ -34,6 +34,7 @@ type Host struct {
 	ForeignEtcd []string       // executables of etcd processes of somebody else
 	Listeners   []api.Listener // of somebody else
 	MarkerError string         // why the marker cannot be read; empty: it can
+	Inventory   api.Inventory  // what else it is and has; Filesystems are those that are not the usual one
 
 	// Unreachable is why the host cannot be asked; its members run on. nil: it can.
 	Unreachable error
@@ -137,6 +138,7 @@ func newHost(w *World, address string) *Host {
 		FreeBytes:   20 << 30,
 		FirstPort:   1024,
 		Systemd:     true,
+		Inventory:   DefaultInventory(address),
 		world:       w,
 		addresses:   []string{address},
 	}
@@ -229,6 +231,7 @@ func (h *Host) Contact(ctx context.Context, cluster string, ask api.ObserveReque
 			}
 		}
 		slices.Sort(contact.Listening)
+		contact.Inventory = h.inventory(ask.Inventory)
 		return nil
 	})
 	return contact, err

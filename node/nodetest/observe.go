@@ -1,6 +1,7 @@
 package nodetest
 
 import (
+	"encoding/base64"
 	"maps"
 	"slices"
 	"time"
@@ -314,4 +315,34 @@ func (c call) hash(r api.HashRequest) (api.Hash, error) {
 		}
 	}
 	return hash, nil
+}
+
+// DefaultInventory is what a host is and has that nothing speaks against.
+func DefaultInventory(address string) api.Inventory {
+	return api.Inventory{
+		OS: "Debian GNU/Linux 12 (bookworm)", OSID: "debian", OSVersion: "12", SystemdVersion: 252, CPUs: 4,
+		HostKeys: []string{"ssh-ed25519 " + base64.StdEncoding.EncodeToString([]byte(address))}, Synchronized: api.Yes,
+		HugePages: "madvise", Cgroup: 2, SELinux: "disabled",
+	}
+}
+
+// inventory is the host's for these paths; nil: there are none.
+func (h *Host) inventory(paths []string) *api.Inventory {
+	if len(paths) == 0 {
+		return nil
+	}
+	inventory, odd := h.Inventory, h.Inventory.Filesystems
+	inventory.MemoryBytes, inventory.Addresses, inventory.Filesystems = h.MemoryBytes, slices.Clone(h.addresses), nil
+	for _, path := range paths {
+		found := api.Filesystem{
+			Mount: "/", Type: "ext4", Source: "/dev/sda1", SizeBytes: 40 << 30, FreeBytes: h.dataFree(),
+			Inodes: 1 << 20, FreeInodes: 1 << 19, Disks: []string{"sda"}, Kind: api.DiskSSD,
+		}
+		if i := slices.IndexFunc(odd, func(f api.Filesystem) bool { return f.Path == path }); i >= 0 {
+			found = odd[i]
+		}
+		found.Path = path
+		inventory.Filesystems = append(inventory.Filesystems, found)
+	}
+	return &inventory
 }
