@@ -85,6 +85,58 @@ func TestExamples(t *testing.T) {
 	}
 }
 
+// restless are calls of functions that give something else in each plan.
+var restless = regexp.MustCompile(`\b(timestamp|plantimestamp|uuid|bcrypt)\(`)
+
+// first takes what may not be there: a list of a cluster that has none yet has no first element.
+var first = regexp.MustCompile(`\[[0-9]+\]`)
+
+// TestConfigurationsPlanNothingTwice holds what every configuration keeps to that is there to be copied, examples and those in the text of
+// guides: a second plan shows nothing to do, a list that is still empty fails no plan, and the provider's version is constrained.
+func TestConfigurationsPlanNothingTwice(t *testing.T) {
+	t.Parallel()
+	texts := map[string]string{}
+	for _, pattern := range []string{"../examples/*/*.tf", "../examples/*/*/*.tf", "../templates/docs/guides/*.tmpl", "../README.md"} {
+		files, err := filepath.Glob(pattern)
+		if err != nil || len(files) == 0 {
+			t.Fatalf("%s: %v", pattern, err)
+		}
+		for _, file := range files {
+			content, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if filepath.Ext(file) == ".tf" {
+				texts[file] = string(content)
+				continue
+			}
+			for i, fence := range fences.FindAllStringSubmatch(string(content), -1) {
+				texts[fmt.Sprintf("%s, configuration %d", file, i+1)] = fence[1]
+			}
+		}
+	}
+	if len(texts) < 30 {
+		t.Errorf("%d configurations were found", len(texts))
+	}
+	for name, text := range texts {
+		for line := range strings.Lines(text) {
+			code, _, _ := strings.Cut(line, "#")
+			if found := restless.FindString(code); found != "" {
+				t.Errorf("%s: %s is something else in each plan", name, strings.TrimSuffix(found, "("))
+			}
+			if first.MatchString(code) && !strings.Contains(code, "try(") {
+				t.Errorf("%s: %s fails where the list is empty", name, strings.TrimSpace(code))
+			}
+		}
+		if strings.Contains(text, "required_providers") && !strings.Contains(text, "version = \"~> ") {
+			t.Errorf("%s takes whichever version of the provider there is", name)
+		}
+	}
+}
+
+// fences are the configurations in a document.
+var fences = regexp.MustCompile("(?ms)^ *```terraform\n(.*?)^ *```$")
+
 // unseen overrides the clusters of a configuration, so that plans do not look at their hosts.
 func unseen(t *testing.T, folder string) string {
 	t.Helper()

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
 var (
@@ -67,5 +68,34 @@ func TestGuidesAreNamedByTheirTitles(t *testing.T) {
 	})
 	if err != nil || len(titles) < 10 || named == 0 {
 		t.Errorf("%d titles, of which %d are named: %v", len(titles), named, err)
+	}
+}
+
+// TestDocumentsAreNarrow holds that the prose of what users and contributors read has at most 120 columns. Tables, code and titles
+// are as wide as they have to be.
+func TestDocumentsAreNarrow(t *testing.T) {
+	documents, err := filepath.Glob("../templates/docs/guides/*.tmpl")
+	if err != nil || len(documents) == 0 {
+		t.Fatal(err)
+	}
+	for _, document := range append(documents, "../README.md", "../CONTRIBUTING.md", "../SECURITY.md") {
+		content, err := os.ReadFile(document)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := string(content)
+		if title, rest, is := strings.Cut(strings.TrimPrefix(text, "---\n"), "\n---\n"); is && strings.HasPrefix(text, "---\n") {
+			text = strings.Repeat("\n", strings.Count(title, "\n")+3) + rest
+		}
+		code, number := false, 0
+		for line := range strings.Lines(text) {
+			number++
+			if line = strings.TrimRight(line, "\n"); strings.HasPrefix(strings.TrimSpace(line), "```") {
+				code = !code
+			}
+			if !code && !strings.HasPrefix(line, "|") && utf8.RuneCountInString(line) > 120 {
+				t.Errorf("%s:%d has %d columns", document, number, utf8.RuneCountInString(line))
+			}
+		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -88,5 +89,69 @@ func TestReleaseIsTested(t *testing.T) {
 	}
 	if every, err := os.ReadFile("../.github/workflows/test.yml"); err != nil || !strings.Contains(string(every), "workflow_call:") || !strings.Contains(string(every), "run: .ci/run") {
 		t.Errorf("what a change has to pass is not what a release calls: %v", err)
+	}
+}
+
+// TestReleaseIsComplete holds what a release comes with, and on what each change is tested: lines of files that nothing on this
+// machine runs.
+func TestReleaseIsComplete(t *testing.T) {
+	t.Parallel()
+	for path, lines := range map[string][]string{
+		".github/workflows/test.yml": {
+			"- { cli: terraform, version: 1.11.x }", "- { cli: terraform, version: latest }",
+			"- { cli: tofu, version: 1.11.x }", "- { cli: tofu, version: latest }", "runs-on: macos-latest", "- run: make test-operator",
+		},
+		".github/workflows/nightly.yml": {"- run: make test-all", "- run: make vulnerabilities"},
+		".github/workflows/release.yml": {
+			`- run: .ci/notes "$GITHUB_REF_NAME" >"$RUNNER_TEMP/notes.md"`, "subject-checksums: ${{ steps.built.outputs.checksums }}", "attestations: write",
+		},
+		".goreleaser.yml": {"goos: [linux, darwin]", "sboms:", "- id: archives", "- id: stores", "signs:", "algorithm: sha256"},
+		".github/dependabot.yml": {
+			"- package-ecosystem: gomod", "directories: [/tools, /tools/cfssl, /tools/s3, /tools/tofu]", "- package-ecosystem: github-actions",
+		},
+	} {
+		text, err := os.ReadFile(filepath.Join("..", path))
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		var trimmed []string
+		for line := range strings.Lines(string(text)) {
+			trimmed = append(trimmed, strings.TrimSpace(line))
+		}
+		for _, line := range lines {
+			if !slices.Contains(trimmed, line) {
+				t.Errorf("%s has no line %q", path, line)
+			}
+		}
+	}
+}
+
+// TestChangesHaveOwners holds that whatever is in the repository has somebody who reviews it, and that no rule is for what is gone.
+func TestChangesHaveOwners(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../.github/CODEOWNERS")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rule := regexp.MustCompile(`^(\*|/[\w./-]+)( +@[\w-]+/[\w-]+)+$`)
+	all := false
+	for line := range strings.Lines(string(text)) {
+		if line = strings.TrimSpace(line); line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		found := rule.FindStringSubmatch(line)
+		if found == nil {
+			t.Errorf("%q is no path with its owners", line)
+			continue
+		}
+		if found[1] == "*" {
+			all = true
+		} else if _, err := os.Stat(filepath.Join("..", found[1])); err != nil {
+			t.Error(err)
+		}
+	}
+	if !all {
+		t.Error("what no rule names has no owner")
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"unicode"
@@ -32,6 +33,9 @@ var former = regexp.MustCompile(`^("take-back"|"sight"|.json:"seats".|.\{"seats"
 var prose = regexp.MustCompile(`\b(seats?|sight|pictures?|wish|wishes|wallet|usualKeep|living (cluster|member)s?|(tak(e|es|en|ing)|took) (it |this |that |them )?back|take-back|thin line|` +
 	`(a|the|no|each|every|one|another|older|newer|newest) lines? of (etcd|versions)|(older|newer|newest) lines?)\b`)
 
+// readable are files that are read beside Go and documents: templates, golden files, examples, workflows and units.
+var readable = []string{".tmpl", ".txt", ".tf", ".hcl", ".sh", ".yml", ".service", ".timer"}
+
 // TestWords holds that code speaks the words of the field: in the names of everything, and in comments, texts, documents and
 // golden files where a word has no other meaning.
 func TestWords(t *testing.T) {
@@ -43,7 +47,7 @@ func TestWords(t *testing.T) {
 			return err
 		case d.IsDir() && (strings.HasPrefix(d.Name(), ".") && d.Name() != ".." || d.Name() == "bin"):
 			return fs.SkipDir
-		case filepath.Ext(path) == ".md" && d.Name() != "CHANGELOG.md", filepath.Ext(path) == ".tmpl", filepath.Ext(path) == ".txt":
+		case filepath.Ext(path) == ".md" && d.Name() != "CHANGELOG.md", slices.Contains(readable, filepath.Ext(path)):
 			text, err := os.ReadFile(path)
 			if found := prose.FindString(string(text)); found != "" {
 				t.Errorf("%s says %q", path, found)

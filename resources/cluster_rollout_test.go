@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	goplugin "github.com/hashicorp/go-plugin"
+	"github.com/hashicorp/terraform-plugin-framework/provider"
 	"github.com/hashicorp/terraform-plugin-framework/providerserver"
 	"github.com/hashicorp/terraform-plugin-go/tfprotov6"
 	"github.com/hashicorp/terraform-plugin-go/tfprotov6/tf6server"
@@ -32,6 +33,12 @@ type terminal struct {
 // terminal opens one.
 func (w *world) terminal(t *testing.T) *terminal {
 	t.Helper()
+	return w.terminalOf(t, w)
+}
+
+// terminalOf opens one for another face of the world.
+func (*world) terminalOf(t *testing.T, face provider.Provider) *terminal {
+	t.Helper()
 	cli := os.Getenv("TF_ACC_TERRAFORM_PATH")
 	if cli == "" {
 		t.Skip("neither terraform nor tofu is in PATH: install one, or run `make tofu`")
@@ -43,7 +50,7 @@ func (w *world) terminal(t *testing.T) *terminal {
 	address := registry + "/hashicorp/etcd"
 	reattach, closed, ended := make(chan *goplugin.ReattachConfig, 1), make(chan struct{}), make(chan error, 1)
 	go func() {
-		ended <- tf6server.Serve(address, func() tfprotov6.ProviderServer { return providerserver.NewProtocol6(w)() },
+		ended <- tf6server.Serve(address, func() tfprotov6.ProviderServer { return providerserver.NewProtocol6(face)() },
 			tf6server.WithDebug(t.Context(), reattach, closed), tf6server.WithoutLogStderrOverride())
 	}()
 	served := <-reattach

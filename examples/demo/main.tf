@@ -2,9 +2,11 @@
 # demo.auto.tfvars.json.
 
 terraform {
+  required_version = ">= 1.11"
   required_providers {
     etcd = {
-      source = "etcd-on-hosts/etcd"
+      source  = "etcd-on-hosts/etcd"
+      version = "~> 0.1"
     }
   }
 }
@@ -59,7 +61,6 @@ resource "etcd_certificate" "operator" {
   private_key_file = "client.key" # made here, 0600, never in state
   certificate_file = "client.crt"
 }
-
 
 output "members" {
   value = etcd_cluster.demo.members
