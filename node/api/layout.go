@@ -105,6 +105,9 @@ const AsidePrefix = "aside-"
 // SnapshotDir is where a member keeps the snapshots that are taken before changes: beside its data.
 func SnapshotDir(dataDir string) string { return dataDir + ".snapshots" }
 
+// RecoveryFile records a recovery that is under way on this host, with the copy of the data that it has made.
+func RecoveryFile(cluster string) string { return path.Join(ConfigDir(cluster), "recovery.json") }
+
 // ProgressFile records, outside of the data, how far the member's database had come when it last ended. A data
 // directory that is older than that was rolled back.
 func ProgressFile(cluster string) string { return path.Join(ConfigDir(cluster), "progress.json") }

@@ -75,7 +75,7 @@ func asRoot(m *Machine, content []byte) map[string]acts {
 			"place what was restored":       func() error { return m.placeData("main", next, &records.Restoration{DataDir: dataDir}) },
 			"look":                          func() error { _, err := m.dataDir(dataDir).Data(); return err },
 			"read the log":                  func() error { return errors.New(m.etcd(dataDir).Log(false).Error) },
-			"have what is logged agreed on": func() error { return m.agreeAsUser(dataDir, 3*time.Second) },
+			"have what is logged agreed on": func() error { return agreeWithin(m, 3*time.Second) },
 		},
 		"snapshots": {
 			"make it": func() error { return m.files().EnsureDir(kept, files.RootUser, files.DataMode) },

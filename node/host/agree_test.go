@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/agree"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdfs"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 )
@@ -44,7 +45,7 @@ func TestAgreeAsTheSystemUser(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = f.agree(dataDir)
+	err = f.agree().Log(dataDir)
 	if text, _ := os.ReadFile(precious); string(text) != "of root's" {
 		t.Errorf("a file of root's was written to: %d bytes", len(text))
 	}
@@ -59,7 +60,7 @@ func TestAgreeAsTheSystemUser(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 2 { // the second finds nothing to do
-		if err := f.agree(dataDir); err != nil {
+		if err := f.agree().Log(dataDir); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -71,6 +72,13 @@ func TestAgreeAsTheSystemUser(t *testing.T) {
 	if err != nil || files.OwnerOf(info) != etcdOwner {
 		t.Errorf("what was repaired is not the system user's: %v, %v", info, err)
 	}
+}
+
+// agreeWithin has the log count as agreed on by a process that may come to nothing for this long.
+func agreeWithin(m *Machine, patience time.Duration) error {
+	agrees := m.agree()
+	agrees.Patience = patience
+	return agrees.Log(dataDir)
 }
 
 // tear cuts a file of a log off in the middle of its last record.
@@ -114,9 +122,9 @@ func TestAgreeNeverAsRoot(t *testing.T) {
 	writeFile(t, m, etcdfs.LogDir(dataDir)+"/0.wal", "")
 	for _, user := range []files.Owner{files.RootUser, {UID: etcdOwner.UID, GID: files.RootUser.GID}, files.RootFor(etcdOwner)} {
 		m.Users = userIs{user}
-		mustFail(t, m.agree(dataDir), api.CodeFailed, "not root")
+		mustFail(t, m.agree().Log(dataDir), api.CodeFailed, "not root")
 	}
-	if err := Agree(); err == nil || !strings.Contains(err.Error(), "not as root") {
+	if err := agree.Run(); err == nil || !strings.Contains(err.Error(), "not as root") {
 		t.Errorf("root itself does it: %v", err)
 	}
 }
@@ -130,5 +138,5 @@ func TestAgreeEndsWithWhatComesToNothing(t *testing.T) {
 	if err := errors.Join(os.MkdirAll(filepath.Dir(pipe), 0o700), syscall.Mkfifo(pipe, 0o600), giveTree(m.path(dataDir), etcdOwner)); err != nil {
 		t.Fatal(err)
 	}
-	mustFail(t, m.agreeAsUser(dataDir, 2*time.Second), api.CodeFailed, "nothing has come of it for 2s")
+	mustFail(t, agreeWithin(m, 2*time.Second), api.CodeFailed, "nothing has come of it for 2s")
 }

@@ -38,7 +38,7 @@ var agreements = map[string]arrangement{
 func TestTheFakeAgreesWithTheMachine(t *testing.T) {
 	t.Parallel()
 	for name, a := range agreements {
-		t.Run(name, func(t *testing.T) { agree(t, a) })
+		t.Run(name, func(t *testing.T) { playBoth(t, a) })
 	}
 }
 

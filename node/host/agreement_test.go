@@ -383,8 +383,8 @@ type arrangement struct {
 	rows    []row
 }
 
-// agree plays an arrangement on machines and on the fake.
-func agree(t *testing.T, a arrangement) {
+// playBoth plays an arrangement on machines and on the fake.
+func playBoth(t *testing.T, a arrangement) {
 	t.Parallel()
 	authority, err := signing.NewAuthority(time.Now())
 	if err != nil {

@@ -31,7 +31,7 @@ func (m *Machine) Configure(ctx context.Context, cluster string, r api.Configure
 		return err
 	}
 	if m.mustBeAlone(*old, nil) == nil || isAlone(m.local(*old).Look(ctx)) { // else it is gone on with
-		if err := m.endRecovery(cluster); err != nil { // it is to run by what was written just now
+		if err := m.records().EndRecovery(cluster); err != nil { // it is to run by what was written just now
 			return err
 		}
 	}

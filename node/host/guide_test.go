@@ -77,7 +77,7 @@ func TestFilesAreAsTheGuideSays(t *testing.T) {
 	if err := m.Renewals().Run(t.Context(), "main", false, func(string) {}); err == nil {
 		t.Error("a member that is no voter yet has been given certificates")
 	}
-	_, err := m.putRecovery(c.Marker, recovery{Copy: "/copy"})
+	err := m.records().PutRecovery(c.Marker.Cluster, records.Recovery{Copy: "/copy"})
 	must(t, err)
 	prepared(t, m, api.PrepareRequest{Marker: r.Marker, Keys: keysOf("ecdsa-p384")}) // makes the keys that are next
 

@@ -69,7 +69,7 @@ func TestDataThatLeadsElsewhere(t *testing.T) {
 				} else if err := errors.Join(syncTree(data, etcdOwner), data.Close()); err != nil {
 					t.Error(err)
 				}
-				if err := m.agreeAsUser(dataDir, 3*time.Second); err == nil {
+				if err := agreeWithin(m, 3*time.Second); err == nil {
 					t.Error("its log counts as agreed on")
 				}
 			}()

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/agree"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/arrivals"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/backups"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/damage"
@@ -144,6 +145,11 @@ func (m *Machine) dataDir(path string) datadir.Dir {
 // damage reads whether the data in a directory is damaged, of a member that systemd has started in vain so often.
 func (m *Machine) damage(dir string, restarts int) damage.Reader {
 	return damage.Reader{Files: m.files(), Now: m.Now, Dir: dir, Restarts: restarts}
+}
+
+// agree has the logs of its members count as agreed on.
+func (m *Machine) agree() agree.Host {
+	return agree.Host{Files: m.files(), Proc: m.proc(), SystemUser: m.systemUser, Patience: pace.StallTimeout}
 }
 
 // stores are the stores that are installed on it.

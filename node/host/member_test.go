@@ -18,6 +18,7 @@ import (
 	"go.etcd.io/etcd/server/v3/etcdmain"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/agree"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdclient"
 )
 
@@ -30,8 +31,8 @@ func TestMain(m *testing.M) {
 		etcdmain.Main(os.Args)
 	}
 	// A recovery has the log agreed on by its own binary, as the system user.
-	if len(os.Args) == 2 && os.Args[0] == "store" && os.Args[1] == AgreeCommand {
-		if err := Agree(); err != nil {
+	if len(os.Args) == 2 && os.Args[0] == "store" && os.Args[1] == agree.Command {
+		if err := agree.Run(); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}

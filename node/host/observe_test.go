@@ -23,7 +23,7 @@ func TestNoPipeHoldsALookUp(t *testing.T) {
 	describe(t, m)
 	configured(t, m, prepareOf("main"))
 	must(t, m.files().EnsureDir(api.RunDir, etcdOwner, 0o755))
-	for _, file := range []string{api.ProgressFile("main"), api.RestoreFile("main"), recoveryFile("main"), api.BackupFile("main"), vainFile("main"), api.ClientCRLFile("main")} {
+	for _, file := range []string{api.ProgressFile("main"), api.RestoreFile("main"), api.RecoveryFile("main"), api.BackupFile("main"), vainFile("main"), api.ClientCRLFile("main")} {
 		writeFile(t, m, file, `{"stage":"opened"}`)
 	}
 	units.active[api.Unit("main")], units.restarts = "active", 1

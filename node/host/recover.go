@@ -3,11 +3,9 @@ package host
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -15,26 +13,11 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdclient"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
-	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/records"
 )
 
 // forced is the flag by which etcd starts a member of a larger cluster as the only member.
 const forced = "--force-new-cluster=true"
-
-// recovery is the record of a recovery that is under way, with a good copy of the data.
-type recovery struct {
-	ClusterID string `json:"cluster_id"`
-	Copy      string `json:"copy"`
-	// Term and Index are of the last entry of the log that was copied; 0: an earlier store did not record it.
-	Term  uint64 `json:"term,omitempty"`
-	Index uint64 `json:"index,omitempty"`
-	// Agreed says that the whole log may count as agreed on by now, although only this member has agreed on it.
-	Agreed bool `json:"agreed,omitempty"`
-}
-
-func recoveryFile(cluster string) string {
-	return filepath.Join(api.ConfigDir(cluster), "recovery.json")
-}
 
 // Recover makes the local member the whole of its cluster. It copies the member's data, and then starts the member once
 // by force. An interrupted call is made again: it continues with the copy that is there, and forces nothing on a member
@@ -48,7 +31,7 @@ func (m *Machine) Recover(ctx context.Context, cluster string, r api.RecoverRequ
 	if view.Healthy && !isAlone(view) {
 		return api.Recovered{}, refuse("cluster %s has its quorum: there is nothing to recover", r.ClusterID)
 	}
-	under, err := m.underRecovery(cluster)
+	under, err := m.records().Recovery(cluster)
 	if err != nil {
 		return api.Recovered{}, err
 	}
@@ -79,7 +62,7 @@ func (m *Machine) Recover(ctx context.Context, cluster string, r api.RecoverRequ
 	if err := m.standAlone(waiting, *marker, *under); err != nil {
 		return done, fmt.Errorf("recover member %s of cluster %s: %w; its data as it was lies in %s; apply again to go on", marker.Member, cluster, err, under.Copy)
 	}
-	return done, m.endRecovery(cluster)
+	return done, m.records().EndRecovery(cluster)
 }
 
 // runAgain starts a member that ran before and no longer runs.
@@ -91,16 +74,6 @@ func (m *Machine) runAgain(ctx context.Context, cluster string, before api.UnitS
 	return m.Units.Start(ctx, api.Unit(cluster))
 }
 
-// endRecovery ends the record of a recovery: when the recovery is complete, or when something else is done with the
-// member.
-func (m *Machine) endRecovery(cluster string) error {
-	file := m.path(recoveryFile(cluster))
-	if _, err := os.Lstat(file); errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	return errors.Join(files.Remove(file), files.SyncDir(m.path(api.ConfigDir(cluster))))
-}
-
 // mustBeAlone refuses to start, among other members, a member whose whole log counts as agreed on although only it has
 // agreed on it. The others may agree on something else, and a member that has applied another entry in its place is no
 // longer like them. It may start by force, or if its data says that it is the only member of its cluster.
@@ -108,7 +81,7 @@ func (m *Machine) endRecovery(cluster string) error {
 // An interrupted recovery leaves such a member behind: after a power cut, or if it ended before it had recorded that
 // the member is alone, and systemd starts the member again.
 func (m *Machine) mustBeAlone(marker api.Marker, flags []string) error {
-	under, err := m.underRecovery(marker.Cluster)
+	under, err := m.records().Recovery(marker.Cluster)
 	if errors.Is(err, fs.ErrPermission) {
 		return nil // of a store that has not written down any of this
 	}
@@ -139,7 +112,7 @@ func (m *Machine) mayStart(ctx context.Context, marker api.Marker) error {
 // others since the copy was made. Then the data is what was copied, or names nobody but the member itself. Any other
 // record is a leftover, and vouches neither for a copy nor for a check. A member whose whole log counts as agreed on
 // has met nobody since, which its guard ensures: its data is what its own forced start has made of it.
-func (m *Machine) goesOn(ctx context.Context, marker api.Marker, under recovery) bool {
+func (m *Machine) goesOn(ctx context.Context, marker api.Marker, under records.Recovery) bool {
 	if under.ClusterID != marker.ClusterID || !m.etcd(under.Copy).HasMember() {
 		return false
 	}
@@ -167,14 +140,14 @@ func (m *Machine) isAloneByData(marker api.Marker) bool {
 // endRecoveryIfAlone ends the record of a recovery whose member serves alone by now, whoever started it. With the
 // record, the member could not start any more once others have joined it.
 func (m *Machine) endRecoveryIfAlone(ctx context.Context, marker api.Marker) error {
-	under, err := m.underRecovery(marker.Cluster)
+	under, err := m.records().Recovery(marker.Cluster)
 	if err != nil || under == nil || !under.Agreed || under.ClusterID != marker.ClusterID {
 		return err
 	}
 	if !isAlone(m.local(marker).Look(ctx)) {
 		return nil
 	}
-	return m.endRecovery(marker.Cluster)
+	return m.records().EndRecovery(marker.Cluster)
 }
 
 // mayRecover refuses a member that the request does not name, or that has not joined.
@@ -204,7 +177,7 @@ func (m *Machine) mayRecover(cluster string, r api.RecoverRequest) (*api.Marker,
 
 // beginRecovery checks the member's data, stops the member, checks and copies its data, and records that this copy is
 // the good one.
-func (m *Machine) beginRecovery(ctx context.Context, marker api.Marker, r api.RecoverRequest, before api.UnitState) (*recovery, error) {
+func (m *Machine) beginRecovery(ctx context.Context, marker api.Marker, r api.RecoverRequest, before api.UnitState) (*records.Recovery, error) {
 	if _, err := m.mayRecoverFrom(marker, r, before.MainPID != 0); err != nil {
 		return nil, err
 	}
@@ -220,7 +193,8 @@ func (m *Machine) beginRecovery(ctx context.Context, marker api.Marker, r api.Re
 	if err != nil {
 		return nil, err
 	}
-	return m.putRecovery(marker, recovery{ClusterID: marker.ClusterID, Copy: to, Term: l.Term, Index: l.Index})
+	under := records.Recovery{ClusterID: marker.ClusterID, Copy: to, Term: l.Term, Index: l.Index}
+	return &under, m.records().PutRecovery(marker.Cluster, under)
 }
 
 // mayRecoverFrom refuses a member whose log ends before the entry by which it was chosen, whose data etcd cannot start
@@ -238,36 +212,6 @@ func (m *Machine) mayRecoverFrom(marker api.Marker, r api.RecoverRequest, runs b
 	return l, m.dataDir(marker.DataDir).MustHoldCopy()
 }
 
-// putRecovery records a recovery that is under way.
-func (m *Machine) putRecovery(marker api.Marker, under recovery) (*recovery, error) {
-	text, err := json.Marshal(under)
-	if err != nil {
-		return nil, fmt.Errorf("encode the recovery: %w", err)
-	}
-	etcd, err := m.systemUser() // whose guard reads it
-	if err != nil {
-		return nil, err
-	}
-	_, err = m.files().Put(files.File{Path: recoveryFile(marker.Cluster), Text: append(text, '\n'), Owner: files.RootFor(etcd), Mode: files.ConfigFile})
-	return &under, err
-}
-
-// underRecovery returns the recovery that an interrupted call has begun, or nil.
-func (m *Machine) underRecovery(cluster string) (*recovery, error) {
-	text, err := inside.ReadFile(m.path(recoveryFile(cluster)))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	var under recovery
-	if err == nil {
-		err = json.Unmarshal(text, &under)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("%s, which says what recovery is under way, cannot be read: %w; find out what has written it", recoveryFile(cluster), err)
-	}
-	return &under, nil
-}
-
 // lastRecovered returns the copy that the last recovery has made, or "" if there is none.
 func (m *Machine) lastRecovered(dir string) string {
 	found, err := m.dataDir(dir).Aside()
@@ -283,7 +227,7 @@ func (m *Machine) lastRecovered(dir string) string {
 }
 
 // standAlone has the member serve alone, with flags that force nothing.
-func (m *Machine) standAlone(ctx context.Context, marker api.Marker, under recovery) error {
+func (m *Machine) standAlone(ctx context.Context, marker api.Marker, under records.Recovery) error {
 	if !isAlone(m.local(marker).Look(ctx)) {
 		if err := m.force(ctx, marker, under); err != nil {
 			return err
@@ -313,15 +257,15 @@ func (m *Machine) standAlone(ctx context.Context, marker api.Marker, under recov
 
 // force starts the member once by force. Its flags force it only until it runs: a member that is forced a second time,
 // e.g. after a power cut, drops the last entries of its log.
-func (m *Machine) force(ctx context.Context, marker api.Marker, under recovery) error {
+func (m *Machine) force(ctx context.Context, marker api.Marker, under records.Recovery) error {
 	if err := m.stop(ctx, marker.Cluster); err != nil {
 		return err
 	}
 	under.Agreed = true // from here on it starts alone, or not at all
-	if _, err := m.putRecovery(marker, under); err != nil {
+	if err := m.records().PutRecovery(marker.Cluster, under); err != nil {
 		return err
 	}
-	if err := m.agree(marker.DataDir); err != nil {
+	if err := m.agree().Log(marker.DataDir); err != nil {
 		return err
 	}
 	if err := m.putForced(marker, true); err != nil {

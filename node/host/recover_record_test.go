@@ -10,6 +10,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/records"
 )
 
 // cutShort is a survivor whose recovery was cut short once all of its log counts as agreed on, and what was asked for.
@@ -23,7 +24,7 @@ func cutShort(t *testing.T) (*fleetMember, api.RecoverRequest) {
 	}
 	delete(f.units.fail, "Start")
 	f.units.end(syscall.SIGKILL)
-	if under, err := f.underRecovery("main"); err != nil || under == nil || !under.Agreed {
+	if under, err := f.records().Recovery("main"); err != nil || under == nil || !under.Agreed {
 		t.Fatalf("the record is %+v, %v", under, err)
 	}
 	return f, request
@@ -38,7 +39,7 @@ func TestTheRecordOfARecoveryEndsBeforeOthersJoin(t *testing.T) {
 			// A member that does not answer, on a slow machine, is not known to be alone: the next call ends the record.
 			eventually(t, "the record ends", func() bool {
 				f.apply(t)
-				under, err := f.underRecovery("main")
+				under, err := f.records().Recovery("main")
 				return err == nil && under == nil
 			})
 		},
@@ -51,14 +52,14 @@ func TestTheRecordOfARecoveryEndsBeforeOthersJoin(t *testing.T) {
 			f := survivor(t)
 			done, err := f.Recover(t.Context(), "main", api.RecoverRequest{Owner: fleetOwner, ClusterID: f.marker.ClusterID, Timeout: patience})
 			mustNotFail(t, err)
-			_, err = f.putRecovery(f.marker, recovery{ClusterID: f.marker.ClusterID, Copy: done.Path, Agreed: true})
+			err = f.records().PutRecovery(f.marker.Cluster, records.Recovery{ClusterID: f.marker.ClusterID, Copy: done.Path, Agreed: true})
 			mustNotFail(t, err)
 			f.units.end(syscall.SIGTERM)
 			mustNotFail(t, f.Guard("main"))
 			mustNotFail(t, f.units.Start(t.Context(), api.Unit("main")))
 			f.await(t, api.AwaitRequest{Members: 1})
 			before(f)
-			if under, err := f.underRecovery("main"); err != nil || under != nil {
+			if under, err := f.records().Recovery("main"); err != nil || under != nil {
 				t.Errorf("the record is %+v, %v", under, err)
 			}
 			f.client(t, func(c *clientv3.Client) {
@@ -80,17 +81,17 @@ func TestARecoveryIsGoneOnWithWhateverItsLogHolds(t *testing.T) {
 	if o, err := f.Observe(t.Context(), "main", api.ObserveRequest{DataDir: dataDir}); err != nil || o.GuardCheck != api.GuardAlone || !strings.Contains(o.Guard, "must not meet the other voters") {
 		t.Errorf("it is observed as %s: %q, %v", o.GuardCheck, o.Guard, err)
 	}
-	under, err := f.underRecovery("main")
+	under, err := f.records().Recovery("main")
 	mustNotFail(t, err)
 	under.Index-- // so the log is one entry longer than was copied
-	_, err = f.putRecovery(f.marker, *under)
+	err = f.records().PutRecovery(f.marker.Cluster, *under)
 	mustNotFail(t, err)
 	f.units.fail["Stop"] = errors.New("connection reset")
 	if _, err := f.Recover(t.Context(), "main", request); err == nil {
 		t.Fatal("it was not cut short again")
 	}
 	delete(f.units.fail, "Stop")
-	if now, err := f.underRecovery("main"); err != nil || now == nil || !now.Agreed || f.Guard("main") == nil {
+	if now, err := f.records().Recovery("main"); err != nil || now == nil || !now.Agreed || f.Guard("main") == nil {
 		t.Errorf("cut short again, the record is %+v, %v, and the guard lets it start: %t", now, err, f.Guard("main") == nil)
 	}
 	done, err := f.Recover(t.Context(), "main", request)
@@ -104,17 +105,17 @@ func TestARecoveryIsGoneOnWithWhateverItsLogHolds(t *testing.T) {
 func TestARecordWithoutItsDataKeepsNobodyFromJoining(t *testing.T) {
 	t.Parallel()
 	f, _ := cutShort(t)
-	record, err := os.ReadFile(f.path(recoveryFile("main")))
+	record, err := os.ReadFile(f.path(api.RecoveryFile("main")))
 	mustNotFail(t, err)
 	_, err = f.SetAside(t.Context(), "main", api.SetAsideRequest{Owner: fleetOwner, Why: "rebuild"})
 	mustNotFail(t, err)
-	writeFile(t, f.Machine, recoveryFile("main"), string(record))
+	writeFile(t, f.Machine, api.RecoveryFile("main"), string(record))
 	f.marker.Phase, f.marker.MemberID = api.PhaseJoining, ""
 	_, err = f.Prepare(t.Context(), "main", api.PrepareRequest{Marker: f.marker})
 	mustNotFail(t, err)
 	f.apply(t)
 	mustNotFail(t, f.Guard("main"))
-	if under, err := f.underRecovery("main"); err != nil || under != nil {
+	if under, err := f.records().Recovery("main"); err != nil || under != nil {
 		t.Errorf("the record is %+v, %v", under, err)
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdfs"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/records"
 )
 
 // survivor is the leader of a cluster of three that has lost its quorum. The last that it has logged, key
@@ -99,7 +100,7 @@ func (f *fleetMember) mustHoldAll(t *testing.T, done api.Recovered) {
 		t.Error("the copy holds no log")
 	}
 	mustHave(t, f.Machine, done.Path, etcdOwner, 0o700)
-	if _, err := os.Stat(f.path(recoveryFile("main"))); !os.IsNotExist(err) {
+	if _, err := os.Stat(f.path(api.RecoveryFile("main"))); !os.IsNotExist(err) {
 		t.Errorf("the recovery is said to be under way: %v", err)
 	}
 }
@@ -207,7 +208,7 @@ func TestRecoveryLeftBehind(t *testing.T) {
 
 	// By systemd, and by no call of ours: the record is left. One that says that all of the log counts as agreed on would have kept
 	// it from that; an earlier store wrote none.
-	_, err = f.putRecovery(f.marker, recovery{ClusterID: f.marker.ClusterID, Copy: cut.Path})
+	err = f.records().PutRecovery(f.marker.Cluster, records.Recovery{ClusterID: f.marker.ClusterID, Copy: cut.Path})
 	mustNotFail(t, err)
 	for _, member := range members {
 		if err := member.units.Start(t.Context(), api.Unit("main")); err != nil {
@@ -215,7 +216,7 @@ func TestRecoveryLeftBehind(t *testing.T) {
 		}
 	}
 	f.await(t, api.AwaitRequest{Members: 3})
-	if under, err := f.underRecovery("main"); err != nil || under == nil || under.Copy != cut.Path {
+	if under, err := f.records().Recovery("main"); err != nil || under == nil || under.Copy != cut.Path {
 		t.Fatalf("what is left is %+v, %v", under, err)
 	}
 	f.put(t, 20)
@@ -246,11 +247,11 @@ func TestRecoveryLeftBehind(t *testing.T) {
 
 	// The record of one that has come to its end speaks for nothing either.
 	leftover := `{"cluster_id":"` + f.marker.ClusterID + `","copy":"` + cut.Path + `"}`
-	writeFile(t, f.Machine, recoveryFile("main"), leftover)
+	writeFile(t, f.Machine, api.RecoveryFile("main"), leftover)
 	if err := f.Start(t.Context(), "main"); err != nil {
 		t.Fatal(err)
 	}
-	if under, err := f.underRecovery("main"); err != nil || under != nil {
+	if under, err := f.records().Recovery("main"); err != nil || under != nil {
 		t.Errorf("started another way it has %+v, %v left", under, err)
 	}
 }
@@ -326,7 +327,7 @@ func TestRecoverRefusedWithOneLeftBehind(t *testing.T) {
 			}
 		}, l.Index, "a copy of the data in"},
 	} {
-		writeFile(t, f.Machine, recoveryFile("main"), `{"cluster_id":"`+f.marker.ClusterID+`","copy":"`+copied+`","term":1,"index":3}`)
+		writeFile(t, f.Machine, api.RecoveryFile("main"), `{"cluster_id":"`+f.marker.ClusterID+`","copy":"`+copied+`","term":1,"index":3}`)
 		refusal.arrange()
 		r := request
 		r.Index = refusal.index
@@ -397,7 +398,7 @@ func TestARecoveryThatIsCutShortStartsNobodyAmongOthers(t *testing.T) {
 	mustFail(t, err, api.CodeFailed, "connection reset")
 	delete(f.units.fail, "Start")
 	f.units.end(syscall.SIGKILL)
-	mustHave(t, f.Machine, recoveryFile("main"), files.RootFor(etcdOwner), files.ConfigFile) // its guard is the system user's
+	mustHave(t, f.Machine, api.RecoveryFile("main"), files.RootFor(etcdOwner), files.ConfigFile) // its guard is the system user's
 
 	const says = "must not meet the other voters"
 	mustRefuse(t, f.Start(t.Context(), "main"), says, "recover_from", "rebuild", cut.Path)
@@ -422,12 +423,12 @@ func TestARecoveryThatIsCutShortStartsNobodyAmongOthers(t *testing.T) {
 	}
 	f.mustHoldAll(t, done)
 	// As one that was cut short before its record ended.
-	if _, err := f.putRecovery(f.marker, recovery{ClusterID: f.marker.ClusterID, Copy: cut.Path, Agreed: true}); err != nil {
+	if err := f.records().PutRecovery(f.marker.Cluster, records.Recovery{ClusterID: f.marker.ClusterID, Copy: cut.Path, Agreed: true}); err != nil {
 		t.Fatal(err)
 	}
 	mustNotFail(t, f.Restart(t.Context(), "main", api.RestartRequest{Owner: fleetOwner}))
 	f.await(t, api.AwaitRequest{Members: 1})
-	if _, err := f.putRecovery(f.marker, recovery{ClusterID: f.marker.ClusterID, Copy: cut.Path, Agreed: true}); err != nil {
+	if err := f.records().PutRecovery(f.marker.Cluster, records.Recovery{ClusterID: f.marker.ClusterID, Copy: cut.Path, Agreed: true}); err != nil {
 		t.Fatal(err)
 	}
 	f.units.end(syscall.SIGTERM)

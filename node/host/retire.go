@@ -42,7 +42,7 @@ func (m *Machine) SetAside(ctx context.Context, cluster string, r api.SetAsideRe
 	}
 	to, err := m.dataDir(marker.DataDir).MoveAside(*marker, r.Why)
 	if err == nil {
-		err = m.endRecovery(cluster) // that of this data, if there was one
+		err = m.records().EndRecovery(cluster) // that of this data, if there was one
 	}
 	return api.SetAside{Path: to}, err
 }

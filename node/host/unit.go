@@ -76,7 +76,7 @@ func (m *Machine) Start(ctx context.Context, cluster string) error {
 		return err
 	}
 	// A recovery starts its member itself: whoever starts it in another way has given that recovery up.
-	if err := m.endRecovery(cluster); err != nil {
+	if err := m.records().EndRecovery(cluster); err != nil {
 		return err
 	}
 	_ = m.keys().CompletePairs(cluster) // else the end of the start in vain does it
@@ -96,7 +96,7 @@ func (m *Machine) Restart(ctx context.Context, cluster string, r api.RestartRequ
 	if err := m.stop(ctx, cluster); err != nil {
 		return err
 	}
-	if err := m.endRecovery(cluster); err != nil {
+	if err := m.records().EndRecovery(cluster); err != nil {
 		return err
 	}
 	_ = m.keys().CompletePairs(cluster)

@@ -3,7 +3,6 @@ package host
 import (
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -24,13 +23,13 @@ func TestAHostThatHasLostItsUser(t *testing.T) {
 	for what, write := range map[string]func() error{
 		"a marker":             func() error { return m.records().RewriteMarker(marker) },
 		"a restore":            func() error { return m.records().PutRestoration("main", under) },
-		"a recovery":           func() error { _, err := m.putRecovery(marker, recovery{}); return err },
+		"a recovery":           func() error { return m.records().PutRecovery(marker.Cluster, records.Recovery{}) },
 		"flags that force":     func() error { return m.putForced(marker, true) },
 		"what was rolled back": func() error { return m.restoreOldConfiguration(t.Context(), "main", under) },
 		"the old data": func() error {
 			return m.restoreOldData("main", &records.Restoration{DataDir: dataDir, Restoration: under.Restoration})
 		},
-		"a log":               func() error { return m.agreeAsUser(dataDir, time.Second) },
+		"a log":               func() error { return m.agree().Log(dataDir) },
 		"how far it has come": func() error { return m.records().PutProgress("main", records.Progress{Index: 1}) },
 	} {
 		err := write()

@@ -13,7 +13,7 @@ import (
 	"go.etcd.io/etcd/etcdctl/v3/ctlv3"
 	"go.etcd.io/etcd/server/v3/etcdmain"
 
-	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/agree"
 )
 
 func main() {
@@ -65,8 +65,8 @@ func store(args []string) int {
 		return answerCall()
 	case command == "run" && len(args) == 1:
 		return runMember(args[0])
-	case command == host.AgreeCommand && len(args) == 0:
-		return agree()
+	case command == agree.Command && len(args) == 0:
+		return runAgree()
 	case command == "record" && len(args) == 1:
 		return record(args[0])
 	case command == "guard" && len(args) == 1:

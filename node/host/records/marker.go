@@ -1,5 +1,5 @@
-// Package records keeps what a host has written down of its clusters: the marker, which says whose host it is, a restore that
-// is under way, and how far the member's database has come.
+// Package records keeps what a host has written down of its clusters: the marker, which says whose host it is, a restore or
+// a recovery that is under way, and how far the member's database has come.
 package records
 
 import (

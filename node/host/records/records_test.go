@@ -50,12 +50,16 @@ func TestWhatIsRecordedIsRead(t *testing.T) {
 	if under, err := r.Restoration("main"); under != nil || err != nil {
 		t.Errorf("no restore reads %+v, %v", under, err)
 	}
+	if under, err := r.Recovery("main"); under != nil || err != nil {
+		t.Errorf("no recovery reads %+v, %v", under, err)
+	}
 	if progress, err := r.Progress("main"); progress != (Progress{}) || err != nil {
 		t.Errorf("no progress reads %+v, %v", progress, err)
 	}
 	marker, progress := markerOf("main"), Progress{"1a", "2b", 3}
+	recovery := Recovery{ClusterID: "1a", Copy: "/copy", Term: 2, Index: 3, Agreed: true}
 	under := &Restoration{Restoration: api.Restoration{Stage: api.StageFenced, Source: "x"}, Owner: "o", DataDir: "/d", Progress: progress}
-	if err := errors.Join(r.RewriteMarker(marker), r.PutRestoration("main", under), r.PutProgress("main", progress)); err != nil {
+	if err := errors.Join(r.RewriteMarker(marker), r.PutRestoration("main", under), r.PutProgress("main", progress), r.PutRecovery("main", recovery)); err != nil {
 		t.Fatal(err)
 	}
 	if got, err := r.Marker("main"); err != nil || !cmp.Equal(got, &marker) {
@@ -67,11 +71,22 @@ func TestWhatIsRecordedIsRead(t *testing.T) {
 	if got, err := r.Progress("main"); err != nil || got != progress {
 		t.Errorf("the progress reads %+v, %v", got, err)
 	}
-	for _, path := range []string{api.MarkerFile("main"), api.RestoreFile("main"), api.ProgressFile("main")} {
+	if got, err := r.Recovery("main"); err != nil || *got != recovery {
+		t.Errorf("the recovery reads %+v, %v", got, err)
+	}
+	for _, path := range []string{api.MarkerFile("main"), api.RestoreFile("main"), api.RecoveryFile("main"), api.ProgressFile("main")} {
 		info, err := os.Stat(r.Files.Path(path))
 		if err != nil || files.OwnerOf(info) != (files.Owner{GID: 64124}) || info.Mode().Perm() != files.ConfigFile {
 			t.Errorf("%s: %v, %v", path, info, err)
 		}
+	}
+	for range 2 { // the second finds nothing to do
+		if err := r.EndRecovery("main"); err != nil {
+			t.Error(err)
+		}
+	}
+	if under, err := r.Recovery("main"); under != nil || err != nil {
+		t.Errorf("the recovery that has ended reads %+v, %v", under, err)
 	}
 }
 
@@ -92,6 +107,10 @@ func TestWhatCannotBeReadIsNotAbsent(t *testing.T) {
 		if _, err := r.Restoration("main"); err == nil || !strings.Contains(err.Error(), api.RestoreFile("main")) {
 			t.Errorf("restore %q: %v", text, err)
 		}
+	}
+	write(t, r, api.RecoveryFile("main"), "{")
+	if _, err := r.Recovery("main"); err == nil || !strings.Contains(err.Error(), api.RecoveryFile("main")) {
+		t.Errorf("recovery: %v", err)
 	}
 	write(t, r, api.ProgressFile("main"), "{")
 	if _, err := r.Progress("main"); err == nil || !strings.Contains(err.Error(), api.ProgressFile("main")) {
