@@ -16,7 +16,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 )
 
-// fileStamp is by what a file is known not to have changed since it was read.
+// fileStamp shows whether a file has changed since it was read.
 type fileStamp struct {
 	Path     string    `json:"path"`
 	Inode    uint64    `json:"inode"`
@@ -24,7 +24,7 @@ type fileStamp struct {
 	Modified time.Time `json:"modified"`
 }
 
-// stamps are those of files of the host; none: one of them cannot be looked at.
+// stamps returns the stamps of files of the host, or nothing if one of them cannot be looked at.
 func (r Reader) stamps(paths []string) (found []fileStamp) {
 	for _, file := range paths {
 		info, err := os.Stat(r.Files.Path(file))
@@ -36,39 +36,39 @@ func (r Reader) stamps(paths []string) (found []fileStamp) {
 	return found
 }
 
-// finding is what was read in files that have not changed since, if nothing else is with them.
+// finding is what a check has found in files.
 type finding struct {
 	Files []fileStamp `json:"files"`
 	Says  string      `json:"says"` // empty: nothing is wrong with them
-	// Restarts is how often systemd had started the member in vain by then.
+	// Restarts is how often systemd had started the member in vain until the check.
 	Restarts int `json:"restarts,omitempty"`
-	// At is how far they were read by a look that ended before them; nil: to their end.
+	// At is how far an interrupted check has read the files; nil: to their end.
 	At *etcdfs.Position `json:"at,omitempty"`
 }
 
-// stillSound tells whether files in which nothing was wrong are taken for sound although they have been written to since,
-// by a process that got as far as that: a large database is not read after each start in vain, but once they have become
-// twice as many, or the files are others.
+// stillSound tells whether sound files still count as sound although the member, which got as far as that, has written to
+// them since. A large database is not read after each start in vain, but only after twice as many of them, or if the files
+// were exchanged.
 func (f finding) stillSound(now []fileStamp, restarts int) bool {
 	same := func(a, b fileStamp) bool { return a.Path == b.Path && a.Inode == b.Inode }
 	return f.Says == "" && f.Restarts > 0 && restarts >= f.Restarts && restarts < 2*f.Restarts && slices.EqualFunc(f.Files, now, same)
 }
 
-// examined is what has been found in the files of a member since the host has booted. A member that crashes over and over
-// is looked at again and again, and its database may take minutes to read.
+// examined is what was found in the files of a member since the host has booted. A member that crashes over and over is
+// observed again and again, and its database may take minutes to read.
 type examined struct {
 	of    Reader
 	path  string
 	found map[string]finding // by check
 }
 
-// examinedFile is where findings are kept. They end with the boot: what lies on a disk may be another disk's after that.
+// examinedFile is where findings are kept. They end with the boot, after which another disk may be mounted there.
 func examinedFile(dir string) string {
 	sum := sha256.Sum256([]byte(dir))
 	return filepath.Join(api.RunDir, "examined-"+hex.EncodeToString(sum[:8])+".json")
 }
 
-// examined reads what has been found in the data directory. What cannot be read is found again.
+// examined reads what was found in the data directory. If that cannot be read, the files are checked again.
 func (r Reader) examined() *examined {
 	e := &examined{of: r, path: examinedFile(r.Dir)}
 	text, err := inside.ReadFile(r.Files.Path(e.path))
@@ -78,11 +78,10 @@ func (r Reader) examined() *examined {
 	return e
 }
 
-// settled is the age from which on a file that is written to again has another time: file systems count no finer than
-// some milliseconds.
+// settled is the age from which on another write to a file changes its time: file systems round times to some milliseconds.
 const settled = time.Second
 
-// once is what a check finds in files, or has found in them. One that was cut short begins where it had come to, if the files are
+// once returns what a check has found in these files, or runs the check. It continues an interrupted check if the files are
 // the same.
 func (e *examined) once(check string, paths []string, do func(at *etcdfs.Position) error) error {
 	now, before := e.of.Now(), e.of.stamps(paths)
@@ -112,7 +111,7 @@ func (e *examined) once(check string, paths []string, do func(at *etcdfs.Positio
 	return err
 }
 
-// keep writes down what a check has come to. Where that is in vain, the next look reads the files again.
+// keep records what a check has found. If that fails, the next observation reads the files again.
 func (e *examined) keep(check string, found finding) {
 	e.found[check] = found
 	if text, failed := json.Marshal(e.found); failed == nil && e.of.Files.EnsureDir(api.RunDir, files.RootUser, 0o700) == nil {
@@ -120,8 +119,8 @@ func (e *examined) keep(check string, found finding) {
 	}
 }
 
-// kept is what a check has found in files that have not changed since, or in a database that is taken for sound; false:
-// nobody knows.
+// kept returns what a check has found in files that have not changed since, or in a database that still counts as sound;
+// false: neither.
 func (e *examined) kept(check string, paths []string) (says string, known bool) {
 	old, known := e.found[check]
 	now := e.of.stamps(paths)

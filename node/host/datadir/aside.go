@@ -1,4 +1,4 @@
-// Package datadir is a member's data directory as a whole: what lies in it, and how it is moved aside, copied and deleted, with
+// Package datadir looks at a member's data directory as a whole, and moves it aside, copies it and deletes it, together with
 // what was moved aside from it before.
 package datadir
 
@@ -28,7 +28,7 @@ type Dir struct {
 // at is another directory of the host.
 func (d Dir) at(path string) Dir { return Dir{d.Files, d.Now, path} }
 
-// path is where it lies for this process.
+// path returns where the directory lies for this process.
 func (d Dir) path() string { return d.Files.Path(d.Path) }
 
 func (d Dir) disks() disks.Disks { return disks.Disks{Files: d.Files} }
@@ -36,8 +36,8 @@ func (d Dir) disks() disks.Disks { return disks.Disks{Files: d.Files} }
 // etcd is what a member has written to it.
 func (d Dir) etcd() etcdfs.Data { return etcdfs.Data{Root: d.Files.Root, Dir: d.Path} }
 
-// Aside lists what was moved aside from a data directory: beside it, or, where it is a mount point,
-// in it.
+// Aside lists what was moved aside from a data directory. It lies beside the directory, or in it if the directory is a mount
+// point.
 func (d Dir) Aside() ([]string, error) {
 	var found []string
 	for where, prefix := range map[string]string{
@@ -58,12 +58,12 @@ func (d Dir) Aside() ([]string, error) {
 	return found, nil
 }
 
-// SetAside moves a data directory to where nothing takes it for data, on the same file system, and
-// says where; empty: it held nothing, and is gone.
+// SetAside moves a data directory to where nothing takes it for data, on the same file system, and returns where; empty: the
+// directory held nothing, and was removed.
 //
-// It goes in one rename. A mount point cannot be moved, so there the contents go, one by one, into a
-// directory in it: what a cut-short call has moved counts as data no more, and the next one moves the
-// rest to a place of its own.
+// One rename moves the directory. A mount point cannot be moved, so SetAside moves its contents one by one into a directory
+// in it. What an interrupted call has moved no longer counts as data, and the next call moves the rest to another
+// directory.
 func (d Dir) SetAside(why string) (string, error) {
 	names, err := d.Contents()
 	if errors.Is(err, fs.ErrNotExist) {
@@ -94,8 +94,8 @@ func (d Dir) SetAside(why string) (string, error) {
 	return to, files.SyncDir(d.Files.Path(filepath.Dir(d.Path)))
 }
 
-// MoveAside moves a member's data aside, and says where it lies: also where a call that was killed has moved it before it
-// could tell anybody.
+// MoveAside moves a member's data aside, and returns where it lies, also if a killed call has moved it before it could
+// return that.
 func (d Dir) MoveAside(marker api.Marker, why string) (string, error) {
 	to, err := d.SetAside(why)
 	if err != nil || to != "" {
@@ -117,7 +117,7 @@ func (d Dir) MoveAside(marker api.Marker, why string) (string, error) {
 	return "", nil
 }
 
-// SyncMoved brings to the disk that what lay in a directory lies in those that were moved aside from it.
+// SyncMoved syncs the directories that data was moved from and to, so that a power cut undoes no move.
 func (d Dir) SyncMoved() error {
 	aside, err := d.Aside()
 	if err != nil {
@@ -125,7 +125,7 @@ func (d Dir) SyncMoved() error {
 	}
 	for _, to := range aside {
 		if info, err := os.Lstat(d.Files.Path(to)); err == nil && !info.IsDir() {
-			continue // somebody's, under such a name
+			continue // somebody else's, with such a name
 		}
 		if err := files.SyncDir(d.Files.Path(to)); err != nil {
 			return err
@@ -134,13 +134,13 @@ func (d Dir) SyncMoved() error {
 	return errors.Join(files.SyncAround(d.path()), files.SyncAround(d.Files.Path(filepath.Join(d.Path, api.AsidePrefix))))
 }
 
-// PathAside is where something lies that is put aside from a data directory now, named after why: beside it, or, where it is
-// a mount point, in it.
+// PathAside returns where something goes that is moved aside from the data directory now, named after the reason: beside the
+// directory, or in it if the directory is a mount point.
 func (d Dir) PathAside(why string) (string, error) {
 	return d.pathAside(why + "-" + d.Now().UTC().Format(files.Stamp))
 }
 
-// PathUnfinished is where something lies that is being put aside and is not all there yet.
+// PathUnfinished returns where something lies while it is being moved or copied there.
 func (d Dir) PathUnfinished(why string) (string, error) { return d.pathAside(why + "-unfinished") }
 
 func (d Dir) pathAside(label string) (string, error) {
@@ -151,7 +151,7 @@ func (d Dir) pathAside(label string) (string, error) {
 	return filepath.Join(d.Path, api.AsidePrefix+label), nil
 }
 
-// SetContentsAside moves what lies in a mount point into a directory in it, which is root's.
+// SetContentsAside moves what lies in a mount point into a directory in it, which belongs to root.
 func (d Dir) SetContentsAside(names []string, to string) error {
 	if err := d.Files.MakeInside(filepath.Dir(to), to); err != nil {
 		return err
@@ -159,7 +159,7 @@ func (d Dir) SetContentsAside(names []string, to string) error {
 	return d.Files.MoveNames(d.Path, to, names)
 }
 
-// Purge deletes a data directory, the snapshots of it, and all that was moved aside from it. Mount points stay, empty.
+// Purge deletes a data directory, its snapshots, and all that was moved aside from it. Mount points stay, empty.
 func (d Dir) Purge() error {
 	if err := d.at(api.SnapshotDir(d.Path)).removeOrEmpty(); err != nil {
 		return err
@@ -194,7 +194,7 @@ func (d Dir) Purge() error {
 	return d.Files.RemoveEmpty(d.Path)
 }
 
-// removeOrEmpty deletes a directory. Where somebody has mounted a disk for it, it has nothing on it then.
+// removeOrEmpty deletes a directory. It empties one that is a mount point.
 func (d Dir) removeOrEmpty() error {
 	if mounted, err := d.disks().IsMountPoint(d.Path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err

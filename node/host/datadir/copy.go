@@ -15,11 +15,11 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 )
 
-// copySpare is what stays free beside a copy of the data, for the member that goes on writing.
+// copySpare is the space that stays free beside a copy of the data, for the member, which goes on writing.
 const copySpare = 256 << 20
 
-// CopyAside copies a data directory to where data is moved aside to, and says where the copy lies. It bears
-// that name only once it is whole and on the disk; what a cut-short call has left is made anew.
+// CopyAside copies a data directory to where data is moved aside to, and returns where the copy lies. The copy gets its name
+// only once it is complete and synced. CopyAside makes anew what an interrupted call has left.
 func (d Dir) CopyAside(why string) (string, error) {
 	names, err := d.Contents()
 	if err != nil {
@@ -48,7 +48,7 @@ func (d Dir) CopyAside(why string) (string, error) {
 	return to, files.SyncDir(d.Files.Path(filepath.Dir(to)))
 }
 
-// MustHoldCopy refuses to copy a data directory that there is no room to copy to where data is moved aside to.
+// MustHoldCopy refuses a copy of a data directory for which there is no space.
 func (d Dir) MustHoldCopy() error {
 	names, err := d.Contents()
 	if err != nil {
@@ -69,8 +69,7 @@ func (d Dir) MustHoldCopy() error {
 	return d.disks().MustHoldFiles(filepath.Dir(to), bytes+copySpare, files+disks.FewFiles, "a copy of the data in "+d.Path)
 }
 
-// copyNames copies what is called so in a data directory into a new one, which is root's until all is in it, and brings it
-// to the disk.
+// copyNames copies the entries with these names into a new directory, which belongs to root until all is in it, and syncs it.
 func (d Dir) copyNames(from, to string, names []string) error {
 	source, err := inside.Open(d.Files.Path(from))
 	if err != nil {
@@ -112,8 +111,8 @@ func copyBetween(source, target *inside.Dir, names []string) error {
 	return nil
 }
 
-// copyTree copies a file, or a directory and all that is in it, with owners and modes, and brings it to the disk. What it
-// copies into is given to its owner once all is in it.
+// copyTree copies a file, or a directory and all that is in it, with owners and modes, and syncs the copy. A copied
+// directory gets its owner once all is in it.
 func copyTree(in, out *os.Root, name string) error {
 	info, err := in.Lstat(name)
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 )
 
-// Data reads the state of a data directory. A directory that is there and cannot be read is an error.
+// Data reads the state of a data directory. A directory that exists and cannot be read is an error.
 func (d Dir) Data() (api.Data, error) {
 	data := api.Data{Path: d.Path}
 	entries, err := d.Contents()
@@ -46,8 +46,8 @@ func (d Dir) Data() (api.Data, error) {
 	return data, nil
 }
 
-// Contents are the names in a data directory, without what does not count as data: what mkfs makes
-// in a new file system, and what was moved aside.
+// Contents returns the names in a data directory that count as data: neither what mkfs makes in a new file system nor what
+// was moved aside.
 func (d Dir) Contents() ([]string, error) {
 	around, name, err := inside.Around(d.path())
 	if err != nil {

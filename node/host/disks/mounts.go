@@ -1,5 +1,5 @@
-// Package disks tells what file systems a host has mounted and how much room they have, refuses what they have no room for,
-// and sets room aside for what is going to be written.
+// Package disks finds a host's mounted file systems and their free space, refuses what they have no room for, and reserves
+// space for what is about to be written.
 package disks
 
 import (
@@ -24,13 +24,12 @@ type Mount struct {
 	Root   string // what of the file system is mounted: / but for binds and subvolumes
 }
 
-// MountOf finds the file system that an existing path lies on. The path is one of this process, with
-// links resolved.
+// MountOf finds the file system on which an existing path of this process lies. The path has no links in it.
 func MountOf(path string) (Mount, error) {
 	return mountBy(path, func(Mount, Mount) bool { return true })
 }
 
-// MountPoint finds where the file system is mounted that a path of the host lies on, or would lie on.
+// MountPoint finds where the file system is mounted on which a path of the host lies, or would lie.
 func (d Disks) MountPoint(path string) (string, error) {
 	nearest, err := d.Files.Nearest(path)
 	if err != nil {
@@ -40,7 +39,8 @@ func (d Disks) MountPoint(path string) (string, error) {
 	return found.Point, err
 }
 
-// mountBy finds the mount that a path lies on, counting those only that count beside the one around them.
+// mountBy finds the mount on which a path lies. It takes an inner mount into account only if counts says so, which is also
+// given the mount around it.
 func mountBy(path string, counts func(m, around Mount) bool) (Mount, error) {
 	table, err := os.Open("/proc/self/mountinfo")
 	if err != nil {
@@ -51,7 +51,7 @@ func mountBy(path string, counts func(m, around Mount) bool) (Mount, error) {
 	for lines := bufio.NewScanner(table); lines.Scan(); {
 		m, ok := parseMount(lines.Text())
 		if ok && (m.Point == "/" || api.Within(path, m.Point)) && len(m.Point) >= len(found.Point) && counts(m, found) {
-			// Of several on one point, the last is on top.
+			// Of several mounts on one point, the last one is on top.
 			found = m
 		}
 	}
@@ -61,15 +61,15 @@ func mountBy(path string, counts func(m, around Mount) bool) (Mount, error) {
 	return found, nil
 }
 
-// changesView tells whether a mount shows anything else than the one around it shows in its place. systemd
-// binds the directories that a unit may write to onto themselves, and for the guard, which runs in that unit,
-// they are mount points all.
+// changesView tells whether a mount shows other content in its place than the mount around it would. systemd binds the
+// directories that a unit may write to onto themselves, so for the guard, which runs in that unit, all of them are mount
+// points.
 func changesView(m, around Mount) bool {
 	return m.Device != around.Device || m.Root != filepath.Join(around.Root, strings.TrimPrefix(m.Point, around.Point))
 }
 
-// parseMount reads a line of mountinfo: the mount point is its fifth field, and the kind follows the
-// separator, since the fields before that are of any number.
+// parseMount reads a line of mountinfo. The mount point is the fifth field. The kind follows the separator, since the number
+// of fields before the separator varies.
 func parseMount(line string) (Mount, bool) {
 	before, after, ok := strings.Cut(line, " - ")
 	fields, kinds := strings.Fields(before), strings.Fields(after)
@@ -79,10 +79,10 @@ func parseMount(line string) (Mount, bool) {
 	return Mount{Point: unescape.Replace(fields[4]), Kind: kinds[0], Device: fields[2], Root: unescape.Replace(fields[3])}, true
 }
 
-// unescape undoes what the kernel does to characters that would end a field.
+// unescape restores the characters that the kernel escapes since they would end a field.
 var unescape = strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`)
 
-// IsMountPoint tells whether a file system of its own is mounted on a directory.
+// IsMountPoint tells whether a file system is mounted on a directory.
 func (d Disks) IsMountPoint(dir string) (bool, error) {
 	path, err := filepath.EvalSymlinks(d.Files.Path(dir))
 	if err != nil {

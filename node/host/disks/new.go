@@ -10,7 +10,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 )
 
-// WriteNew writes a new file of about so many bytes, for root alone, and brings it to the disk.
+// WriteNew writes a new file of about this size, in bytes, readable by root alone, and syncs it.
 func (d Disks) WriteNew(path string, size int64, content io.Reader) error {
 	out, err := inside.OpenFile(d.Files.Path(path), os.O_WRONLY|os.O_CREATE|os.O_EXCL, files.KeyFile)
 	if err != nil {

@@ -9,23 +9,23 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
-// RestoreSpare is what a restored member wants beside its database: its log begins with two files of 64 MiB.
+// RestoreSpare is the space that a restored member needs beside its database: its log begins with two files of 64 MiB.
 const RestoreSpare = 192 << 20
 
-// SnapshotSpare is what stays free beside a snapshot: its file system may be that of the log, which has
-// 64 MiB to a file.
+// SnapshotSpare is the space that stays free beside a snapshot: the log may lie on the same file system, and each of its
+// files has 64 MiB.
 const SnapshotSpare = 64 << 20
 
-// FewFiles is how many files and directories any work makes at most that is told from others by its bytes: a restored
-// member has a dozen.
+// FewFiles is more files and directories than any work makes whose need for space is given in bytes: a restored member has
+// a dozen.
 const FewFiles = 64
 
-// MustHold refuses what a file system has no space for.
+// MustHold refuses this many bytes if the file system has no space for them.
 func (d Disks) MustHold(dir string, bytes int64, what string) error {
 	return d.MustHoldFiles(dir, bytes, FewFiles, what)
 }
 
-// MustHoldFiles refuses what a file system has no space for, or so many files of which it has no inodes.
+// MustHoldFiles does the same, and refuses this many files if the file system has no inodes for them.
 func (d Disks) MustHoldFiles(dir string, bytes, files int64, what string) error {
 	free, err := RoomAt(d.Files.Path(dir))
 	switch {
@@ -39,13 +39,13 @@ func (d Disks) MustHoldFiles(dir string, bytes, files int64, what string) error 
 	return nil
 }
 
-// MustHoldSnapshot refuses a snapshot of so many bytes that would not leave the member room to live on its disk.
+// MustHoldSnapshot refuses a snapshot of this size, in bytes, that would leave the member too little space on its disk.
 func (d Disks) MustHoldSnapshot(dir string, bytes int64) error {
 	return d.MustLeaveRoom(dir, bytes, "a snapshot of the member's database")
 }
 
-// MustLeaveRoom refuses big files of so many bytes beside a member's data that would not leave the member room to live on
-// its disk. Those bytes are what is to be set aside, and never what has to stay free.
+// MustLeaveRoom refuses big files beside a member's data, of this many bytes, that would leave the member too little space
+// on its disk. The number is only what the files take, without what has to stay free.
 func (d Disks) MustLeaveRoom(dir string, bytes int64, what string) error {
 	live, err := RoomToLive(d.Files.Path(dir))
 	if err != nil {
@@ -54,8 +54,8 @@ func (d Disks) MustLeaveRoom(dir string, bytes int64, what string) error {
 	return d.MustHold(dir, bytes+live, fmt.Sprintf("%s, of %d MiB, which has to leave room to the member,", what, Mebibytes(bytes)))
 }
 
-// RoomToLive is what a big file leaves free where a path of this process lies: a twentieth of the file system, at most
-// 4 GiB, and never less than a file of the log.
+// RoomToLive returns how much a big file has to leave free on the file system of a path of this process: a twentieth, at
+// most 4 GiB, and never less than a file of the log.
 func RoomToLive(path string) (int64, error) {
 	var space unix.Statfs_t
 	if err := unix.Statfs(path, &space); err != nil {
@@ -64,8 +64,8 @@ func RoomToLive(path string) (int64, error) {
 	return max(SnapshotSpare, min(int64(space.Blocks)*space.Frsize/20, 4<<30)), nil
 }
 
-// MustHoldRestore refuses a snapshot that there is no space to fetch, so many bytes of it, and to restore. What lies
-// in the data directory now stays on the same file system.
+// MustHoldRestore refuses a snapshot if there is no space to fetch this many bytes of it, and to restore it. The old data
+// stays on the same file system.
 func (d Disks) MustHoldRestore(dataDir string, fetched, restored int64) error {
 	snapshots, err := d.Files.Nearest(api.SnapshotDir(dataDir))
 	if err != nil {
@@ -92,7 +92,7 @@ func (d Disks) MustHoldRestore(dataDir string, fetched, restored int64) error {
 	return mustHoldAt(data, restored, "to restore a snapshot into "+dataDir)
 }
 
-// mustHoldAt refuses what there is no space for where a path of this process lies.
+// mustHoldAt does what MustHoldFiles does for a path of this process.
 func mustHoldAt(path string, bytes int64, why string) error {
 	mount, err := MountOf(path)
 	if err != nil {
@@ -110,29 +110,29 @@ func mustHoldAt(path string, bytes int64, why string) error {
 	return nil
 }
 
-// Room is what is free of a file system.
+// Room is what is free on a file system.
 type Room struct {
 	Bytes int64
-	Files int64 // inodes; as many as there can be where the file system makes them as it needs them
+	Files int64 // inodes; the greatest number if the file system makes inodes as it needs them
 }
 
-// RoomAt is what is free where a path of this process lies.
+// RoomAt returns what is free on the file system of a path of this process.
 func RoomAt(path string) (Room, error) {
 	var space unix.Statfs_t
 	if err := unix.Statfs(path, &space); err != nil {
 		return Room{}, fmt.Errorf("free space of %s: %w", path, err)
 	}
 	free := Room{int64(space.Bavail) * space.Frsize, math.MaxInt64}
-	if space.Files > 0 { // btrfs, and others, count none
+	if space.Files > 0 { // btrfs and others count no inodes
 		free.Files = int64(min(space.Ffree, math.MaxInt64))
 	}
 	return free, nil
 }
 
-// Mebibytes rounds up.
+// Mebibytes returns a number of bytes in MiB, rounded up.
 func Mebibytes(bytes int64) int64 { return (bytes + 1<<20 - 1) >> 20 }
 
-// SameFilesystem tells whether two paths of this process share their space.
+// SameFilesystem tells whether two paths of this process lie on one file system.
 func SameFilesystem(a, b string) (bool, error) {
 	var ofA, ofB unix.Stat_t
 	if err := unix.Stat(a, &ofA); err != nil {

@@ -1,5 +1,5 @@
-// Package pace tells whether a member comes further, ready or not, so that what takes as long as it takes goes on for as long
-// as it does, and no longer.
+// Package pace tells whether a member makes progress, ready or not. So a wait that depends on somebody's disk or data lasts
+// as long as there is progress, and no longer.
 package pace
 
 import (
@@ -17,20 +17,21 @@ import (
 )
 
 const (
-	// StallTimeout is how long a member may show no progress at something that takes as long as it takes, by its data
-	// and its disk: an election on a busy disk was seen to take 18 s.
+	// StallTimeout is how long a member may make no progress at work whose time depends on its data and its disk. An
+	// election on a busy disk was seen to take 18 s.
 	StallTimeout = 2 * time.Minute
-	// Poll is how often it is looked for.
+	// Poll is the time between two looks for progress.
 	Poll = time.Second
-	// LeastRead is what a member reads from its disk, in bytes, that comes further by it, in all of that time. One that
-	// waits for others reads next to nothing.
+	// LeastRead is how many bytes a member has to read from its disk within the time of a stall for that to be progress.
+	// A member that waits for others reads next to nothing.
 	LeastRead = 1 << 20
-	// BusyShare is the part of that time in which a member computes that comes further by it, one in so many: little
-	// enough for a machine that has much else to do. One that waits for others, and is asked all the while whether it is
-	// ready, uses a thirtieth.
+	// BusyShare says that a member makes progress if it computes for a tenth of the time of a stall: little enough for a
+	// machine that has much else to do. A member that waits for others, and is asked all the while whether it is ready,
+	// computes for a thirtieth.
 	BusyShare = 10
-	// LargeDatabase is how many bytes a member has in its database that may have to compute on it. One that has less and
-	// computes does other things: to refuse its peers' handshakes, ten times a second each, was seen to take a seventh.
+	// LargeDatabase is the size of a database, in bytes, from which on computing counts as progress. A member with a
+	// smaller one computes on other things: to refuse its peers' handshakes, ten times a second each, was seen to take a
+	// seventh of the time.
 	LargeDatabase = 16 << 20
 )
 
@@ -40,7 +41,7 @@ type Host struct {
 	Units Units
 }
 
-// Units tells of systemd's units.
+// Units returns the states of systemd's units.
 type Units interface {
 	State(ctx context.Context, unit string) (api.UnitState, error)
 }
@@ -49,19 +50,19 @@ func (h Host) local(marker api.Marker) etcdclient.Local {
 	return etcdclient.Local{Root: h.Root, Marker: marker}
 }
 
-// Pace tells whether a member comes further, ready or not: its files grow, it applies entries, it reads from its disk, or
-// it computes. While etcd opens a database it does nothing but the last two, and answers nobody: for many minutes, where
-// the database is large and the disk slow.
+// Pace tells whether a member makes progress, ready or not: its files grow, it applies entries, it reads from its disk, or
+// it computes. While etcd opens a database, it only reads and computes, and answers nobody: for many minutes if the
+// database is large and the disk slow.
 type Pace struct {
 	host     Host
 	marker   api.Marker
 	patience time.Duration // without progress
 
 	last CatchUp
-	mark procfs.Work // when it had come further the last time
+	mark procfs.Work // at its last progress
 }
 
-// CatchUp is how far a member has come that is not ready yet. What cannot be found out is zero.
+// CatchUp is how far a member has come that is not ready yet. A field that could not be found out is zero.
 type CatchUp struct {
 	Bytes   int64  // of its database and of the snapshot that is coming in
 	Applied uint64 // index
@@ -80,19 +81,19 @@ func (h Host) CatchUp(ctx context.Context, marker api.Marker) CatchUp {
 	return r
 }
 
-// Of is that of a member that has not been looked at yet. Without progress for patience, it is given up by whoever asks.
+// Of returns the Pace of a member that has not been looked at yet, and that is given up without progress for patience.
 func (h Host) Of(marker api.Marker, patience time.Duration) Pace {
 	return Pace{host: h, marker: marker, patience: patience}
 }
 
-// Applied is the index that the member had applied when it was looked at the last time; 0: it did not say so.
+// Applied returns the index that the member had applied at the last look, or 0 if it did not say so.
 func (p *Pace) Applied() uint64 { return p.last.Applied }
 
-// Gains tells whether the member, whose process is named, has come further since this was the case the last time.
+// Gains tells whether the member, which runs as this process, has made progress since Gains last said so.
 func (p *Pace) Gains(ctx context.Context, process int) bool {
 	caughtUp, work := p.host.CatchUp(ctx, p.marker), (procfs.FS{Root: p.host.Root}).Work(process)
 	gains := caughtUp != p.last
-	// One that is started over and over comes nowhere.
+	// A member that is started over and over makes no progress.
 	if process != 0 && work.Process == p.mark.Process {
 		gains = gains || work.Read-p.mark.Read >= LeastRead || caughtUp.Bytes >= LargeDatabase && work.Busy-p.mark.Busy >= p.patience/BusyShare
 	}
@@ -102,7 +103,7 @@ func (p *Pace) Gains(ctx context.Context, process int) bool {
 	return gains
 }
 
-// WhileItGains is a context that ends once the member has not come further for so long, and says so.
+// WhileItGains returns a context that ends once the member has made no progress for this long, with that as its cause.
 func (h Host) WhileItGains(ctx context.Context, marker api.Marker, patience time.Duration) (context.Context, func()) {
 	return h.WhileProcessGains(ctx, marker, patience, func(ctx context.Context) (int, error) {
 		state, err := h.Units.State(ctx, api.Unit(marker.Cluster))
@@ -110,7 +111,8 @@ func (h Host) WhileItGains(ctx context.Context, marker api.Marker, patience time
 	}, func() {})
 }
 
-// WhileProcessGains is WhileItGains of a member that runs in a process of its own. It calls gained whenever that comes further.
+// WhileProcessGains does the same for a member without a unit: process returns the process that it runs in. It calls gained
+// at each progress.
 func (h Host) WhileProcessGains(ctx context.Context, marker api.Marker, patience time.Duration, process func(context.Context) (int, error), gained func()) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	ended := make(chan struct{})
@@ -138,7 +140,7 @@ func (h Host) WhileProcessGains(ctx context.Context, marker api.Marker, patience
 	return ctx, func() { cancel(nil); <-ended }
 }
 
-// Flowing reads from where something has to come all the time: once nothing has for so long, giveUp is told.
+// Flowing reads from a source that has to deliver all the time. It calls giveUp once nothing has come for this long.
 func Flowing(from io.Reader, patience time.Duration, giveUp func()) io.Reader {
 	return flowing{from, patience, giveUp}
 }

@@ -20,8 +20,7 @@ import (
 // listening is the state of a listening socket in the kernel's tables.
 const listening = "0A"
 
-// Listeners finds who listens on any of the ports, sorted by port and address. mainPID is the
-// process that is ours.
+// Listeners finds who listens on any of the ports, sorted by port and address. mainPID is the member's process.
 func (f FS) Listeners(ports []int, mainPID int) ([]api.Listener, error) {
 	found := []api.Listener{}
 	inodes := map[string]int{} // of a socket -> its index in found
@@ -73,8 +72,8 @@ func (f FS) eachSocket(table string, do func(address netip.AddrPort, state, inod
 	return lines.Err()
 }
 
-// parseSocketAddress reads an address as the kernel's tables have it: the address in words of the
-// machine's byte order, and the port, in hexadecimal.
+// parseSocketAddress reads an address of the kernel's tables: the address, in words of the machine's byte order, and the
+// port, both hexadecimal.
 func parseSocketAddress(text string) (netip.AddrPort, error) {
 	address, port, _ := strings.Cut(text, ":")
 	words, err := hex.DecodeString(address)
@@ -92,8 +91,8 @@ func parseSocketAddress(text string) (netip.AddrPort, error) {
 	return netip.AddrPortFrom(ip, uint16(number)), nil
 }
 
-// eachSocketOf finds which of the sockets the processes that match have open, and takes those out of
-// inodes. A process that ends while it is looked at has none.
+// eachSocketOf finds which of the sockets the matching processes have open, and removes those from inodes. A process that
+// ends meanwhile has none.
 func (f FS) eachSocketOf(processes string, inodes map[string]int, do func(i, pid int, name string)) {
 	descriptors, _ := filepath.Glob(f.path(filepath.Join("/proc", processes, "fd", "*")))
 	for _, descriptor := range descriptors {

@@ -1,4 +1,4 @@
-// Package procfs is what the kernel of a host tells: its memory, its processes, and who listens on its ports.
+// Package procfs reads what the kernel of a host reports: its memory, its processes, and who listens on its ports.
 package procfs
 
 import (
@@ -15,21 +15,21 @@ type FS struct {
 	Root string // in front of every path; "/" but in tests
 }
 
-// path is where a path of the host lies for this process.
+// path returns where a path of the host lies for this process.
 func (f FS) path(p string) string { return filepath.Join(f.Root, p) }
 
-// of is where the kernel tells of a process.
+// of returns the path of one of the kernel's files about a process.
 func (f FS) of(process int, what string) string {
 	return f.path(filepath.Join("/proc", strconv.Itoa(process), what))
 }
 
-// Memory is what the kernel counts as the host's memory, in bytes.
+// Memory returns the host's memory as the kernel counts it, in bytes.
 func (f FS) Memory() (int64, error) { return f.meminfo("MemTotal") }
 
-// AvailableMemory is what may be taken of it without another process going short, in bytes.
+// AvailableMemory returns how many bytes of memory a new process may take without another one going short.
 func (f FS) AvailableMemory() (int64, error) { return f.meminfo("MemAvailable") }
 
-// meminfo is one of the sizes that the kernel tells of the host's memory, in bytes.
+// meminfo returns one of the sizes in the kernel's table of memory, in bytes.
 func (f FS) meminfo(name string) (int64, error) {
 	table, err := os.Open(f.path("/proc/meminfo"))
 	if err != nil {

@@ -23,8 +23,8 @@ type Records struct {
 	SystemUser func() (files.Owner, error)
 }
 
-// Marker reads a cluster's marker; nil: this host carries no such cluster. One that is there and
-// cannot be read is an error: it is not known whose host this is.
+// Marker reads a cluster's marker; nil: this host carries no such cluster. A marker that exists and cannot be read is an
+// error, since nobody knows whose host this is.
 func (r Records) Marker(cluster string) (*api.Marker, error) {
 	text, err := inside.ReadFile(r.Files.Path(api.MarkerFile(cluster)))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -43,8 +43,8 @@ func (r Records) Marker(cluster string) (*api.Marker, error) {
 	return &marker, nil
 }
 
-// checkMarker refuses a marker that no call of this store can have written: by what it names, data is
-// moved and deleted.
+// checkMarker refuses a marker that no call of this store can have written: calls move and delete the data that a marker
+// names.
 func checkMarker(cluster string, marker api.Marker) error {
 	if marker.Cluster != cluster {
 		return fmt.Errorf("it is of cluster %q", marker.Cluster)
@@ -65,7 +65,7 @@ func (r Records) PutMarker(marker api.Marker, etcd files.Owner) error {
 	return err
 }
 
-// RewriteMarker records a marker anew, readable for whom it was.
+// RewriteMarker records a marker anew, readable for the system user's group.
 func (r Records) RewriteMarker(marker api.Marker) error {
 	etcd, err := r.SystemUser()
 	if err != nil {
@@ -74,8 +74,7 @@ func (r Records) RewriteMarker(marker api.Marker) error {
 	return r.PutMarker(marker, etcd)
 }
 
-// Owned reads the marker of a cluster that is to be changed, and refuses if there is none or its
-// owner is another.
+// Owned reads the marker of a cluster that is to be changed. It refuses a host without one, and another owner.
 func (r Records) Owned(cluster, owner string) (*api.Marker, error) {
 	marker, err := r.Marker(cluster)
 	switch {
@@ -89,7 +88,7 @@ func (r Records) Owned(cluster, owner string) (*api.Marker, error) {
 	return marker, nil
 }
 
-// Neighbours are the markers of the other clusters on this host; of all, where none is named.
+// Neighbours returns the markers of the other clusters on this host, or of all clusters if the name is empty.
 func (r Records) Neighbours(cluster string) ([]api.Marker, error) {
 	clusters, err := os.ReadDir(r.Files.Path(filepath.Dir(api.ConfigDir("any"))))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -111,5 +110,5 @@ func (r Records) Neighbours(cluster string) ([]api.Marker, error) {
 	return markers, nil
 }
 
-// NoCluster is said of the member where there is no marker.
+// NoCluster is the error of a member on a host without a marker.
 const NoCluster = "this host carries no such cluster"

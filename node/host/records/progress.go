@@ -11,7 +11,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 )
 
-// Progress is what api.ProgressFile holds: that the database of a member had come this far, for good.
+// Progress is what api.ProgressFile holds: how far a member's database had come, synced to the disk.
 type Progress struct {
 	ClusterID string `json:"cluster_id"`
 	MemberID  string `json:"member_id"`
@@ -32,7 +32,7 @@ func (r Records) PutProgress(cluster string, now Progress) error {
 	return err
 }
 
-// Progress is what was recorded last; the zero progress: nothing was.
+// Progress returns what was recorded last, or the zero Progress if nothing was.
 func (r Records) Progress(cluster string) (Progress, error) {
 	text, err := inside.ReadFile(r.Files.Path(api.ProgressFile(cluster)))
 	if errors.Is(err, fs.ErrNotExist) {

@@ -12,39 +12,39 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 )
 
-// Restoration is what api.RestoreFile holds: what a provider may know of it, and what the host itself goes on by.
+// Restoration is what api.RestoreFile holds: what the host reports of a restore, and what it needs to continue or to roll
+// it back.
 type Restoration struct {
 	api.Restoration
 	Owner string `json:"owner"`
 
-	// What was there before, besides.
+	// The rest of what the host had before.
 	Store    string   `json:"store,omitempty"`   // that the cluster selected
 	Unit     string   `json:"unit,omitempty"`    // the text of its file
 	Progress Progress `json:"progress,omitzero"` // how far the old member had come
 
-	DataDir string `json:"data_dir,omitempty"` // that is restored into; empty: nothing is yet
+	DataDir string `json:"data_dir,omitempty"` // that the restore fills; empty: it has not begun to
 	Mount   string `json:"mount,omitempty"`    // where the file system is mounted that DataDir lies on
-	// Cleared says that what lay in DataDir before lies in Aside, all of it: what is there now was put there by the
-	// restore.
+	// Cleared says that all of the old data lies in Aside: the restore has put there what lies in DataDir now.
 	Cleared bool   `json:"cleared,omitempty"`
 	Made    string `json:"made,omitempty"` // ID of the cluster whose data was put there, or is about to be, hexadecimal
 
 	Opened time.Time `json:"opened,omitzero"` // when the restored cluster was opened to clients
 }
 
-// opening is for how long after a restore was opened its members are those that the restore's run has compared, and are
-// being started again by it.
+// opening is how long the run of a restore, after it has opened the restored cluster, may still be starting the members
+// that it has compared.
 const opening = 30 * time.Second
 
-// Compares tells whether the run of the restore compares the members at this moment, so that they need not do so
+// Compares tells whether the run of the restore compares the members' data, so that the members need not compare it
 // themselves.
 func (r *Restoration) Compares(now time.Time) bool {
 	since := now.Sub(r.Opened)
 	return r.Stage != api.StageOpened || 0 <= since && since < opening
 }
 
-// Restoration is the restore that is under way on this host; nil: none is. One that is there and cannot be read is
-// an error: it is not known whether the member may start.
+// Restoration returns the restore that is under way on this host, or nil. A record that exists and cannot be read is an
+// error, since nobody knows whether the member may start.
 func (r Records) Restoration(cluster string) (*Restoration, error) {
 	text, err := inside.ReadFile(r.Files.Path(api.RestoreFile(cluster)))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -63,7 +63,7 @@ func (r Records) Restoration(cluster string) (*Restoration, error) {
 	return &under, nil
 }
 
-// PutRestoration records it. etcd's group may read it, for the guard.
+// PutRestoration records a restore that is under way. etcd's group may read the record, for the guard.
 func (r Records) PutRestoration(cluster string, under *Restoration) error {
 	text, err := json.MarshalIndent(under, "", "  ")
 	if err != nil {
@@ -77,13 +77,13 @@ func (r Records) PutRestoration(cluster string, under *Restoration) error {
 	return err
 }
 
-// String says what is under way.
+// String names the restore in refusals.
 func (r Restoration) String() string {
 	return fmt.Sprintf("a restore of %s is under way since %s (%s)", r.Source, r.Began.UTC().Format("2006-01-02 15:04:05 UTC"), r.Stage)
 }
 
-// MountPoint is where the file system is mounted that a restore moves and makes data on; empty: it does not yet, or a store has
-// begun it that did not record that.
+// MountPoint returns where the file system of the restored data is mounted; empty: the restore has not touched data yet, or
+// a store of an earlier release has begun it, which did not record the mount point.
 func (r *Restoration) MountPoint() string {
 	if r.Mount == "" && r.Marker != nil && r.Marker.DataDir == r.DataDir {
 		return r.Marker.Mount
@@ -91,7 +91,7 @@ func (r *Restoration) MountPoint() string {
 	return r.Mount
 }
 
-// Beside is the data directory that what was fetched lies beside.
+// Beside returns the data directory beside which the fetched snapshot lies.
 func (r Restoration) Beside() string {
 	if r.DataDir == "" && r.Marker != nil {
 		return r.Marker.DataDir

@@ -7,18 +7,18 @@ import (
 )
 
 const (
-	// bareMember is what etcd takes of the memory with no keys at all.
+	// bareMember is how much memory etcd takes with no keys at all.
 	bareMember = 64 << 20
-	// indexedKey is what it takes for each key at least: an entry of its index, with a short name and one revision.
+	// indexedKey is the least that etcd takes for each key: an entry of its index, with a short name and one revision.
 	// The values stay in the file.
 	indexedKey = 192
 )
 
-// memoryFor is what a member takes at least that holds so many keys, in bytes.
+// memoryFor returns the least memory, in bytes, that a member with this many keys takes.
 func memoryFor(keys int) int64 { return bareMember + int64(keys)*indexedKey }
 
-// MustHoldInMemory refuses to restore so many keys on a host whose memory they cannot be held in. What a member of before
-// takes is free by then.
+// MustHoldInMemory refuses to restore this many keys on a host with too little memory for them. The memory that the old
+// member takes counts as free, since that member has stopped by then.
 func (h Host) MustHoldInMemory(what string, keys int) error {
 	total, err := h.proc().Memory()
 	if err != nil {
@@ -30,8 +30,8 @@ func (h Host) MustHoldInMemory(what string, keys int) error {
 	return nil
 }
 
-// MustRehearseInMemory refuses to start a member of so many keys beside the live one, with less memory than it takes: the
-// kernel would end a process of this host in the middle.
+// MustRehearseInMemory refuses to start a second member with this many keys beside the live one if the memory does not
+// suffice: the kernel would kill a process of this host.
 func (h Host) MustRehearseInMemory(keys int) error {
 	total, err := h.proc().Memory()
 	if err != nil {

@@ -25,14 +25,14 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/procfs"
 )
 
-// Unfinished is what a snapshot is called until it is verified. A call that was cut short leaves
-// it, and the next one writes over it.
+// Unfinished is the name of a snapshot until it is verified. A call that is cut short leaves such a file, and the next one
+// overwrites it.
 const Unfinished = "unfinished"
 
-// Host is where the members run that snapshots are taken of, and started from.
+// Host is a host whose members' snapshots are taken, and whose members are started from snapshots.
 type Host struct {
 	Files files.Tree
-	Paces pace.Host // says whether a member comes further that is asked for a hash
+	Paces pace.Host // tells whether a member that is asked for a hash makes progress
 	Now   func() time.Time
 }
 
@@ -52,7 +52,7 @@ func (h Host) Save(ctx context.Context, member etcdclient.Voter, path string) (*
 	return s, errors.Join(err, durable.Release(out), disk.Sync(), out.Close())
 }
 
-// VerifySaved verifies a snapshot at a path of the host whose checksum was taken on its way there.
+// VerifySaved verifies a snapshot at a path of the host. Its checksum was computed while it was written.
 func (h Host) VerifySaved(path string, s *api.Checksum) (api.Snapshot, error) {
 	file, err := inside.OpenFile(h.Files.Path(path), os.O_RDONLY, 0)
 	if err != nil {
@@ -82,11 +82,11 @@ func Send(ctx context.Context, member etcdclient.Voter, to io.Writer) (*api.Chec
 	return s, nil
 }
 
-// Name is what a verified snapshot is called: its revision, and when it was taken.
+// Name returns the file name of a verified snapshot: its revision, and when it was taken.
 var Name = regexp.MustCompile(`^\d+-(\d{8}T\d{6}Z)\.db$`)
 
-// KeepNewest removes the oldest snapshots until so many are left, but never the one that was just taken,
-// whatever the clock says.
+// KeepNewest removes the oldest snapshots until this many are left. It never removes the one that was just taken, whatever
+// the clock says.
 func (h Host) KeepNewest(dir, taken string, keep int) error {
 	entries, err := inside.ReadDir(h.Files.Path(dir))
 	if err != nil {

@@ -15,7 +15,7 @@ type Counted struct {
 	Hash  hash.Hash
 	Bytes int64
 
-	Broken error // why no more could be read; nil: it was read to its end
+	Broken error // why reading failed; nil: the source was read to its end
 }
 
 func (c *Counted) Read(p []byte) (int, error) {
@@ -32,10 +32,10 @@ func (c *Counted) Read(p []byte) (int, error) {
 type Source struct {
 	io.ReadCloser
 	What    string // in errors
-	Size    int64  // bytes, as it lies there
-	SHA256  string // as it lies there; empty: not known
+	Size    int64  // bytes, as stored there
+	SHA256  string // as stored there; empty: unknown
 	TakenAt time.Time
 }
 
-// Skip goes on behind the first so many bytes of what can be gone on with.
+// Skip resumes a source behind its first bytes, this many of them.
 func (o *Source) Skip(bytes int64) error { return o.ReadCloser.(backup.Resumable).Skip(bytes) }

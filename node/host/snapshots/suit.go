@@ -10,10 +10,11 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
-// MustSuit refuses a snapshot that etcd of a minor version does not start from: etcd reads its own and those of older minor versions.
+// MustSuit refuses a snapshot from which etcd of this minor version does not start: etcd reads snapshots of its own and of
+// older minor versions.
 func MustSuit(what string, s api.Snapshot, minor string) error {
 	if s.Version == "" {
-		return nil // of a cluster that had agreed on none
+		return nil // its cluster had agreed on no version yet
 	}
 	if !api.IsVersion(s.Version) {
 		return api.Refuse("%s says that it is of etcd %q, which is no version", what, s.Version)
@@ -24,8 +25,8 @@ func MustSuit(what string, s api.Snapshot, minor string) error {
 	return nil
 }
 
-// Restore has etcd's own code restore a snapshot that was verified, page by page: etcd compares its sum alone. It panics
-// over some of what it does not like.
+// Restore has etcd's own code restore a snapshot that was verified page by page: etcd itself compares only the checksum,
+// and panics at some damage.
 func Restore(c snapshot.RestoreConfig) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {

@@ -13,7 +13,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/pace"
 )
 
-// SaveTo streams a snapshot to where it ends up in a file, and verifies that.
+// SaveTo streams a snapshot through a writer into a file, and verifies the file.
 func (h Host) SaveTo(ctx context.Context, member etcdclient.Voter, file *os.File, to io.Writer) (api.Saved, error) {
 	s, err := Send(ctx, member, to)
 	if err != nil {
@@ -36,7 +36,7 @@ func (h Host) Check(ctx context.Context, member etcdclient.Voter, file *os.File,
 	if err != nil {
 		return api.Saved{}, err
 	}
-	letGo, err := etcdfs.Prefault(live) // it may have left the cache while it was streamed
+	letGo, err := etcdfs.Prefault(live) // the live database may have left the cache meanwhile
 	if err := errors.Join(err, live.Close()); err != nil {
 		return api.Saved{}, err
 	}
@@ -44,8 +44,8 @@ func (h Host) Check(ctx context.Context, member etcdclient.Voter, file *os.File,
 	return saved, errors.Join(err, letGo())
 }
 
-// hashLike is the hash that the member has of what a snapshot holds; 0 where it has compacted more since, or up to
-// the very revision: then it gives the hash that it took just before.
+// hashLike returns the member's own hash of what a snapshot holds. It returns 0 if the member has compacted more since, or
+// up to the very revision: the member then answers with the hash that it computed just before.
 func (h Host) hashLike(ctx context.Context, member etcdclient.Voter, taken api.Snapshot, path string) (uint32, error) {
 	inside, err := etcdfs.RevisionsIn(path)
 	if err != nil {
@@ -55,7 +55,7 @@ func (h Host) hashLike(ctx context.Context, member etcdclient.Voter, taken api.S
 	defer stop()
 	answer, err := member.HashKV(ctx, member.Endpoints()[0], taken.Revision)
 	if err != nil {
-		return 0, nil // compacted, or a member that has gone: the snapshot is whole without
+		return 0, nil // compacted, or the member is gone: the snapshot is whole without a hash
 	}
 	if answer.CompactRevision != inside.Compact || answer.HashRevision != taken.Revision {
 		return 0, nil

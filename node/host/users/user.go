@@ -15,16 +15,16 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/units"
 )
 
-// Shadow makes users by the tools of the shadow suite, and finds those that the machine knows from elsewhere as well:
-// systemd runs the unit by any of them, and useradd makes none whose name one of them has.
+// Shadow makes users by the tools of the shadow suite. It also finds users that the machine knows from elsewhere: systemd
+// runs units as those too, and useradd makes no second user of the same name.
 type Shadow struct {
 	Run    units.Runner
 	Within time.Duration // for how long a lookup waits; 0: units.Timeout
 }
 
-// Lookup finds a user, with the group of its name: the unit names both. The user's primary group may be another.
-// False: the user or the group is missing. A service that answers no question about accounts, a hung sssd say, holds
-// nobody up for longer than Within.
+// Lookup finds a user and the group of the same name, since the unit names both; the user's primary group may be another.
+// False: the user or the group is missing. Lookup gives a service that answers no question about accounts, a hung sssd
+// for example, no longer than Within.
 func (s Shadow) Lookup(ctx context.Context, name string) (files.Owner, bool, error) {
 	ctx, cancel := s.bounded(ctx)
 	defer cancel()
@@ -39,8 +39,8 @@ func (s Shadow) Lookup(ctx context.Context, name string) (files.Owner, bool, err
 	return files.Owner{UID: uid, GID: gid}, true, nil
 }
 
-// Ensure makes the user, and the group of its name, unless they are there. A group that is there already becomes that of
-// a user that it makes.
+// Ensure makes the user, and the group of the same name, unless they exist. If only the group exists, Ensure makes the
+// user in that group.
 func (s Shadow) Ensure(ctx context.Context, name string) (files.Owner, error) {
 	isUser, isGroup, err := s.has(ctx, name)
 	if err != nil {
@@ -65,7 +65,7 @@ func (s Shadow) Ensure(ctx context.Context, name string) (files.Owner, error) {
 	return owner, err
 }
 
-// has tells which of both there are: a user and a group of a name.
+// has tells whether a user and whether a group of this name exist.
 func (s Shadow) has(ctx context.Context, name string) (isUser, isGroup bool, err error) {
 	ctx, cancel := s.bounded(ctx)
 	defer cancel()
@@ -75,7 +75,7 @@ func (s Shadow) has(ctx context.Context, name string) (isUser, isGroup bool, err
 	return isUser, isGroup, err
 }
 
-// bounded ends a lookup that nobody answers.
+// bounded ends a lookup that no service answers.
 func (s Shadow) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
 	within := s.Within
 	if within == 0 {
@@ -93,10 +93,10 @@ const (
 // notFound is the exit status of getent that says that there is no such name.
 const notFound = 2
 
-// id finds the number of a user or a group; false: the machine knows none of that name. It asks getent, since the store is
-// linked without the C library, and reads /etc/passwd and /etc/group alone by itself: users may come from sssd, from an
-// image (altfiles) or from systemd-userdbd. The files count where getent is missing, has not noticed them yet, or does not
-// answer in time. A name that is not in the files then is unknown, and not missing.
+// id finds the number of a user or a group; false: the machine knows none of that name. It asks getent, since users may
+// come from sssd, from an image (altfiles) or from systemd-userdbd, and the store, which is linked without the C library,
+// reads only /etc/passwd and /etc/group by itself. id goes by the files if getent is missing, has not noticed a change of
+// the files yet, or does not answer in time. A name that is not in the files then is unknown, and not missing.
 func (s Shadow) id(ctx context.Context, database, name string) (int, bool, error) {
 	text, err := s.Run(ctx, "getent", database, name)
 	if err == nil {
