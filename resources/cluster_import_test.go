@@ -2,11 +2,15 @@ package resources_test
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
 	"testing"
 
 	tftest "github.com/hashicorp/terraform-plugin-testing/helper/resource"
 	"github.com/hashicorp/terraform-plugin-testing/terraform"
 
+	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/sample"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
@@ -76,4 +80,60 @@ func TestImportRefuses(t *testing.T) {
 				m.Phase, m.ClusterID, m.InitialCluster = api.PhaseFormed, was.ClusterID, was.InitialCluster
 			})()
 		}, Config: three(unprotected)})
+}
+
+// TestImportGeneratesTheConfiguration takes a cluster over whose configuration is lost as well: Terraform writes it from what the
+// hosts tell, but for the authorities, which no attribute can be read from.
+func TestImportGeneratesTheConfiguration(t *testing.T) {
+	sample.Leave(t, "TestImport compares all attributes that an import brings with those that were configured")
+	t.Parallel()
+	w := newWorld(t)
+	before, after := w.terminal(t), w.terminal(t)
+	before.write("main.tf", three(unprotected+`
+		client_port = 12379
+		settings    = { snapshot_count = 5000 }
+		extra_flags = { max-wals = "7" }`))
+	before.must("init", "-no-color")
+	before.must("apply", "-no-color", "-auto-approve")
+	before.rewrite(func(kind string, instance map[string]any) {
+		if kind != "etcd_pki" {
+			return
+		}
+		authorities := instance["attributes"].(map[string]any)["authority"].(map[string]any)
+		for _, role := range []string{"peer", "client"} {
+			of := authorities[role].(map[string]any)
+			after.write(role+"-ca.crt", of["certificate"].(string))
+			after.write(role+"-ca.key", of["private_key"].(string))
+			if err := os.Chmod(filepath.Join(after.dir, role+"-ca.key"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+
+	w.Forget()
+	after.write("main.tf", fmt.Sprintf(`
+		resource "etcd_pki" "prod" { name = "prod" }
+		import {
+			to = etcd_pki.prod
+			id = "prod@%s"
+		}
+		import {
+			to = etcd_cluster.prod
+			id = "prod@192.0.2.11"
+		}`, after.dir))
+	after.must("init", "-no-color")
+	after.run("plan", "-no-color", "-generate-config-out=generated.tf") // it writes the file, and refuses it: pki is null in it
+	generated := string(mustRead(t, filepath.Join(after.dir, "generated.tf")))
+	written := regexp.MustCompile(`(?m)^  pki += .*$`).ReplaceAllString(generated, "  pki = etcd_pki.prod.authority")
+	if written == generated {
+		t.Fatal("there is no pki to fill in")
+	}
+	after.write("generated.tf", written)
+	after.must("apply", "-no-color", "-auto-approve")
+	if err := w.untouched(nil); err != nil {
+		t.Error(err)
+	}
+	if text, code := after.run("plan", "-no-color", "-detailed-exitcode"); code != 0 {
+		t.Errorf("after its apply the plan ends with %d:\n%s", code, text)
+	}
 }
