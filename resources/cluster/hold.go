@@ -70,10 +70,17 @@ func (ch change) alerts(m membership.Member) bool {
 }
 
 // needsAuthorities tells whether an apply may have certificates signed, or give hosts a chain: it begins only if the
-// authorities of the configuration, and those above them, are valid. A stopped member is started whether they are or not.
+// authorities of the configuration, and those above them, are valid. A stopped member is started whether they are or not, and so is a
+// member that keeps its certificates given a list of revoked ones, or configured, since it has the chain already.
 func (c clusterModel) needsAuthorities(ch change) bool {
 	return c.Rollout.IsUnknown() || ch.cluster.Restore.Source != "" || slices.ContainsFunc(ch.plan.Steps, func(s membership.Step) bool {
-		return s.Signs() || s.Kind == membership.RenewCertificates || s.Kind == membership.Configure || s.Kind == membership.RenewOnHosts && s.To != ""
+		switch s.Kind {
+		case membership.RenewCertificates, membership.Configure:
+			return !s.Keeps || ch.rechains || strings.HasPrefix(s.Why, membership.OldChain)
+		case membership.RenewOnHosts:
+			return s.To != ""
+		}
+		return s.Signs()
 	})
 }
 

@@ -20,7 +20,11 @@ func TestNeedsAuthorities(t *testing.T) {
 		{membership.Step{Kind: membership.Roll}, false},
 		{membership.Step{Kind: membership.Join}, true},
 		{membership.Step{Kind: membership.Recover, Keeps: true}, false},
-		{membership.Step{Kind: membership.RenewCertificates, Keeps: true}, true},
+		{membership.Step{Kind: membership.RenewCertificates}, true},
+		{membership.Step{Kind: membership.RenewCertificates, Keeps: true, Why: membership.OldChain + "other intermediates"}, true},
+		{membership.Step{Kind: membership.RenewCertificates, Keeps: true, Why: membership.OldRevocations + "another list"}, false},
+		{membership.Step{Kind: membership.Configure}, true},
+		{membership.Step{Kind: membership.Configure, Keeps: true}, false},
 		{membership.Step{Kind: membership.RenewOnHosts, To: "by a server"}, true},
 		{membership.Step{Kind: membership.RenewOnHosts}, false},
 	} {

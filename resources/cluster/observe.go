@@ -19,6 +19,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/authority"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/exchange"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/health"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/refreshed"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/renewal"
@@ -330,7 +331,7 @@ func (ch change) unsigned() string {
 // lacksKeys tells whether members get no certificates because the configuration leaves out the keys that sign them.
 func (ch change) lacksKeys() bool {
 	refusal := (*membership.Refusal)(nil)
-	return errors.As(ch.plan.Unsigned, &refusal) && refusal.Attribute == "pki"
+	return errors.As(ch.plan.Unsigned, &refusal) && refusal.Summary == exchange.NeedsKey
 }
 
 // warnOfClocks warns of hosts whose clocks differ too much from the operator's or from each other's.

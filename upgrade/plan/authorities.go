@@ -235,11 +235,14 @@ func peersOf(a membership.Authorities) membership.AuthorityNames   { return a.Pe
 func clientsOf(a membership.Authorities) membership.AuthorityNames { return a.Clients }
 
 // able sets which authorities sign now, out of those whose keys are available: the first one that every member accepts.
-// If there is none, and no member may serve before it gets another authority, it is the first of all.
+// If there is none, and no member may serve before it gets another authority, it is the first of all. Where all have expired, steps
+// name those nevertheless, and ChangeSigning refuses what they would sign.
 func (c *planner) able() {
 	all := c.allDown()
 	signer := func(candidates []string, of func(membership.Authorities) membership.AuthorityNames) (by, anew membership.AuthorityNames) {
-		candidates = slices.DeleteFunc(slices.Clone(candidates), of(c.Ended).Has)
+		if valid := slices.DeleteFunc(slices.Clone(candidates), of(c.Ended).Has); len(valid) > 0 {
+			candidates = valid
+		}
 		if len(candidates) == 0 {
 			return "", ""
 		}
@@ -294,13 +297,7 @@ func (c *planner) exchangeable() error {
 	if c.canSign() {
 		return nil
 	}
-	ended := c.Signers.First().Without(c.Signers.First().Without(c.Ended))
 	for _, s := range c.Members {
-		if s.Desired && c.lacksCertificate(s) && ended != (membership.Authorities{}) {
-			return &membership.Refusal{Summary: "The authorities have expired", Attribute: "pki", Member: s.Name, At: s.Address,
-				Rule:   fmt.Sprintf("it needs a certificate, and none holds that authority %s of pki signs: it, or one above it, has expired or is not valid yet", ended),
-				Remedy: "give pki another authority, or the chain that was renewed above this one, and check the clock of this machine"}
-		}
 		if s.Desired && c.lacksCertificate(s) {
 			return &membership.Refusal{Summary: "The authorities cannot be exchanged yet", Attribute: "pki", Member: s.Name, At: s.Address,
 				Rule:   "it needs a certificate, and pki has the key of no authority that the others are known to trust",

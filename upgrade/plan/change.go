@@ -58,7 +58,7 @@ func Change(p membership.ClusterStatus, want membership.Spec) (Plan, error) {
 
 // Signing says whether certificates can be signed now.
 type Signing struct {
-	Refuse func(steps []membership.Step) error       // why certificates of the steps cannot be signed; nil: they can
+	Refuse func(steps []membership.Step) error       // why certificates of the steps cannot be signed, by authorities that are valid; nil: they can
 	Asked  func(member membership.MemberStatus) bool // whether the configuration asks for the renewal that is due; nil: it does not
 	Mends  bool                                      // the configuration asks for no change, so that a part of the repairs is worth having
 
@@ -73,6 +73,13 @@ func ChangeSigning(p membership.ClusterStatus, want membership.Spec, signing Sig
 	planned, err := Change(p, want)
 	if err != nil {
 		return Plan{}, err
+	}
+	refuse := signing.Refuse
+	signing.Refuse = func(steps []membership.Step) error {
+		if err := refuseEnded(p, steps); err != nil {
+			return err
+		}
+		return refuse(steps)
 	}
 	unsigned := signing.Refuse(planned.Steps)
 	if unsigned == nil {
@@ -99,6 +106,22 @@ func ChangeSigning(p membership.ClusterStatus, want membership.Spec, signing Sig
 		return !slices.ContainsFunc(renewed, func(step membership.Step) bool { return step.Signs() && step.Subject() == s.Member })
 	})
 	return planned, nil
+}
+
+// refuseEnded refuses steps that have certificates signed by an authority of which none holds.
+func refuseEnded(p membership.ClusterStatus, steps []membership.Step) error {
+	for _, step := range steps {
+		by := step.Signers
+		if by == (membership.Authorities{}) {
+			by = p.Signers.First()
+		}
+		if ended := by.Without(by.Without(p.Ended)); step.Signs() && ended != (membership.Authorities{}) {
+			return &membership.Refusal{Summary: "The authorities have expired", Attribute: "pki", Member: step.Member, At: step.At,
+				Rule:   fmt.Sprintf("it needs a certificate, and none holds that authority %s of pki signs: it, or one above it, has expired or is not valid yet", ended),
+				Remedy: "give pki another authority, or the chain that was renewed above this one, and check the clock of this machine"}
+		}
+	}
+	return nil
 }
 
 // besideLacking are the kinds of steps that are safe beside members that lack certificates: no voter comes, goes or is out of

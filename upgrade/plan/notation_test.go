@@ -286,7 +286,8 @@ func memberStatus(t testing.TB, p *membership.ClusterStatus, text string, want m
 // answer is the plan of a script, as its golden file has it.
 func answer(t testing.TB, script string) string {
 	t.Helper()
-	return text(plan.Change(parse(t, script)))
+	p, want := parse(t, script)
+	return text(plan.ChangeSigning(p, want, plan.Signing{Refuse: func([]membership.Step) error { return nil }}))
 }
 
 // text is a plan, or why there is none, as golden files have it.

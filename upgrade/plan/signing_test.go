@@ -184,8 +184,13 @@ func TestMembersThatLackCertificates(t *testing.T) {
 			"configure a",
 	} {
 		p, spec := parse(t, script+"desired a b c trusts:old signs:old\n")
+		expired := p.Clone()
+		expired.Ended = authorities("old")
 		for _, mends := range []bool{true, false} {
 			planned, err := plan.ChangeSigning(p, spec, plan.Signing{Refuse: nothingIsSigned, Mends: mends})
+			if same, refused := plan.ChangeSigning(expired, spec, plan.Signing{Refuse: func([]membership.Step) error { return nil }, Mends: mends}); (refused == nil) != (err == nil) || !slices.Equal(same.Steps, planned.Steps) {
+				t.Errorf("%s (mends: %t): where the authority has expired: %v, %q, and not %v, %q", strings.TrimSpace(script), mends, refused, same.Steps, err, planned.Steps)
+			}
 			var steps []string
 			for _, step := range planned.Steps {
 				steps = append(steps, step.String())

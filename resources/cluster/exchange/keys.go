@@ -40,18 +40,19 @@ func RefuseUnsigned(pki authority.Model, steps []membership.Step) error {
 	if len(unsigned) == 0 {
 		return nil
 	}
-	return &membership.Refusal{Summary: needsKey, Attribute: "pki", Rule: give(slices.Sorted(maps.Keys(lacking)), "These steps sign certificates:\n\n  "+strings.Join(unsigned, "\n  "))}
+	return &membership.Refusal{Summary: NeedsKey, Attribute: "pki", Rule: give(slices.Sorted(maps.Keys(lacking)), "These steps sign certificates:\n\n  "+strings.Join(unsigned, "\n  "))}
 }
 
 // RefuseKeyless refuses what may have to sign, where the configuration leaves a key out: why says what that is.
 func RefuseKeyless(pki authority.Model, why string) (diags diag.Diagnostics) {
 	if keys := pki.KeysLeftOut(); len(keys) > 0 {
-		diags.AddAttributeError(path.Root("pki"), needsKey, give(keys, why)+". No host was changed.")
+		diags.AddAttributeError(path.Root("pki"), NeedsKey, give(keys, why)+". No host was changed.")
 	}
 	return diags
 }
 
-const needsKey = "This plan needs the key of an authority"
+// NeedsKey is the summary where a configuration leaves out a key that signs.
+const NeedsKey = "This plan needs the key of an authority"
 
 // give says which keys a configuration has to give, and why.
 func give(keys []string, why string) string {
