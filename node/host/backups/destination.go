@@ -28,14 +28,14 @@ import (
 type destination struct {
 	backup.Destination
 	kind      string            // as api.StoredBackup has it
-	away      error             // why it is not to be used now; nil: it can be tried
-	directory *backup.Directory // that it is, of whose calls none ends by itself; nil: it is none
+	away      error             // why it cannot be used now; nil: it can be tried
+	directory *backup.Directory // nil: it is no directory. Calls of a directory may hang
 }
 
-// String names it in messages.
+// String names the destination in messages.
 func (d destination) String() string { return fmt.Sprint(d.Destination) }
 
-// distance is greater for what is further away.
+// distance is greater for a destination that is further away.
 func (d destination) distance() int {
 	if d.directory != nil {
 		return 0
@@ -43,7 +43,7 @@ func (d destination) distance() int {
 	return 1
 }
 
-// resume opens an object, and one that is far away so that it can be gone on with.
+// resume opens an object. Reading one that is far away resumes after an interruption.
 func (d destination) resume(ctx context.Context, key string) (io.ReadCloser, error) {
 	if far, ok := d.Destination.(backup.Far); ok {
 		return far.Resume(ctx, key)
@@ -51,8 +51,7 @@ func (d destination) resume(ctx context.Context, key string) (io.ReadCloser, err
 	return d.Open(ctx, key)
 }
 
-// destinations are where a backup goes. Where it is best fetched from comes first: what is not on this host
-// outlives it.
+// destinations returns where a backup goes, with the best place to fetch it from first: a bucket outlives this host.
 func (h Host) destinations(ctx context.Context, b api.Backup) ([]destination, error) {
 	var all []destination
 	if b.S3 != nil {
@@ -78,14 +77,15 @@ func (h Host) destinations(ctx context.Context, b api.Backup) ([]destination, er
 	return all, nil
 }
 
-// hangPatience is for how long a call to a directory of backups may come to nothing, until the directory counts as away.
-// A disk that has to start spinning, or a server that starts again, takes less.
+// hangPatience is how long a call to a directory of backups may make no progress before the directory counts as away. A
+// disk that has to spin up, or a server that restarts, takes less.
 const hangPatience = 2 * time.Minute
 
 // HangsAfter is hangPatience, but in tests.
 func (h Host) HangsAfter() time.Duration { return cmp.Or(h.Hangs, hangPatience) }
 
-// directory is a destination on a file system. One that does not answer is away, and keeps no other from being used.
+// directory returns a destination on a file system. A file system that does not answer is away, and does not keep other
+// destinations from being used.
 func (h Host) directory(ctx context.Context, dir string) (destination, error) {
 	type place struct {
 		path   string
@@ -94,9 +94,9 @@ func (h Host) directory(ctx context.Context, dir string) (destination, error) {
 	at, away := backup.UnlessItHangs(h.HangsAfter(), func(func()) (place, error) {
 		path := h.Files.Path(dir)
 		if resolved, err := filepath.EvalSymlinks(path); err == nil {
-			path = resolved // a link is looked into
+			path = resolved // the directory behind a link
 		}
-		if opened, err := os.Open(path); err == nil { // it has one mounted that is mounted when it is used
+		if opened, err := os.Open(path); err == nil { // this mounts a file system that is mounted on demand
 			_, _ = opened.Stat()
 			_ = opened.Close() // nothing was written
 		}
@@ -115,8 +115,8 @@ func (h Host) directory(ctx context.Context, dir string) (destination, error) {
 	return destination{backup.Bounded(directory, h.HangsAfter()), "directory", away, directory}, nil
 }
 
-// mustBeMounted refuses a directory that lies on a file system which systemd knows how to mount, and which is not mounted:
-// what lies under its mount point is another one's.
+// mustBeMounted refuses a directory on a file system that systemd knows how to mount, and that is not mounted: what lies
+// under the mount point belongs to another file system.
 func (h Host) mustBeMounted(ctx context.Context, dir string) error {
 	ctx, cancel := context.WithTimeout(ctx, units.Timeout)
 	defer cancel()
@@ -132,13 +132,13 @@ func (h Host) mustBeMounted(ctx context.Context, dir string) error {
 	return nil
 }
 
-// keys are whom backups are encrypted to, and by whom they are read.
+// keys are the recipients that backups are encrypted to, and the identities that read them.
 type keys struct {
 	recipients backup.Recipients
 	identities backup.Identities
 }
 
-// backupKeys reads the keys of a backup. Its errors cite none.
+// backupKeys reads the keys of a backup. Its errors quote no key.
 func backupKeys(b api.Backup) (k keys, err error) {
 	if k.recipients, err = backup.ParseRecipients(b.Recipients...); err != nil {
 		return k, err
@@ -149,7 +149,7 @@ func backupKeys(b api.Backup) (k keys, err error) {
 	return k, err
 }
 
-// listStall is for how long a look at a destination may come no further. There may be thousands of backups.
+// listStall is how long listing a destination may make no progress. There may be thousands of backups.
 const listStall = 2 * time.Minute
 
 // List lists the backups at all destinations that this host knows of.
@@ -187,7 +187,7 @@ func (h Host) List(ctx context.Context, cluster string) (api.Backups, error) {
 	return found, nil
 }
 
-// knownDestinations are those of a cluster that this host backs up.
+// knownDestinations returns the destinations of a cluster that this host backs up.
 func (h Host) knownDestinations(ctx context.Context, cluster string) ([]destination, error) {
 	b, err := h.backup(cluster)
 	if err != nil {
@@ -199,7 +199,7 @@ func (h Host) knownDestinations(ctx context.Context, cluster string) ([]destinat
 	return h.destinations(ctx, *b)
 }
 
-// backupOwner is how manifests name whom a cluster on this host belongs to.
+// backupOwner returns the name in manifests for the owner of a cluster on this host.
 func (h Host) backupOwner(cluster string) (string, error) {
 	marker, err := h.Records.Marker(cluster)
 	if err != nil || marker == nil {
@@ -208,7 +208,7 @@ func (h Host) backupOwner(cluster string) (string, error) {
 	return backup.Owner(marker.Owner), nil
 }
 
-// list lists what there is of a cluster at a destination, as its owner sees it.
+// list lists a cluster's backups at a destination, as its owner sees them.
 func list(ctx context.Context, at destination, cluster, owner string) (backup.Catalog, error) {
 	var catalog backup.Catalog
 	err := whileItMoves(ctx, listStall, fmt.Sprintf("the list of what is in %s", at), func(ctx context.Context, moved func()) (err error) {
@@ -218,7 +218,8 @@ func list(ctx context.Context, at destination, cluster, owner string) (backup.Ca
 	return catalog, err
 }
 
-// listIn lists what there is of a cluster at a destination in a source, which is all of it or a part, for as long as it takes.
+// listIn lists a cluster's backups at a destination through a source, which shows all of the destination or a part. It has
+// no deadline.
 func listIn(ctx context.Context, at destination, from backup.Source, cluster, owner string) (backup.Catalog, error) {
 	err := at.away
 	if err == nil {
@@ -230,14 +231,14 @@ func listIn(ctx context.Context, at destination, from backup.Source, cluster, ow
 	return backup.Catalog{}, fmt.Errorf("%s: %w", at.kind, err)
 }
 
-// listing is what there is at a destination, or why nobody knows that.
+// listing is a cluster's backups at a destination, or why they are not known.
 type listing struct {
 	backup.Catalog
 	err error
 }
 
-// listAll lists what there is of a cluster at each destination, and what has been proved at any of them: that counts at all,
-// since rehearsals fetch from one.
+// listAll lists a cluster's backups at each destination, and the proofs of rehearsals at any of them. A proof counts for all
+// destinations, since a rehearsal fetches from one.
 func listAll(ctx context.Context, all []destination, cluster, owner string) ([]listing, backup.Proofs) {
 	lists, proofs := make([]listing, len(all)), backup.Proofs{}
 	for i, d := range all {
@@ -259,8 +260,8 @@ func stored(e backup.Entry, at string) api.StoredBackup {
 	return s
 }
 
-// Open opens an owner's backup by its name, or the newest one: in a bucket, or wherever this host stores
-// its own. The owner is that of the marker, where there is a marker.
+// Open opens an owner's backup by its name, or the newest one, in a bucket or wherever this host stores its own. If there is
+// a marker, the owner is the marker's.
 func (h Host) Open(ctx context.Context, cluster, owner, name string, in *api.S3) (*snapshots.Source, error) {
 	fresh, err := h.isFresh(cluster)
 	if err != nil {
@@ -284,7 +285,7 @@ func (h Host) Open(ctx context.Context, cluster, owner, name string, in *api.S3)
 		if name == api.LatestBackup {
 			from, called = d, ""
 		}
-		// As long as it takes: who waits for a restore says for how long.
+		// Without a deadline: the caller bounds the restore.
 		catalog, err := listIn(ctx, d, from, cluster, backup.Owner(owner))
 		if err != nil {
 			problems = append(problems, err)
@@ -312,7 +313,7 @@ func (h Host) Open(ctx context.Context, cluster, owner, name string, in *api.S3)
 	return nil, api.Refuse("there is no backup %q of cluster %s at %s", name, cluster, where)
 }
 
-// isFresh tells whether the host carries no cluster of this name, or did not before the restore that is under way.
+// isFresh tells whether the host carries no cluster of this name, or carried none before the restore that is under way.
 func (h Host) isFresh(cluster string) (bool, error) {
 	marker, err := h.Records.Marker(cluster)
 	if err != nil || marker == nil {
@@ -322,8 +323,7 @@ func (h Host) isFresh(cluster string) (bool, error) {
 	return under != nil && under.Marker == nil, err
 }
 
-// Send sends a backup as it is stored at a destination of this host, and fails where that is not what its manifest
-// says.
+// Send sends a backup as it is stored at a destination of this host, and fails if it does not match its manifest.
 func (h Host) Send(ctx context.Context, cluster string, r api.SendBackupRequest, content io.Writer) error {
 	marker, err := h.Records.Marker(cluster)
 	if err != nil {
@@ -347,7 +347,7 @@ func (h Host) Send(ctx context.Context, cluster string, r api.SendBackupRequest,
 	return nil
 }
 
-// named is a source of which only the objects of one backup are seen.
+// named is a source that shows only the objects of one backup.
 type named struct {
 	backup.Source
 	name string
@@ -358,12 +358,12 @@ func (n named) List(ctx context.Context, prefix string) ([]backup.Object, error)
 	return slices.DeleteFunc(objects, func(o backup.Object) bool { return !strings.HasPrefix(o.Key, prefix+n.name+".") }), err
 }
 
-// leftToMembers is what big files leave free where a path of this process lies, in favour of the members of this host that
-// have their data or their log on that file system. 0: none has.
+// leftToMembers returns how much big files have to leave free on the file system of a path of this process, for the members
+// whose data or log lies there; 0: there is none.
 func (h Host) leftToMembers(path string) int64 {
 	members, err := h.Records.Neighbours("")
 	if err != nil {
-		return 0 // what is wrong with a marker is said where it is gone by
+		return 0 // whoever goes by that marker reports what is wrong with it
 	}
 	for _, member := range members {
 		for _, dir := range []string{h.Files.Path(member.DataDir), h.Files.Path(etcdfs.LogDir(member.DataDir))} {

@@ -1,5 +1,5 @@
-// Package backups backs a host's clusters up by timers of systemd, keeps what it has made at its destinations, and rehearses
-// restores of it: one of a cluster's members does each run, for all.
+// Package backups backs a host's clusters up by timers of systemd, applies retention at the destinations, and rehearses
+// restores. One of a cluster's members does each run, for all.
 package backups
 
 import (
@@ -32,7 +32,7 @@ type Host struct {
 	Hangs       time.Duration // for how long a call to a directory of backups may come to nothing; 0: hangPatience
 }
 
-// Units are those of systemd's units that back a cluster up, and those that mount what it is backed up to.
+// Units controls the units that back a cluster up, and those that mount its destinations.
 type Units interface {
 	State(ctx context.Context, unit string) (api.UnitState, error)
 	Reload(ctx context.Context) error
@@ -57,7 +57,7 @@ func (h Host) local(marker api.Marker) etcdclient.Local {
 	return etcdclient.Local{Root: h.Files.Root, Marker: marker}
 }
 
-// asVoter asks the local member, for as long as it takes, for something that only a voter does.
+// asVoter has the local member do what only a voter does, without a deadline.
 func (h Host) asVoter(ctx context.Context, marker api.Marker, do func(context.Context, etcdclient.Voter) error) error {
 	owned, err := h.Records.Owned(marker.Cluster, marker.Owner)
 	if err != nil {

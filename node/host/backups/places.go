@@ -16,8 +16,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/templates/systemd"
 )
 
-// mayWriteTo refuses a directory that runs cannot write to, or that a member's own directories lie in or hold: those are
-// moved and deleted as a whole, of any cluster on this host.
+// mayWriteTo refuses a directory that runs cannot write to. It also refuses one that holds, or lies in, the directories of
+// any member on this host: those are moved and deleted as a whole.
 func (h Host) mayWriteTo(marker api.Marker, what, dir string) error {
 	if dir == "" {
 		return nil
@@ -41,8 +41,8 @@ func (h Host) mayWriteTo(marker api.Marker, what, dir string) error {
 	return nil
 }
 
-// overlap is api.Overlap for a directory of the host, by whatever links or mounts either is reached. It fails for one that
-// lies on a file system which does not answer.
+// overlap is api.Overlap for directories of the host, behind all links and mounts. It fails if a file system does not
+// answer.
 func (h Host) overlap(dir, dataDir string) (string, error) {
 	if own := api.Overlap(dir, dataDir); own != "" {
 		return own, nil
@@ -52,7 +52,7 @@ func (h Host) overlap(dir, dataDir string) (string, error) {
 
 func (h Host) realOverlap(dir, dataDir string) string {
 	real := h.realPath(dir)
-	// The data directory is no link, and what lies beside it is found by its own name.
+	// The data directory is no link, and what lies beside it keeps its name.
 	data := filepath.Join(h.realPath(filepath.Dir(dataDir)), filepath.Base(dataDir))
 	if api.Overlap(real, data) != "" {
 		return dataDir
@@ -65,7 +65,7 @@ func (h Host) realOverlap(dir, dataDir string) string {
 	return ""
 }
 
-// realPath is where a path of the host leads, as far as there is something, as a path of this process without links.
+// realPath resolves the links in a path of the host as far as it exists, and returns a path of this process.
 func (h Host) realPath(path string) string {
 	rest := ""
 	for at := h.Files.Path(path); ; at = filepath.Dir(at) {
@@ -79,7 +79,7 @@ func (h Host) realPath(path string) string {
 	}
 }
 
-// isOrHolds tells whether a directory is one of those on the way to a path without links, by whatever name it is mounted.
+// isOrHolds tells whether a directory is one of those on the way to a path without links, wherever else it is mounted.
 func isOrHolds(dir, path string) bool {
 	is, err := os.Stat(dir)
 	if err != nil {
@@ -96,7 +96,7 @@ func isOrHolds(dir, path string) bool {
 	}
 }
 
-// MustNotTake refuses a data directory for a new member where a cluster on this host keeps its backups.
+// MustNotTake refuses a data directory for a new member in which a cluster on this host keeps its backups.
 func (h Host) MustNotTake(marker api.Marker, others []api.Marker) error {
 	if old, err := h.Records.Marker(marker.Cluster); err != nil || old != nil {
 		return err
@@ -104,7 +104,7 @@ func (h Host) MustNotTake(marker api.Marker, others []api.Marker) error {
 	for _, other := range others {
 		b, err := h.backup(other.Cluster)
 		if err != nil || b == nil {
-			continue // its own apply mends it
+			continue // that cluster's own apply replaces its settings
 		}
 		for what, dir := range map[string]string{"backups": b.Directory, "metrics": b.MetricsDir} {
 			if dir != "" && api.Overlap(dir, marker.DataDir) != "" {
@@ -115,8 +115,7 @@ func (h Host) MustNotTake(marker api.Marker, others []api.Marker) error {
 	return nil
 }
 
-// MustNotPurge refuses to delete backups along with the data, where a directory of backups lies there that was
-// written down by a store which took any.
+// MustNotPurge refuses to delete backups along with the data. A store of an earlier release took any directory for backups.
 func (h Host) MustNotPurge(marker api.Marker) error {
 	clusters, err := h.Records.Neighbours(marker.Cluster)
 	if err != nil {
@@ -130,7 +129,7 @@ func (h Host) MustNotPurge(marker api.Marker) error {
 		dir := filepath.Join(b.Directory, of.Cluster)
 		own, err := h.overlap(dir, marker.DataDir)
 		if err != nil || own == "" {
-			continue // what does not answer is not the disk of the data
+			continue // a file system that does not answer is not that of the data
 		}
 		entries, err := os.ReadDir(h.Files.Path(dir))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -145,11 +144,11 @@ func (h Host) MustNotPurge(marker api.Marker) error {
 	return nil
 }
 
-// mostWritable is how many directories besides its state a run writes to at most.
+// mostWritable is the greatest number of directories, besides its state, that a run writes to.
 const mostWritable = 2
 
-// Reach finds out which of the directories that runs write to answer, and has the sandbox of the next run let it write to
-// those, and to no other. It says which do not.
+// Reach finds out which of the directories that runs write to answer, and has the sandbox of the next run allow those and no
+// others. It says which do not answer.
 func (h Host) Reach(cluster string, say func(string)) error {
 	b, err := h.backup(cluster)
 	if err != nil || b == nil {
@@ -180,8 +179,8 @@ func (h Host) Reach(cluster string, say func(string)) error {
 	return errors.Join(failed...)
 }
 
-// answers asks the file system of a directory. What a network file system knows of a directory it may have kept from before; how
-// much space there is its server says.
+// answers asks the file system of a directory for its free space: a network file system may know the directory from before,
+// and only its server knows the space.
 func (h Host) answers(dir string) error {
 	_, err := backup.UnlessItHangs(h.HangsAfter(), func(func()) (struct{}, error) {
 		var space unix.Statfs_t
@@ -209,7 +208,7 @@ func (h Host) removeLinks(cluster string) error {
 	return errors.Join(h.Files.RemoveEmpty(dir), h.Files.RemoveEmpty(filepath.Dir(dir)))
 }
 
-// RemoveState removes what runs have left beside the data, and nothing else: somebody may keep backups there.
+// RemoveState removes the files of runs beside the data, and nothing else: somebody may keep backups there.
 func (h Host) RemoveState(cluster, dataDir string) error {
 	dir := api.BackupStateDir(dataDir)
 	if err := errors.Join(files.RemoveAll(h.Files.Path(RehearsalDir(dataDir))), h.removeLinks(cluster)); err != nil {

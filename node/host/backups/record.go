@@ -15,7 +15,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 )
 
-// Kinds of runs, as they are called in messages, files, metrics and keys.
+// Kinds of runs, by their names in messages, files, metrics and keys.
 const (
 	KindBackup    = "backup"
 	KindRehearsal = "rehearsal"
@@ -28,12 +28,12 @@ func RecordFile(dataDir, kind string) string {
 	return path.Join(api.BackupStateDir(dataDir), kind+".json")
 }
 
-// AskedFile has the next run do its work whoever did the last one.
+// AskedFile has the next run do its work even if another member has done the slot.
 func AskedFile(dataDir, kind string) string {
 	return path.Join(api.BackupStateDir(dataDir), kind+".asked")
 }
 
-// MetricsFile is where the metrics of runs lie, as node_exporter wants it to be called.
+// MetricsFile is the file of the runs' metrics, with the suffix that node_exporter reads.
 func MetricsFile(dir, kind, cluster string) string {
 	return path.Join(dir, "etcd_"+kind+"_"+cluster+".prom")
 }
@@ -45,10 +45,10 @@ type Record struct {
 	Bytes    int64    `json:"size_bytes"` // of the snapshot of that one, in the clear
 	Failures int      `json:"failures"`   // so far
 
-	Known time.Time `json:"known,omitzero"` // when the last run of another member ended that this one has found done
+	Known time.Time `json:"known,omitzero"` // when another member's last run ended, as far as this host knows
 }
 
-// Record reads what there is. A record that cannot be read is none: the next run writes it anew.
+// Record reads the host's record. One that cannot be read counts as none: the next run writes it anew.
 func (h Host) Record(marker api.Marker, kind string) Record {
 	var record Record
 	text, err := inside.ReadFile(h.Files.Path(RecordFile(marker.DataDir, kind)))
@@ -58,7 +58,7 @@ func (h Host) Record(marker api.Marker, kind string) Record {
 	return record
 }
 
-// Newest is when the newest run ended that succeeded, of whichever member; zero: this host knows of none.
+// Newest returns when the newest successful run of any member ended, or zero if this host knows of none.
 func (r Record) Newest() time.Time {
 	if r.Good != nil && r.Good.Ended.After(r.Known) {
 		return r.Good.Ended
@@ -66,8 +66,8 @@ func (r Record) Newest() time.Time {
 	return r.Known
 }
 
-// remember keeps when another member's run ended: so that every host knows how old the newest backup is, also where the
-// one that made it cannot be asked.
+// remember records when another member's run ended. So every host knows how old the newest backup is, also if the host that
+// made the backup cannot be asked.
 func (r *run) remember(ended time.Time) error {
 	record := r.Record(r.marker, r.kind)
 	if !ended.After(record.Known) {
@@ -89,7 +89,7 @@ func (h Host) PutRecord(marker api.Marker, kind string, record Record) error {
 	return nil
 }
 
-// record remembers a run that has ended, and tells monitoring.
+// record records a run that has ended, and writes its metrics.
 func (r *run) record() error {
 	record := r.Record(r.marker, r.kind)
 	result := r.result
@@ -113,7 +113,7 @@ func (r *run) record() error {
 	return nil
 }
 
-// metrics are the runs of one kind on this host in Prometheus' text format.
+// metrics returns the metrics of one kind of runs on this host in Prometheus' text format.
 func metrics(kind, cluster string, r Record) string {
 	var b strings.Builder
 	tell := func(name, help, kindOf string, value float64) {
@@ -138,5 +138,5 @@ func metrics(kind, cluster string, r Record) string {
 	return b.String()
 }
 
-// seconds is a time as Prometheus has it.
+// seconds returns a time as Prometheus writes it.
 func seconds(t time.Time) float64 { return float64(t.UnixMilli()) / 1000 }

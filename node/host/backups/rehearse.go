@@ -24,17 +24,17 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/snapshots"
 )
 
-// giveWay is for how long a member that has not got the newest backup leaves the rehearsal to the one that has:
-// where backups lie in directories of the hosts' own. It is longer than what timers differ by.
+// giveWay is how long a member leaves the rehearsal to the member that has the newest backup, if each host keeps its own. It
+// is longer than the difference between the hosts' timers.
 const giveWay = 2 * time.Minute
 
-// unfit is what a rehearsal has shown of a backup: it does not restore, or does not become what its manifest says.
-// Everything else that can go wrong says nothing of the backup.
+// unfit is the error of a backup that does not restore, or that does not restore to what its manifest says. Any other error
+// of a rehearsal says nothing of the backup.
 type unfit struct{ error }
 
 func (u unfit) Unwrap() error { return u.error }
 
-// RunRehearsal does a rehearsal of a restore of the newest backup, if no other member does it. It says what it does.
+// RunRehearsal rehearses a restore of the newest backup unless another member does, and reports what it does by say.
 func (h Host) RunRehearsal(ctx context.Context, cluster string, now bool, say func(string)) error {
 	return h.RehearseAfter(ctx, cluster, now, giveWay, say)
 }
@@ -56,8 +56,8 @@ func (h Host) RehearseAfter(ctx context.Context, cluster string, now bool, giveW
 	return r.carryOut(ctx, r.config.Rehearsal.Schedule, r.rehearse)
 }
 
-// hasNewest tells whether the newest backup that any member has made is at a destination of this host. Where that
-// cannot be told, the rehearsal itself will say why.
+// hasNewest tells whether a destination of this host has the newest backup of any member. It returns true if it cannot find
+// that out: the rehearsal then reports why.
 func (r *run) hasNewest(ctx context.Context) bool {
 	client, err := r.local(r.marker).Dial(ctx)
 	if err != nil {
@@ -75,7 +75,7 @@ func (r *run) hasNewest(ctx context.Context) bool {
 	return content.Close() == nil
 }
 
-// CleanUp removes what a rehearsal that was killed has left.
+// CleanUp removes what a killed rehearsal has left.
 func (h Host) CleanUp(cluster string) error {
 	marker, err := h.Records.Marker(cluster)
 	if err != nil || marker == nil {
@@ -93,10 +93,10 @@ func RehearsalDir(dataDir string) string {
 	return filepath.Join(api.BackupStateDir(dataDir), KindRehearsal)
 }
 
-// rehearsedData is what the data directory of a rehearsed member is called in that.
+// rehearsedData is the name of the rehearsed member's data directory in RehearsalDir.
 const rehearsedData = "data"
 
-// rehearse proves the newest backup, and writes down beside it what became of that.
+// rehearse proves the newest backup, and records the result beside it.
 func (r *run) rehearse(ctx context.Context) (string, error) {
 	at, entry, err := r.newest(ctx)
 	if err != nil {
@@ -104,7 +104,7 @@ func (r *run) rehearse(ctx context.Context) (string, error) {
 	}
 	r.result.Backup, r.result.Revision, r.bytes = entry.Name, entry.Revision, entry.SizeBytes
 	r.result.BehindTime = max(0, r.Now().Sub(entry.TakenAt))
-	if live := r.local(r.marker).Look(ctx); live.ClusterID == entry.ClusterID { // revisions of another one do not compare
+	if live := r.local(r.marker).Look(ctx); live.ClusterID == entry.ClusterID { // else the revisions do not compare
 		r.result.BehindRevisions = max(0, live.Revision-entry.Revision)
 	}
 	began := r.Now()
@@ -132,7 +132,7 @@ func (r *run) rehearse(ctx context.Context) (string, error) {
 	return r.doneIfUnfit(err, entry.Name)
 }
 
-// doneIfUnfit ends the slot where the backup itself is bad: another member would find the same.
+// doneIfUnfit completes the slot if the backup itself is bad: another member would find the same.
 func (r *run) doneIfUnfit(err error, name string) (string, error) {
 	if failure := (unfit{}); errors.As(err, &failure) {
 		return name, err
@@ -140,7 +140,7 @@ func (r *run) doneIfUnfit(err error, name string) (string, error) {
 	return "", err
 }
 
-// newest is the newest backup, and where it lies.
+// newest returns the newest backup, and where it lies.
 func (r *run) newest(ctx context.Context) (destination, backup.Entry, error) {
 	all, err := r.destinations(ctx, r.config)
 	if err != nil {
@@ -162,7 +162,7 @@ func (r *run) newest(ctx context.Context) (destination, backup.Entry, error) {
 	return at, catalog.Backups[0], nil
 }
 
-// checksum compares what lies at a destination with what was stored there.
+// checksum compares a backup at a destination with the checksum of what was stored there.
 func checksum(ctx context.Context, at destination, m backup.Manifest) error {
 	content, err := at.Open(ctx, m.Key())
 	if err != nil {
@@ -180,7 +180,7 @@ func checksum(ctx context.Context, at destination, m backup.Manifest) error {
 	return nil
 }
 
-// prove restores a backup beside the live member, and compares what comes of it with its manifest.
+// prove restores a backup beside the live member, and compares the result with the backup's manifest.
 func (r *run) prove(ctx context.Context, at destination, m backup.Manifest) error {
 	if err := snapshots.MustSuit(m.String(), api.Snapshot{Version: m.StorageVersion}, api.Minor(r.EtcdVersion)); err != nil {
 		return err
@@ -189,7 +189,7 @@ func (r *run) prove(ctx context.Context, at destination, m backup.Manifest) erro
 	if err := r.cleanUp(r.marker); err != nil {
 		return err
 	}
-	// The snapshot and what is restored from it are there at the same time.
+	// The snapshot and the restored data lie there at the same time.
 	restored := m.SizeBytes + disks.RestoreSpare
 	if err := r.disks().MustLeaveRoom(api.BackupStateDir(r.marker.DataDir), m.SizeBytes+restored, "a rehearsal"); err != nil {
 		return err
@@ -218,7 +218,7 @@ func (r *run) prove(ctx context.Context, at destination, m backup.Manifest) erro
 	if err != nil {
 		return err
 	}
-	// etcd's code finds it by the handle, wherever its name leads by now.
+	// etcd's code finds the snapshot by its handle, wherever its name leads by now.
 	err = room.GiveWay(filepath.Join(dir, rehearsedData), func() error {
 		return snapshots.Restore(snapshot.RestoreConfig{
 			SnapshotPath: work.Path(filepath.Base(file)), Name: KindRehearsal, OutputDataDir: work.Path(rehearsedData), PeerURLs: []string{peer.url()},
@@ -246,7 +246,7 @@ func (r *run) fetchBackup(ctx context.Context, at destination, m backup.Manifest
 	return errors.Join(backup.Fetch(ctx, at, m, r.keys.identities, out), durable.Release(out), out.Close())
 }
 
-// compareSnapshot verifies a snapshot, and compares what is in it with its manifest.
+// compareSnapshot verifies a snapshot, and compares its content with its manifest.
 func (r *run) compareSnapshot(m backup.Manifest, path string) error {
 	found, err := etcdfs.VerifySnapshot(m.String(), r.Files.Path(path))
 	if err != nil {
@@ -264,13 +264,13 @@ func (r *run) compareSnapshot(m backup.Manifest, path string) error {
 	})
 }
 
-// difference is something that a backup has, and what its manifest says of it.
+// difference is a value of a backup beside that in its manifest.
 type difference struct {
 	what      string
 	has, says any
 }
 
-// differs says in what a backup is not what its manifest says.
+// differs returns in what a backup differs from its manifest.
 func differs(m backup.Manifest, all []difference) error {
 	var found []string
 	for _, d := range all {

@@ -22,12 +22,12 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 )
 
-// rehearsedStall is for how long a rehearsed member may come no further. It reads all of its data twice, at the lowest
-// priority: on a busy host it gets little of the machine.
+// rehearsedStall is how long a rehearsed member may make no progress. It reads all of its data twice, at the lowest priority:
+// on a busy host it gets little of the machine.
 const rehearsedStall = time.Hour
 
-// compareMember starts a member of its own on restored data, alone and for this host only, reads all of it, and
-// compares it with the manifest. The member ends with this process, however that ends.
+// compareMember starts a member on the restored data, alone and on loopback, reads all of the data, and compares it with the
+// manifest. The member ends with this process, however this process ends.
 func (r *run) compareMember(ctx context.Context, m backup.Manifest, work *inside.Dir, peer port) error {
 	// The kernel ends the child with the thread that has started it.
 	runtime.LockOSThread()
@@ -40,7 +40,7 @@ func (r *run) compareMember(ctx context.Context, m backup.Manifest, work *inside
 	member := exec.Command(r.Binary)
 	member.Args = append([]string{"etcd"}, r.rehearsedFlags(peer, port)...)
 	member.Env = r.Environment
-	member.Dir = work.Path(".") // where its data lies, whatever lies under that name by now
+	member.Dir = work.Path(".") // by its handle: somebody may have exchanged the directory
 	member.Stdout, member.Stderr = said, said
 	member.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := member.Start(); err != nil {
@@ -48,7 +48,7 @@ func (r *run) compareMember(ctx context.Context, m backup.Manifest, work *inside
 	}
 	ended := make(chan struct{})
 	go func() {
-		_ = member.Wait() // it is killed, or what it has said is told
+		_ = member.Wait() // it is killed, or its output says why it has ended
 		close(ended)
 	}()
 	alone := r.marker
@@ -67,10 +67,10 @@ func (r *run) compareMember(ctx context.Context, m backup.Manifest, work *inside
 	return err
 }
 
-// errRehearsedEnded is said of a member that has ended by itself.
+// errRehearsedEnded is the error of a rehearsed member that has ended by itself.
 var errRehearsedEnded = errors.New("the member that was started on the restored data has ended")
 
-// compareAnswers waits until a member serves, and compares what it says with the manifest.
+// compareAnswers waits until a member serves, and compares its answers with the manifest.
 func (r *run) compareAnswers(ctx context.Context, m backup.Manifest, alone api.Marker, ended <-chan struct{}) error {
 	client, err := r.awaitRehearsed(ctx, alone, ended)
 	if err != nil {
@@ -81,12 +81,12 @@ func (r *run) compareAnswers(ctx context.Context, m backup.Manifest, alone api.M
 	if err != nil {
 		return endedOr(ended, fmt.Errorf("ask the rehearsed member for its status: %w", err))
 	}
-	for _, alarm := range etcdclient.Raised(status.Errors) { // that it is full is no fault of the backup
+	for _, alarm := range etcdclient.Raised(status.Errors) { // a full database is no fault of the backup
 		if strings.HasPrefix(alarm, "CORRUPT ") {
 			return unfit{fmt.Errorf("%s was taken of a cluster that has found itself corrupt: alarm %s", m, alarm)}
 		}
 	}
-	// all at the revision of the backup: leases that end meanwhile delete keys.
+	// All at the revision of the backup: leases that end meanwhile delete keys.
 	all, err := client.Get(ctx, "", clientv3.WithFromKey(), clientv3.WithCountOnly(), clientv3.WithRev(m.Revision))
 	if err != nil {
 		return endedOr(ended, fmt.Errorf("count the keys of the rehearsed member: %w", err))
@@ -102,7 +102,7 @@ func (r *run) compareAnswers(ctx context.Context, m backup.Manifest, alone api.M
 	return differs(m, found)
 }
 
-// endedOr is why a question was not answered.
+// endedOr returns why a question was not answered.
 func endedOr(ended <-chan struct{}, err error) error {
 	select {
 	case <-ended:
@@ -135,8 +135,8 @@ func (r *run) awaitRehearsed(ctx context.Context, alone api.Marker, ended <-chan
 	}
 }
 
-// rehearsedFlags are what a rehearsed member runs by: it listens on loopback alone, wants the certificates that the
-// live member wants, and knows no other member.
+// rehearsedFlags returns the flags of a rehearsed member: it listens on loopback alone, demands the certificates that the
+// live member demands, and knows no other member.
 func (r *run) rehearsedFlags(peer, client port) []string {
 	cluster := r.marker.Cluster
 	return []string{
@@ -150,14 +150,14 @@ func (r *run) rehearsedFlags(peer, client port) []string {
 	}
 }
 
-// port is one of loopback's.
+// port is a port on loopback.
 type port int
 
 func (p port) url() string {
 	return "https://" + net.JoinHostPort(etcdclient.Loopback, strconv.Itoa(int(p)))
 }
 
-// freeLoopback is a port that nobody listens on.
+// freeLoopback returns a port on which nobody listens.
 func freeLoopback() (port, error) {
 	l, err := net.Listen("tcp", net.JoinHostPort(etcdclient.Loopback, "0"))
 	if err != nil {
@@ -166,7 +166,7 @@ func freeLoopback() (port, error) {
 	return port(l.Addr().(*net.TCPAddr).Port), l.Close()
 }
 
-// tailBytes is how much of what a program has said is told.
+// tailBytes is how much of a program's output an error quotes.
 const tailBytes = 2048
 
 // tail keeps the end of what is written to it.

@@ -26,15 +26,15 @@ type run struct {
 	say    func(string)
 	result api.Run
 	bytes  int64     // of the snapshot, in the clear
-	known  time.Time // when the run of another member ended that has done this one
-	moved  func()    // tells that the run comes further; nil: nobody wants to know
-	left   *run      // what the run was before its work, which did not end and was left behind; nil: it has ended
+	known  time.Time // when the member that has done this slot ended its run
+	moved  func()    // is called at each progress of the run; nil: nobody waits for that
+	left   *run      // the run as it was before its work, which was left behind since it did not end; nil: it has ended
 }
 
-// errNotNow is why a run is not this member's to do, which is no failure unless somebody has asked for it.
+// errNotNow says why this member does not do the run now. It is no failure unless somebody has asked for the run.
 var errNotNow = errors.New("nothing was done")
 
-// RunBackup does a run of the backup, if no other member does it. It says what it does.
+// RunBackup makes a backup unless another member does, and reports what it does by say.
 func (h Host) RunBackup(ctx context.Context, cluster string, now bool, say func(string)) error {
 	r, err := h.newRun(cluster, KindBackup, now, say)
 	if err != nil {
@@ -43,7 +43,7 @@ func (h Host) RunBackup(ctx context.Context, cluster string, now bool, say func(
 	return r.carryOut(ctx, r.config.Schedule, r.backUp)
 }
 
-// newRun is a run by what the host backs its cluster up by.
+// newRun returns a run with the host's settings for backups of the cluster.
 func (h Host) newRun(cluster, kind string, now bool, say func(string)) (*run, error) {
 	marker, err := h.Records.Marker(cluster)
 	if err != nil {
@@ -66,7 +66,7 @@ func (h Host) newRun(cluster, kind string, now bool, say func(string)) (*run, er
 	if err := h.Files.EnsureDir(api.BackupStateDir(marker.DataDir), files.RootUser, files.PublicDir); err != nil {
 		return nil, err
 	}
-	// Whoever has asked finds by this that the run knows of it.
+	// The file's removal shows RunNow that this run knows of the request.
 	asked := h.Files.Path(AskedFile(marker.DataDir, kind))
 	if _, err := os.Lstat(asked); err == nil {
 		r.asked = true
@@ -74,7 +74,8 @@ func (h Host) newRun(cluster, kind string, now bool, say func(string)) (*run, er
 	return r, files.Remove(asked)
 }
 
-// carryOut has the run done by the member that has the slot, and remembers what became of it where that is this member.
+// carryOut does the run if this member gets the slot, and records the result. Otherwise it records when the other member
+// has done it.
 func (r *run) carryOut(ctx context.Context, schedule string, do func(context.Context) (string, error)) error {
 	r.result.Began = r.Now().UTC()
 	mine := true
@@ -99,7 +100,7 @@ func (r *run) carryOut(ctx context.Context, schedule string, do func(context.Con
 	return errors.Join(err, r.record())
 }
 
-// mayRun says why a run would be of no use now.
+// mayRun returns why a run would be of no use now.
 func (r *run) mayRun(ctx context.Context) error {
 	under, err := r.Records.Restoration(r.marker.Cluster)
 	if err != nil {
@@ -120,7 +121,7 @@ func (r *run) mayRun(ctx context.Context) error {
 	return nil
 }
 
-// patiently asks the local member how it is, again and again where it is not well: a busy one may be late.
+// patiently asks the local member for its status until it is healthy, or for slotTimeout: a busy member may answer late.
 func (r *run) patiently(ctx context.Context) api.Member {
 	for end := time.Now().Add(slotTimeout); ; {
 		view := r.local(r.marker).Look(ctx)
@@ -131,7 +132,7 @@ func (r *run) patiently(ctx context.Context) api.Member {
 	}
 }
 
-// inSlot does the run where this member has the slot.
+// inSlot does the run if this member gets the slot.
 func (r *run) inSlot(ctx context.Context, schedule string, do func(context.Context) (string, error)) (mine bool, err error) {
 	slot, err := r.calendar().Slot(ctx, schedule)
 	if err != nil {
@@ -150,8 +151,9 @@ func (r *run) inSlot(ctx context.Context, schedule string, do func(context.Conte
 	return mine || err != nil, err
 }
 
-// backUp takes a snapshot, and stores it at each destination. All are tried: what one refuses, another may keep. It is
-// done where all have it. Those that are near come first: what is far may take many hours, and this run its end.
+// backUp takes a snapshot, and stores it at each destination. It tries all: what one destination refuses, another one may
+// keep. The slot is done once all have the backup. Near destinations come first: a far one may take many hours, or never
+// end.
 func (r *run) backUp(ctx context.Context) (string, error) {
 	all, err := r.destinations(ctx, r.config)
 	if err != nil {
@@ -160,8 +162,7 @@ func (r *run) backUp(ctx context.Context) (string, error) {
 	slices.SortStableFunc(all, func(a, b destination) int { return cmp.Compare(a.distance(), b.distance()) })
 	for _, d := range all {
 		if d.directory != nil && d.away == nil {
-			// A run that was killed holds the room of its whole backup there. What is wrong with the directory this run
-			// says where it stores.
+			// A killed run leaves a file as large as its backup. If the directory is at fault, storing says so.
 			_ = backup.SweepAbandoned(ctx, d, r.marker.Cluster, r.Now())
 		}
 	}
@@ -195,12 +196,12 @@ func (r *run) backUp(ctx context.Context) (string, error) {
 	return r.result.Backup, errors.Join(failed...)
 }
 
-// storeAt stores a snapshot at a destination, for as long as that takes more of it.
+// storeAt stores a snapshot at a destination. It lasts as long as the destination takes bytes.
 func (r *run) storeAt(ctx context.Context, to destination, t taken) (m backup.Manifest, err error) {
 	err = whileItMoves(ctx, r.stall(storeStall), fmt.Sprintf("the upload to %s", to), func(ctx context.Context, moved func()) error {
 		to := to.tracked(moved)
 		if to.directory == nil {
-			// Parts of uploads that were killed count against a quota. Where they cannot be removed, retention says so.
+			// Parts of killed uploads count against a quota. If they cannot be removed, retention says so.
 			_ = backup.SweepAbandoned(ctx, to, r.marker.Cluster, r.Now())
 		}
 		m, err = t.storeAt(ctx, to, r.keys.recipients)
@@ -209,12 +210,12 @@ func (r *run) storeAt(ctx context.Context, to destination, t taken) (m backup.Ma
 	return m, err
 }
 
-// retain lets those backups go that nothing keeps, and what was cut short, at the destinations that have the new one.
+// retain applies retention, and removes unfinished uploads, at the destinations that have the new backup.
 func (r *run) retain(ctx context.Context, all, stored []destination) (failed []error) {
 	lists, proofs := listAll(ctx, all, r.marker.Cluster, backup.Owner(r.marker.Owner))
 	for i, d := range all {
 		if !slices.Contains(stored, d) {
-			continue // of which it was said already what is wrong with it
+			continue // its failure is reported already
 		}
 		err := lists[i].err
 		if err == nil {
@@ -229,7 +230,7 @@ func (r *run) retain(ctx context.Context, all, stored []destination) (failed []e
 	return failed
 }
 
-// letGo removes from a destination what nothing keeps there.
+// letGo removes from a destination the backups that retention does not keep, and unfinished uploads.
 func (r *run) letGo(ctx context.Context, at destination, catalog backup.Catalog, proofs backup.Proofs) error {
 	now := r.Now().UTC()
 	var failed []error

@@ -24,13 +24,13 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/templates/systemd"
 )
 
-// unitDir is where units lie.
+// unitDir is the directory of unit files.
 const unitDir = "/etc/systemd/system"
 
-// BackUp has the host back its cluster up by timers, or cease to.
+// BackUp has the host back its cluster up by timers, or disables that.
 //
-// What it goes by is written after the units, so that who finds it knows that they are there, and before the
-// timers run, so that no run finds nothing to go by.
+// It writes the settings after the units, so that settings mean that there are units, and before it starts the timers, so
+// that every run finds its settings.
 func (h Host) BackUp(ctx context.Context, cluster string, r api.BackUpRequest) error {
 	marker, err := h.Records.Owned(cluster, r.Owner)
 	if err != nil {
@@ -63,7 +63,7 @@ func (h Host) BackUp(ctx context.Context, cluster string, r api.BackUpRequest) e
 	return nil
 }
 
-// mayBackUp refuses what no run could go by.
+// mayBackUp refuses settings that no run could work with.
 func (h Host) mayBackUp(ctx context.Context, marker api.Marker, b api.Backup) error {
 	if b.Digest == "" {
 		return api.Refuse("the backup has no digest to know it by")
@@ -95,18 +95,18 @@ func (h Host) mayBackUp(ctx context.Context, marker api.Marker, b api.Backup) er
 	}
 	for _, d := range all {
 		if errors.Is(d.away, backup.ErrHangs) {
-			return api.Refuse("%s", d.away) // nothing can be made there, or be seen to be there
+			return api.Refuse("%s", d.away) // the directory can be neither made nor found
 		}
 	}
 	return nil
 }
 
-// Put records what runs go by. The directory of backups is made once: where it is gone later on, a disk may be
-// away that belongs there.
+// Put records the settings of runs, and makes the directory of backups. Runs do not make it: if it is gone later, the disk
+// that belongs there may not be mounted.
 func (h Host) Put(marker api.Marker, b api.Backup) error {
 	text, err := json.MarshalIndent(secret.Revealed(b), "", "  ")
 	if err != nil {
-		return errors.New("encode the backup") // and nothing of what is in it
+		return errors.New("encode the backup") // without a cause, which might quote a secret
 	}
 	if old, err := h.backup(marker.Cluster); b.Directory != "" && (err != nil || old == nil || old.Directory != b.Directory) && !files.IsDir(h.Files.Path(b.Directory)) {
 		if err := h.Files.EnsureDir(b.Directory, files.RootUser, files.DataMode); err != nil {
@@ -117,15 +117,15 @@ func (h Host) Put(marker api.Marker, b api.Backup) error {
 	return err
 }
 
-// backup is what the host backs its cluster up by; nil: it does not.
+// backup returns the settings of the host's backups, or nil if it makes none.
 func (h Host) backup(cluster string) (*api.Backup, error) {
 	return records.Settings[api.Backup](h.Files.Path(api.BackupFile(cluster)), errBackupFile)
 }
 
-// errBackupFile is said of a BackupFile that no call of this store can have written.
+// errBackupFile is the error of a BackupFile that no call of this store can have written.
 var errBackupFile = errors.New("the file that says how the cluster is backed up cannot be read: apply again")
 
-// UnitTexts are the units that a backup asks for, by their names.
+// UnitTexts returns the units that a backup needs, by their names.
 func (h Host) UnitTexts(marker api.Marker, b api.Backup) (map[string]string, error) {
 	memory, err := h.proc().Memory()
 	if err != nil {
@@ -142,7 +142,7 @@ func (h Host) UnitTexts(marker api.Marker, b api.Backup) (map[string]string, err
 	return units, nil
 }
 
-// timers are those that a backup asks for.
+// timers returns the names of the timers that a backup needs.
 func timers(cluster string, b api.Backup) []string {
 	names := []string{api.BackupUnit(cluster) + ".timer"}
 	if b.Rehearsal != nil {
@@ -151,8 +151,8 @@ func timers(cluster string, b api.Backup) []string {
 	return names
 }
 
-// AllUnits are all that a backup may ask for, and those that a newer version of the provider has written, which call what
-// this store does not have. Those that start others come first.
+// AllUnits returns all units that any backup needs, and those that a newer release of the provider has written: they call
+// what this store does not have. Units that start others come first.
 func (h Host) AllUnits(cluster string) ([]string, error) {
 	backup, rehearsal := api.BackupUnit(cluster), api.RehearsalUnit(cluster)
 	known := []string{backup + ".timer", rehearsal + ".timer", backup + ".service", rehearsal + ".service", api.ReachUnit(cluster)}
@@ -181,7 +181,7 @@ func (h Host) AllUnits(cluster string) ([]string, error) {
 	return append(others, known...), nil
 }
 
-// unitsDigest stands for the units of backups as they lie on the host; empty: it cannot be told.
+// unitsDigest returns a digest of the units of backups on the host, or "" if they cannot be read.
 func (h Host) unitsDigest(cluster string) string {
 	all, err := h.AllUnits(cluster)
 	if err != nil {
@@ -199,7 +199,7 @@ func (h Host) unitsDigest(cluster string) string {
 	return systemd.Digest(units)
 }
 
-// putUnits writes units, removes those of them that are not to be, and has systemd read them where it has not.
+// putUnits writes these units, removes all other units of backups, and has systemd read what it has not read yet.
 func (h Host) putUnits(ctx context.Context, cluster string, units map[string]string) error {
 	all, err := h.AllUnits(cluster)
 	if err != nil {
@@ -232,7 +232,7 @@ func (h Host) putUnits(ctx context.Context, cluster string, units map[string]str
 	return h.Units.Reload(ctx)
 }
 
-// removeUnit stops a unit, takes it out of the boot, and removes its file.
+// removeUnit stops a unit, disables it, and removes its file.
 func (h Host) removeUnit(ctx context.Context, name string) (removed bool, err error) {
 	file := h.Files.Path(path.Join(unitDir, name))
 	if _, err := os.Lstat(file); errors.Is(err, fs.ErrNotExist) {
@@ -247,8 +247,8 @@ func (h Host) removeUnit(ctx context.Context, name string) (removed bool, err er
 	return true, files.Remove(file)
 }
 
-// Disable removes all by which the host backs its cluster up. The backups stay. What says that there is
-// something to remove goes last.
+// Disable removes all units, settings and records of the cluster's backups. The backups stay. The settings, which show that
+// there is something to remove, go last.
 func (h Host) Disable(ctx context.Context, cluster, dataDir string) error {
 	if err := h.putUnits(ctx, cluster, nil); err != nil {
 		return err
@@ -268,7 +268,7 @@ func (h Host) Disable(ctx context.Context, cluster, dataDir string) error {
 	return errors.Join(files.Remove(file), files.SyncDir(filepath.Dir(file)))
 }
 
-// removeMetrics removes what runs have written for monitoring.
+// removeMetrics removes the metrics of runs.
 func (h Host) removeMetrics(dir, cluster string) error {
 	_, err := backup.UnlessItHangs(h.HangsAfter(), func(func()) (struct{}, error) {
 		for _, kind := range Kinds {
@@ -284,12 +284,12 @@ func (h Host) removeMetrics(dir, cluster string) error {
 	return err
 }
 
-// Status is what the host knows of its cluster's backups; nil: it makes none.
+// Status returns what the host knows of its cluster's backups, or nil if it makes none.
 func (h Host) Status(ctx context.Context, marker api.Marker) (*api.BackupStatus, error) {
 	b, err := h.backup(marker.Cluster)
 	switch {
 	case errors.Is(err, errBackupFile):
-		return &api.BackupStatus{}, nil // to be written anew
+		return &api.BackupStatus{}, nil // the next apply writes the settings anew
 	case err != nil || b == nil:
 		return nil, err
 	}
@@ -306,14 +306,14 @@ func (h Host) Status(ctx context.Context, marker api.Marker) (*api.BackupStatus,
 	record := h.Record(marker, KindBackup)
 	status.Last, status.Rehearsed, status.Newest = record.Last, h.Record(marker, KindRehearsal).Last, record.Newest()
 	status.Every = h.calendar().LongestGap(ctx, b.Schedule)
-	// The timer is written where its schedule is another one, and at no other change of the backup.
+	// Only a new schedule changes the timer's file, and no other setting of the backup.
 	if info, err := os.Stat(h.Files.Path(path.Join(unitDir, api.BackupUnit(marker.Cluster)+".timer"))); err == nil {
 		status.Since = info.ModTime().UTC()
 	}
 	return status, nil
 }
 
-// RunNow starts a run in its unit, has it do its work whoever did the last one, and waits for its end.
+// RunNow starts a run in its unit and waits for its end. The run does its work even if another member has done the slot.
 func (h Host) RunNow(ctx context.Context, cluster string, r api.RunNowRequest) (api.BackupStatus, error) {
 	marker, err := h.Records.Owned(cluster, r.Owner)
 	if err != nil {
@@ -346,8 +346,8 @@ func (h Host) RunNow(ctx context.Context, cluster string, r api.RunNowRequest) (
 	return *status, nil
 }
 
-// runUnit has a unit do a run, and waits for its end. A run that was under way already, and has not seen that it was
-// asked for, is waited for as well.
+// runUnit starts the unit of a run, and waits for its end. If a run was under way that had begun before the request, runUnit
+// waits for that run, and starts another one.
 func (h Host) runUnit(ctx context.Context, marker api.Marker, kind, unit string) error {
 	asked := AskedFile(marker.DataDir, kind)
 	if _, err := h.Files.Put(files.File{Path: asked, Text: []byte(h.Now().UTC().Format(time.RFC3339Nano) + "\n"), Owner: files.RootUser, Mode: files.UnitFile}); err != nil {
@@ -366,7 +366,7 @@ func (h Host) runUnit(ctx context.Context, marker api.Marker, kind, unit string)
 	return errors.Join(failed, files.Remove(h.Files.Path(asked)))
 }
 
-// runFailure is why a run has failed: in its own words, where it lived to tell, with the end of its journal.
+// runFailure returns why a run has failed: the error that the run recorded, if it did, and the end of its journal.
 func (h Host) runFailure(ctx context.Context, marker api.Marker, kind, unit string, failed error) error {
 	message := fmt.Sprintf("%s of cluster %s: %s", kind, marker.Cluster, failed)
 	if last := h.Record(marker, kind).Last; last != nil && last.Error != "" {

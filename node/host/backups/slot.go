@@ -14,7 +14,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
-// slotPrefix begins the keys, in the cluster itself, by which its members agree on who does a run. Of each kind
+// slotPrefix begins the keys, in the cluster itself, by which its members agree on who does a run. For each kind of run
 // there is a lock, with a key for each member that waits for it, and a record of the last run:
 //
 //	_etcd-store/backup/lock/<lease>
@@ -22,9 +22,9 @@ import (
 const slotPrefix = "_etcd-store/"
 
 const (
-	// slotTTL is how long after the end of a member that was at it another takes over.
+	// slotTTL is how long after a member has died another one takes its run over.
 	slotTTL = 20 * time.Second
-	// slotTimeout bounds a question to the cluster about who has a slot. One that has lost its quorum answers none.
+	// slotTimeout bounds a question to the cluster about who has a slot. A cluster without a quorum does not answer.
 	slotTimeout = 15 * time.Second
 )
 
@@ -33,7 +33,7 @@ type slotRun struct {
 	marker api.Marker
 	kind   string
 	slot   string // of the schedule: the members that were started for one run have the same
-	asked  bool   // it is to be done whoever did the last one
+	asked  bool   // it is to be done even if another member has done the slot
 }
 
 // slotRecord is the last run that was done, as all members know of it.
@@ -44,14 +44,14 @@ type slotRecord struct {
 	At     time.Time `json:"at"`     // by that member's clock
 }
 
-// errSlotLost ends a run whose lease has ended: another member may be at it by now.
+// errSlotLost ends a run whose lease has ended: another member may be doing the slot by now.
 var errSlotLost = errors.New("the lease by which this member held its slot has ended: it did not reach the cluster for too long")
 
-// runOnce does the run of a slot, unless another member has done it: it waits for the member that holds the slot, and
-// takes over where that one fails. do returns the name of the backup with which the run is done; empty: it is still to be done.
-// What it returns besides says who has done the run.
+// runOnce runs do unless another member has completed this slot. It waits for the member that holds the lock, and takes over
+// if that member fails. do returns the name of the backup that completes the slot, or "" if the slot is still to be done.
+// runOnce returns who has completed the slot.
 func (h Host) runOnce(ctx context.Context, t slotRun, do func(ctx context.Context) (string, error)) (by slotRecord, err error) {
-	// The lease is given back also where the run was cancelled, so that the next one need not wait for its end.
+	// A cancelled run revokes its lease too, so that the next run need not wait for the lease's end.
 	lasting := context.WithoutCancel(ctx)
 	client, err := h.local(t.marker).Dial(lasting)
 	if err != nil {
@@ -95,7 +95,7 @@ func (h Host) runOnce(ctx context.Context, t slotRun, do func(ctx context.Contex
 // key is one of the slot's keys.
 func (t slotRun) key(name string) string { return slotPrefix + t.kind + "/" + name }
 
-// newSession is a lease that is kept up, without waiting longer than for a question.
+// newSession returns a lease that is kept alive. It waits for the grant no longer than for any question.
 func newSession(ctx context.Context, client *clientv3.Client) (*concurrency.Session, error) {
 	asking, cancel := context.WithTimeout(ctx, slotTimeout)
 	defer cancel()
@@ -106,7 +106,7 @@ func newSession(ctx context.Context, client *clientv3.Client) (*concurrency.Sess
 	return concurrency.NewSession(client, concurrency.WithLease(lease.ID), concurrency.WithTTL(int(slotTTL.Seconds())))
 }
 
-// last is the last run that was done; zero: none was.
+// last returns the record of the last completed run, or a zero record if there is none.
 func (t slotRun) last(ctx context.Context, client *clientv3.Client) (slotRecord, error) {
 	ctx, cancel := context.WithTimeout(ctx, slotTimeout)
 	defer cancel()
@@ -121,7 +121,7 @@ func (t slotRun) last(ctx context.Context, client *clientv3.Client) (slotRecord,
 	return last, nil
 }
 
-// record tells all members that the run is done, if this member still holds the slot.
+// record tells all members that the slot is completed, if this member still holds the lock.
 func (t slotRun) record(ctx context.Context, client *clientv3.Client, lock *concurrency.Mutex, done slotRecord) error {
 	text, err := json.Marshal(done)
 	if err != nil {
@@ -139,8 +139,8 @@ func (t slotRun) record(ctx context.Context, client *clientv3.Client, lock *conc
 	return nil
 }
 
-// withoutLock does a run of a cluster whose database is full, which takes no lock and no record: the leader does it.
-// Its data must not be without a backup for that.
+// withoutLock has the leader do the run in a cluster whose database is full, and takes neither a lock nor a record: the
+// cluster is backed up all the same.
 func (t slotRun) withoutLock(ctx context.Context, client *clientv3.Client, do func(context.Context) (string, error)) (slotRecord, error) {
 	asking, cancel := context.WithTimeout(ctx, slotTimeout)
 	defer cancel()
@@ -155,7 +155,7 @@ func (t slotRun) withoutLock(ctx context.Context, client *clientv3.Client, do fu
 	return slotRecord{Slot: t.slot, Member: t.marker.Member, Backup: done}, err
 }
 
-// slotError says what it means that the cluster does not take part.
+// slotError says what the members could not do without the cluster.
 func slotError(err error) error {
 	return fmt.Errorf("agree with the other members on who does it: %w", err)
 }

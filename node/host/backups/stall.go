@@ -11,19 +11,19 @@ import (
 )
 
 const (
-	// runStall is for how long a run may come no further until it is ended, so that another member takes over. Reading the
-	// database of a slow disk tells of nothing on the way.
+	// runStall is how long a run may make no progress before it is ended, so that another member takes over. Reading a
+	// database on a slow disk shows no progress.
 	runStall = 6 * time.Hour
-	// storeStall is for how long a destination may take no byte of a backup until the run goes on to the next one. Bytes that
-	// go out to S3 count one by one, and not the parts that they are of, so that no connection is too slow.
+	// storeStall is how long a destination may take no byte of a backup before the run continues with the next destination.
+	// Bytes that go out to S3 count one by one, not part by part, so that no connection is too slow.
 	storeStall = time.Hour
-	// readyPoll is how often a member is asked that does not answer yet.
+	// readyPoll is the time between two questions to a member that does not answer yet.
 	readyPoll = 25 * time.Millisecond
-	// stopGrace is for how long a run that was ended may clean up.
+	// stopGrace is how long an ended run may clean up.
 	stopGrace = time.Minute
 )
 
-// stall is a bound of these, in tests on their scale.
+// stall returns one of these bounds, scaled down in tests.
 func (h Host) stall(bound time.Duration) time.Duration {
 	if h.Stalls > 0 {
 		return time.Duration(float64(h.Stalls) * bound.Hours() / storeStall.Hours())
@@ -31,7 +31,7 @@ func (h Host) stall(bound time.Duration) time.Duration {
 	return bound
 }
 
-// whileItMoves does something that may take as long as it likes: its context ends where it has not called moved for so long.
+// whileItMoves runs do without a deadline. The context of do ends if do has not called moved for as long as bound.
 func whileItMoves(ctx context.Context, bound time.Duration, what string, do func(ctx context.Context, moved func()) error) error {
 	ctx, end := context.WithCancelCause(ctx)
 	defer end(nil)
@@ -42,8 +42,8 @@ func whileItMoves(ctx context.Context, bound time.Duration, what string, do func
 	return do(ctx, func() { timer.Reset(bound) })
 }
 
-// guarded does the work of a run while it moves. What does not even end when it is told to is left behind: it ends with
-// this process, and the run tells of it by what it was before.
+// guarded does the work of a run while it makes progress. It leaves work behind that does not end when its context does: the
+// work ends with this process, and the result is reported by the run as it was before.
 func (r *run) guarded(ctx context.Context, do func(context.Context) (string, error)) (string, error) {
 	type answer struct {
 		done string
@@ -74,7 +74,7 @@ func (r *run) guarded(ctx context.Context, do func(context.Context) (string, err
 	return a.done, err
 }
 
-// destinations are those of the machine, which tell of what comes and goes.
+// destinations returns the host's destinations, which report each progress to the run.
 func (r *run) destinations(ctx context.Context, b api.Backup) ([]destination, error) {
 	all, err := r.Host.destinations(ctx, b)
 	for i := range all {
@@ -83,14 +83,14 @@ func (r *run) destinations(ctx context.Context, b api.Backup) ([]destination, er
 	return all, err
 }
 
-// gained notes that the run comes further.
+// gained notes progress of the run.
 func (r *run) gained() {
 	if r.moved != nil {
 		r.moved()
 	}
 }
 
-// tracked is the destination; it calls moved for each piece that it takes or gives, and each call that it has answered.
+// tracked returns the destination such that it calls moved for each piece that it takes or gives, and for each answer.
 func (d destination) tracked(moved func()) destination {
 	d.Destination = &tracked{d.Destination, moved}
 	return d

@@ -15,19 +15,19 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 )
 
-// taken is a snapshot that was taken for a backup, in a file without a name.
+// taken is the snapshot of a backup, in a file without a name.
 type taken struct {
 	backup.Snapshot
 	file   *os.File
-	staged *backup.Directory // where it lies already, and is on the disk; nil: at no destination
-	room   int64             // bytes that are set aside for it
+	staged *backup.Directory // the destination that already has it, synced; nil: none
+	room   int64             // bytes that are reserved for it
 }
 
-// snapshotTries is how often a snapshot is taken until it can be compared with the member that it is of. It cannot
-// where the cluster was compacted in between.
+// snapshotTries is how often a snapshot is taken until its hash can be compared with the member's. It cannot be compared if
+// the cluster was compacted in between.
 const snapshotTries = 2
 
-// take saves a verified snapshot of the local member, where it is to stay if it can.
+// take saves a verified snapshot of the local member, if possible in the directory that keeps it.
 func (r *run) take(ctx context.Context, to []destination) (t taken, err error) {
 	err = r.asVoter(ctx, r.marker, func(ctx context.Context, member etcdclient.Voter) error {
 		if err := member.MustReachOthers(ctx); err != nil {
@@ -44,9 +44,8 @@ func (r *run) take(ctx context.Context, to []destination) (t taken, err error) {
 	return t, err
 }
 
-// newFile is what a snapshot is taken into: where a directory is to keep it in the clear, a file in there, so that it is
-// written once, and not to the member's disk if that is another. What is in the way of that the directory says when it
-// is to be stored there.
+// newFile returns the file for a snapshot. If a directory is to keep the snapshot in the clear, the file lies there, so that
+// the snapshot is written once, and not to the member's disk. If that directory is at fault, storing says so.
 func (r *run) newFile(to []destination, size int64) (taken, error) {
 	for _, d := range to {
 		if d.directory == nil || d.away != nil || len(r.config.Recipients) > 0 {
@@ -101,7 +100,7 @@ func (r *run) fill(ctx context.Context, member etcdclient.Voter, t *taken) error
 	return err
 }
 
-// storeAt makes a backup of it.
+// storeAt stores the snapshot as a backup.
 func (t taken) storeAt(ctx context.Context, to destination, recipients backup.Recipients) (backup.Manifest, error) {
 	if to.directory != nil && to.directory == t.staged {
 		return backup.StoreStaged(ctx, to.directory, t.Snapshot, t.file)
