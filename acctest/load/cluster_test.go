@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -18,6 +17,7 @@ import (
 	"go.etcd.io/etcd/server/v3/etcdmain"
 	"go.uber.org/zap"
 
+	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/freeport"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki"
 )
 
@@ -53,7 +53,8 @@ func newCluster(t *testing.T, size int, secure bool) *cluster {
 		c.certify()
 	}
 	var initial []string
-	for _, port := range freePorts(t, 2*size) {
+	for range 2 * size {
+		port := freeport.Find(t)
 		if len(c.clients) < size {
 			c.clients = append(c.clients, fmt.Sprintf("%s://127.0.0.1:%d", scheme, port))
 			continue
@@ -117,20 +118,6 @@ func (c *cluster) start(i int) {
 func (c *cluster) kill(i int) {
 	_ = c.processes[i].Process.Kill()
 	_ = c.processes[i].Wait() // it was killed
-}
-
-func freePorts(t *testing.T, n int) []int {
-	t.Helper()
-	var ports []int
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close()
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
-	}
-	return ports
 }
 
 // leader is the number of the member that leads, and ids are the members' IDs by number.

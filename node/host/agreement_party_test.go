@@ -16,6 +16,7 @@ import (
 
 	gocmp "github.com/google/go-cmp/cmp"
 
+	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/freeport"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdclient"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
@@ -54,7 +55,7 @@ func (u endingUnits) State(ctx context.Context, unit string) (api.UnitState, err
 func newMachineParty(t *testing.T, names []string) *machineParty {
 	p := &machineParty{t: t, hosts: map[string]*machineHost{}}
 	for _, name := range agreementMembers { // those that are not asked anything have an address all the same
-		p.hosts[name] = &machineHost{place: place{etcdclient.Loopback, freePort(t), freePort(t), freePort(t)}}
+		p.hosts[name] = &machineHost{place: place{etcdclient.Loopback, freeport.Find(t), freeport.Find(t), freeport.Find(t)}}
 	}
 	for _, name := range names {
 		m, units := newMachine(t)

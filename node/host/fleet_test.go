@@ -17,6 +17,7 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/freeport"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdclient"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
@@ -164,7 +165,7 @@ func newcomer(t *testing.T, ca *authority, name string) *fleetMember {
 	t.Cleanup(func() { live.end(syscall.SIGKILL) })
 	r := prepareOf("main")
 	r.Marker.Member = name
-	r.Marker.ClientPort, r.Marker.PeerPort, r.Marker.MetricsPort = freePort(t), freePort(t), freePort(t)
+	r.Marker.ClientPort, r.Marker.PeerPort, r.Marker.MetricsPort = freeport.Find(t), freeport.Find(t), freeport.Find(t)
 	for i := range r.Keys {
 		r.Keys[i].IPs = []string{etcdclient.Loopback}
 	}

@@ -2,14 +2,12 @@ package host
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -17,6 +15,7 @@ import (
 	"go.etcd.io/etcd/api/v3/version"
 	"go.etcd.io/etcd/server/v3/etcdmain"
 
+	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/freeport"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/agree"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdclient"
@@ -55,7 +54,7 @@ func serving(t *testing.T, peers ...string) (*Machine, *fakeUnits, api.Marker) {
 	m, units := newMachine(t)
 	describe(t, m)
 	r := prepareOf("main")
-	r.Marker.ClientPort, r.Marker.PeerPort, r.Marker.MetricsPort = freePort(t), freePort(t), freePort(t)
+	r.Marker.ClientPort, r.Marker.PeerPort, r.Marker.MetricsPort = freeport.Find(t), freeport.Find(t), freeport.Find(t)
 	configured(t, m, r)
 
 	client, peer := url("https", r.Marker.ClientPort), url("http", r.Marker.PeerPort)
@@ -84,27 +83,6 @@ func serving(t *testing.T, peers ...string) (*Machine, *fakeUnits, api.Marker) {
 
 func url(scheme string, port int) string {
 	return scheme + "://" + net.JoinHostPort(etcdclient.Loopback, strconv.Itoa(port))
-}
-
-// ports counts the ports that tests have tried, from one on that differs from run to run.
-var ports atomic.Uint32
-
-func init() { ports.Store(rand.Uint32N(20000)) }
-
-// freePort is a port that nobody listens on at this moment. It is below those that the kernel gives to
-// outgoing connections: a member that is stopped for a moment would lose such a one, even to a peer that
-// calls it.
-func freePort(t *testing.T) int {
-	t.Helper()
-	for range 1000 {
-		port := 12000 + int(ports.Add(1)%20000)
-		if l, err := net.Listen("tcp", net.JoinHostPort(etcdclient.Loopback, strconv.Itoa(port))); err == nil {
-			defer l.Close()
-			return port
-		}
-	}
-	t.Fatal("no port is free")
-	return 0
 }
 
 // awaitListener waits until the member has opened a port.

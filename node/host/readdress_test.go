@@ -4,6 +4,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/freeport"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
@@ -20,7 +21,7 @@ func TestAMemberAtAnotherPeerURL(t *testing.T) {
 			moved = others[0]
 		}
 		leader.put(t, 10)
-		port := freePort(t)
+		port := freeport.Find(t)
 		update := api.UpdateMemberRequest{Owner: fleetOwner, ID: moved.id, PeerURL: url("https", port), Timeout: patience}
 		other := update
 		other.ID = "123abc"

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/exec"
 	"os/user"
@@ -17,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/freeport"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh/sshtest"
@@ -104,12 +104,7 @@ func startSSHD(t testing.TB) sshd {
 	keygen(t, "-q", "-s", in("authority"), "-I", "host", "-h", "-n", "127.0.0.1", in("host_ecdsa.pub"))
 	keygen(t, "-q", "-s", in("authority"), "-I", "user", "-n", me.Username, in("certified.pub"))
 
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	port := free.Addr().(*net.TCPAddr).Port
-	_ = free.Close()
+	port := freeport.Find(t)
 	config := fmt.Sprintf(`ListenAddress 127.0.0.1:%d
 HostKey %[2]s/host_ed25519
 HostKey %[2]s/host_ecdsa
