@@ -156,8 +156,8 @@ func (r *changeRun) hasQuorumWithout(ctx context.Context, m membership.Member) b
 	return size == 1 || able >= membership.Quorum(size)
 }
 
-// servedStall bounds the wait for a member that is to serve new certificates. etcd reads them at the next handshake, so that the
-// first look finds them.
+// servedStall bounds the wait for a member that goes on showing its old certificates. etcd reads the new ones at the next handshake, so
+// that the first look finds them. A port that shows none is that of a busy host, and has as long as a member that starts.
 const servedStall = 10 * time.Second
 
 // errServesOther is the error of a member that goes on serving what it served. It ends the run: what other members would make of
@@ -175,7 +175,12 @@ func (r *changeRun) mustServe(ctx context.Context, m membership.Member, issued m
 		info := cert.InfoOf(leaf)
 		want[key], serials[key] = info.SHA256, info.SerialNumber
 	}
-	o, err := ask[api.Observation](ctx, r.run, m, api.OpAwait, api.AwaitRequest{ObserveRequest: r.Cluster.Ask(), Learner: learner, Serving: want, Timeout: servedStall})
+	request := api.AwaitRequest{ObserveRequest: r.Cluster.Ask(), Learner: learner, Serving: want, Timeout: servedStall}
+	o, err := ask[api.Observation](ctx, r.run, m, api.OpAwait, request)
+	if err == nil && o.Served != nil && len(o.Served) < len(want) {
+		request.Timeout = stall
+		o, err = ask[api.Observation](ctx, r.run, m, api.OpAwait, request)
+	}
 	if err != nil {
 		return fmt.Errorf("see whether it serves its new certificates: %w", err)
 	}

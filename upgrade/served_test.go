@@ -41,6 +41,32 @@ func TestMemberThatGoesOnServingItsOldCertificate(t *testing.T) {
 	})
 }
 
+// TestPortsOfABusyHost has a member's ports show no certificate for longer than the run waits for one that shows another: the run goes
+// on once they do, and ends where they never do.
+func TestPortsOfABusyHost(t *testing.T) {
+	for silent, ends := range map[int]string{10: "", 1000: "its peer port 2380 shows no certificate"} {
+		bubble(t, func(t *testing.T) {
+			l := serving(t, 3, nodetest.EtcdVersion)
+			for _, name := range []string{"a", "b", "c"} {
+				l.host(name).ExpireCertificates(cluster, l.authority)
+			}
+			steps := l.planned().Steps
+			l.atStep = func(line string) {
+				if strings.Contains(line, " renew certificates of b ") {
+					l.host("b").Silent = silent
+				}
+			}
+			_, err := l.change(t.Context(), steps)
+			if ends == "" && err != nil || ends != "" && (err == nil || !strings.Contains(err.Error(), ends)) {
+				t.Errorf("silent for %d: %v, want %q", silent, err, ends)
+			}
+			if ends == "" {
+				l.mustBeAsDesired()
+			}
+		})
+	}
+}
+
 // TestOldCertificateKeepsItsTrust has members not take up certificates of a new authority: the old one is not removed before they
 // were restarted, so that no member loses the trust of its peers, whatever a run is shown (the rules of nodetest hold that).
 func TestOldCertificateKeepsItsTrust(t *testing.T) {

@@ -60,6 +60,10 @@ type Host struct {
 	// in units of the time that passes where somebody waits.
 	Reading int
 
+	// Silent is for how much longer the host is too busy to be shown the certificates that its member's ports serve, in the
+	// same units.
+	Silent int
+
 	// Received is how many bytes of uploads have come.
 	Received int64
 

@@ -51,7 +51,7 @@ func (c call) observe(ask api.ObserveRequest) (api.Observation, error) {
 			Aside:      c.aside(dir),
 		},
 		Certificates: part.held(),
-		Served:       part.served(),
+		Served:       c.shown(part),
 		ClientCRL:    part.clientCRL,
 		Member:       c.sample(ask.Patience),
 		Restore:      part.restore,
@@ -151,6 +151,15 @@ func (i *installation) served() map[string]api.Served {
 	return served
 }
 
+// shown is what the host is shown of that.
+func (h *Host) shown(part *installation) map[string]api.Served {
+	served := part.served()
+	if h.Silent > 0 {
+		clear(served)
+	}
+	return served
+}
+
 // listeners are all that listen on the host, as the unit of this cluster sees them.
 func (h *Host) listeners(cluster string) []api.Listener {
 	found := slices.Clone(h.Listeners)
@@ -238,13 +247,14 @@ func (c call) await(ask api.AwaitRequest) (api.Observation, error) {
 	for left := patience; left > 0; left-- {
 		reading := c.Reading
 		c.world.pass()
+		c.Silent = max(0, c.Silent-1)
 		if c.Reading < reading { // it comes further, and has all of its time anew
 			left, gained = patience, true
 		}
 		// A start by hand begins to count anew.
 		u := &c.on(c.cluster).unit
 		before = min(before, u.Restarts)
-		if u.Active == "failed" || u.Restarts >= before+lostRestarts || isReady(u, c.view(c.cluster), ask) && api.ServesAll(c.on(c.cluster).served(), ask.Serving) {
+		if u.Active == "failed" || u.Restarts >= before+lostRestarts || isReady(u, c.view(c.cluster), ask) && api.ServesAll(c.shown(c.on(c.cluster)), ask.Serving) {
 			break
 		}
 		if p := u.Process; ask.Stalled && p != nil && p.Stalled && p.Leader != "" {
