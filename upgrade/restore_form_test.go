@@ -2,6 +2,7 @@ package upgrade_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -10,6 +11,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
 )
@@ -67,6 +69,25 @@ func TestCreateFromSnapshot(t *testing.T) {
 			r.cluster.Restore = membership.Restoration{}
 			r.mustBeLeftAlone()
 		})
+	})
+}
+
+// TestCreateIsHandedOverThoughHostsCannotRenew: a create ends well, and says so, where a host refuses to renew certificates by itself.
+func TestCreateIsHandedOverThoughHostsCannotRenew(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := unborn(t, 3)
+		place := &api.SigningPlace{Digest: "1", URL: "https://192.0.2.8", Key: secret.New("00")}
+		r.cluster = r.cluster.RenewedOnHosts(&api.Renewal{Peers: place}, api.RenewalPlaces{Peers: true, Clients: true})
+		r.world.Inject(nodetest.Fault{Address: r.cluster.Members[1].Address, Operation: api.OpRenewOnHost, Err: errors.New("invalid token")})
+		done := r.mustCreate()
+		if done.Unrenewed == nil || !strings.Contains(done.Unrenewed.Error(), "invalid token") {
+			t.Errorf("it says %v", done.Unrenewed)
+		}
+		for name, renews := range map[string]bool{"a": true, "b": false, "c": true} {
+			if has := r.host(name).Renews(cluster) != nil; has != renews {
+				t.Errorf("%s renews: %t", name, has)
+			}
+		}
 	})
 }
 

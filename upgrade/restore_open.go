@@ -43,7 +43,7 @@ func (r *restoreRun) save(ctx context.Context, m membership.Member) error {
 }
 
 // conclude completes a restore once the restored cluster is open: it enables or disables backups on the hosts, makes a
-// first backup, and hands over a cluster that was created.
+// first backup, has them renew certificates by themselves or no longer, and hands over a cluster that was created.
 func (r *restoreRun) conclude(ctx context.Context) error {
 	var hosts, unrenewed []membership.Member
 	for _, m := range r.Cluster.Members {
@@ -59,17 +59,23 @@ func (r *restoreRun) conclude(ctx context.Context) error {
 	if err := r.backUp(limited, hosts, r.formation.Owner); err != nil {
 		return err
 	}
-	if err := r.renewOnHosts(limited, unrenewed, r.formation.Owner); err != nil {
-		return err
-	}
 	r.firstBackup(ctx)
+	err := r.renewRestored(ctx, unrenewed)
 	if r.order.Creating {
+		r.result.Unrenewed = err // a cluster that is handed over is in the state, whoever cannot ask a signing server
 		return r.handOver(ctx)
 	}
 	if len(hosts)+len(unrenewed) > 0 || r.Cluster.Backup != nil {
 		r.look(ctx)
 	}
-	return nil
+	return err
+}
+
+// renewRestored has the hosts of restored members renew certificates by themselves as desired.
+func (r *restoreRun) renewRestored(ctx context.Context, members []membership.Member) error {
+	ctx, cancel := r.step(ctx)
+	defer cancel()
+	return r.renewOnHosts(ctx, members, r.formation.Owner)
 }
 
 // firstBackup makes a backup of the restored cluster through the first restored member. A failure is reported here and

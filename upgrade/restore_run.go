@@ -61,6 +61,9 @@ type Restored struct {
 	Bump     int64 // by how much revisions were raised; 0: not known, or not raised yet
 
 	Aside map[membership.Member]string // where each member's previous data lies
+
+	// Unrenewed is why hosts of a cluster that was created do not renew certificates by themselves yet; nil: they do as desired.
+	Unrenewed error
 }
 
 // restoreRun is one run of a restore.

@@ -104,6 +104,9 @@ func (r *clusterResource) Create(ctx context.Context, req resource.CreateRequest
 			ch := change{members: members, others: providerdata.Routes{}, cluster: cluster}
 			ch.cluster.Restore = from.restoration
 			restored, err := r.restore(ctx, config, plan, ch, by, "")
+			if restored.Unrenewed != nil {
+				resp.Diagnostics.AddAttributeWarning(path.Root("pki"), "Hosts do not renew certificates by themselves yet", restored.Unrenewed.Error()+"\n\nThe next apply tells them once more.")
+			}
 			return upgrade.Formed{Owner: restored.Owner, Reports: restored.Reports}, err
 		}
 	}

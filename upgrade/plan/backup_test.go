@@ -78,8 +78,8 @@ func TestUnitsOfRunsFollowTheStore(t *testing.T) {
 	}
 }
 
-// TestRenewalsOnHosts: hosts of serving members are told how they renew certificates by themselves, before the cluster's backups and
-// after all else; a member that joins is told too, and nobody is where nobody need be.
+// TestRenewalsOnHosts: hosts of serving members are told how they renew certificates by themselves, after all else, which waits for no
+// host that cannot ask a signing server; a member that joins is told too, and nobody is where nobody need be.
 func TestRenewalsOnHosts(t *testing.T) {
 	want := membership.Spec{Name: "prod", Version: "3.7.3", Renewals: "peers' by https://192.0.2.8 (settings 1)", Backups: "hourly to directory /srv/b"}
 	p := membership.ClusterStatus{Leader: "a"}
@@ -111,14 +111,14 @@ func TestRenewalsOnHosts(t *testing.T) {
 	p.Members[0].Unrenewed, p.Members[2].Unrenewed, p.Members[2].Unbacked = bootstrap.NoRenewals, bootstrap.NoRenewals, bootstrap.NoBackups
 	p.Members[1].Unrenewed, p.Members[1].State = bootstrap.NoRenewals, membership.Unreachable
 	steps := texts()
-	if n := len(steps); n != 2 || steps[0] != "renew on hosts: peers' by https://192.0.2.8 (settings 1), on a, c" || !strings.HasPrefix(steps[1], "back up: ") {
+	if n := len(steps); n != 2 || steps[1] != "renew on hosts: peers' by https://192.0.2.8 (settings 1), on a, c" || !strings.HasPrefix(steps[0], "back up: ") {
 		t.Errorf("the steps are %q", steps)
 	}
 	p.Members[1].State, p.Members[1].Unrenewed = membership.Missing, ""
 	p.Members[1].Traces = false
 	p.Members[0].Unrenewed, p.Members[2].Unrenewed, p.Members[2].Unbacked = "", "", ""
 	steps = texts()
-	if n := len(steps); n < 3 || steps[n-2] != "renew on hosts: peers' by https://192.0.2.8 (settings 1), on b" {
+	if n := len(steps); n < 3 || steps[n-1] != "renew on hosts: peers' by https://192.0.2.8 (settings 1), on b" {
 		t.Errorf("a member that is made anew: %q", steps)
 	}
 	want.Renewals, want.Backups = "", ""

@@ -282,9 +282,9 @@ func choose(p membership.ClusterStatus, want membership.Spec) (membership.Step, 
 		c.arrive,              // a new member
 		c.rollBackward,        // an older etcd, once every member is one that stays in the cluster
 		c.rebuild,             // a healthy member that is to be built anew
-		c.renewOnHosts,        // by the signer of the finished exchange
 		c.backUp,              // by the members of the finished cluster
 		c.remove,              // what is left of an exchange of authorities
+		c.renewOnHosts,        // by the signer of the finished exchange; nothing waits for a host that cannot ask it
 	}
 	switch failed := c.failed(); {
 	case c.Corrupt && c.Agreed:
