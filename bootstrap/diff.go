@@ -46,7 +46,7 @@ func (c Cluster) diff(s *membership.MemberStatus, report Report, owner string, k
 	s.Disabled = o.Unit.FileState == "disabled" || o.Unit.FileState == "masked"
 	if s.State != membership.Unreachable && s.From == "" {
 		s.Invalid = cmp.Or(c.invalid(s.Member, o.Certificates, known, now), c.revoked(o.Certificates), c.unrevoked(o), c.unchained(o.Certificates, known))
-		s.Due = c.due(s.Member, o.Certificates, known, now)
+		s.Due, s.Exhausted = c.due(s.Member, o.Certificates, known, now)
 	}
 	marker := c.Marker(s.Member, f, o.Marker.Phase)
 	s.Unsynced = s.Role == membership.Voter && s.From == "" &&

@@ -1,6 +1,7 @@
 package bootstrap
 
 import (
+	"cmp"
 	"crypto/x509"
 	"encoding/json"
 	"fmt"
@@ -22,19 +23,23 @@ type Renewal struct {
 }
 
 // due says which of a member's certificates are to be renewed by now, though they hold; empty: none. One that ends with its
-// authority is left as it is: another would end at the same time.
-func (c Cluster) due(m membership.Member, held map[string]api.Certificate, known trust, now time.Time) string {
+// authority is left as it is, since another would end at the same time: exhausted says which does.
+func (c Cluster) due(m membership.Member, held map[string]api.Certificate, known trust, now time.Time) (due, exhausted string) {
 	if tooLong := c.validTooLong(m, held); tooLong != "" || now.IsZero() {
-		return tooLong
+		return tooLong, ""
 	}
 	for _, want := range c.Keys(m) {
 		leaf, err := cert.ParseLeaf([]byte(held[want.Name].PEM))
-		if err != nil || !cert.NeedsRenewal(cert.InfoOf(leaf), now, c.Renewal.Before) || endsWithItsAuthority(held[want.Name].PEM, known.of(want.Name)) {
+		if err != nil || !cert.NeedsRenewal(cert.InfoOf(leaf), now, c.Renewal.Before) {
 			continue
 		}
-		return fmt.Sprintf("its %s certificate expires at %s", want.Name, leaf.NotAfter.UTC().Format(time.RFC3339))
+		expires := fmt.Sprintf("its %s certificate expires at %s", want.Name, leaf.NotAfter.UTC().Format(time.RFC3339))
+		if !endsWithItsAuthority(held[want.Name].PEM, known.of(want.Name)) {
+			return expires, exhausted
+		}
+		exhausted = cmp.Or(exhausted, expires)
 	}
-	return ""
+	return "", exhausted
 }
 
 // validTooLong says which of a member's certificates is valid for longer than the configuration says; empty: none. Certificates

@@ -201,11 +201,19 @@ func TestAChainExpires(t *testing.T) {
 		}
 		return nil
 	}
+	lastWeek := w.waiting(config(short), planned(func(_, _ map[string]any) error {
+		if text := w.warned(); !strings.Contains(text, "Certificates expire within a week, or have expired") || !strings.Contains(text, "its peer certificate expires at "+end.Format(time.RFC3339)+", with its authority or one above: renewing it gains nothing") {
+			return fmt.Errorf("it says %q", text)
+		}
+		return nil
+	}), leavesRenewals("a", "b", "c"))
+	lastWeek.PreConfig = func() { w.Clock = w.Clock.Add(100 * time.Hour); w.Forget(); w.warned() }
 	w.run(t,
 		w.begun(t, config(short)),
 		// What ends with the chain is not due: another would end at the same time.
-		tftest.TestStep{PreConfig: func() { w.Clock = w.Clock.Add(900 * time.Hour); w.warned() }, Config: config(short), PlanOnly: true},
+		tftest.TestStep{PreConfig: func() { w.Clock = w.Clock.Add(800 * time.Hour); w.warned() }, Config: config(short), PlanOnly: true},
 		tftest.TestStep{Config: config(short), Check: ends},
+		lastWeek,
 		tftest.TestStep{PreConfig: func() { w.Clock = w.Clock.Add(200 * time.Hour) }, Config: config(short), ExpectError: saysInOrder("The authorities have expired", "or one above it, has expired", "the chain that was renewed above this one")},
 		tftest.TestStep{Config: config(first), Check: tftest.ComposeAggregateTestCheckFunc(w.allWell, w.shown(first, company.Middle))},
 		tftest.TestStep{Config: config(first), PlanOnly: true},

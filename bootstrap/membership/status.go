@@ -54,6 +54,7 @@ type MemberStatus struct {
 	Unasked   bool     // it is outdated only by its unit, or by flags that the provider sets by itself
 	Invalid   string   // why its certificates have to be renewed; empty: they are valid
 	Due       string   // which of its certificates are valid and to be renewed by now, and when they expire; empty: none
+	Exhausted string   // which of them is due, and would end no later if it were renewed, since its authority or one above ends; empty: none
 	Issued    Issued   // the authorities that signed its certificates, and that it trusts
 	Serves    Served   // which certificates it serves, until it is restarted, that are not those of its files
 	Active    bool     // its unit is active: it has served since its process started, so its configuration allows that

@@ -64,10 +64,10 @@ func (r *Renewal) Digests() (peers, clients string) {
 // A host renews so long before a plan would: a plan at any hour of the day finds nothing due.
 const renewalLead = 48 * time.Hour
 
-// IsDue tells whether the host is to renew a certificate now. One that ends with its authority is not: another would end no later.
-func (r Renewal) IsDue(info cert.Info, authorityEnds, now time.Time) bool {
+// IsDue tells whether the host is to renew a certificate now.
+func (r Renewal) IsDue(info cert.Info, now time.Time) bool {
 	lead := min(renewalLead, info.NotAfter.Sub(info.NotBefore)/12)
-	return info.NotAfter.Before(authorityEnds) && cert.NeedsRenewal(info, now.Add(lead), r.Before)
+	return cert.NeedsRenewal(info, now.Add(lead), r.Before)
 }
 
 // Reaches returns the addresses that a run talks to, those of the servers and that of the member among its peers, sorted; nil:

@@ -63,10 +63,20 @@ func (c clusterModel) asksToRenew(state clusterModel, ch change, last refreshed.
 }
 
 // alerts tells whether somebody has to see to a renewal that waits, so that the plan must not be empty. A configuration may leave keys
-// out for as long as certificates hold, and give them for the renewal: that is late in the last week only.
+// out for as long as certificates hold, and give them for the renewal: that is late in the last week only. So is another authority, or
+// another chain above it, where certificates end with these.
 func (ch change) alerts(m membership.Member) bool {
 	expires, known := expiry(ch.seen[m])
-	return ch.waits(m.Name) != "" && (!ch.lacksKeys() || known && renewal.InLastWeek(expires, ch.at))
+	late := known && renewal.InLastWeek(expires, ch.at)
+	return ch.waits(m.Name) != "" && (late || !ch.lacksKeys()) || late && ch.exhausted(m) != ""
+}
+
+// exhausted returns which of a member's certificates ends with its authority or with one above that, so that no renewal is of use, or "".
+func (ch change) exhausted(m membership.Member) string {
+	if s := ch.began.Member(m); s != nil {
+		return s.Exhausted
+	}
+	return ""
 }
 
 // needsAuthorities tells whether an apply may have certificates signed, or give hosts a chain: it begins only if the

@@ -293,7 +293,7 @@ func (c clusterModel) warnOfExpiry(ctx context.Context, from startingPoint, ch c
 		m := members[name]
 		if was := from.before[name]; m.CertificateExpiresAt.IsUnknown() && m.Health.IsUnknown() && was.Health.ValueString() != health.Healthy {
 			m = was // nothing is foreseen of it
-		} else if ch.waits(name) != "" {
+		} else if ch.alerts(m.member(name)) || ch.waits(name) != "" {
 			m.CertificateExpiresAt = was.CertificateExpiresAt
 		}
 		expires, err := time.Parse(time.RFC3339, m.CertificateExpiresAt.ValueString())
@@ -308,6 +308,8 @@ func (c clusterModel) warnOfExpiry(ctx context.Context, from startingPoint, ch c
 			l.Why = "it is left alone"
 		case is != health.Healthy:
 			l.Why = fmt.Sprintf("the member is %s, and gets others once it serves: mend that, and apply again", is)
+		case ch.exhausted(m.member(name)) != "":
+			l.Why = ch.exhausted(m.member(name)) + ", with its authority or one above: renewing it gains nothing; give pki another authority, or the chain that was renewed above this one"
 		case len(ch.keyless) > 0:
 			l.Why = "no apply renews them without " + strings.Join(ch.keyless, " and ")
 		}

@@ -37,8 +37,7 @@ func TestRenewed(t *testing.T) {
 		"young, asked for":     {time.Hour, 8000 * time.Hour, true, nil, api.KeyNames},
 		"young, by its window": {time.Hour, 8000 * time.Hour, false, func(w *world) { w.renewal.Before = 7990 * time.Hour }, api.KeyNames},
 		"peers alone":          {8000 * time.Hour, 760 * time.Hour, false, func(w *world) { w.renewal.Clients = nil }, []string{api.KeyPeer}},
-		"ends as its authority does": {20000 * time.Hour, time.Until(time.Now().AddDate(10, 0, 1)), false, func(w *world) { w.renewal.Before = 87000 * time.Hour },
-			nil},
+		"ends as its authority does, and is not due": {time.Hour, time.Until(time.Now().AddDate(10, 0, 1)), false, nil, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -196,6 +195,14 @@ func TestNotRenewed(t *testing.T) {
 				})
 			}
 		}, "is locked by ops", true},
+		"an authority that ends no later": {func(t *testing.T, w *world) {
+			place, above := *w.renewal.Peers, newAuthority(t, "above")
+			template := *above.cert
+			template.NotAfter = time.Now().Add(700 * time.Hour)
+			place.Authority += above.sign(t, &template, above.key.Public())
+			w.renewal.Peers, w.renewal.Clients = &place, &place
+			w.setUp(t)
+		}, `another would not end later, since the authority "above" expires at `, false},
 		"one that waits for its vote": {func(t *testing.T, w *world) {
 			marker := must[*api.Marker](t)(w.Records.Marker("main"))
 			marker.Phase = api.PhaseJoining

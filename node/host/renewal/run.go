@@ -111,9 +111,14 @@ func (r *run) renew(ctx context.Context, name string, place api.SigningPlace) (b
 	switch ends := old.Leaf.NotAfter.UTC().Format(time.RFC3339); {
 	case now.Before(old.Leaf.NotBefore):
 		return false, fmt.Errorf("the host's clock says %s, and the certificate is valid from %s: set the clock right", now.UTC().Format(time.RFC3339), old.Leaf.NotBefore.UTC().Format(time.RFC3339))
-	case !r.all && !r.settings.IsDue(cert.InfoOf(old.Leaf), cert.FirstEnd(chain), now):
+	case r.all:
+	case !r.settings.IsDue(cert.InfoOf(old.Leaf), now):
 		r.say(fmt.Sprintf("certificate %s is not due: it expires at %s", name, ends))
 		return false, nil
+	case !old.Leaf.NotAfter.Before(cert.FirstEnd(chain)):
+		first := cert.FirstToEnd(chain)
+		return false, fmt.Errorf("it expires at %s, and another would not end later, since the authority %q expires at %s: apply with another authority, or with the chain that was renewed above this one",
+			ends, first.Subject.CommonName, first.NotAfter.UTC().Format(time.RFC3339))
 	}
 	if err := r.mayRenew(ctx, name, old, chain[0]); err != nil {
 		return false, err
