@@ -127,7 +127,7 @@ func (r *run) renew(ctx context.Context, name string, place api.SigningPlace) (b
 	if err != nil {
 		return false, err
 	}
-	if err := r.Locks.Idle(ctx, r.marker.Cluster, func() error { return r.replace(ctx, name, old, next) }); err != nil {
+	if err := r.Locks.Idle(ctx, r.marker.Cluster, func() error { return r.replace(ctx, name, place, old, next, chain[0]) }); err != nil {
 		return false, err
 	}
 	r.say(fmt.Sprintf("certificate %s was renewed: it expires at %s, and no longer at %s", name, next.Leaf.NotAfter.UTC().Format(time.RFC3339), old.Leaf.NotAfter.UTC().Format(time.RFC3339)))
@@ -150,12 +150,8 @@ func ask(place api.SigningPlace) (order.Issuer, []*x509.Certificate, error) {
 
 // mayRenew refuses before anybody is asked to sign: for a member that would not use the certificate, or not trust it.
 func (r *run) mayRenew(ctx context.Context, name string, old keys.Pair, authority *x509.Certificate) error {
-	trusted, err := r.Keys.Authorities(r.marker.Cluster, name)
-	if err != nil {
+	if err := r.isOf(name, old, authority); err != nil {
 		return err
-	}
-	if !slices.ContainsFunc(trusted, authority.Equal) {
-		return fmt.Errorf("the member does not trust the authority %q (%s) that is to sign: apply, so that the host learns which one is", authority.Subject.CommonName, cert.Name(authority))
 	}
 	if held, err := r.Locks.IsRunning(r.marker.Cluster); err != nil || held {
 		return cmp.Or(err, errors.New("a run of the provider holds the cluster's lock: the next run of this timer looks again"))
@@ -165,6 +161,38 @@ func (r *run) mayRenew(ctx context.Context, name string, old keys.Pair, authorit
 	}
 	if why := r.unserved(ctx, name, old); why != "" {
 		return fmt.Errorf("nothing was signed: %s", why)
+	}
+	return nil
+}
+
+// isOf refuses an authority that the member does not trust, or that has not signed its certificate: an exchange is the provider's, which
+// looks at what the other members trust.
+func (r *run) isOf(name string, old keys.Pair, authority *x509.Certificate) error {
+	trusted, err := r.Keys.Authorities(r.marker.Cluster, name)
+	switch {
+	case err != nil:
+		return err
+	case !slices.ContainsFunc(trusted, authority.Equal):
+		return fmt.Errorf("the member does not trust the authority %q (%s) that is to sign: apply, so that the host learns which one is", authority.Subject.CommonName, cert.Name(authority))
+	case old.Leaf.CheckSignatureFrom(authority) != nil:
+		return fmt.Errorf("its certificate is not of the authority %q (%s) that is to sign: an apply gives it one of that", authority.Subject.CommonName, cert.Name(authority))
+	}
+	return nil
+}
+
+// asBegan refuses what has changed since the run began: who the member is, and by whom its certificate is renewed.
+func (r *run) asBegan(name string, place api.SigningPlace) error {
+	marker, err := r.Records.Marker(r.marker.Cluster)
+	if err != nil {
+		return err
+	}
+	settings, err := r.Host.settings(r.marker.Cluster)
+	if err != nil {
+		return err
+	}
+	if marker == nil || marker.Owner != r.marker.Owner || marker.Member != r.marker.Member || marker.Phase != r.marker.Phase ||
+		settings == nil || settings.For(name) == nil || settings.For(name).Digest != place.Digest {
+		return errors.New("the host was told otherwise while the signing server was asked")
 	}
 	return nil
 }
@@ -214,10 +242,17 @@ func (r *run) ordered(ctx context.Context, name string, old keys.Pair, issuer or
 	return keys.Pair{Key: key, Leaf: leaf, Certificate: cert.Encode(append([]*x509.Certificate{leaf}, cert.Behind(chain)...)...)}, nil
 }
 
-// replace puts the new pair into its place, and the old one back where the member does not use it.
-func (r *run) replace(ctx context.Context, name string, old, next keys.Pair) error {
+// replace puts the new pair into its place, and the old one back where the member does not use it. Under the lock it looks once more at
+// what has led to the new one.
+func (r *run) replace(ctx context.Context, name string, place api.SigningPlace, old, next keys.Pair, authority *x509.Certificate) error {
 	etcd, err := r.SystemUser()
 	if err != nil {
+		return err
+	}
+	if err := r.asBegan(name, place); err != nil {
+		return err
+	}
+	if err := r.isOf(name, old, authority); err != nil {
 		return err
 	}
 	if now, err := r.Keys.Pair(r.marker.Cluster, name); err != nil || !now.Leaf.Equal(old.Leaf) {
@@ -281,6 +316,9 @@ func (r *run) unservedNow(ctx context.Context, name string, pair keys.Pair) stri
 
 // record remembers a run that has ended, and tells monitoring, as far as that can be told.
 func (r *run) record(failed error) error {
+	if settings, err := r.Host.settings(r.marker.Cluster); err == nil && settings == nil {
+		return nil // it was switched off meanwhile, and leaves nothing
+	}
 	if last := r.last(r.marker.Cluster); last != nil {
 		r.result.Good = last.Good
 	}

@@ -106,11 +106,25 @@ func TestSettings(t *testing.T) {
 	if s := must[*api.RenewalStatus](t)(w.Status(t.Context(), "main")); s != nil || w.units.enabled["etcd-renew@main.timer"] {
 		t.Errorf("it renews: %+v", s)
 	}
-	for _, file := range []string{api.RenewalFile("main"), api.RenewalRecordFile("main"), api.RenewalMetricsFile("main"), "/etc/systemd/system/etcd-renew@main.timer", "/etc/systemd/system/etcd-renew@main.service"} {
-		if _, err := os.Lstat(w.Files.Path(file)); err == nil {
-			t.Errorf("%s is left", file)
+	nothingIsLeft := func() {
+		t.Helper()
+		for _, file := range []string{api.RenewalFile("main"), api.RenewalRecordFile("main"), api.RenewalMetricsFile("main"), "/etc/systemd/system/etcd-renew@main.timer", "/etc/systemd/system/etcd-renew@main.service"} {
+			if _, err := os.Lstat(w.Files.Path(file)); err == nil {
+				t.Errorf("%s is left", file)
+			}
 		}
 	}
+	nothingIsLeft()
+	w.setUp(t)
+	w.meanwhile(func() {
+		if err := off(); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := w.run(t, true); err == nil || !strings.Contains(err.Error(), "the host was told otherwise") {
+		t.Errorf("switched off in the middle of a run: %v", err)
+	}
+	nothingIsLeft()
 	if err := w.run(t, true); err == nil || !strings.Contains(err.Error(), "renews no certificates") {
 		t.Errorf("by hand: %v", err)
 	}

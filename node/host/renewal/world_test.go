@@ -253,9 +253,7 @@ func newWorld(t *testing.T, age, left time.Duration) *world {
 	if err := w.Records.PutMarker(marker, etcd); err != nil {
 		t.Fatal(err)
 	}
-	for _, bundle := range []string{api.PeerCAFile("main"), api.ClientCAFile("main")} {
-		must[bool](t)(tree.Put(files.File{Path: bundle, Text: []byte(cert.Encode(w.signer.by.cert)), Owner: files.RootFor(etcd), Mode: files.ConfigFile}))
-	}
+	w.trust(t, w.signer.by)
 	for _, name := range api.KeyNames {
 		key := must[crypto.Signer](t)(w.Keys.New("ecdsa-p384"))
 		template := leaf(name)
@@ -277,6 +275,24 @@ func newWorld(t *testing.T, age, left time.Duration) *world {
 
 // both are the authorities, where it is known of both how hosts renew by them.
 var both = api.RenewalPlaces{Peers: true, Clients: true}
+
+// trust has the member trust these authorities.
+func (w *world) trust(t *testing.T, authorities ...authority) {
+	t.Helper()
+	text := ""
+	for _, a := range authorities {
+		text += cert.Encode(a.cert)
+	}
+	for _, bundle := range []string{api.PeerCAFile("main"), api.ClientCAFile("main")} {
+		must[bool](t)(w.Files.Put(files.File{Path: bundle, Text: []byte(text), Owner: files.RootFor(files.Owner{UID: 64123, GID: 64124}), Mode: files.ConfigFile}))
+	}
+}
+
+// meanwhile has something happen once, while the signing server is asked.
+func (w *world) meanwhile(happens func()) {
+	var once sync.Once
+	w.signer.edit = func(string, *x509.Certificate, *crypto.PublicKey) { once.Do(happens) }
+}
 
 func (w *world) setUp(t *testing.T) {
 	t.Helper()
