@@ -73,6 +73,10 @@ func TestFilesAreAsTheGuideSays(t *testing.T) {
 	must(t, m.records().PutProgress("main", records.Progress{Index: 1}))
 	must(t, m.records().PutRestoration("main", &records.Restoration{Restoration: api.Restoration{Stage: api.StageFenced}}))
 	signer := &api.SigningPlace{Digest: "d", Authority: ca.pem, URL: "https://192.0.2.8:8888", Key: secret.New("00112233445566778899aabbccddeeff")}
+	tried := files.File{Path: api.RenewalFile("main"), Text: []byte(`{"peers":{"digest":"d"}}`), Owner: files.RootUser, Mode: files.KeyFile}
+	if _, err := m.Renewals().Files.Put(tried); err != nil {
+		t.Fatal(err)
+	}
 	must(t, m.Renewals().SetUp(t.Context(), "main", api.RenewOnHostRequest{Owner: c.Marker.Owner, Renewal: &api.Renewal{Peers: signer}, Of: api.RenewalPlaces{Peers: true, Clients: true}}))
 	if err := m.Renewals().Run(t.Context(), "main", false, func(string) {}); err == nil {
 		t.Error("a member that is no voter yet has been given certificates")

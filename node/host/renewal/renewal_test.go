@@ -123,7 +123,7 @@ func TestNotRenewed(t *testing.T) {
 			c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageAny}
 		}), "its usages are not", true},
 		"an authority":                   {edit(func(c *x509.Certificate, _ *crypto.PublicKey) { c.IsCA, c.BasicConstraintsValid = true, true }), "it is an authority's", true},
-		"over":                           {edit(func(c *x509.Certificate, _ *crypto.PublicKey) { c.NotAfter = time.Now().Add(-time.Second) }), "it would be no gain", true},
+		"over":                           {edit(func(c *x509.Certificate, _ *crypto.PublicKey) { c.NotAfter = time.Now().Add(-time.Second) }), "was discarded", true},
 		"not yet valid":                  {edit(func(c *x509.Certificate, _ *crypto.PublicKey) { c.NotBefore = time.Now().Add(time.Hour) }), "one of the two clocks is wrong", true},
 		"no longer than the present one": {edit(func(c *x509.Certificate, _ *crypto.PublicKey) { c.NotAfter = time.Now().Add(700 * time.Hour) }), "it would be no gain", true},
 		"for too long": {func(t *testing.T, w *world) {
@@ -150,10 +150,13 @@ func TestNotRenewed(t *testing.T) {
 		"the host's clock is ahead": {func(_ *testing.T, w *world) {
 			w.Now = func() time.Time { return time.Now().Add(9000 * time.Hour) }
 		}, "was discarded", true},
-		"the member is down": {func(_ *testing.T, w *world) { w.member.down = true }, "does not answer", true}, // for the administrator's
+		"the member is down": {func(_ *testing.T, w *world) { w.member.down = true }, "does not answer", false},
+		"the member is down, and its certificates have expired": {func(_ *testing.T, w *world) {
+			w.member.down, w.Now = true, func() time.Time { return time.Now().Add(800 * time.Hour) }
+		}, "the client port of member a does not answer", false},
 		"the member serves others": {func(_ *testing.T, w *world) {
 			w.member.stuck, w.member.admin = map[string]string{api.KeyPeer: "other", api.KeyServer: "other"}, true
-		}, "serves another certificate than its file has", true},
+		}, "serves another certificate than its file has", false},
 		"the member does not take it": {func(t *testing.T, w *world) {
 			w.member.stuck, w.member.admin = map[string]string{}, true
 			for key, served := range w.member.Served(t.Context(), nil) {

@@ -156,11 +156,23 @@ func (r *run) mayRenew(ctx context.Context, name string, old keys.Pair, authorit
 	if held, err := r.Locks.IsRunning(r.marker.Cluster); err != nil || held {
 		return cmp.Or(err, errors.New("a run of the provider holds the cluster's lock: the next run of this timer looks again"))
 	}
-	if name == api.KeyAdmin {
-		return nil // a member lets nobody in whose certificate has expired
+	if name == api.KeyAdmin && !r.Now().Before(old.Leaf.NotAfter) {
+		return r.answers(ctx) // it lets nobody in whose certificate has expired
 	}
 	if why := r.unserved(ctx, name, old); why != "" {
 		return fmt.Errorf("nothing was signed: %s", why)
+	}
+	return nil
+}
+
+// answers refuses a member that would let nobody in, whatever certificate there is.
+func (r *run) answers(ctx context.Context) error {
+	flags, err := r.Flags(r.marker.Cluster)
+	if err != nil {
+		return err
+	}
+	if _, answers := r.Member(r.marker).Served(ctx, flags)[api.KeyServer]; !answers {
+		return fmt.Errorf("nothing was signed: the client port of member %s does not answer", r.marker.Member)
 	}
 	return nil
 }
@@ -197,8 +209,17 @@ func (r *run) asBegan(name string, place api.SigningPlace) error {
 	return nil
 }
 
-// ordered orders a certificate for a new key that says what the old one says, and compares the answer with that.
+// ordered orders a certificate that expires later than the old one.
 func (r *run) ordered(ctx context.Context, name string, old keys.Pair, issuer order.Issuer, chain []*x509.Certificate) (keys.Pair, error) {
+	next, err := r.signed(ctx, name, old, issuer, chain)
+	if err == nil && (next.Leaf.NotAfter.Before(old.Leaf.NotAfter) || !r.all && next.Leaf.NotAfter.Equal(old.Leaf.NotAfter)) {
+		err = fmt.Errorf("the signed certificate was discarded: it expires at %s, and the present one at %s: it would be no gain", next.Leaf.NotAfter.UTC().Format(time.RFC3339), old.Leaf.NotAfter.UTC().Format(time.RFC3339))
+	}
+	return next, err
+}
+
+// signed has a certificate signed for a new key that says what the old one says, and compares the answer with that.
+func (r *run) signed(ctx context.Context, name string, old keys.Pair, issuer order.Issuer, chain []*x509.Certificate) (keys.Pair, error) {
 	info := cert.InfoOf(old.Leaf)
 	want := order.Request{Profile: profiles[name], CommonName: info.CommonName, Organization: info.Organization, DNSNames: info.DNSNames, IPs: info.IPs, Lifetime: r.settings.Validity}
 	if err := want.Check(); err != nil {
@@ -231,8 +252,6 @@ func (r *run) ordered(ctx context.Context, name string, old keys.Pair, issuer or
 	case err != nil:
 	case now.Before(leaf.NotBefore):
 		err = fmt.Errorf("it is valid from %s, and the host's clock says %s: one of the two clocks is wrong", leaf.NotBefore.UTC().Format(time.RFC3339), now.UTC().Format(time.RFC3339))
-	case leaf.NotAfter.Before(old.Leaf.NotAfter) || !r.all && leaf.NotAfter.Equal(old.Leaf.NotAfter):
-		err = fmt.Errorf("it expires at %s, and the present one at %s: it would be no gain", leaf.NotAfter.UTC().Format(time.RFC3339), old.Leaf.NotAfter.UTC().Format(time.RFC3339))
 	default:
 		err = order.Check(leaf, chain, key.Public(), want, tolerated, now)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path"
@@ -22,6 +23,9 @@ const unitDir = "/etc/systemd/system"
 
 // unitTimeout bounds what systemd is asked.
 const unitTimeout = 10 * time.Second
+
+// tryTimeout bounds for how long signing servers are tried that may be away.
+const tryTimeout = time.Minute
 
 // SetUp has the host renew certificates by a timer, or cease to.
 //
@@ -43,6 +47,9 @@ func (h Host) SetUp(ctx context.Context, cluster string, r api.RenewOnHostReques
 		return h.Disable(ctx, cluster)
 	}
 	if err := check(*next); err != nil {
+		return err
+	}
+	if err := h.try(ctx, *marker, *next, has); err != nil {
 		return err
 	}
 	units, err := UnitTexts(*marker, *next)
@@ -69,6 +76,32 @@ func check(r api.Renewal) error {
 			if _, _, err := ask(*place); err != nil {
 				return api.Refuse("who signs the %s certificate: %s", key, err)
 			}
+		}
+	}
+	return nil
+}
+
+// try has servers that the host has not asked so before sign for keys that nobody keeps. Without it a wrong key or profile would show
+// months later, when the first certificate is due.
+func (h Host) try(ctx context.Context, marker api.Marker, next api.Renewal, has *api.Renewal) error {
+	ctx, cancel := context.WithTimeout(ctx, tryTimeout)
+	defer cancel()
+	r := &run{Host: h, marker: marker, settings: next}
+	for _, name := range api.KeyNames {
+		place := next.For(name)
+		if place == nil || has != nil && has.For(name) != nil && has.For(name).Digest == place.Digest {
+			continue
+		}
+		old, err := h.Keys.Pair(marker.Cluster, name)
+		if err != nil {
+			continue // the provider gives the member another one, and says why
+		}
+		issuer, chain, err := ask(*place)
+		if err == nil {
+			_, err = r.signed(ctx, name, old, issuer, chain)
+		}
+		if err != nil {
+			return fmt.Errorf("the host cannot renew certificate %s by on_hosts, as it has tried for a key that nobody keeps; nothing was changed: %w", name, err)
 		}
 	}
 	return nil

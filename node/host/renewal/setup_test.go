@@ -141,6 +141,9 @@ func TestRefusedSettings(t *testing.T) {
 		"no server":     func(r *api.RenewOnHostRequest) { r.Renewal.Peers, r.Renewal.Clients = nil, nil },
 		"no TLS":        func(r *api.RenewOnHostRequest) { r.Renewal.Peers.URL = "http://192.0.2.1" },
 		"no authority":  func(r *api.RenewOnHostRequest) { r.Renewal.Peers.Authority = "" },
+		"another key":   func(r *api.RenewOnHostRequest) { r.Renewal.Peers.Key = secret.New("ff" + authKey[2:]) },
+		"no profile":    func(r *api.RenewOnHostRequest) { r.Renewal.Peers.Profiles = map[string]string{"peer": "client"} },
+		"for too long":  func(r *api.RenewOnHostRequest) { r.Renewal.Validity = time.Hour },
 		"no key":        func(r *api.RenewOnHostRequest) { r.Renewal.Peers.Key = secret.Text{} },
 	} {
 		w := newWorld(t, time.Hour, 8000*time.Hour)

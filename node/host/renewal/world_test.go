@@ -270,6 +270,7 @@ func newWorld(t *testing.T, age, left time.Duration) *world {
 	}
 	w.renewal = api.Renewal{Peers: &place, Clients: &place}
 	w.setUp(t)
+	w.signer.calls = 0 // by which it was tried
 	return w
 }
 
@@ -290,8 +291,10 @@ func (w *world) trust(t *testing.T, authorities ...authority) {
 
 // meanwhile has something happen once, while the signing server is asked.
 func (w *world) meanwhile(happens func()) {
-	var once sync.Once
-	w.signer.edit = func(string, *x509.Certificate, *crypto.PublicKey) { once.Do(happens) }
+	w.signer.edit = func(string, *x509.Certificate, *crypto.PublicKey) {
+		w.signer.edit = nil
+		happens()
+	}
 }
 
 func (w *world) setUp(t *testing.T) {
