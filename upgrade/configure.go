@@ -251,9 +251,7 @@ func (r *changeRun) comesUpUnsigned(m membership.Member, err error) bool {
 // leaveRenewal leaves a member's certificates as they are in this run: they are due, and hold. The run does the rest of what the
 // plan showed, and ends with the error if the plan showed the renewal too.
 func (r *changeRun) leaveRenewal(s membership.MemberStatus, why error) {
-	if tried := (*signerFailure)(nil); errors.As(why, &tried) {
-		why = tried.cause // the run goes on
-	}
+	why = goesOn(why)
 	r.say(fmt.Sprintf("%s: its certificates are left as they are, and hold for now: %s", s.Member, why))
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -263,12 +261,21 @@ func (r *changeRun) leaveRenewal(s membership.MemberStatus, why error) {
 	}
 }
 
+// goesOn returns why certificates cannot be signed, without what a run says that ends there.
+func goesOn(why error) error {
+	if tried := (*signerFailure)(nil); errors.As(why, &tried) {
+		return tried.cause
+	}
+	return why
+}
+
 // leaveLacking leaves a member alone that needs certificates, if no plan has done so already: the run ends with the error then.
 func (r *changeRun) leaveLacking(m membership.Member, why error) {
 	shown := slices.IndexFunc(r.order.Approved, func(step membership.Step) bool { return step.Subject() == m && step.Signs() })
 	if shown < 0 || r.waiting[m] {
 		return
 	}
+	why = goesOn(why)
 	r.say(fmt.Sprintf("%s: it is left alone: %s", m, why))
 	r.waiting[m] = true
 	r.stepErrors = append(r.stepErrors, fmt.Errorf("%s: this was not done: %w", r.order.Approved[shown], why))

@@ -60,6 +60,7 @@ type MemberStatus struct {
 	Active    bool     // its unit is active: it has served since its process started, so its configuration allows that
 	Failed    string   // the step on it that failed in this run, which then leaves it alone; empty: none
 	Lacks     bool     // that step did not begin: it needs certificates which cannot be signed now
+	Waits     bool     // that step did not begin: it is not safe beside members that need certificates
 	Certified bool     // this run has renewed its certificates
 	Storeless bool     // its store is gone from its host, where another store answers: it cannot be started
 	Closed    string   // which of its ports its host would not let it bind after a restart; empty: none known

@@ -77,6 +77,9 @@ func (c *planner) compareAuthorities() {
 // reissue marks certificates for renewal that are due, or of another authority than the one that is to sign. They are
 // valid until then, so this waits until every member is known to trust the authority.
 func (c *planner) reissue(s *membership.MemberStatus) {
+	if s.State == membership.Healthy && s.Serves != (membership.Served{}) && !s.LacksCertificates() {
+		return // it does not take up what its files have, and is restarted first
+	}
 	if s.Due != "" && !s.LacksCertificates() && s.State == membership.Healthy && c.canSign() {
 		if _, distrusted := c.notTrusting(c.sign); !distrusted || s.Issued.By == c.sign {
 			s.Invalid = s.Due

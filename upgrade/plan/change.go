@@ -25,7 +25,7 @@ type Plan struct {
 
 	Waiting  []membership.MemberStatus // whose certificates are due, and would be renewed if they could be signed
 	Unsigned error                     // why they cannot
-	Lacking  []membership.Member       // that need certificates which cannot be signed, and are left alone
+	Lacking  []membership.Member       // that are left alone: they need certificates which cannot be signed, or a step that is not safe meanwhile
 }
 
 // maxSteps is more than any plan has: seven members that all move take some sixty steps.
@@ -175,28 +175,26 @@ func withoutMembersThatLack(p membership.ClusterStatus, want membership.Spec, si
 		if err != nil {
 			return Plan{}, false
 		}
-		more := false
-		for _, step := range planned.Steps {
-			if signing.Refuse([]membership.Step{step}) == nil && slices.Contains(besideLacking, step.Kind) {
-				continue
-			}
+		signs := func(step membership.Step) bool { return signing.Refuse([]membership.Step{step}) != nil }
+		leaves := func(step membership.Step) bool {
 			s := p.Member(step.Subject())
-			if s == nil || s.Failed != "" || step.Kind == membership.RenewCertificates && s.Invalid == "" { // the last comes later, in an exchange
-				return Plan{}, false
-			}
-			s.Failed, s.Lacks, more = step.String(), true, true
-			if i := slices.IndexFunc(planned.Steps, func(step membership.Step) bool {
-				return step.Subject() == s.Member && signing.Refuse([]membership.Step{step}) != nil
-			}); i >= 0 {
-				s.Failed = planned.Steps[i].String()
-			}
-			lacking = append(lacking, s.Member)
-			break
+			return s != nil && s.Failed == "" && (step.Kind != membership.RenewCertificates || s.Invalid != "") // else it comes later, in an exchange
 		}
-		if !more {
+		i := slices.IndexFunc(planned.Steps, func(step membership.Step) bool { return signs(step) && leaves(step) })
+		if i < 0 {
+			i = slices.IndexFunc(planned.Steps, func(step membership.Step) bool { return signs(step) || !slices.Contains(besideLacking, step.Kind) })
+		}
+		if i < 0 {
 			planned.Lacking = lacking
 			return planned, planned.End.HasQuorum()
 		}
+		step := planned.Steps[i]
+		if !leaves(step) {
+			return Plan{}, false
+		}
+		s := p.Member(step.Subject())
+		s.Failed, s.Lacks, s.Waits = step.String(), signs(step), !signs(step)
+		lacking = append(lacking, s.Member)
 	}
 }
 
@@ -310,7 +308,11 @@ func (c *planner) failed() bool {
 	for _, s := range c.Members {
 		if s.Failed != "" {
 			found = true
-			if s.Lacks {
+			switch {
+			case s.Waits:
+				c.defers(s, "this is not done while certificates of other members cannot be signed: "+s.Failed, "plan again once they can be")
+				continue
+			case s.Lacks:
 				c.deferred = append(c.deferred, &membership.Refusal{Summary: membership.LacksCertificate, Member: s.Name, At: s.Address,
 					Rule: "it is left alone while certificates cannot be signed: " + s.Failed, Remedy: "plan again once they can be"})
 				continue

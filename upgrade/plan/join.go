@@ -66,9 +66,10 @@ func (c *planner) cleanUp() (membership.Step, bool) {
 	return retire, true
 }
 
-// removeStaleLearners removes learners that are not desired, and learners that cannot catch up from where they are.
+// removeStaleLearners removes learners that are not desired, and learners that cannot catch up from where they are. It leaves them
+// while members are left alone that lack certificates: no quorum counts a learner, and no other comes then.
 func (c *planner) removeStaleLearners() (membership.Step, bool) {
-	if !c.HasQuorum() {
+	if _, lacking := first(c.Members, func(s membership.MemberStatus) bool { return s.Lacks }); lacking || !c.HasQuorum() {
 		return membership.Step{}, false
 	}
 	for _, s := range c.Unmanaged {
