@@ -1,7 +1,6 @@
 package bootstrap
 
 import (
-	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -84,7 +83,7 @@ func (c Cluster) RefusePorts(before Cluster, reports Reports) error {
 			refusals = append(refusals, refuse(m, why))
 		}
 	}
-	return errors.Join(refusals...)
+	return membership.JoinRefusals(refusals...)
 }
 
 // addressMissing returns a text if none of a host's interfaces has the member's address, on which etcd could not

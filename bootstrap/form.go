@@ -100,7 +100,7 @@ func claimable(observed membership.Observed, spec membership.Spec) error {
 	if unimported {
 		refusals = append(refusals, errors.New(HowToImport(spec)))
 	}
-	return errors.Join(refusals...)
+	return membership.JoinRefusals(refusals...)
 }
 
 // HowToImport tells how the existing cluster comes into a state, with the authorities that its members trust: a new etcd_pki can

@@ -200,7 +200,7 @@ func TestFormRefusesAsAWhole(t *testing.T) {
 			t.Fatalf("planned: %v", steps)
 		}
 		for _, m := range spec.Members {
-			named := strings.Contains(err.Error(), m.Name+" ("+m.Address+"): ")
+			named := strings.Contains(err.Error(), m.Name+" ("+m.Address+")")
 			if named != slices.Contains(bad, m) {
 				t.Errorf("%s: named %t in %v", m.Name, named, err)
 			}

@@ -55,7 +55,7 @@ func (c Cluster) PreflightRestore(owner string, reports Reports, now time.Time) 
 	if unimported {
 		refusals = append(refusals, errors.New(HowToImport(c.Spec)))
 	}
-	return errors.Join(refusals...)
+	return membership.JoinRefusals(refusals...)
 }
 
 // unfinished returns the owner of an unfinished create that hosts carry, or "".
@@ -97,7 +97,7 @@ func (c Cluster) PreflightChange(owner string, before, looked Reports) error {
 			refusals = append(refusals, refuse(m, why))
 		}
 	}
-	return errors.Join(refusals...)
+	return membership.JoinRefusals(refusals...)
 }
 
 func refuse(m membership.Member, rule string) error {

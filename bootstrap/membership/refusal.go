@@ -1,6 +1,7 @@
 package membership
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -11,6 +12,7 @@ import (
 type Refusal struct {
 	Member string // the member concerned; empty: the cluster
 	At     string // its address
+	Also   string // further members that the same holds of, each with its address, separated by commas
 	Rule   string // what forbids it, with the arithmetic or the evidence
 	Remedy string // what the user can do
 
@@ -45,6 +47,9 @@ func (r *Refusal) Error() string {
 		if r.At != "" {
 			b.WriteString(" (" + r.At + ")")
 		}
+		if r.Also != "" {
+			b.WriteString(", " + r.Also)
+		}
 		b.WriteString(": ")
 	}
 	b.WriteString(r.Rule)
@@ -64,4 +69,30 @@ func Short(d time.Duration) string {
 		return fmt.Sprintf("%dm", d/time.Minute)
 	}
 	return d.String()
+}
+
+// JoinRefusals returns refusals as one error, which says once what holds of several members. Its order is that of the first of each.
+func JoinRefusals(refusals ...error) error {
+	var joined []error
+	seen := map[Refusal]*Refusal{}
+	for _, err := range refusals {
+		r, is := err.(*Refusal) // one that is wrapped says more
+		if !is || r.Member == "" {
+			joined = append(joined, err)
+			continue
+		}
+		same := *r
+		same.Member, same.At, same.Also = "", "", ""
+		if first := seen[same]; first != nil {
+			name := r.Member
+			if r.At != "" {
+				name += " (" + r.At + ")"
+			}
+			first.Also = strings.TrimPrefix(first.Also+", "+name, ", ")
+			continue
+		}
+		first := *r
+		seen[same], joined = &first, append(joined, &first)
+	}
+	return errors.Join(joined...)
 }

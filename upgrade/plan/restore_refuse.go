@@ -80,7 +80,7 @@ func (r *restorePlanner) allReachable() error {
 	if unimported {
 		refusals = append(refusals, errors.New(bootstrap.HowToImport(r.want)))
 	}
-	return errors.Join(refusals...)
+	return membership.JoinRefusals(refusals...)
 }
 
 // oneMemberPerHost refuses a desired member on the host of another member that leaves.
@@ -168,7 +168,7 @@ func (r *restorePlanner) mayUndo() error {
 				Remedy: "fix that and plan again: nothing is undone until then; if its disk is gone for good, take the member out of `members` or give it another host"})
 		}
 	}
-	return errors.Join(refusals...)
+	return membership.JoinRefusals(refusals...)
 }
 
 // restoring refuses any change of a cluster while a restore of it is under way: it is no cluster yet, or not the one

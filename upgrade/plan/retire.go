@@ -1,7 +1,6 @@
 package plan
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -56,7 +55,7 @@ func Retire(cluster bootstrap.Cluster, reports bootstrap.Reports, r Retirement) 
 				Remedy: fmt.Sprintf("copy %s from another member's host, or stop and disable %s and remove %s by hand; then destroy again", api.StoreRoot, api.Unit(cluster.Name), api.ConfigDir(cluster.Name))})
 		}
 	}
-	return steps, errors.Join(refusals...)
+	return steps, membership.JoinRefusals(refusals...)
 }
 
 // remedyFor says what to do about a host that cannot be reached and is not abandoned.
