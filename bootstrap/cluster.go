@@ -47,6 +47,10 @@ type Cluster struct {
 	OnHosts   *api.Renewal
 	OnHostsOf api.RenewalPlaces // what of it is known; hosts keep their own of the other
 
+	// Inspects has the first contact with a host that is not the cluster's yet take an inventory of it.
+	Inspects bool
+	Waived   []string // IDs of findings of the inventory that refuse no host, and that nobody is warned of
+
 	// Acknowledged are the log entries that members, by their ID, are known to have had on disk.
 	Acknowledged map[string]uint64
 }
@@ -233,7 +237,11 @@ func (c Cluster) Ports() []int { return []int{c.ClientPort, c.PeerPort, c.Metric
 
 // Ask returns the request to observe a host for this cluster.
 func (c Cluster) Ask() api.ObserveRequest {
-	return api.ObserveRequest{DataDir: c.DataDir, Ports: c.Ports()}
+	request := api.ObserveRequest{DataDir: c.DataDir, Ports: c.Ports()}
+	if c.Inspects && c.DataDir != "" {
+		request.Inventory = []string{c.DataDir}
+	}
+	return request
 }
 
 // listenClients returns the URLs for the member's address and loopback, or one for all addresses if that covers both.

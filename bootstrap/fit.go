@@ -2,6 +2,7 @@ package bootstrap
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -33,6 +34,8 @@ func (c Cluster) unfit(contact api.Contact) string {
 		return portNotAllowed(contact.FirstPort, c.ports())
 	case contact.Marker == nil && !contact.DataNotEmpty && contact.DataFreeBytes > 0 && contact.DataFreeBytes < NeedDataBytes:
 		return fmt.Sprintf("%d MiB are free for the data in %s and %d are needed", contact.DataFreeBytes>>20, c.DataDir, int64(NeedDataBytes)>>20)
+	case c.unsuited(contact) != "":
+		return c.unsuited(contact)
 	case slices.Contains(contact.Installed, hash):
 		return ""
 	case contact.ReadOnly:
@@ -41,6 +44,29 @@ func (c Cluster) unfit(contact api.Contact) string {
 		return fmt.Sprintf("%d MiB are free for %s and %d are needed", contact.FreeBytes>>20, api.StoreRoot, int64(preflight.LeastStoreBytes)>>20)
 	}
 	return ""
+}
+
+// unsuited returns which errors of a host's inventory the cluster does not waive, or "".
+func (c Cluster) unsuited(contact api.Contact) string {
+	var texts []string
+	for _, f := range preflight.Wanted(contact, c.Waived) {
+		if f.Severity == preflight.Error {
+			texts = append(texts, fmt.Sprintf("%s (to use the host all the same: preflight.waive = [%q])", f, f.ID))
+		}
+	}
+	return strings.Join(texts, "; and ")
+}
+
+// Doubts returns the warnings that the inventories of hosts give rise to, by member, and that the cluster does not waive.
+func (c Cluster) Doubts(reports Reports) (texts []string) {
+	for _, m := range slices.SortedFunc(maps.Keys(reports), func(a, b membership.Member) int { return strings.Compare(a.Name, b.Name) }) {
+		for _, f := range preflight.Wanted(reports[m].Contact, c.Waived) {
+			if f.Severity == preflight.Warning {
+				texts = append(texts, fmt.Sprintf("%s: %s (%s)", m, f, f.ID))
+			}
+		}
+	}
+	return texts
 }
 
 // port is one of a cluster's ports, by the name of its attribute.

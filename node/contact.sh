@@ -1,5 +1,6 @@
 # First contact: what can be known of a host by POSIX sh and coreutils alone. It only reads.
-# inventory.sh comes before it where an inventory is wanted, with the paths of interest as arguments.
+# inventory.sh comes before it where an inventory is wanted, with the paths of interest as arguments; none is taken
+# of a host that carries the cluster.
 # Login shells that are not interactive may leave out where administration tools lie.
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 
@@ -60,5 +61,5 @@ for process in /proc/[0-9]*; do
 	{ read -r name <"$process/comm"; } 2>/dev/null || continue
 	[ "$name" != etcd ] || say etcd "$(readlink "$process/exe")"
 done
-[ $# = 0 ] || inventory "$@"
+[ $# = 0 ] || [ -e "$marker" ] || inventory "$@"
 say end .

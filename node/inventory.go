@@ -112,7 +112,7 @@ func takeFilesystem(all []api.Filesystem, key, value string) {
 		f.Kind = map[string]api.DiskKind{"0": api.DiskSSD, "1": api.DiskHDD}[value]
 	case key == "disk":
 		f.Disks = append(f.Disks, value)
-		if f.Kind == api.DiskHDD && strings.HasPrefix(value, "vd") { // virtio calls all of them rotational
+		if f.Kind == api.DiskHDD && (strings.HasPrefix(value, "vd") || strings.HasPrefix(value, "loop")) { // virtio calls all of them rotational
 			f.Kind = api.DiskVirtual
 		}
 	}

@@ -17,7 +17,17 @@ inventory() {
 	else
 		for address in $(hostname -I 2>/dev/null); do say address "$address"; done
 	fi
-	say synchronized "$(timeout 5 timedatectl show --property=NTPSynchronized --value 2>/dev/null)"
+	# timedatectl would start a service to answer.
+	if [ -e /run/systemd/timesync/synchronized ]; then
+		say synchronized yes
+	elif [ -d /run/systemd/timesync ]; then
+		say synchronized no
+	elif command -v chronyc >/dev/null 2>&1; then
+		case $(timeout 2 chronyc -n tracking 2>/dev/null) in
+		*"Not synchronised"*) say synchronized no ;;
+		*"Leap status"*) say synchronized yes ;;
+		esac
+	fi
 	[ ! -r /sys/kernel/mm/transparent_hugepage/enabled ] || say huge-pages "$(cat /sys/kernel/mm/transparent_hugepage/enabled)"
 	seen=
 	for file in /sys/devices/system/cpu/cpu[0-9]*/cpufreq/scaling_governor; do

@@ -42,6 +42,7 @@ var laters = map[string]later{
 	"version":             {"version = terraform_data.later.output", `"3.7"`, ""},
 	"purge_data":          {"purge_data = terraform_data.later.output", `false`, ""},
 	"preflight_at_plan":   {"preflight_at_plan = terraform_data.later.output", `true`, ""},
+	"preflight":           {"preflight = jsondecode(terraform_data.later.output)", `jsonencode({ waive = ["swap"] })`, ""},
 	"hold_restarts":       {"hold_restarts = terraform_data.later.output", `true`, ""},
 	"client_port":         {"client_port = terraform_data.later.output", `12379`, ""},
 	"peer_port":           {"peer_port = terraform_data.later.output", `12380`, ""},

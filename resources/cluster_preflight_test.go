@@ -36,6 +36,9 @@ var unfitHosts = map[string]struct {
 	"a machine of no store":  {func(h *nodetest.Host) { h.Machine = "riscv64" }, "it is a riscv64 machine"},
 	"one session at a time":  {func(h *nodetest.Host) { h.OneSession = true }, "its sshd opens one session at a time on a connection (MaxSessions 1)"},
 	"a clock that is behind": {func(h *nodetest.Host) { h.Skew = -10 * time.Minute }, "its clock is at least 9m59s behind this machine's, and no certificate is signed then"},
+	"a disk of a network": {func(h *nodetest.Host) {
+		h.Inventory.Filesystems = []api.Filesystem{{Path: dir, Source: "192.0.2.9:/etcd", Type: "nfs4"}}
+	}, "/var/lib/etcd/prod lies on 192.0.2.9:/etcd (nfs4), and etcd does not support file systems of a network"},
 	"commands that are gone": {func(h *nodetest.Host) { h.Missing = []string{"useradd"} }, "commands are missing on it: useradd"},
 }
 
@@ -164,5 +167,46 @@ func TestHostThatIsUnfitAfterThePlan(t *testing.T) {
 		},
 		tftest.TestStep{Config: three(line), PlanOnly: true},
 		tftest.TestStep{PreConfig: func() { asNew(w.host(21)) }, Config: of("a b c@21", line), Check: w.allWell},
+	)
+}
+
+// TestPreflightIsWaivedByName has hosts with what speaks against them: errors refuse the plan, and the apply where the plan has
+// not looked, all at once; warnings are shown; both by name no more once they are waived.
+func TestPreflightIsWaivedByName(t *testing.T) {
+	w := newWorld(t)
+	w.host(12).Inventory.Filesystems = []api.Filesystem{{Path: dir, Source: "192.0.2.9:/etcd", Type: "nfs4"}}
+	w.host(13).Inventory.Filesystems = []api.Filesystem{{Path: dir, Source: "tmpfs", Type: "tmpfs"}}
+	w.host(11).Inventory.SwapBytes, w.host(11).Inventory.CPUs = 1<<30, 1
+	waive := func(ids string) string { return fmt.Sprintf("%spreflight = { waive = [%s] }\n", line, ids) }
+	both := []string{"b (192.0.2.12): /var/lib/etcd/prod lies on 192.0.2.9:/etcd (nfs4)", `preflight.waive = ["network_filesystem"]`, "c (192.0.2.13): /var/lib/etcd/prod lies on tmpfs"}
+	only := func(is string, not ...string) func() {
+		return func() {
+			warned := w.warned()
+			if !strings.Contains(warned, is) {
+				t.Errorf("nobody is warned of %q: %s", is, warned)
+			}
+			for _, text := range not {
+				if strings.Contains(warned, text) {
+					t.Errorf("there is a warning of %q: %s", text, warned)
+				}
+			}
+			if changes := w.changes(); len(changes) > 0 {
+				t.Errorf("hosts were changed: %v", changes)
+			}
+		}
+	}
+	w.run(t,
+		tftest.TestStep{Config: three(waive(`"rotten"`)), ExpectError: says(`value must be one of`)},
+		tftest.TestStep{Config: three(line), ExpectError: saysInOrder(append(both[:3:3], "No host was changed")...)},
+		tftest.TestStep{Config: three(line + "preflight_at_plan = false\n"), ExpectError: saysApply(both...)},
+		tftest.TestStep{Config: three(waive(`"network_filesystem"`)), ExpectError: saysInOrder("c (192.0.2.13): /var/lib/etcd/prod lies on tmpfs")},
+		tftest.TestStep{PreConfig: func() { w.warned() }, Config: three(waive(`"network_filesystem", "memory_filesystem", "swap"`)), PlanOnly: true, ExpectNonEmptyPlan: true},
+		tftest.TestStep{PreConfig: only("a (192.0.2.11): it has one CPU", "swap", "nfs4"), Config: three(waive(`"network_filesystem", "memory_filesystem", "swap", "cpus"`)), Check: w.allWell},
+		tftest.TestStep{PreConfig: func() {
+			if warned := w.warned(); strings.Contains(warned, "it has one CPU") {
+				t.Errorf("what is waived is warned of: %s", warned)
+			}
+			w.Forget()
+		}, Config: three(waive(`"swap"`)), Check: w.untouched},
 	)
 }

@@ -36,14 +36,27 @@ type Host struct {
 	Clock clocks.Clock // compared with the operator's; the zero value: not known
 }
 
+// all returns all checks.
+func all() []check { return slices.Concat(needed, room, told, wanted) }
+
 // Findings returns what speaks against a host, the gravest first. What is not known of a host speaks against nothing.
 func Findings(host Host) []Finding {
 	var found []Finding
-	for _, c := range slices.Concat(needed, room, wanted) {
+	for _, c := range all() {
 		found = append(found, c.find(host)...)
 	}
 	order := []Severity{Error, Warning, Info}
 	slices.SortStableFunc(found, func(a, b Finding) int { return slices.Index(order, a.Severity) - slices.Index(order, b.Severity) })
+	return found
+}
+
+// Wanted returns what speaks against a host by its inventory, without the findings that are waived.
+func Wanted(contact api.Contact, waived []string) (found []Finding) {
+	for _, c := range wanted {
+		if !slices.Contains(waived, c.id) {
+			found = append(found, c.find(Host{Contact: contact})...)
+		}
+	}
 	return found
 }
 

@@ -60,13 +60,8 @@ var wanted = []check{
 	{"memory", Warning, "give it more, or lower settings.quota_backend_bytes", func(h Host) []string {
 		return when(h.Inventory.MemoryBytes > 0 && h.Inventory.MemoryBytes < leastMemory, "it has %d MiB of memory, which a database of etcd's default quota (2 GiB) does not fit into", h.Inventory.MemoryBytes>>20)
 	}},
-	{"clock_unsynchronized", Warning, "run chrony or systemd-timesyncd on it", func(h Host) []string {
-		return when(h.Inventory.Synchronized == api.No, "nothing keeps its clock right (timedatectl: System clock synchronized: no), and certificates are valid by the clock")
-	}},
-	{"clock_skew", Warning, "set the clock right (chronyc makestep, or timedatectl set-ntp true), or this machine's if that is the wrong one", func(h Host) []string {
-		skew := h.Clock.Skew()
-		direction := map[bool]string{true: "behind", false: "ahead of"}[skew < 0]
-		return when(skew.Abs() >= clocks.Noticeable, "its clock is at least %s %s this machine's, and no certificate is signed from %s on", membership.Short(skew.Abs()), direction, membership.Short(cert.Backdate))
+	{"clock_unsynchronized", Warning, "see why chrony or systemd-timesyncd has no source of time there", func(h Host) []string {
+		return when(h.Inventory.Synchronized == api.No, "its clock is not synchronized, and certificates are valid by the clock")
 	}},
 	{"swap", Warning, "turn it off (swapoff -a, and /etc/fstab)", func(h Host) []string {
 		return when(h.Inventory.SwapBytes > 0, "it has swap: a member whose memory is swapped out answers late, and may lose its leadership")
@@ -83,5 +78,14 @@ var wanted = []check{
 	}},
 	{"cgroup_v1", Info, "boot it with systemd.unified_cgroup_hierarchy=1", func(h Host) []string {
 		return when(h.Inventory.Cgroup == 1, "it has cgroups of version 1, which systemd has given up")
+	}},
+}
+
+// told are the checks that a cluster has rules of its own for.
+var told = []check{
+	{"clock_skew", Warning, "set the clock right (chronyc makestep, or timedatectl set-ntp true), or this machine's if that is the wrong one", func(h Host) []string {
+		skew := h.Clock.Skew()
+		direction := map[bool]string{true: "behind", false: "ahead of"}[skew < 0]
+		return when(skew.Abs() >= clocks.Noticeable, "its clock is at least %s %s this machine's, and no certificate is signed from %s on", membership.Short(skew.Abs()), direction, membership.Short(cert.Backdate))
 	}},
 }

@@ -28,6 +28,6 @@ type Contact struct {
 	// carries the cluster.
 	Holders     map[int]string `json:",omitempty"`
 	ForeignEtcd []string       // executables of running etcd processes that are not our stores
-	// Inventory is what the host is and has; nil: it was not asked for. It is never kept, since it changes by itself.
+	// Inventory is what the host is and has; nil: it was not asked for, or the host carries the cluster. It is never kept, since it changes by itself.
 	Inventory *Inventory `json:"-"`
 }

@@ -13,7 +13,7 @@ type Inventory struct {
 	HostKeys       []string // public keys of its sshd, as they stand in known_hosts behind the host's name
 	Addresses      []string // of its interfaces, but loopback and link-local ones
 	Filesystems    []Filesystem
-	Synchronized   Answer   // its kernel calls its clock synchronised
+	Synchronized   Answer   // its clock, as systemd-timesyncd or chrony says
 	HugePages      string   // transparent huge pages: always, madvise, never
 	Governors      []string // of its CPUs, each once
 	Cgroup         int      // version: 1, 2

@@ -235,7 +235,9 @@ func (h *Host) Contact(ctx context.Context, cluster string, ask api.ObserveReque
 			}
 		}
 		slices.Sort(contact.Listening)
-		contact.Inventory = h.inventory(ask.Inventory)
+		if part.marker == nil {
+			contact.Inventory = h.inventory(ask.Inventory)
+		}
 		return nil
 	})
 	return contact, err

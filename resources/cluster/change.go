@@ -383,7 +383,7 @@ func (m *memberModel) keepObserved(state memberModel) {
 // mayAskForNothing marks the plan's purpose as unknown if it depends on unknown values, which may turn out to be
 // unchanged.
 func (c *clusterModel) mayAskForNothing(ctx context.Context) {
-	if !value.Known(ctx, c.DeletionProtection, c.PurgeData, c.PreflightAtPlan, c.HoldRestarts, c.AbandonOnDestroy, c.Timeouts) {
+	if !value.Known(ctx, c.DeletionProtection, c.PurgeData, c.PreflightAtPlan, c.Preflight, c.HoldRestarts, c.AbandonOnDestroy, c.Timeouts) {
 		c.PlannedChange = types.StringUnknown()
 	}
 }
@@ -392,7 +392,7 @@ func (c *clusterModel) mayAskForNothing(ctx context.Context) {
 func (c clusterModel) changesOwn(state clusterModel, members, before map[string]memberModel) bool {
 	return !c.DeletionProtection.Equal(state.DeletionProtection) ||
 		!c.PurgeData.Equal(state.PurgeData) ||
-		!c.PreflightAtPlan.Equal(state.PreflightAtPlan) || !c.HoldRestarts.Equal(state.HoldRestarts) ||
+		!c.PreflightAtPlan.Equal(state.PreflightAtPlan) || !c.Preflight.Equal(state.Preflight) || !c.HoldRestarts.Equal(state.HoldRestarts) ||
 		!c.AbandonOnDestroy.Equal(state.AbandonOnDestroy) ||
 		!c.RecoverFrom.Equal(state.RecoverFrom) ||
 		!c.Restore.Equal(state.Restore) ||

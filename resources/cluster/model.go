@@ -44,6 +44,7 @@ type clusterModel struct {
 	Restore            types.Object   `tfsdk:"restore"`
 	Backup             types.Object   `tfsdk:"backup"`
 	PreflightAtPlan    types.Bool     `tfsdk:"preflight_at_plan"`
+	Preflight          types.Object   `tfsdk:"preflight"`
 	HoldRestarts       types.Bool     `tfsdk:"hold_restarts"`
 	Timeouts           timeouts.Value `tfsdk:"timeouts"`
 
@@ -155,12 +156,14 @@ func (c clusterModel) cluster(members map[string]memberModel) bootstrap.Cluster 
 		PeerName:    c.PeerCommonName.ValueString(),
 		ClientCA:    c.CACertificate.ValueString(),
 		ClientCRL:   c.ClientCRL.ValueString(),
+		Waived:      waived(c.Preflight),
 	}
 }
 
 // givenBy returns a cluster with what only a configuration has, its secrets among it: how its hosts back it up, and by which servers
-// they renew certificates.
+// they renew certificates. New hosts are inspected.
 func (c clusterModel) givenBy(cluster bootstrap.Cluster, backup *api.Backup, by authority.Model) bootstrap.Cluster {
+	cluster.Inspects = true
 	return cluster.BackedUp(backup).RenewedOnHosts(by.OnHosts(cluster.Name, cluster.Renewal.Validity, cluster.Renewal.Before))
 }
 

@@ -8,15 +8,22 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/hashicorp/terraform-plugin-framework-validators/setvalidator"
+	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
 	"github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
+	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
+	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/preflight"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/providerdata"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/timeout"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/value"
 )
 
 // ahead is what a plan has observed of hosts that are new to the cluster, or are reached by other settings than before.
@@ -65,6 +72,7 @@ func (r *clusterResource) preflight(ctx context.Context, plan, state clusterMode
 		diags.Append(plan.refuseHosts(ctx, state, from, a.reports, r.providerData, signs)...)
 		if !diags.HasError() {
 			diags.Append(plan.warnOfClocks(a.reports, slices.Collect(maps.Keys(a.reports)))...)
+			diags.Append(plan.warnOfHosts(a.reports)...)
 		}
 	}
 	if len(a.skipped) > 0 {
@@ -75,6 +83,39 @@ func (r *clusterResource) preflight(ctx context.Context, plan, state clusterMode
 		}
 		diags.AddAttributeWarning(path.Root("members"), "This plan has not checked all hosts", text)
 	}
+	return diags
+}
+
+// preflightAttribute describes preflight.
+func preflightAttribute() schema.SingleNestedAttribute {
+	return schema.SingleNestedAttribute{
+		Optional: true,
+		MarkdownDescription: "What new hosts are checked for, beside what a member cannot run without: the disk and file system below `data_dir`, CPUs, memory, clock, swap and more. " +
+			"The guide \"Sizing\" lists all findings. An error refuses the plan and the apply before any host is changed, and a warning is shown by the plan.",
+		Attributes: map[string]schema.Attribute{
+			"waive": schema.SetAttribute{
+				Optional: true, ElementType: types.StringType,
+				MarkdownDescription: "Findings that refuse no host and that plans do not warn of: `" + strings.Join(preflight.Waivable(), "`, `") + "`.",
+				Validators:          []validator.Set{setvalidator.ValueStringsAre(stringvalidator.OneOf(preflight.Waivable()...))},
+			},
+		},
+	}
+}
+
+// waived returns the findings that the value of preflight waives, as far as they are known.
+func waived(object types.Object) []string {
+	waive, _ := object.Attributes()["waive"].(types.Set)
+	return value.Texts(waive)
+}
+
+// warnOfHosts warns of what speaks against new hosts and keeps no member from running there.
+func (c clusterModel) warnOfHosts(reports bootstrap.Reports) (diags diag.Diagnostics) {
+	doubts := c.cluster(nil).Doubts(reports)
+	if len(doubts) == 0 {
+		return nil
+	}
+	diags.AddAttributeWarning(path.Root("members"), "Members may be slow or fail on some of the new hosts",
+		"What was found there:\n\n  "+strings.Join(doubts, "\n  ")+"\n\nThe apply uses the hosts all the same. The guide \"Sizing\" says where the thresholds come from; preflight.waive turns a warning off by its name.")
 	return diags
 }
 
@@ -123,6 +164,8 @@ func (c clusterModel) toLookAt(from startingPoint, seen bootstrap.Reports) (look
 		why = "preflight_at_plan is known after apply"
 	case !c.PreflightAtPlan.IsNull() && !c.PreflightAtPlan.ValueBool():
 		return nil, append(skipped, names(look)+": preflight_at_plan is off"), false // the apply's own plan does not look either
+	case !value.Known(context.Background(), c.Preflight):
+		why = "preflight is known after apply"
 	case slices.ContainsFunc([]attr.Value{c.Name, c.EtcdVersion, c.DataDir, c.ClientPort, c.PeerPort, c.MetricsPort}, attr.Value.IsUnknown):
 		why = "name, version, ports or data_dir of the cluster are known after apply"
 	}
@@ -175,7 +218,7 @@ func (r *clusterResource) lookAt(ctx context.Context, plan, state clusterModel, 
 	looking, cancel := timeout.Bound(ctx, plan.Timeouts.Create, createTimeout, diags)
 	defer cancel()
 	cluster := plan.clusterWith(nil, r.providerData.Stores)
-	cluster.Members = hosts.Members()
+	cluster.Members, cluster.Inspects = hosts.Members(), true
 	executor, err := r.executor(ctx, cluster, "plan", hosts, nobody)
 	if err != nil {
 		return nil, err

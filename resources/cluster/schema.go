@@ -118,6 +118,7 @@ func clusterSchema(ctx context.Context, carried ...string) schema.Schema {
 					"and is refused if a host could not carry a member (nobody answers, another host key, too little room, data or ports of somebody else). Set this to false if the same apply makes the machines and " +
 					"their addresses are known beforehand; the apply looks at them in any case before it changes anything. Default: `true`.",
 			},
+			"preflight":     preflightAttribute(),
 			"hold_restarts": holdAttribute(),
 			"abandon_on_destroy": schema.SetAttribute{
 				Optional:    true,

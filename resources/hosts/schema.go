@@ -130,7 +130,7 @@ func hostSchema() schema.Schema {
 			"addresses":              texts("Addresses of its interfaces, but for loopback and link-local ones."),
 			"time":                   text("Its clock, as RFC 3339 in UTC."),
 			"clock_skew":             number("Whole seconds by which its clock is ahead of this machine's at least, or, if negative, behind it. The time that the answer took is no skew, and 0 means that none is known."),
-			"clock_synchronized":     schema.BoolAttribute{Computed: true, MarkdownDescription: "Whether its kernel calls its clock synchronized (`timedatectl`)."},
+			"clock_synchronized":     schema.BoolAttribute{Computed: true, MarkdownDescription: "Whether its clock is synchronized, as systemd-timesyncd or chrony says. Null where neither runs."},
 			"transparent_huge_pages": text("`always`, `madvise` or `never`."),
 			"cgroup_version":         number("Version of its cgroups: 1 or 2."),
 			"selinux":                text("`enforcing`, `permissive` or `disabled`."),
