@@ -236,7 +236,22 @@ func TestImportOfIntermediates(t *testing.T) {
 	rotated := func(rotation string) string {
 		return strings.Replace(three(line), `{ name = "prod" }`, "{\n name = \"prod\"\n rotation = { "+rotation+" }\n}", 1)
 	}
+	chained := func(peers, clients string) string {
+		return strings.Replace(three(line), `{ name = "prod" }`, fmt.Sprintf("{\n name = \"prod\"\n chain = { peers = %q, clients = %q }\n}", peers, clients), 1)
+	}
+	// The company renews what stands above both: a file with the chain alone will do, or one with the intermediate before it.
+	renewed := of
+	renewed.above = []pkitest.CA{company.Middle, company.Root}
+	given := chained(company.Middle.PEM(company.Root), of.clients.PEM(company.Middle))
+	rechained := w.asPlanned(t, given, []string{"renew the chain on a (192.0.2.11): ", "renew the chain on c (192.0.2.13): "}, purpose(plan.PurposeChange))
+	rechained.Check = tftest.ComposeAggregateTestCheckFunc(rechained.Check, w.shown(renewed, company.Middle), w.restarts(false), tftest.TestCheckResourceAttrWith(ownPKI, "expires_at", func(at string) error {
+		if at == end.Format(time.RFC3339) {
+			return fmt.Errorf("expires_at is still that of the old chain")
+		}
+		return nil
+	}))
 	w.run(t,
+		tftest.TestStep{Config: given, ExpectError: saysInOrder("The authorities have no chain")},
 		tftest.TestStep{Config: authorities, ResourceName: ownPKI, ImportState: true, ImportStatePersist: true, ImportStateId: "prod@" + directory, ImportStateCheck: func(states []*terraform.InstanceState) error {
 			for name, want := range map[string]string{"peer_ca_certificate": of.peers.PEM(), "client_ca_certificate": of.clients.PEM(),
 				"authority.peer.certificate": of.peers.PEM(of.above...), "client_authority.client.certificate": of.clients.PEM(of.above...), "expires_at": end.Format(time.RFC3339)} {
@@ -249,6 +264,11 @@ func TestImportOfIntermediates(t *testing.T) {
 		tftest.TestStep{Config: authorities, PlanOnly: true},
 		tftest.TestStep{Config: three(line), Check: w.shown(of, middle)},
 		tftest.TestStep{Config: three(line), PlanOnly: true},
+		tftest.TestStep{Config: chained(company.Root.PEM(), company.Middle.PEM()), ExpectError: saysInOrder("This chain cannot be used", `its first certificate, "company root"`, "has signed none of the authorities", `"company etcd" (`)},
+		tftest.TestStep{Config: chained(company.Middle.PEM(company.Sibling), company.Middle.PEM()), ExpectError: saysInOrder("This chain cannot be used", `"company others", has not signed the one before it`)},
+		rechained,
+		tftest.TestStep{Config: given, PlanOnly: true},
+		tftest.TestStep{Config: three(line), Check: w.shown(renewed, company.Middle)}, // what is left out stays
 		// They are rotated like those that etcd_pki has made, and go with their chains.
 		tftest.TestStep{Config: rotated(`peers = "1", clients = "1", phase = "retire"`)},
 		tftest.TestStep{Config: rotated(`peers = "2", clients = "2"`)},

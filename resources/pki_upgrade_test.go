@@ -78,7 +78,7 @@ func TestUpgradePKI(t *testing.T) {
 		return map[string]any{"certificate": role + " certificate", "private_key": role + " key"}
 	}
 	want := map[string]any{
-		"name": "prod", "algorithm": "ecdsa-p256", "validity": "87600h", "rotation": nil,
+		"name": "prod", "algorithm": "ecdsa-p256", "validity": "87600h", "rotation": nil, "chain": nil,
 		"authority":        map[string]any{"peer": pair("peer"), "client": pair("client"), "trusted": nil},
 		"client_authority": map[string]any{"client": pair("client"), "trusted": nil},
 		"expires_at":       nil,

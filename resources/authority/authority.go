@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework/attr"
@@ -167,9 +168,13 @@ func WarnOfExpiry(peer, client types.String, above []*x509.Certificate, cluster 
 	if err != nil || !cert.NeedsRenewal(first, now, Warning) {
 		return nil
 	}
-	diags.AddAttributeWarning(at, "The authorities are about to expire", fmt.Sprintf("The authority %q of cluster %s expires at %s. No certificate of the cluster holds longer: from then on members and clients refuse each other. "+
-		"Before that day, rotate it (rotation of etcd_pki), or, if it is made elsewhere, give the cluster another one, with the present one in pki.trusted until all clients have certificates of the new one.",
-		first.CommonName, cluster, first.NotAfter.UTC().Format(time.RFC3339)))
+	is, remedy := fmt.Sprintf("The authority %q", first.CommonName), "rotate it (rotation of etcd_pki), or, if it is made elsewhere, give the cluster another one, with the present one in pki.trusted until all clients have certificates of the new one."
+	if slices.ContainsFunc(above, func(c *x509.Certificate) bool { return cert.InfoOf(c).SHA256 == first.SHA256 }) {
+		is += " above one"
+		remedy = "have its certificate renewed, and give the chain that has the new one: chain of an etcd_pki, or behind the certificate in pki. No member restarts for that."
+	}
+	diags.AddAttributeWarning(at, "The authorities are about to expire", fmt.Sprintf("%s of cluster %s expires at %s. No certificate of the cluster holds longer: from then on members and clients refuse each other. Before that day, %s",
+		is, cluster, first.NotAfter.UTC().Format(time.RFC3339), remedy))
 	return diags
 }
 

@@ -2,7 +2,9 @@ package authority
 
 import (
 	"crypto/x509"
+	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
@@ -29,6 +31,63 @@ func (a Model) Chains() map[string]string {
 func (k KeyPair) chain() []*x509.Certificate {
 	chain, _ := cert.Parse([]byte(k.Certificate.ValueString()))
 	return chain
+}
+
+// Rechain puts a chain, PEM, above those authorities for one of members' keys that its first certificate has signed. That
+// authority's own certificate may stand before the chain. Rechain fails if there is no such authority, or if the authority
+// could not sign below the chain. Authorities that are unknown are passed over.
+func (a Model) Rechain(key, chain string) (Model, error) {
+	given, err := cert.ParseOnly([]byte(chain))
+	if err != nil {
+		return a, err
+	}
+	var present []string
+	found := false
+	rechained := func(k KeyPair) (KeyPair, error) {
+		signs, err := cert.ParseLeaf([]byte(k.Certificate.ValueString()))
+		if err != nil {
+			return k, nil
+		}
+		present = append(present, fmt.Sprintf("%q (%s)", signs.Subject.CommonName, cert.Name(signs)))
+		above := given
+		if above[0].Equal(signs) {
+			above = above[1:]
+		} else if cert.IsRoot(signs) || signs.CheckSignatureFrom(above[0]) != nil {
+			return k, nil
+		}
+		found = true
+		if next := types.StringValue(cert.Encode(append([]*x509.Certificate{signs}, above...)...)); !Same(next, k.Certificate) {
+			k.Certificate = next
+		}
+		_, err = k.check("the authority " + present[len(present)-1])
+		return k, err
+	}
+	var trusted *KeyPair
+	if all := a.of(key); len(all) > 1 {
+		next, errTrusted := rechained(all[1])
+		trusted, err = &next, errTrusted
+	}
+	next, errSigns := rechained(a.of(key)[0])
+	if err := errors.Join(errSigns, err); err != nil {
+		return a, err
+	}
+	if !found {
+		return a, fmt.Errorf("its first certificate, %q (%s), has signed none of the authorities that are there, %s, and is none of them: give the certificate of the authority that has signed the intermediate first, "+
+			"or take the chain out. An intermediate that has a new certificate of its own is another authority, and is exchanged or imported", given[0].Subject.CommonName, cert.Name(given[0]), strings.Join(present, " and "))
+	}
+	var beside Trusted
+	if a.Trusted != nil {
+		beside = *a.Trusted
+	}
+	if key == api.KeyPeer {
+		a.Peer, beside.Peer = next, trusted
+	} else {
+		a.Client, beside.Client = next, trusted
+	}
+	if a.Trusted != nil {
+		a.Trusted = &beside
+	}
+	return a, nil
 }
 
 // Follow returns a client's certificate, PEM, with the intermediates behind it that the configuration has for the

@@ -57,7 +57,7 @@ func (r *pkiResource) ImportState(ctx context.Context, req resource.ImportStateR
 		refuse(err)
 		return
 	}
-	state.Rotation = types.ObjectNull(rotationType())
+	state.Rotation, state.Chain = types.ObjectNull(rotationType()), types.ObjectNull(chainType())
 	resp.Diagnostics.Append(state.holdNew(ctx, authorities, trusted)...)
 	resp.Diagnostics.Append(record(ctx, resp.Private, rotation.Found(peersPhase, clientsPhase))...)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &state)...)

@@ -35,6 +35,7 @@ type pkiModel struct {
 	Name                types.String `tfsdk:"name"`
 	Algorithm           types.String `tfsdk:"algorithm"`
 	Validity            types.String `tfsdk:"validity"`
+	Chain               types.Object `tfsdk:"chain"`
 	Rotation            types.Object `tfsdk:"rotation"`
 	Authority           types.Object `tfsdk:"authority"`
 	ClientAuthority     types.Object `tfsdk:"client_authority"`
@@ -226,12 +227,13 @@ func (r *pkiResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanReq
 		resp.Diagnostics.Append(state.warnGone()...)
 		return
 	}
-	if req.State.Raw.IsNull() {
-		return
-	}
 	var config, plan, state pkiModel
 	resp.Diagnostics.Append(req.Config.Get(ctx, &config)...)
 	resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...)
+	resp.Diagnostics.Append(plan.checkChain(ctx, req.State.Raw.IsNull())...)
+	if req.State.Raw.IsNull() {
+		return
+	}
 	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
 	if resp.Diagnostics.HasError() {
 		return

@@ -13,6 +13,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 	"github.com/hashicorp/terraform-plugin-framework/types/basetypes"
 
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/rotation"
@@ -179,7 +180,7 @@ func (p *pkiModel) rotate(ctx context.Context, state pkiModel, moves rotation.Mo
 	p.PeerCACertificate, p.ClientCACertificate = state.PeerCACertificate, state.ClientCACertificate
 	p.PeerFingerprints, p.ClientFingerprints = state.PeerFingerprints, state.ClientFingerprints
 	p.PeersExpireAt, p.ClientsExpireAt = state.PeersExpireAt, state.ClientsExpireAt
-	if moves.None() {
+	if moves.None() && p.Chain.IsNull() {
 		return nil
 	}
 	held, diags := authority.From(ctx, state.Authority)
@@ -201,7 +202,44 @@ func (p *pkiModel) rotate(ctx context.Context, state pkiModel, moves rotation.Mo
 	if beside == (authority.Trusted{}) {
 		held.Trusted = nil
 	}
+	if diags.Append(p.rechain(&held)...); diags.HasError() {
+		return diags
+	}
 	return append(diags, p.hold(ctx, held)...)
+}
+
+// chainType returns the type of the attribute chain.
+func chainType() map[string]attr.Type {
+	return map[string]attr.Type{"peers": types.StringType, "clients": types.StringType}
+}
+
+// checkChain refuses a chain that is not known yet, since whoever approves a plan has to see what members and clients
+// get, and one above authorities that are yet to be made, which are roots.
+func (p pkiModel) checkChain(ctx context.Context, create bool) (diags diag.Diagnostics) {
+	switch {
+	case !value.Known(ctx, p.Chain):
+		diags.AddAttributeError(path.Root("chain"), "The chain has to be known at plan time", "What chain says is known after apply. Apply what it comes from first (terraform apply -target=...), and plan again. Nothing was changed.")
+	case create && !p.Chain.IsNull():
+		diags.AddAttributeError(path.Root("chain"), "The authorities have no chain", "This apply makes both authorities, and nothing stands above those that etcd_pki makes. Take chain out, or import the intermediates that you have (terraform import). Nothing was changed.")
+	}
+	return diags
+}
+
+// rechain puts the configured chains above the authorities that they belong to.
+func (p pkiModel) rechain(held *authority.Model) (diags diag.Diagnostics) {
+	for _, one := range []struct{ name, key string }{{"peers", api.KeyPeer}, {"clients", api.KeyServer}} {
+		chain, is := p.Chain.Attributes()[one.name].(types.String)
+		if !is || chain.IsNull() {
+			continue
+		}
+		next, err := held.Rechain(one.key, chain.ValueString())
+		if err != nil {
+			diags.AddAttributeError(path.Root("chain").AtName(one.name), "This chain cannot be used", err.Error()+". Nothing was changed.")
+			continue
+		}
+		*held = next
+	}
+	return diags
 }
 
 // move applies a move to one kind of authority: signs is the one that signs, and beside the one that is trusted beside

@@ -57,6 +57,7 @@ func pkiSchema() schema.Schema {
 					"They are in `client_crl` from the next apply on, which members follow only where `etcd_cluster` takes it as its `client_crl`. Keep a number here until its certificate has expired: one that is taken out is accepted again.",
 				Validators: []validator.Set{setvalidator.SizeAtMost(10000), setvalidator.ValueStringsAre(validate.Serial)},
 			},
+			"chain":     chainAttribute(),
 			"rotation":  rotationAttribute(),
 			"authority": authority.Computed("Both authorities with their keys, and during a rotation those that are trusted beside them: what `etcd_cluster` takes as `pki`."),
 			"client_authority": authority.ClientComputed("The authority for clients alone, with its key: what `etcd_certificate` takes as `pki`. Whoever issues certificates to clients needs no more, " +
@@ -82,6 +83,19 @@ func pkiSchema() schema.Schema {
 			"peer_ca_expires_at":     eachOf("peer_ca_certificate", "Expiry, as RFC 3339 in UTC,"),
 			"client_ca_expires_at":   eachOf("client_ca_certificate", "Expiry, as RFC 3339 in UTC,"),
 		},
+	}
+}
+
+// chainAttribute returns the attribute chain.
+func chainAttribute() schema.SingleNestedAttribute {
+	above := func(kind string) schema.StringAttribute {
+		return schema.StringAttribute{Optional: true, MarkdownDescription: "The chain of the authority for " + kind + ", PEM."}
+	}
+	return schema.SingleNestedAttribute{
+		Optional: true,
+		MarkdownDescription: "The chain of an imported intermediate, where it was renewed above the same intermediate since the import: the certificate of the authority that has signed the intermediate, that of the authority above it, and so on. " +
+			"The intermediate itself may stand before them, and the root may be left out. Members and clients get it in the same apply, and nothing restarts. Left out: the authorities keep the chain that they have.",
+		Attributes: map[string]schema.Attribute{"peers": above("peers"), "clients": above("clients")},
 	}
 }
 

@@ -108,6 +108,7 @@ func (r *run) renew(ctx context.Context, name string, place api.SigningPlace) (b
 		return false, fmt.Errorf("%w; the next apply gives the member another one", err)
 	}
 	now := r.Now()
+	chain = laidDown(old, chain, now)
 	switch ends := old.Leaf.NotAfter.UTC().Format(time.RFC3339); {
 	case now.Before(old.Leaf.NotBefore):
 		return false, fmt.Errorf("the host's clock says %s, and the certificate is valid from %s: set the clock right", now.UTC().Format(time.RFC3339), old.Leaf.NotBefore.UTC().Format(time.RFC3339))
@@ -146,6 +147,22 @@ func ask(place api.SigningPlace) (order.Issuer, []*x509.Certificate, error) {
 	}
 	issuer, err := server.Issuer()
 	return issuer, chain, err
+}
+
+// laidDown returns the authority that signs, with the intermediates that an apply has laid down last. An apply without the
+// signer lays down a renewed chain behind the certificate alone, so that the settings may have an older one. If what
+// lies there is no chain of that authority that is valid now, the settings have it.
+func laidDown(old keys.Pair, settings []*x509.Certificate, now time.Time) []*x509.Certificate {
+	chain := cert.Following(old.Certificate)
+	if len(chain) == 0 || !chain[0].Equal(settings[0]) {
+		return settings
+	}
+	for i, c := range chain {
+		if now.Before(c.NotBefore) || now.After(c.NotAfter) || i > 0 && chain[i-1].CheckSignatureFrom(c) != nil {
+			return settings
+		}
+	}
+	return chain
 }
 
 // mayRenew refuses before anybody is asked to sign: for a member that would not use the certificate, or not trust it.
