@@ -197,6 +197,23 @@ func TestCertificatePurpose(t *testing.T) {
 	}
 	_, csr := madeKey(t)
 	request := client("validity = \"100h\"\n renew_before = \"10h\"\n csr = %q", csr)
+	other, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(other)
+	if err != nil {
+		t.Fatal(err)
+	}
+	theirs := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
+	keyIn := func(file string) string { // its curve
+		block, _ := pem.Decode(mustRead(t, file))
+		parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+		if key, is := parsed.(*ecdsa.PrivateKey); err == nil && is {
+			return key.Curve.Params().Name
+		}
+		return fmt.Sprintf("%T", parsed)
+	}
 	var key []byte
 	w.run(t,
 		planned(nil, config(""), "create"),
@@ -206,10 +223,28 @@ func TestCertificatePurpose(t *testing.T) {
 		planned(gone(".crt"), config(`organization = ["platform"]`), "reissue"),
 		planned(gone(".ca"), config(""), "change"),
 		planned(gone(".ca"), config(""), "reissue"),
-		planned(nil, config(`algorithm = "ecdsa-p384"`), "change"),
-		planned(nil, config(""), "change"),
+		// Another algorithm is another key, in the place of the one that was made here, and of no other.
+		planned(func() { w.warned() }, config(`algorithm = "ecdsa-p384"`), "change"),
+		planned(func() {
+			if is := keyIn(file); is != "P-384" || !strings.Contains(w.warned(), "The private key is replaced") {
+				t.Errorf("the key is on %s, or no plan has warned", is)
+			}
+		}, config(""), "change"),
+		planned(func() {
+			if is := keyIn(file); is != "P-256" {
+				t.Errorf("the key is on %s", is)
+			}
+			write(t, file, string(theirs), 0o600)
+		}, config(""), "reissue"),
+		planned(nil, config(`algorithm = "rsa-2048"`), "change"),
+		planned(func() {
+			if string(mustRead(t, file)) != string(theirs) {
+				t.Error("somebody's key is overwritten")
+			}
+		}, config(""), "change"),
+		planned(gone(""), config(""), "reissue"),
 		// A renewal whose key went after the plan makes no other.
-		fails(planned(expire, config(""), "renewal", meanwhile(func() {
+		fails(planned(both(expire, func() { key = mustRead(t, file) }), config(""), "renewal", meanwhile(func() {
 			if err := os.Rename(file, file+".kept"); err != nil {
 				t.Error(err)
 			}

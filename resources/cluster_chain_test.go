@@ -167,9 +167,19 @@ func TestCertificateOfAnIntermediate(t *testing.T) {
 			return nil
 		}
 	}
+	over, soon := first, first
+	over.above = []pkitest.CA{pkitest.Again(t, company.Middle, &company.Root, w.Clock, func(x *x509.Certificate) { x.NotAfter = w.Clock.Add(-time.Minute) })}
+	soon.above = []pkitest.CA{pkitest.Again(t, company.Middle, &company.Root, w.Clock, func(x *x509.Certificate) { x.NotAfter = w.Clock.Add(1000 * time.Hour) })}
 	w.run(t,
-		tftest.TestStep{Config: config(first, key), Check: tftest.ComposeAggregateTestCheckFunc(holds(first.clients, company.Middle), serials(&serial, true))},
+		tftest.TestStep{Config: config(over, key), ExpectError: saysInOrder("The authority's chain has expired", "pki.client", `"company middle" (certificate 2 of its chain)`)},
+		tftest.TestStep{Config: config(soon, key), PlanOnly: true, ExpectNonEmptyPlan: true},
+		tftest.TestStep{PreConfig: func() {
+			if said := w.warned(); !strings.Contains(said, "ends with its authority") || !strings.Contains(said, `"company middle"`) {
+				t.Errorf("the plan warns of %q", said)
+			}
+		}, Config: config(first, key), Check: tftest.ComposeAggregateTestCheckFunc(holds(first.clients, company.Middle), serials(&serial, true))},
 		tftest.TestStep{Config: config(first, ""), PlanOnly: true},
+		tftest.TestStep{Config: config(over, ""), ExpectError: saysInOrder("The authority's chain has expired")},
 		tftest.TestStep{Config: config(renewed, ""), ConfigPlanChecks: tftest.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{plancheck.ExpectResourceAction(certificate, plancheck.ResourceActionUpdate)}}},
 		tftest.TestStep{Config: config(renewed, ""), Check: tftest.ComposeAggregateTestCheckFunc(holds(first.clients, renewed.above[0]), serials(&serial, false)),
 			ConfigPlanChecks: tftest.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{plancheck.ExpectEmptyPlan()}}},

@@ -128,7 +128,8 @@ func TestCertificateWithoutKey(t *testing.T) {
 	w.run(t,
 		tftest.TestStep{Config: config("app", ""), Check: serials(&last, true)},
 		tftest.TestStep{Config: keyless(config("app", "")), Check: serials(&last, false)},
-		tftest.TestStep{Config: keyless(config("app", "algorithm = \"rsa-2048\""))},
+		tftest.TestStep{Config: keyless(config("app", "renew_before = \"700h\""))},
+		refused(keyless(config("app", "algorithm = \"rsa-2048\""))), // another key
 		refused(keyless(config("db", ""))),
 	)
 }

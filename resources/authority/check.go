@@ -35,33 +35,45 @@ func (a Model) MustShow(peersBefore, clientsBefore string) diag.Diagnostics {
 // Wait refuses authorities that have expired or are not valid yet, or that stand below such, and are to sign for a cluster
 // that does not trust them already: the apply would fail half way. Wait reads a clock, and only ever refuses.
 func (a Model) Wait(now time.Time, peersBefore, clientsBefore string) (diags diag.Diagnostics) {
-	for _, kind := range []struct{ key, name, before string }{{api.KeyPeer, "peer", peersBefore}, {api.KeyServer, "client", clientsBefore}} {
+	for _, kind := range []struct{ key, name, before string }{{api.KeyPeer, "pki.peer", peersBefore}, {api.KeyServer, "pki.client", clientsBefore}} {
 		signs := a.of(kind.key)[0]
-		certificate, err := cert.ParseLeaf([]byte(signs.Certificate.ValueString()))
-		if err != nil || contains(kind.before, certificate) {
-			continue
+		if certificate, err := cert.ParseLeaf([]byte(signs.Certificate.ValueString())); err == nil && !contains(kind.before, certificate) {
+			diags.Append(signs.wait(now, kind.name)...)
 		}
-		refuse := func(summary, text string) {
-			diags.AddAttributeError(path.Root("pki"), summary, fmt.Sprintf("The authority %q (pki.%s) %s Nothing was changed.", certificate.Subject.CommonName, kind.name, text))
-		}
-		for i, above := range signs.chain()[1:] {
-			is := fmt.Sprintf("is below %q (certificate %d of its chain), which ", above.Subject.CommonName, i+2)
-			switch {
-			case now.Before(above.NotBefore):
-				refuse("The authority's chain is not valid yet", is+fmt.Sprintf("is valid from %s, and it is %s now: whoever knows only the end of the chain refuses what is signed. Give pki a chain that is valid, plan again when this one is, or set the clock right.",
-					above.NotBefore.UTC().Format(time.RFC3339), now.UTC().Format(time.RFC3339)))
-			case !now.Before(above.NotAfter):
-				refuse("The authority's chain has expired", is+fmt.Sprintf("expired at %s: whoever knows only the end of the chain refuses what is signed. Give pki the chain that it was renewed to.",
-					above.NotAfter.UTC().Format(time.RFC3339)))
-			}
-		}
+	}
+	return diags
+}
+
+// MaySign refuses an authority for clients that could not sign now, or that stands below such.
+func (c ClientModel) MaySign(now time.Time) diag.Diagnostics { return c.Client.wait(now, "pki.client") }
+
+// wait refuses an authority that could not sign now, or that stands below such. at is its place in the configuration.
+func (k KeyPair) wait(now time.Time, at string) (diags diag.Diagnostics) {
+	chain := k.chain()
+	if len(chain) == 0 {
+		return nil
+	}
+	certificate := chain[0]
+	refuse := func(summary, text string) {
+		diags.AddAttributeError(path.Root("pki"), summary, fmt.Sprintf("The authority %q (%s) %s Nothing was changed.", certificate.Subject.CommonName, at, text))
+	}
+	for i, above := range chain[1:] {
+		is := fmt.Sprintf("is below %q (certificate %d of its chain), which ", above.Subject.CommonName, i+2)
 		switch {
-		case now.Before(certificate.NotBefore):
-			refuse("The authority is not valid yet", fmt.Sprintf("is valid from %s, and it is %s now. A running cluster can trust it until then beside the one that it has (pki.trusted); plan again when it is valid, or set the clock right.",
-				certificate.NotBefore.UTC().Format(time.RFC3339), now.UTC().Format(time.RFC3339)))
-		case !now.Before(certificate.NotAfter):
-			refuse("The authority has expired", fmt.Sprintf("expired at %s, so that nothing trusts what it signs. Give pki another one.", certificate.NotAfter.UTC().Format(time.RFC3339)))
+		case now.Before(above.NotBefore):
+			refuse("The authority's chain is not valid yet", is+fmt.Sprintf("is valid from %s, and it is %s now: whoever knows only the end of the chain refuses what is signed. Give pki a chain that is valid, plan again when this one is, or set the clock right.",
+				above.NotBefore.UTC().Format(time.RFC3339), now.UTC().Format(time.RFC3339)))
+		case !now.Before(above.NotAfter):
+			refuse("The authority's chain has expired", is+fmt.Sprintf("expired at %s: whoever knows only the end of the chain refuses what is signed. Give pki the chain that it was renewed to (chain of an imported etcd_pki).",
+				above.NotAfter.UTC().Format(time.RFC3339)))
 		}
+	}
+	switch {
+	case now.Before(certificate.NotBefore):
+		refuse("The authority is not valid yet", fmt.Sprintf("is valid from %s, and it is %s now. A running cluster can trust it until then beside the one that it has (pki.trusted); plan again when it is valid, or set the clock right.",
+			certificate.NotBefore.UTC().Format(time.RFC3339), now.UTC().Format(time.RFC3339)))
+	case !now.Before(certificate.NotAfter):
+		refuse("The authority has expired", fmt.Sprintf("expired at %s, so that nothing trusts what it signs. Give pki another one.", certificate.NotAfter.UTC().Format(time.RFC3339)))
 	}
 	return diags
 }

@@ -2,6 +2,7 @@ package authority
 
 import (
 	"context"
+	"crypto/x509"
 
 	"github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
@@ -10,6 +11,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 	"github.com/hashicorp/terraform-plugin-framework/types/basetypes"
 
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/sensitive"
 )
 
@@ -55,6 +57,15 @@ func (c ClientModel) Bundle() types.String {
 		certificates = append(certificates, c.Trusted.Client.Certificate)
 	}
 	return bundle(certificates)
+}
+
+// FirstToEnd returns the certificate that ends first of those that sign and stand above, or nil if they are unknown.
+func (c ClientModel) FirstToEnd() *x509.Certificate {
+	chain := c.Client.chain()
+	if len(chain) == 0 {
+		return nil
+	}
+	return cert.FirstToEnd(chain)
 }
 
 // ClientFrom reads the authority for clients from an object. Whatever is unknown in the object, on any level, is

@@ -2,6 +2,7 @@ package certificates
 
 import (
 	"context"
+	"crypto"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -31,8 +32,8 @@ const notOverwritten = "A file holds something else than a certificate of this a
 // it has found there is not noted.
 const keyMadeAt = "key_made_at"
 
-// issue has the certificate signed, and writes it into the model and to its files.
-func (r *certificateResource) issue(ctx context.Context, object types.Object, plan *certificateModel, written earlier, private private.State) diag.Diagnostics {
+// issue has the certificate signed, and writes it into the model and to its files. state is nil if there is none yet.
+func (r *certificateResource) issue(ctx context.Context, object types.Object, plan, state *certificateModel, written earlier, private private.State) diag.Diagnostics {
 	authority, diags := authority.ClientFrom(ctx, object)
 	want, d := requestOf(ctx, plan.CommonName, plan.Organization, plan.AlternativeNames, plan.Usages, plan.Validity)
 	diags.Append(d...)
@@ -48,13 +49,22 @@ func (r *certificateResource) issue(ctx context.Context, object types.Object, pl
 		diags.AddError(notOverwritten, err.Error()+"\n\nNo file was changed.")
 		return diags
 	}
-	certificate, made, err := r.sign(ctx, clients, want, *plan)
-	if err != nil {
-		diags.AddError("The certificate was not issued", err.Error())
+	noted, d := keyMade(ctx, private)
+	if diags.Append(d...); diags.HasError() {
 		return diags
 	}
-	if made {
+	own := func(key crypto.Signer) bool {
+		return state != nil && noted == plan.PrivateKeyFile.ValueString() && belongs(state.Certificate.ValueString(), key)
+	}
+	certificate, origin, err := r.sign(ctx, clients, want, *plan, own)
+	switch {
+	case err != nil:
+		diags.AddError("The certificate was not issued", err.Error())
+		return diags
+	case origin == newKey:
 		diags.Append(noteKeyMade(ctx, private, plan.PrivateKeyFile.ValueString())...)
+	case origin == foundKey && noted == plan.PrivateKeyFile.ValueString(): // somebody has put another one in its place
+		diags.Append(private.SetKey(ctx, keyMadeAt, nil)...)
 	}
 	info, err := cert.Inspect(certificate)
 	if err != nil {
@@ -112,37 +122,54 @@ func (connects) ValidateSet(ctx context.Context, req validator.SetRequest, resp 
 		fmt.Sprintf("usages has to have %q: the authority for clients signs no certificate that is for servers alone.", clientAuth))
 }
 
-// sign certifies the key of the given request, or the key in private_key_file. If that file does not exist, sign makes
-// a key, and made is true.
-func (r *certificateResource) sign(ctx context.Context, clients *pki.Authority, want pki.Request, plan certificateModel) (certificate []byte, made bool, err error) {
+// keyOrigin says where a certified key comes from.
+type keyOrigin int
+
+const (
+	foundKey keyOrigin = iota // it was there, or a request is for it
+	keptKey                   // the resource made it earlier
+	newKey                    // the resource has just made it
+)
+
+// sign certifies the key of the given request, or the key in private_key_file. If that file does not exist, or holds the
+// resource's own key of another algorithm than is desired, sign makes a key.
+func (r *certificateResource) sign(ctx context.Context, clients *pki.Authority, want pki.Request, plan certificateModel, own func(crypto.Signer) bool) (certificate []byte, origin keyOrigin, err error) {
 	now, file := r.providerData.Now(), plan.PrivateKeyFile.ValueString()
 	if file == "" {
 		certificate, err = clients.SignRequest(ctx, []byte(plan.CSR.ValueString()), want, now)
-		return certificate, false, err
+		return certificate, foundKey, err
 	}
+	renews := plan.PlannedChange.ValueString() == purposeRenewal
 	key, err := readKey(file)
-	switch {
-	case errors.Is(err, fs.ErrNotExist) && plan.PlannedChange.ValueString() == purposeRenewal:
-		return nil, false, fmt.Errorf("private_key_file: %s was there when this was planned, and is not by now: no other key is made for what was to be a renewal. Plan again, on the machine that has the key", file)
-	case errors.Is(err, fs.ErrNotExist):
+	if err == nil && own(key) {
+		origin = keptKey
+	}
+	switch rekeys := origin == keptKey && !renews && algorithmOf(key) != plan.Algorithm.ValueString(); {
+	case errors.Is(err, fs.ErrNotExist) && renews:
+		return nil, foundKey, fmt.Errorf("private_key_file: %s was there when this was planned, and is not by now: no other key is made for what was to be a renewal. Plan again, on the machine that has the key", file)
+	case errors.Is(err, fs.ErrNotExist), rekeys:
 		leaf, err := clients.NewLeaf(ctx, want, pki.Algorithm(plan.Algorithm.ValueString()), now)
 		if err != nil {
-			return nil, false, err
+			return nil, foundKey, err
 		}
 		text, err := leaf.PrivateKeyPEM()
 		if err != nil {
-			return nil, false, err
+			return nil, foundKey, err
 		}
-		return leaf.CertificatePEM(), true, writeFile(file, string(text), 0o600, os.Link)
+		place := os.Link // a file that has come meanwhile stays
+		if rekeys {
+			place = os.Rename
+		}
+		return leaf.CertificatePEM(), newKey, writeFile(file, string(text), 0o600, place)
 	case err != nil:
-		return nil, false, fmt.Errorf("private_key_file: %w", err)
+		return nil, foundKey, fmt.Errorf("private_key_file: %w", err)
 	}
 	request, err := requestFor(key, r.providerData.Random)
 	if err != nil {
-		return nil, false, err
+		return nil, origin, err
 	}
 	certificate, err = clients.SignRequest(ctx, request, want, now)
-	return certificate, false, err
+	return certificate, origin, err
 }
 
 // certificates returns the content of each file that the resource writes.

@@ -14,6 +14,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/path"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 )
 
@@ -105,4 +106,26 @@ func requestFor(key crypto.Signer, random io.Reader) ([]byte, error) {
 func belongs(certificate string, key crypto.Signer) bool {
 	leaf, err := cert.ParseLeaf([]byte(certificate))
 	return err == nil && cert.IsFor(leaf, key.Public())
+}
+
+// algorithmOf names the algorithm of a key, also one that no key is made of.
+func algorithmOf(key crypto.Signer) string {
+	algorithm, err := pki.AlgorithmOf(key.Public())
+	if err != nil {
+		return "another algorithm"
+	}
+	return string(algorithm)
+}
+
+// rekeys tells whether the configuration asks for a key of another algorithm than at the last apply, in the place of one
+// that the resource has made. A key that was there before the resource is never overwritten.
+func (c certificateModel) rekeys(state *certificateModel, made string) bool {
+	return state != nil && made != "" && c.PrivateKeyFile.ValueString() == made && state.PrivateKeyFile.Equal(c.PrivateKeyFile) && !c.Algorithm.Equal(state.Algorithm)
+}
+
+// warnRekeyed warns that the apply overwrites a private key.
+func (c certificateModel) warnRekeyed(state certificateModel) (diags diag.Diagnostics) {
+	diags.AddAttributeWarning(path.Root("algorithm"), "The private key is replaced", fmt.Sprintf("algorithm is %s, and was %s: the apply makes another key in %s, in the place of the one that this resource has made there, and issues a certificate for it. "+
+		"Whoever uses the key has to read both again.", c.Algorithm, state.Algorithm, c.PrivateKeyFile.ValueString()))
+	return diags
 }

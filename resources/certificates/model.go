@@ -91,14 +91,15 @@ func (c certificateModel) checkPlaces() (diags diag.Diagnostics) {
 }
 
 // plan fills in what the plan knows of the certificate. If a new certificate is needed, everything that only this one
-// will say is unknown. state is nil if there is none yet; looked is the time of the last refresh.
-func (c *certificateModel) plan(ctx context.Context, by authority.ClientModel, state *certificateModel, looked time.Time) {
+// will say is unknown. state is nil if there is none yet; looked is the time of the last refresh; rekeys tells that the key
+// has to be another one.
+func (c *certificateModel) plan(ctx context.Context, by authority.ClientModel, state *certificateModel, looked time.Time, rekeys bool) {
 	c.CACertificate = by.Bundle()
 	c.PlannedChange = c.purpose(ctx, c.CACertificate, state)
 	if state != nil && authority.Same(c.CACertificate, state.CACertificate) {
 		c.CACertificate = state.CACertificate
 	}
-	stays := state != nil && (c.waits(by, *state, looked) || !c.reissues(by.Client.Certificate, *state, looked))
+	stays := state != nil && !rekeys && (c.waits(by, *state, looked) || !c.reissues(by.Client.Certificate, *state, looked))
 	if state != nil && !by.Follow(state.Certificate).Equal(state.Certificate) { // what stands above the authority has changed
 		c.PlannedChange = types.StringValue(purposeChange)
 	}
@@ -238,8 +239,24 @@ func (c certificateModel) due(now time.Time) (due, endsWithAuthority bool) {
 	return cert.NeedsRenewal(cert.InfoOf(leaf), now, before), len(bounds) > 0 && !leaf.NotAfter.Before(cert.FirstEnd(bounds))
 }
 
-// look fills in what the next apply does if the configuration stays as it is, and why.
-func (c *certificateModel) look(now time.Time) (diags diag.Diagnostics) {
+// checkEnd refuses a plan that issues a certificate, or lays down a chain, if the authority or one above it is not valid
+// now. It warns of a certificate that ends earlier than the configuration says. state is nil if there is none yet.
+func (c certificateModel) checkEnd(by authority.ClientModel, state *certificateModel, now time.Time) (diags diag.Diagnostics) {
+	if state != nil && c.Certificate.Equal(state.Certificate) {
+		return nil
+	}
+	lasts, err := time.ParseDuration(c.Validity.ValueString())
+	diags = by.MaySign(now)
+	if first := by.FirstToEnd(); err == nil && first != nil && !diags.HasError() && c.Certificate.IsUnknown() && now.Add(lasts).After(first.NotAfter) {
+		diags.AddAttributeWarning(path.Root("validity"), fmt.Sprintf("The certificate of %s ends with its authority", c.CommonName.ValueString()),
+			fmt.Sprintf("validity is %s, and %q, which signs or stands above that, expires at %s: the certificate is valid until then.", lasts, first.Subject.CommonName, first.NotAfter.UTC().Format(time.RFC3339)))
+	}
+	return diags
+}
+
+// look fills in what the next apply does if the configuration stays as it is, and why. made is the private key file that the
+// resource has made, or "".
+func (c *certificateModel) look(now time.Time, made string) (diags diag.Diagnostics) {
 	c.PlannedChange, c.RenewalDue = types.StringValue(purposeNone), types.StringNull()
 	var reasons []string
 	_, err := cert.Inspect([]byte(c.Certificate.ValueString()))
@@ -247,15 +264,15 @@ func (c *certificateModel) look(now time.Time) (diags diag.Diagnostics) {
 	switch {
 	case !due:
 	case ends:
-		diags.AddAttributeWarning(path.Root("pki"), c.endsWithAuthority(now), fmt.Sprintf("The authority that has signed it expires at %s, and another certificate of the same authority would end at that moment too: none is issued. "+
-			"Rotate the authority (rotation of etcd_pki), or, where it is made elsewhere, give the cluster another one as pki, and then this certificate.", c.NotAfter.ValueString()))
+		diags.AddAttributeWarning(path.Root("pki"), c.endsWithAuthority(now), fmt.Sprintf("The authority that has signed it, or one above it, expires at %s, and another certificate would end at that moment too: none is issued. "+
+			"If that is one above it, give pki the chain that was renewed (chain of an imported etcd_pki). Else rotate the authority (rotation of etcd_pki), or, where it is made elsewhere, give the cluster another one as pki, and then this certificate.", c.NotAfter.ValueString()))
 	default:
 		reasons, c.PlannedChange = append(reasons, fmt.Sprintf("it expires %s", c.NotAfter.ValueString())), types.StringValue(purposeRenewal)
 	}
 	// Whatever else is the matter is no mere renewal: a key that is gone is made anew.
 	if err != nil {
 		reasons, c.PlannedChange = append(reasons, err.Error()), types.StringValue(purposeReissue)
-	} else if why := c.lookAtFiles(); why != "" {
+	} else if why := c.lookAtFiles(made); why != "" {
 		reasons, c.PlannedChange = append(reasons, why), types.StringValue(purposeReissue)
 	}
 	if len(reasons) > 0 {
@@ -274,7 +291,7 @@ func (c certificateModel) endsWithAuthority(now time.Time) string {
 }
 
 // lookAtFiles returns which file does not hold what it should, or "" if all do.
-func (c certificateModel) lookAtFiles() string {
+func (c certificateModel) lookAtFiles(made string) string {
 	if file := c.PrivateKeyFile.ValueString(); file != "" {
 		key, err := readKey(file)
 		if err != nil {
@@ -282,6 +299,9 @@ func (c certificateModel) lookAtFiles() string {
 		}
 		if !belongs(c.Certificate.ValueString(), key) {
 			return "private_key_file holds the key of another certificate"
+		}
+		if is := algorithmOf(key); file == made && !c.Algorithm.IsNull() && is != c.Algorithm.ValueString() {
+			return fmt.Sprintf("private_key_file holds a key of %s, and algorithm is %s", is, c.Algorithm.ValueString())
 		}
 	}
 	if file := c.CertificateFile.ValueString(); file != "" && !holds(file, c.Certificate.ValueString()) {

@@ -66,7 +66,7 @@ func (r *certificateResource) Create(ctx context.Context, req resource.CreateReq
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	resp.Diagnostics.Append(r.issue(ctx, config.PKI, &plan, earlier{}, resp.Private)...)
+	resp.Diagnostics.Append(r.issue(ctx, config.PKI, &plan, nil, earlier{}, resp.Private)...)
 	if !resp.Diagnostics.HasError() {
 		resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
 	}
@@ -80,7 +80,9 @@ func (r *certificateResource) Read(ctx context.Context, req resource.ReadRequest
 		return
 	}
 	now := r.providerData.Now()
-	resp.Diagnostics.Append(state.look(now)...)
+	made, diags := keyMade(ctx, req.Private)
+	resp.Diagnostics.Append(diags...)
+	resp.Diagnostics.Append(state.look(now, made)...)
 	resp.Diagnostics.Append(noteLook(ctx, resp.Private, now)...)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &state)...)
 }
@@ -105,7 +107,7 @@ func (r *certificateResource) Update(ctx context.Context, req resource.UpdateReq
 		plan.RenewalDue = state.RenewalDue
 	}
 	if plan.Certificate.IsUnknown() {
-		resp.Diagnostics.Append(r.issue(ctx, config.PKI, &plan, written, resp.Private)...)
+		resp.Diagnostics.Append(r.issue(ctx, config.PKI, &plan, &state, written, resp.Private)...)
 	} else if err := plan.refuseOverwriting(plan.CACertificate.ValueString(), written); err != nil {
 		resp.Diagnostics.AddError(notOverwritten, err.Error()+"\n\nNo file was changed.")
 	} else if err := plan.writeFiles(written); err != nil {
@@ -188,8 +190,15 @@ func (r *certificateResource) ModifyPlan(ctx context.Context, req resource.Modif
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	plan.plan(ctx, authority, state, looked)
+	made, diags := keyMade(ctx, req.Private)
+	resp.Diagnostics.Append(diags...)
+	rekeys := plan.rekeys(state, made)
+	if rekeys {
+		resp.Diagnostics.Append(plan.warnRekeyed(*state)...)
+	}
+	plan.plan(ctx, authority, state, looked, rekeys)
 	resp.Diagnostics.Append(plan.checkKey(authority, state, looked)...)
+	resp.Diagnostics.Append(plan.checkEnd(authority, state, r.providerData.Now())...)
 	plan.alert(authority, state, looked)
 	resp.Diagnostics.Append(plan.refuseFiles(written)...)
 	resp.Diagnostics.Append(plan.refuseShared(ctx, state, req.Private, &r.providerData.Files)...)

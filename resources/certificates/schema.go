@@ -95,7 +95,7 @@ func certificateSchema() schema.Schema {
 			"algorithm": schema.StringAttribute{
 				Optional: true, Computed: true,
 				Default:             stringdefault.StaticString(string(pki.DefaultAlgorithm)),
-				MarkdownDescription: "Algorithm of a key that is made; it does nothing to one that is there. " + validate.AboutAlgorithms(),
+				MarkdownDescription: "Algorithm of the key that this resource makes. Another one makes another key in the place of that, and a certificate for it, in the same apply; it does nothing to a key that was there before, or to a request. " + validate.AboutAlgorithms(),
 				Validators:          []validator.String{validate.OneOfAlgorithms()},
 			},
 			"certificate_file": schema.StringAttribute{
