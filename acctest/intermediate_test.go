@@ -3,7 +3,6 @@ package acctest
 import (
 	"context"
 	"fmt"
-	"net/netip"
 	"net/url"
 	"path/filepath"
 	"strings"
@@ -16,8 +15,8 @@ import (
 )
 
 // TestIntermediates forms a cluster whose authorities are two intermediates of one company. Clients that know only the company's root
-// verify members, by etcdctl and by openssl; a certificate of another intermediate of the company opens no port, and one of a peer of
-// another cluster no peer port; and a chain that is renewed above the two reaches the ports without a restart.
+// verify members, by etcdctl and by openssl; a certificate of another intermediate of the company opens no port; and a chain that is
+// renewed above the two reaches the ports without a restart.
 func TestIntermediates(t *testing.T) {
 	t.Parallel()
 	l := up(t, lab.Config{Hosts: members("a", "b", "c")})
@@ -100,7 +99,6 @@ locals {
 		}
 	}
 	use("by its root", "company etcd clients", "company middle")
-	peersOfOtherClusters(w, l, company)
 
 	processes := func() string {
 		var all strings.Builder
@@ -125,38 +123,5 @@ locals {
 	use("by a longer chain", "company etcd clients", "company middle", "company upper middle")
 	if after := processes(); after != before {
 		t.Errorf("members were restarted:\n%s\n%s", before, after)
-	}
-}
-
-// peersOfOtherClusters has members refuse certificates for peers that the authority of their peers has signed for another cluster, and
-// answer those that are of theirs.
-func peersOfOtherClusters(w *workspace, l *lab.Lab, company pkitest.Company) {
-	w.t.Helper()
-	signs, err := pki.ParseAuthority([]byte(company.Signs.PEM(company.Middle)), []byte(company.Signs.KeyPEM(w.t)), time.Now())
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	for name, opens := range map[string]bool{"prod": true, "staging": false, "a": false} {
-		peer, err := signs.NewLeaf(w.t.Context(), pki.Request{Profile: pki.Peer, CommonName: name, IPs: []netip.Addr{netip.MustParseAddr(operator)}}, pki.ECDSAP256, time.Now())
-		if err != nil {
-			w.t.Fatal(err)
-		}
-		key, err := peer.PrivateKeyPEM()
-		if err != nil {
-			w.t.Fatal(err)
-		}
-		w.write("peer.crt", string(peer.CertificatePEM()))
-		w.write("peer.key", string(key))
-		for _, h := range l.Hosts {
-			ctx, cancel := context.WithTimeout(w.t.Context(), time.Minute)
-			command := l.Command(ctx, "openssl", "s_client", "-quiet", "-connect", h.Address()+":2380", "-tls1_2", "-CAfile", filepath.Join(w.dir, "root.crt"),
-				"-cert", filepath.Join(w.dir, "peer.crt"), "-key", filepath.Join(w.dir, "peer.key"))
-			command.Stdin = strings.NewReader("GET /version HTTP/1.0\r\n\r\n")
-			output, _ := command.CombinedOutput() // it ends as the connection does
-			cancel()
-			if answered := strings.Contains(string(output), `"etcdserver"`); answered != opens {
-				w.t.Errorf("%s answers a peer of cluster %s: %t\n%s", h.Config.Name, name, answered, output)
-			}
-		}
 	}
 }

@@ -26,7 +26,6 @@ type Cluster struct {
 	ServerNames  []string           // additional DNS names and IP addresses that clients reach members by
 	KeyAlgorithm string             // of the keys that hosts make, as api.KeyRequest names it
 	PeerCA       string             // PEM bundle that members trust each other by
-	PeerName     string             // common name of members' peer certificates, which peers alone accept; empty: the member's name, and peers accept any
 	ClientCA     string             // PEM bundle that clients and servers trust each other by
 	Chains       map[string]string  // what follows the certificates that an authority signs, PEM, by its name; one that is missing: it is not known
 	ClientCRL    string             // PEM list of clients' certificates that are revoked; empty: members look at none
@@ -168,10 +167,6 @@ func (c Cluster) Flags(m membership.Member, f Formation, state string) []string 
 	if !c.allIPv4() {
 		flags["peer-skip-client-san-verification"] = "true"
 	}
-	// An authority of a company may sign for peers of other clusters too.
-	if c.PeerName != "" {
-		flags["peer-cert-allowed-cn"] = c.PeerName
-	}
 	// Not without a list: etcd lets nobody in while it cannot read the file.
 	if c.ClientCRL != "" {
 		flags["client-crl-file"] = api.ClientCRLFile(c.Name)
@@ -216,7 +211,7 @@ func (c Cluster) Keys(m membership.Member) []api.KeyRequest {
 		return request
 	}
 	return []api.KeyRequest{
-		key(api.KeyPeer, cmp.Or(c.PeerName, m.Name), m.Address),
+		key(api.KeyPeer, m.Name, m.Address),
 		// The store and an operator on the host reach the member over loopback.
 		key(api.KeyServer, m.Name, append([]string{m.Address, "localhost", "127.0.0.1", "::1"}, c.ServerNames...)...),
 		// Once authentication is on, etcd takes a client certificate's common name for its user.

@@ -20,7 +20,6 @@ func TestMember(t *testing.T) {
 		"ipv6":   cluster("2001:db8::11", "2001:DB8::12", "2001:db8::13"),
 		"dns":    cluster("a.example.com", "b.example.com", "c.example.com"),
 		"mapped": cluster("::ffff:192.0.2.11"),
-		"named":  peersNamed(cluster("192.0.2.11", "192.0.2.12", "192.0.2.13")),
 	} {
 		t.Run(name, func(t *testing.T) {
 			golden(t, "testdata/member/"+name+".txt", func(string) string {
@@ -39,12 +38,6 @@ func TestMember(t *testing.T) {
 			})
 		})
 	}
-}
-
-// peersNamed is a cluster whose peers accept no certificate but those of their cluster.
-func peersNamed(c bootstrap.Cluster) bootstrap.Cluster {
-	c.PeerName = c.Name
-	return c
 }
 
 func encode(t *testing.T, v any) string {

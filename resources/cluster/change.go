@@ -354,7 +354,7 @@ func (c *clusterModel) exchange(pki authority.Model, state clusterModel) {
 // keepObserved takes over what was observed, and the steps that were done last.
 func (c *clusterModel) keepObserved(state clusterModel) {
 	c.ClusterID, c.Endpoints = state.ClusterID, state.Endpoints
-	c.CACertificate, c.PeerCACertificate, c.PeerCommonName = state.CACertificate, state.PeerCACertificate, state.PeerCommonName
+	c.CACertificate, c.PeerCACertificate = state.CACertificate, state.PeerCACertificate
 	c.Status, c.Alarms, c.Owner = state.Status, state.Alarms, state.Owner
 	c.Rollout, c.LastRollout, c.PlannedChange = state.Rollout, state.LastRollout, state.PlannedChange
 	c.BackupStatus = state.BackupStatus

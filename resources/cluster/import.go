@@ -174,10 +174,7 @@ func (c *clusterModel) readBack(reports bootstrap.Reports) error {
 		if err != nil {
 			return err
 		}
-		c.ExtraFlags, c.ClientCRL, c.PeerCommonName = settings.ExtraFlagsFrom(flags), types.StringNull(), types.StringNull()
-		if name := flags["peer-cert-allowed-cn"]; name != "" {
-			c.PeerCommonName = types.StringValue(name)
-		}
+		c.ExtraFlags, c.ClientCRL = settings.ExtraFlagsFrom(flags), types.StringNull()
 		if flags["client-crl-file"] != "" && o.ClientCRL != "" {
 			c.ClientCRL = types.StringValue(o.ClientCRL)
 		}

@@ -53,7 +53,6 @@ type clusterModel struct {
 	Endpoints         types.List   `tfsdk:"endpoints"`
 	CACertificate     types.String `tfsdk:"client_ca_certificate"`
 	PeerCACertificate types.String `tfsdk:"peer_ca_certificate"`
-	PeerCommonName    types.String `tfsdk:"peer_common_name"`
 	Status            types.String `tfsdk:"status"`
 	Alarms            types.List   `tfsdk:"alarms"`
 	Rollout           types.List   `tfsdk:"rollout"`
@@ -153,7 +152,6 @@ func (c clusterModel) cluster(members map[string]memberModel) bootstrap.Cluster 
 		ServerNames: value.Texts(c.ExtraServerNames),
 		Renewal:     renewal.Of(c.Certificates),
 		PeerCA:      c.PeerCACertificate.ValueString(),
-		PeerName:    c.PeerCommonName.ValueString(),
 		ClientCA:    c.CACertificate.ValueString(),
 		ClientCRL:   c.ClientCRL.ValueString(),
 		Waived:      waived(c.Preflight),

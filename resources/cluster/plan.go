@@ -184,7 +184,6 @@ func (c *clusterModel) planCreate(ctx context.Context, config clusterModel, stor
 		c.DataDir = types.StringValue(api.DefaultDataDir(c.Name.ValueString()))
 	}
 	c.PeerCACertificate, c.CACertificate = from.authority.Bundles()
-	c.PeerCommonName = c.Name
 	c.ClusterID, c.Owner = types.StringUnknown(), types.StringUnknown()
 	c.Status, c.Alarms = types.StringValue(health.StatusHealthy), types.ListNull(types.StringType)
 	c.Endpoints, c.LastRollout = types.ListUnknown(types.StringType), types.ListNull(types.StringType)

@@ -152,11 +152,6 @@ func clusterSchema(ctx context.Context, carried ...string) schema.Schema {
 				Computed:            true,
 				MarkdownDescription: "PEM certificate of the authority that members trust each other by.",
 			},
-			"peer_common_name": schema.StringAttribute{
-				Computed: true,
-				MarkdownDescription: "Common name of the certificates by which members know each other: the cluster's name. Members accept no other (`--peer-cert-allowed-cn`), " +
-					"so that a certificate that the same authority has signed for another cluster opens no peer port. Null for a cluster that an earlier release of the provider has formed: its members accept whatever that authority has signed for peers.",
-			},
 			"status": schema.StringAttribute{
 				Computed: true,
 				MarkdownDescription: "How the cluster was at the last refresh: `healthy` (every member is), `degraded` (it serves, and a member is not healthy), " +
