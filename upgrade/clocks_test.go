@@ -313,6 +313,7 @@ func TestDownClusterIsBroughtUpUnsigned(t *testing.T) {
 	for name, fails := range map[string]func(*life){
 		"clock":                   func(l *life) { l.host("c").Skew = -20 * time.Minute },
 		"signer":                  func(l *life) { l.signer = away{} },
+		"signer, another list":    func(l *life) { l.signer = away{} },
 		"signer, in the meantime": func(l *life) { l.signer = &tiring{Signer: l.signer, left: 1} },
 		"clock, before the plan":  nil,
 	} {
@@ -320,6 +321,11 @@ func TestDownClusterIsBroughtUpUnsigned(t *testing.T) {
 			t.Run(fmt.Sprintf("%s, mends %t", name, mends), func(t *testing.T) {
 				bubble(t, func(t *testing.T) {
 					l := serving(t, 3, nodetest.EtcdVersion)
+					if strings.HasSuffix(name, "another list") {
+						l.revoke(1)
+						l.mustConverge(1)
+						l.revoke(2)
+					}
 					l.set("quota-backend-bytes", "8589934592")
 					signer := l.signer
 					for _, m := range l.cluster.Members {

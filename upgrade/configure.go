@@ -237,7 +237,7 @@ func (r *changeRun) doWithout(err error) bool {
 // comesUpUnsigned has the run plan once more without its signer, after a member that is down could not be configured for want of a
 // certificate that it can do without. It returns false for any other member.
 func (r *changeRun) comesUpUnsigned(m membership.Member, err error) bool {
-	if s := r.member(m); s.LacksCertificates() || s.From != "" {
+	if s := r.member(m); s.NeedsCertificates() || s.From != "" {
 		return false
 	}
 	r.mu.Lock()

@@ -99,6 +99,9 @@ func (s MemberStatus) LacksCertificates() bool {
 	return s.Invalid != "" && !strings.HasPrefix(s.Invalid, OldChain)
 }
 
+// NeedsCertificates tells whether certificates have to be signed before the member may serve.
+func (s MemberStatus) NeedsCertificates() bool { return s.Invalid != "" && !s.KeepsCertificates() }
+
 // Issued says which authorities matter to a member. The zero value: that is not known.
 type Issued struct {
 	By     Authorities // those that signed its certificates

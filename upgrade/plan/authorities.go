@@ -343,7 +343,7 @@ func (c *planner) lacksCertificate(s membership.MemberStatus) bool {
 	case membership.Unreachable, membership.Foreign, membership.Blocked:
 		return false // it cannot be given any
 	}
-	if s.Role != membership.Voter || s.HasNothing() || s.From != "" || s.Invalid != "" && !s.KeepsCertificates() {
+	if s.Role != membership.Voter || s.HasNothing() || s.From != "" || s.NeedsCertificates() {
 		return true
 	}
 	if s.State == membership.Healthy {
@@ -414,7 +414,7 @@ func (c *planner) provide(step membership.Step) membership.Step {
 // comesUpUnsigned tells whether a member that is down is configured with the certificates that it has, since none can be signed now:
 // they are valid, and nobody refuses them.
 func (c *planner) comesUpUnsigned(s membership.MemberStatus) bool {
-	return c.Unsigned && s.From == "" && (!s.LacksCertificates() || s.KeepsCertificates()) && !c.isRefused(s)
+	return c.Unsigned && s.From == "" && !s.NeedsCertificates() && !c.isRefused(s)
 }
 
 // issue applies a step that gives a member authorities.

@@ -204,7 +204,7 @@ func withoutRenewals(p membership.ClusterStatus, asked func(membership.MemberSta
 	left = p.Clone()
 	for i := range left.Members {
 		s := &left.Members[i]
-		if !s.Desired || s.Due == "" || s.Invalid != "" && !s.KeepsCertificates() || asked != nil && asked(*s) {
+		if !s.Desired || s.Due == "" || s.NeedsCertificates() || asked != nil && asked(*s) {
 			continue
 		}
 		due = append(due, *s)

@@ -116,7 +116,7 @@ func stageSeed(p membership.ClusterStatus, want membership.Spec, seed membership
 // no signer: they are valid and name its address, and if it comes to trust the desired authorities alone, the desired
 // one has signed them.
 func keepsCertificates(p membership.ClusterStatus, want membership.Spec, seed membership.MemberStatus) bool {
-	if seed.From != "" || seed.LacksCertificates() && !seed.KeepsCertificates() {
+	if seed.From != "" || seed.NeedsCertificates() {
 		return false
 	}
 	return !Misconfigured(p, want, seed.Member) || seed.Issued.By == p.Signers.First()
