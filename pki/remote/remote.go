@@ -35,6 +35,7 @@ type Server struct {
 	Label         string                   // of the authority, where the server has several; empty: its only one
 	Profiles      map[order.Profile]string // the server's signing profile for each of ours; one that is missing has our name
 	CACertificate string                   // PEM: the authorities that the server's own certificate is verified by; empty: the system's
+	Direct        bool                     // whatever proxy the environment names
 }
 
 // Bounds of a call.
@@ -66,6 +67,9 @@ func (s Server) Issuer() (order.Issuer, error) {
 	transport, is := client.HTTPClient.Transport.(*http.Transport)
 	if !is {
 		return nil, errors.New("the HTTP client has no transport that takes authorities")
+	}
+	if s.Direct {
+		transport.Proxy = nil
 	}
 	transport.DisableKeepAlives = true // nothing of a call stays at work after it
 	transport.TLSClientConfig = &tls.Config{RootCAs: trusted, MinVersion: tls.VersionTLS12}

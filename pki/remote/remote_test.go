@@ -288,3 +288,16 @@ func TestServersThatCannotBeAsked(t *testing.T) {
 		}
 	}
 }
+
+// TestProxies: a plan goes by the proxy of its environment, and a host asks a server by none.
+func TestProxies(t *testing.T) {
+	for _, direct := range []bool{false, true} {
+		made, err := Server{URL: "https://signer.example.com:8888", Key: secret.New(authKey), Direct: direct}.Issuer()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if proxied := made.(issuer).client.HTTPClient.Transport.(*http.Transport).Proxy != nil; proxied == direct {
+			t.Errorf("direct %t: by a proxy: %t", direct, proxied)
+		}
+	}
+}

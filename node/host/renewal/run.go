@@ -141,7 +141,8 @@ func ask(place api.SigningPlace) (order.Issuer, []*x509.Certificate, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("read the authority: %w", err)
 	}
-	server := remote.Server{URL: place.URL, Key: place.Key, Label: place.Label, CACertificate: place.CACertificate, Profiles: map[order.Profile]string{}}
+	// A call by SSH may have a proxy in its environment, and the unit has none: what the one can reach is to be what the other can.
+	server := remote.Server{URL: place.URL, Key: place.Key, Label: place.Label, CACertificate: place.CACertificate, Profiles: map[order.Profile]string{}, Direct: true}
 	for kind, profile := range place.Profiles {
 		server.Profiles[order.Profile(kind)] = profile
 	}

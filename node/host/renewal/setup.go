@@ -24,7 +24,7 @@ const unitDir = "/etc/systemd/system"
 // unitTimeout bounds what systemd is asked.
 const unitTimeout = 10 * time.Second
 
-// tryTimeout bounds for how long signing servers are tried that may be away.
+// tryTimeout bounds for how long a signing server is tried that may be away, once for each certificate.
 const tryTimeout = time.Minute
 
 // SetUp has the host renew certificates by a timer, or cease to.
@@ -84,8 +84,6 @@ func check(r api.Renewal) error {
 // try has servers that the host has not asked so before sign for keys that nobody keeps. Without it a wrong key or profile would show
 // months later, when the first certificate is due.
 func (h Host) try(ctx context.Context, marker api.Marker, next api.Renewal, has *api.Renewal) error {
-	ctx, cancel := context.WithTimeout(ctx, tryTimeout)
-	defer cancel()
 	r := &run{Host: h, marker: marker, settings: next}
 	for _, name := range api.KeyNames {
 		place := next.For(name)
@@ -98,7 +96,9 @@ func (h Host) try(ctx context.Context, marker api.Marker, next api.Renewal, has 
 		}
 		issuer, chain, err := ask(*place)
 		if err == nil {
-			_, err = r.signed(ctx, name, old, issuer, chain)
+			tried, cancel := context.WithTimeout(ctx, tryTimeout)
+			_, err = r.signed(tried, name, old, issuer, chain)
+			cancel()
 		}
 		if err != nil {
 			return fmt.Errorf("the host cannot renew certificate %s by on_hosts, as it has tried for a key that nobody keeps; nothing was changed: %w", name, err)
