@@ -42,6 +42,9 @@ func (c Cluster) diff(s *membership.MemberStatus, report Report, owner string, k
 	}
 	s.Outdated, s.Unasked = c.outdated(*s, *o, desired, unit)
 	s.Unrenewed = c.Unrenewed(s.Member, o)
+	if s.OldStore = s.Unrenewed != "" && c.mayMisunderstandRenewals(o); s.OldStore && len(s.Outdated) == 0 {
+		s.Outdated, s.Unasked = []string{otherStoreRenews}, true
+	}
 	s.Unbacked, s.OldRuns = c.Unbacked(o), c.hasOldUnits(o)
 	s.Disabled = o.Unit.FileState == "disabled" || o.Unit.FileState == "masked"
 	if s.State != membership.Unreachable && s.From == "" {

@@ -1,8 +1,10 @@
 package bootstrap
 
 import (
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
@@ -28,6 +30,7 @@ func TestUnrenewed(t *testing.T) {
 		return &status
 	}
 	clients := with(func(s *api.RenewalStatus) { s.Clients, s.Units = "2", "2" })
+	older := api.RenewalStatus{Units: "1", Enabled: true} // it has one digest for both, which nobody reads any more
 	ofPeers := api.RenewalPlaces{Peers: true}
 	const others, notAny = "it renews certificates by other settings", "it renews certificates by itself, which the configuration does not ask for"
 	for name, test := range map[string]struct {
@@ -60,6 +63,11 @@ func TestUnrenewed(t *testing.T) {
 		"not of one":                       {nil, ofPeers, clients, "ours", notAny},
 		"not of one, and it has the other": {nil, ofPeers, with(func(s *api.RenewalStatus) { s.Peers, s.Clients = "", "2" }), "ours", ""},
 		"not of one, and it has none":      {nil, ofPeers, nil, "ours", ""},
+
+		"not any more, in an older store's words": {nil, ofBoth, &older, "theirs", notAny},
+		"not of one, in an older store's words":   {nil, ofPeers, &older, "theirs", notAny},
+		"not known, in an older store's words":    {nil, api.RenewalPlaces{}, &older, "theirs", ""},
+		"in an older store's words":               {renewal, ofBoth, &older, "theirs", others},
 	} {
 		got := c.RenewedOnHosts(test.desired, test.of).Unrenewed(a, &api.Observation{Renewal: test.has, Store: api.Store{Selected: test.store}})
 		if got != test.says {
@@ -74,6 +82,60 @@ func TestUnrenewed(t *testing.T) {
 	named.Peers = &api.SigningPlace{URL: "https://signer.example.com"}
 	if c.RenewedOnHosts(&named, ofBoth).renewalUnits(moved) != c.RenewedOnHosts(&named, ofBoth).renewalUnits(a) {
 		t.Error("units are limited to addresses though the server has a name")
+	}
+}
+
+// TestRenewalsOfAnotherStore: a member whose host is to renew certificates otherwise gets this build's store first, if its own may not
+// understand that; a member whose store shows that it does is not restarted for it.
+func TestRenewalsOfAnotherStore(t *testing.T) {
+	with := func(digest string) *api.Renewal {
+		return &api.Renewal{Peers: &api.SigningPlace{Digest: digest, URL: "https://192.0.2.8:8888", Key: secret.New("00")}}
+	}
+	const store = "its store is of another release, and may not understand how its host is to renew certificates"
+	const version = "etcd 3.7.2 -> 3.7.3"
+	for name, test := range map[string]struct {
+		desired *api.Renewal
+		has     *api.RenewalStatus
+		edit    func(*Cluster, *api.Observation)
+		says    []string
+		old     bool
+	}{
+		"none":                         {nil, nil, nil, nil, false},
+		"the first":                    {with("1"), nil, nil, []string{store}, true},
+		"others":                       {with("1"), &api.RenewalStatus{Enabled: true}, nil, []string{store}, true},
+		"not any more":                 {nil, &api.RenewalStatus{Enabled: true}, nil, []string{store}, true},
+		"of a store that understands":  {with("1"), &api.RenewalStatus{Peers: "2", Enabled: true}, nil, nil, false},
+		"damaged, and it understands":  {with("1"), &api.RenewalStatus{Damaged: true}, nil, nil, false},
+		"right":                        {with("1"), &api.RenewalStatus{Peers: "1", Enabled: true}, nil, nil, false},
+		"in our store":                 {with("1"), nil, func(_ *Cluster, o *api.Observation) { o.Store.Selected = "ours" }, nil, false},
+		"in our store of another line": {with("1"), nil, func(_ *Cluster, o *api.Observation) { o.Store.Selected = "before" }, nil, false},
+		"no store of ours for it":      {with("1"), nil, func(c *Cluster, _ *api.Observation) { c.Stores = nil }, nil, false},
+		"outdated anyway":              {with("1"), nil, func(_ *Cluster, o *api.Observation) { o.Member.Version = "3.7.2" }, []string{version}, true},
+	} {
+		a := membership.Member{Name: "a", Address: "192.0.2.11"}
+		c := Cluster{Spec: membership.Spec{Name: "prod", Version: "3.7.3", Members: []membership.Member{a}}, DataDir: "/var/lib/etcd/prod", PeerPort: 2380, ClientPort: 2379,
+			Stores: map[string]string{"amd64": "ours"}, StoresOf: map[string]map[string]string{"3.6.0": {"amd64": "before"}}}.RenewedOnHosts(test.desired, ofBoth)
+		f := Formation{Owner: "us", Token: "token"}
+		marker := c.Marker(a, f, api.PhaseFormed)
+		marker.Store = "theirs"
+		unit, err := c.Unit(8 << 30)
+		if err != nil {
+			t.Fatal(err)
+		}
+		o := &api.Observation{Facts: api.Facts{Architecture: "amd64", MemoryBytes: 8 << 30}, Marker: &marker, Store: api.Store{Selected: "theirs"},
+			Flags: c.Flags(a, f, StateExisting), Unit: api.UnitState{Text: unit}, Renewal: test.has}
+		if test.edit != nil {
+			test.edit(&c, o)
+		}
+		marker.Store = o.Store.Selected
+		s := membership.MemberStatus{Member: a, Role: membership.Voter, State: membership.Healthy, Version: "3.7.3"}
+		if o.Member.Version != "" {
+			s.Version = o.Member.Version
+		}
+		c.diff(&s, Report{Observation: o}, "us", trust{}, time.Time{})
+		if !slices.Equal(s.Outdated, test.says) || s.OldStore != test.old || s.Unasked != slices.Equal(test.says, []string{store}) {
+			t.Errorf("%s: outdated by %q, asked %v, old %v", name, s.Outdated, !s.Unasked, s.OldStore)
+		}
 	}
 }
 

@@ -96,10 +96,25 @@ func (c Cluster) Unrenewed(m membership.Member, o *api.Observation) string {
 	return ""
 }
 
-// RenewsAs tells whether a host renews by the servers that are desired, as far as they are known.
+// otherStoreRenews is why a member is restarted whose store may not understand how its host is to renew certificates.
+const otherStoreRenews = "its store is of another release, and may not understand how its host is to renew certificates"
+
+// mayMisunderstandRenewals tells whether a host's store is not one of this build's, shows in nothing that it knows each authority's renewals
+// by themselves, and can be exchanged for one that does. It may be of a release that had them otherwise, or not at all, and refuses then.
+func (c Cluster) mayMisunderstandRenewals(o *api.Observation) bool {
+	has := o.Renewal
+	understands := has != nil && (has.Damaged || has.Peers != "" || has.Clients != "")
+	return !understands && o.Store.Selected != "" && !c.Carries(o.Store.Selected) && c.Stores[o.Facts.Architecture] != ""
+}
+
+// RenewsAs tells whether a host renews by the servers that are desired, as far as they are known. One whose store of another release does
+// not say by which does not.
 func (c Cluster) RenewsAs(has *api.RenewalStatus) bool {
-	if has == nil {
+	switch {
+	case has == nil:
 		has = &api.RenewalStatus{}
+	case has.Peers == "" && has.Clients == "" && c.OnHostsOf != (api.RenewalPlaces{}):
+		return false
 	}
 	peers, clients := c.OnHosts.Digests()
 	return !has.Damaged && (!c.OnHostsOf.Peers || has.Peers == peers) && (!c.OnHostsOf.Clients || has.Clients == clients)

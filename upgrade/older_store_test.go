@@ -7,6 +7,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 )
 
 // rebuilt serves a cluster by the stores of an earlier release of the provider, which do not know some fields of requests.
@@ -47,6 +48,28 @@ func TestOlderStoreKnowsNoLaterField(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestOlderStoreIsExchangedForRenewals: hosts are told how they renew certificates by a store that understands it, whatever runs there, and
+// not before restarts are permitted.
+func TestOlderStoreIsExchangedForRenewals(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		l := rebuilt(t, 3, "of")
+		place := &api.SigningPlace{Digest: "1", URL: "https://192.0.2.8", Key: secret.New("00")}
+		l.cluster = l.cluster.RenewedOnHosts(&api.Renewal{Peers: place, Clients: place}, api.RenewalPlaces{Peers: true, Clients: true})
+		l.cluster.HoldRestarts = true
+		if held := l.planned(); len(held.Steps) > 0 || len(held.Deferred) != 1 || !held.Deferred[0].HeldBack() {
+			t.Errorf("with restarts held back: %v, left %v", held.Steps, held.Deferred)
+		}
+		l.cluster.HoldRestarts = false
+		l.mustChange()
+		l.mustBeDone()
+		for _, m := range l.cluster.Members {
+			if l.host(m.Name).Renews(cluster) == nil {
+				t.Errorf("%s renews nothing", m)
+			}
+		}
+	})
 }
 
 // TestRefusedConfigurationRestartsNobody has a host refuse what its member is to run by: it wrote nothing, so that the member is

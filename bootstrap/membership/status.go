@@ -71,6 +71,7 @@ type MemberStatus struct {
 	Rebuild   string   // the text by which it is to be rebuilt, which its data did not begin with; empty: it is not to be
 	Unbacked  string   // how its host's backups differ from what is desired; empty: not at all
 	Unrenewed string   // how the way in which its host renews certificates by itself does; empty: not at all
+	OldStore  bool     // its store may not understand how its host is to renew certificates, and this build's does
 	OldRuns   bool     // its host's backups run by units of an older store, which a newer one would write differently
 	Data      string   // identifies its data, if members' data was compared; empty: it was not
 	Differs   bool     // it does not start, since a peer holds different data

@@ -34,7 +34,7 @@ func (ch change) warnUnasked() (diags diag.Diagnostics) {
 	}
 	if len(names) > 0 {
 		diags.AddAttributeWarning(path.Root(membership.HoldRestarts), "This release of the provider restarts members",
-			fmt.Sprintf("The configuration of %s is the same as at the last apply, and this release of the provider configures members otherwise than their hosts are (%s): "+
+			fmt.Sprintf("Nothing in the configuration of %s needs a restart by itself, and this release of the provider configures members otherwise than their hosts are (%s): "+
 				"another release has set them up, or somebody has edited files on the hosts. The apply restarts them one by one, as rollout says. To leave them as they are for now, set hold_restarts = true.", strings.Join(names, ", "), why))
 	}
 	return diags

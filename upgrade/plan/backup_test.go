@@ -152,4 +152,22 @@ func TestRenewalsOnHosts(t *testing.T) {
 			t.Errorf("switched on on a host whose member is %s: %q, left %q", state, steps, deferred)
 		}
 	}
+	// A store that may not understand it is exchanged first, on a host that is to renew as on one that is to renew no longer.
+	p.Members[1].State, p.Members[1].Outdated, p.Members[1].Unasked, p.Members[1].OldStore = membership.Healthy, []string{"its store"}, true, true
+	for renewals, last := range map[string]string{
+		want.Renewals: "renew on hosts: peers' by https://192.0.2.8 (settings 1), on b", "": "renew on hosts: disabled on b; certificates are renewed by applies alone",
+	} {
+		want.Renewals = renewals
+		if steps := texts(); len(steps) < 2 || !strings.HasPrefix(steps[len(steps)-2], "roll b (192.0.2.12)") || steps[len(steps)-1] != last {
+			t.Errorf("with another release's store: %q", steps)
+		}
+		if told := Targets(p, want, membership.RenewOnHosts); len(told) > 0 {
+			t.Errorf("told before its store is exchanged: %v", told)
+		}
+		want.HoldRestarts = true
+		if steps := strings.Join(texts(), "; "); steps != "" || strings.Count(deferred, "\n") != 1 || !strings.Contains(deferred, "hold_restarts holds back a restart of b (192.0.2.12)") {
+			t.Errorf("with restarts held back: %q, left %q", steps, deferred)
+		}
+		want.HoldRestarts = false
+	}
 }

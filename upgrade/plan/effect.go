@@ -115,7 +115,7 @@ func effectOnMember(p membership.ClusterStatus, s *membership.MemberStatus, want
 		}
 	case membership.Configure:
 		s.Move = membership.Move{}
-		s.Outdated, s.Behind, s.Version, s.Storeless = nil, false, want.Version, false
+		s.Outdated, s.Behind, s.Version, s.Storeless, s.OldStore = nil, false, want.Version, false, false
 		certify(s, done)
 		rewriteRuns(s)
 	case membership.RenewCertificates:
@@ -130,7 +130,7 @@ func effectOnMember(p membership.ClusterStatus, s *membership.MemberStatus, want
 		listed := s.Moved
 		s.Move = membership.Move{}
 		if (&planner{ClusterStatus: p, want: want}).misconfigured(*s) {
-			s.Outdated, s.Behind, s.Version = nil, false, want.Version
+			s.Outdated, s.Behind, s.Version, s.OldStore = nil, false, want.Version, false
 			rewriteRuns(s)
 		}
 		s.State, s.Disabled, s.Looping = membership.Healthy, false, false
@@ -139,7 +139,7 @@ func effectOnMember(p membership.ClusterStatus, s *membership.MemberStatus, want
 		}
 		s.Unsynced = false
 	case membership.Roll:
-		s.Outdated, s.Version, s.Storeless = nil, want.Version, false
+		s.Outdated, s.Version, s.Storeless, s.OldStore = nil, want.Version, false, false
 		rewriteRuns(s)
 	case membership.SetAside:
 		s.State, s.Traces, s.Looping, s.Storeless, s.Alone = membership.Missing, false, false, false, false
@@ -149,7 +149,7 @@ func effectOnMember(p membership.ClusterStatus, s *membership.MemberStatus, want
 		s.Role, s.ID, s.Started = membership.Learner, "new "+s.Address, false
 	case membership.Join:
 		s.State, s.Started, s.Traces, s.Version = membership.Healthy, true, true, done.To
-		s.Outdated, s.Invalid, s.Due, s.Disabled, s.Rebuild, s.Storeless = nil, "", "", false, "", false
+		s.Outdated, s.Invalid, s.Due, s.Disabled, s.Rebuild, s.Storeless, s.OldStore = nil, "", "", false, "", false, false
 		if want.Backups != "" {
 			s.Unbacked = bootstrap.NoBackups
 		}

@@ -129,7 +129,7 @@ func recovered(p *membership.ClusterStatus, want membership.Spec, did membership
 		s := &p.Members[i]
 		if s.Member == did.Subject() {
 			if whole {
-				s.Outdated, s.Behind, s.Version = nil, false, want.Version
+				s.Outdated, s.Behind, s.Version, s.OldStore = nil, false, want.Version, false
 			}
 			if whole || !did.Keeps { // else it is started as it is
 				issue(*p, s, did)

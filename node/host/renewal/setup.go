@@ -179,8 +179,21 @@ func (h Host) Disable(ctx context.Context, cluster string) error {
 
 // settings are what the host renews by; nil: it does not.
 func (h Host) settings(cluster string) (*api.Renewal, error) {
-	return records.Settings[api.Renewal](h.Files.Path(api.RenewalFile(cluster)), errSettings)
+	r, err := records.Settings[api.Renewal](h.Files.Path(api.RenewalFile(cluster)), errSettings)
+	if err != nil || r == nil {
+		return nil, err
+	}
+	for _, place := range []*api.SigningPlace{r.Peers, r.Clients} {
+		if place != nil && place.Digest == "" {
+			place.Digest = earlierDigest
+		}
+	}
+	return r, nil
 }
+
+// earlierDigest stands for that of a place which an earlier store has written, with one digest for both: it is no place's that is desired,
+// so that such a place is replaced or removed once it is known what is desired, and kept until then.
+const earlierDigest = "earlier"
 
 // errSettings is said of a RenewalFile that no call of this store can have written.
 var errSettings = errors.New("the file that says how certificates are renewed cannot be read: apply again")

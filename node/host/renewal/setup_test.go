@@ -85,6 +85,44 @@ func TestSettings(t *testing.T) {
 	if s := must[*api.RenewalStatus](t)(w.Status(t.Context(), "main")); s != nil {
 		t.Errorf("it renews by nobody: %+v", s)
 	}
+	// Of the one digest that an earlier store has written for both, none is any authority's: what it renews by shows, and is kept, and goes.
+	for _, c := range []struct {
+		by              *api.Renewal
+		of              api.RenewalPlaces
+		peers, clients  string
+		kept, renewsNot bool
+	}{
+		{by: &api.Renewal{Peers: &other}, of: api.RenewalPlaces{Peers: true}, peers: "2", kept: true},
+		{by: nil, of: api.RenewalPlaces{Peers: true}, kept: true},
+		{by: &api.Renewal{Peers: &other, Clients: &other}, of: both, peers: "2", clients: "2"},
+		{by: nil, of: both, renewsNot: true},
+	} {
+		w.setUp(t)
+		text := strings.ReplaceAll(string(must[[]byte](t)(os.ReadFile(secretFile))), `"digest": "1"`, `"digest": ""`)
+		if err := os.WriteFile(secretFile, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if s := status(); s.Peers == "" || s.Clients == "" || s.Peers == "1" || s.Damaged {
+			t.Errorf("an earlier store's: %+v", s)
+		}
+		calls := w.signer.calls
+		if err := w.SetUp(t.Context(), "main", api.RenewOnHostRequest{Owner: "us", Renewal: c.by, Of: c.of}); err != nil {
+			t.Errorf("over an earlier store's, told of %+v: %v", c.of, err)
+			continue
+		}
+		if tried := w.signer.calls > calls; c.by == nil && tried {
+			t.Errorf("told of %+v, it tries what it keeps", c.of)
+		}
+		if c.renewsNot {
+			if s := must[*api.RenewalStatus](t)(w.Status(t.Context(), "main")); s != nil {
+				t.Errorf("it renews by an earlier store's settings: %+v", s)
+			}
+			continue
+		}
+		if s := status(); s.Peers != c.peers || c.kept != (s.Clients != c.clients) || s.Damaged {
+			t.Errorf("over an earlier store's, told of %+v, it is %+v", c.of, s)
+		}
+	}
 	w.setUp(t)
 	off := func() error {
 		return w.SetUp(t.Context(), "main", api.RenewOnHostRequest{Owner: "us", Of: both})
