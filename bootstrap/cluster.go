@@ -46,8 +46,9 @@ type Cluster struct {
 	OnHosts   *api.Renewal
 	OnHostsOf api.RenewalPlaces // what of it is known; hosts keep their own of the other
 
-	// Inspects has the first contact with a host that is not the cluster's yet take an inventory of it.
-	Inspects bool
+	// Inspects are the new members, of whose hosts the first contact takes an inventory. The others' hosts are taken as they are: a
+	// refresh takes none, so that a plan would show steps for them that its apply refuses.
+	Inspects []membership.Member
 	Waived   []string // IDs of findings of the inventory that refuse no host, and that nobody is warned of
 
 	// Acknowledged are the log entries that members, by their ID, are known to have had on disk.
@@ -232,8 +233,13 @@ func (c Cluster) Ports() []int { return []int{c.ClientPort, c.PeerPort, c.Metric
 
 // Ask returns the request to observe a host for this cluster.
 func (c Cluster) Ask() api.ObserveRequest {
-	request := api.ObserveRequest{DataDir: c.DataDir, Ports: c.Ports()}
-	if c.Inspects && c.DataDir != "" {
+	return api.ObserveRequest{DataDir: c.DataDir, Ports: c.Ports()}
+}
+
+// AskOf returns the request to observe a member's host, with an inventory if the member is new.
+func (c Cluster) AskOf(m membership.Member) api.ObserveRequest {
+	request := c.Ask()
+	if c.DataDir != "" && slices.Contains(c.Inspects, m) {
 		request.Inventory = []string{c.DataDir}
 	}
 	return request

@@ -208,5 +208,7 @@ func TestPreflightIsWaivedByName(t *testing.T) {
 			}
 			w.Forget()
 		}, Config: three(waive(`"swap"`)), Check: w.untouched},
+		// A host that had a member is not new, and what its plan shows is done.
+		tftest.TestStep{PreConfig: w.host(13).Wipe, Config: three(waive(`"swap"`)), Check: w.allWell},
 	)
 }

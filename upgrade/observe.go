@@ -42,7 +42,7 @@ func (e *Executor) observeAll(ctx context.Context, members []membership.Member, 
 // contact reads what one host tells before a store is called on it.
 func (e *Executor) contact(ctx context.Context, m membership.Member) bootstrap.Report {
 	asked := e.clock()
-	contact, err := e.Hosts[m].Contact(ctx, e.Cluster.Name, e.Cluster.Ask())
+	contact, err := e.Hosts[m].Contact(ctx, e.Cluster.Name, e.Cluster.AskOf(m))
 	return bootstrap.Report{Contact: contact, Err: err, Clock: clocks.Of(asked, e.clock(), contact.Time, time.Second)}
 }
 
@@ -57,7 +57,7 @@ func (e *Executor) clock() time.Time {
 // observe reads one host through one of its stores. Without a store the report has neither an observation nor an
 // error.
 func (e *Executor) observe(ctx context.Context, m membership.Member, store string, patience time.Duration) bootstrap.Report {
-	ask := e.Cluster.Ask()
+	ask := e.Cluster.AskOf(m)
 	ask.Patience = patience
 	asked := e.clock()
 	o, err := call[api.Observation](ctx, e.Hosts[m], store, api.OpObserve, e.Cluster.Name, "", ask)

@@ -158,7 +158,7 @@ const signsUnseen = "What this plan does is known after apply, and may sign cert
 
 // changed returns the change from the state to the model, as the planner plans it.
 func (c clusterModel) changed(state clusterModel, want desired, before map[string]memberModel, last refreshed.Reports, asked membership.Recovery) change {
-	ch := change{before: before, members: want.members, cluster: c.givenBy(c.clusterWith(want.members, want.stores), want.backup, want.pki), seen: last.Reports(), at: last.At, others: last.Others()}
+	ch := change{before: before, members: want.members, cluster: c.givenBy(c.clusterWith(want.members, want.stores), before, want.backup, want.pki), seen: last.Reports(), at: last.At, others: last.Others()}
 	ch.cluster.Recover, ch.cluster.Acknowledged = asked, last.Acknowledged
 	ch.cluster.Rebuild, ch.cluster.Signers, ch.cluster.Chains = rebuilds(want.members, before), want.pki.Signers(), want.pki.Chains()
 	was := state.cluster(before)

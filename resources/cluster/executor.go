@@ -74,7 +74,7 @@ func (r *clusterResource) lookAgain(ctx context.Context, executor upgrade.Execut
 	if err == nil { // the run has had all of them
 		executor.Hosts = hosts
 	}
-	executor.Cluster.Inspects = false // as in a refresh
+	executor.Cluster.Inspects = nil // as in a refresh
 	return executor.Observe(ctx, to.Members())
 }
 

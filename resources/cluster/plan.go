@@ -233,7 +233,7 @@ func (c *clusterModel) setRollout(ctx context.Context, from startingPoint) (diag
 		c.plansSteps(plan.Asked{Create: true, Restore: true}, forming.Steps)
 		return diags
 	}
-	spec, bare := c.givenBy(c.cluster(from.members), from.backup, from.authority).Spec, membership.Observed{}
+	spec, bare := c.givenBy(c.cluster(from.members), nil, from.backup, from.authority).Spec, membership.Observed{}
 	for _, m := range spec.Members {
 		bare[m.Name] = membership.Host{Claim: membership.Bare}
 	}

@@ -218,7 +218,7 @@ func (r *clusterResource) lookAt(ctx context.Context, plan, state clusterModel, 
 	looking, cancel := timeout.Bound(ctx, plan.Timeouts.Create, createTimeout, diags)
 	defer cancel()
 	cluster := plan.clusterWith(nil, r.providerData.Stores)
-	cluster.Members, cluster.Inspects = hosts.Members(), true
+	cluster.Members, cluster.Inspects = hosts.Members(), hosts.Members()
 	executor, err := r.executor(ctx, cluster, "plan", hosts, nobody)
 	if err != nil {
 		return nil, err
@@ -301,7 +301,7 @@ func (c clusterModel) warnBegun(ctx context.Context, from startingPoint, seen bo
 	for m, report := range seen {
 		reports[m.Name] = report
 	}
-	cluster := c.givenBy(c.clusterWith(from.members, providerData.Stores), from.backup, from.authority)
+	cluster := c.givenBy(c.clusterWith(from.members, providerData.Stores), nil, from.backup, from.authority)
 	formation := cluster.Resume(reports, bootstrap.Formation{})
 	if formation == (bootstrap.Formation{}) {
 		return nil

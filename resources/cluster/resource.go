@@ -97,7 +97,7 @@ func (r *clusterResource) Create(ctx context.Context, req resource.CreateRequest
 		return
 	}
 	members := from.members
-	cluster := plan.givenBy(plan.clusterWith(members, r.providerData.Stores), from.backup, from.authority)
+	cluster := plan.givenBy(plan.clusterWith(members, r.providerData.Stores), nil, from.backup, from.authority)
 	form := r.form
 	if from.restoration.Source != "" {
 		form = func(ctx context.Context, cluster bootstrap.Cluster, members map[string]memberModel, by authority.Model) (upgrade.Formed, error) {

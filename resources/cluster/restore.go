@@ -26,7 +26,7 @@ import (
 
 // restored returns the change that a restore makes, or its rollback, as the planner plans it.
 func (c clusterModel) restored(state clusterModel, want desired, before map[string]memberModel, last refreshed.Reports, restoration membership.Restoration) change {
-	ch := change{before: before, members: want.members, cluster: c.givenBy(c.clusterWith(want.members, want.stores), want.backup, want.pki), seen: last.Reports(), others: last.Others()}
+	ch := change{before: before, members: want.members, cluster: c.givenBy(c.clusterWith(want.members, want.stores), before, want.backup, want.pki), seen: last.Reports(), others: last.Others()}
 	ch.cluster.Restore = restoration
 	owner := state.Owner.ValueString()
 	ch.plan, ch.err = plan.Restore(ch.cluster.Restoring(owner, false, ch.seen, last.At), ch.cluster.Spec)
