@@ -33,6 +33,10 @@ func TestHostIsRead(t *testing.T) {
 		return tftest.ComposeAggregateTestCheckFunc(checks...)
 	}
 	w.run(t,
+		tftest.TestStep{Config: `data "etcd_host" "new" {
+			address = "192.0.2.21"
+			paths   = [null]
+		}`, ExpectError: says("Null List")},
 		tftest.TestStep{Config: reading, Check: is(
 			"os", "Debian GNU/Linux 12 (bookworm)", "os_id", "debian", "os_version", "12", "kernel", "6.1.0-28-amd64", "architecture", "amd64", "systemd_version", "252",
 			"memory", "8589934592", "swap", "0", "cpus", "4", "cpu_governors.#", "0", "machine_id", w.host(21).MachineID, "host_keys.#", "1", "addresses.0", "192.0.2.21",

@@ -3,7 +3,9 @@ package hosts
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework/datasource"
@@ -19,6 +21,9 @@ var _ datasource.DataSourceWithConfigure = (*hostData)(nil)
 
 // dataParent is where members have their data, unless data_dir says otherwise.
 const dataParent = "/var/lib/etcd"
+
+// lookTimeout bounds a look: a directory on a network file system whose server is away hangs.
+const lookTimeout = 2 * time.Minute
 
 // hostData implements the data source etcd_host.
 type hostData struct{ providerData *providerdata.Data }
@@ -64,8 +69,13 @@ func (d *hostData) look(ctx context.Context, target providerdata.SSHTarget, path
 	if err != nil {
 		return preflight.Host{}, err
 	}
+	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
 	asked := d.providerData.Now()
 	contact, err := way.Contact(ctx, "", api.ObserveRequest{DataDir: paths[0], Inventory: paths})
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return preflight.Host{}, fmt.Errorf("the host has not answered within %s: see on it whether `df %s` ends, which a network file system keeps waiting whose server is away", lookTimeout, strings.Join(paths, " "))
+	}
 	if err != nil {
 		return preflight.Host{}, err
 	}

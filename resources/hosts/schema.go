@@ -111,7 +111,7 @@ func hostSchema() schema.Schema {
 			"paths": schema.ListAttribute{
 				Optional: true, ElementType: types.StringType,
 				MarkdownDescription: fmt.Sprintf("Directories whose file systems are of interest. One that is not there stands for its nearest parent that is. Default: `%s`, where members have their data.", dataParent),
-				Validators:          []validator.List{listvalidator.SizeAtLeast(1), listvalidator.UniqueValues(), listvalidator.ValueStringsAre(validate.Path)},
+				Validators:          []validator.List{listvalidator.SizeAtLeast(1), listvalidator.NoNullValues(), listvalidator.UniqueValues(), listvalidator.ValueStringsAre(validate.Path)},
 			},
 
 			"os":                     text("Name of the operating system: `Debian GNU/Linux 13 (trixie)`."),
