@@ -20,8 +20,24 @@ import (
 // listening is the state of a listening socket in the kernel's tables.
 const listening = "0A"
 
+// looks is how often sockets are looked for whose process is not found: it may end, or close them, between two readings. What is
+// held in the kernel or in another namespace of processes is never found.
+const looks = 3
+
 // Listeners finds who listens on any of the ports, sorted by port and address. mainPID is the member's process.
-func (f FS) Listeners(ports []int, mainPID int) ([]api.Listener, error) {
+func (f FS) Listeners(ports []int, mainPID int) (found []api.Listener, err error) {
+	for range looks {
+		if found, err = f.listeners(ports, mainPID); err != nil {
+			return nil, err
+		}
+		if !slices.ContainsFunc(found, func(l api.Listener) bool { return l.PID == 0 }) {
+			break
+		}
+	}
+	return found, nil
+}
+
+func (f FS) listeners(ports []int, mainPID int) ([]api.Listener, error) {
 	found := []api.Listener{}
 	inodes := map[string]int{} // of a socket -> its index in found
 	for _, table := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {

@@ -1,10 +1,13 @@
 package procfs
 
 import (
+	"errors"
 	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -105,5 +108,41 @@ func TestParseSocketAddress(t *testing.T) {
 		if got, err := parseSocketAddress(text); err == nil {
 			t.Errorf("%q reads %s", text, got)
 		}
+	}
+}
+
+// TestListenerThatEndsMeanwhile: a socket whose process ends between the reading of the sockets and that of the processes is nobody's,
+// and is found no more.
+func TestListenerThatEndsMeanwhile(t *testing.T) {
+	root := t.TempDir()
+	tables := filepath.Join(root, "proc/net")
+	if err := os.MkdirAll(tables, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	const heading = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
+	const socket = "   0: 0100007F:094C 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 4711 1\n"
+	table, later := filepath.Join(tables, "tcp"), filepath.Join(tables, "later")
+	if err := errors.Join(syscall.Mkfifo(table, 0o600), os.WriteFile(later, []byte(heading), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	written := make(chan error, 1)
+	go func() {
+		first, err := os.OpenFile(table, os.O_WRONLY, 0)
+		if err == nil {
+			_, err = first.WriteString(heading + socket)
+			err = errors.Join(err, os.Rename(later, table), first.Close()) // before it is read to its end
+		}
+		written <- err
+	}()
+	got, err := FS{root}.Listeners([]int{2380}, 0)
+	if err := errors.Join(err, <-written); err != nil || len(got) > 0 {
+		t.Errorf("found %+v, %v", got, err)
+	}
+	if err := os.WriteFile(table, []byte(heading+socket), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	want := []api.Listener{{Port: 2380, Address: "127.0.0.1"}}
+	if got, err := (FS{root}).Listeners([]int{2380}, 0); err != nil || !slices.Equal(got, want) {
+		t.Errorf("a socket that stays, of no process: %+v, %v", got, err)
 	}
 }
