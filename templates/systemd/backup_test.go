@@ -69,14 +69,18 @@ func TestNoSandboxNamesADirectoryOfRuns(t *testing.T) {
 }
 
 // TestSystemdReadsRuns holds that systemd understands every word.
-func TestSystemdReadsRuns(t *testing.T) {
+func TestSystemdReadsRuns(t *testing.T) { mustBeUnderstood(t, rendered(t, runOptions())) }
+
+// mustBeUnderstood has systemd read units, by the names of their files.
+func mustBeUnderstood(t *testing.T, units map[string]string) {
+	t.Helper()
 	analyze, err := exec.LookPath("systemd-analyze")
 	if err != nil {
 		t.Skip("there is no systemd-analyze here")
 	}
 	dir := t.TempDir()
 	var paths []string
-	for name, text := range rendered(t, runOptions()) {
+	for name, text := range units {
 		// It wants the program to be there.
 		text = strings.ReplaceAll(text, "/usr/local/lib/etcd-store/main/store", "/bin/true")
 		path := filepath.Join(dir, name)
@@ -96,27 +100,32 @@ func TestSystemdReadsRuns(t *testing.T) {
 	}
 }
 
-// TestRunsAreExposedAsLittleAsRootCan keeps what systemd makes of the sandbox of the runs. What is left of it is root's work:
-// root itself, among the host's users, with its say over the files of others (0.8); the network, to the member and to S3
-// wherever that is, and sockets (1.1); the clock that ProtectClock lets it read, and the host's root directory (0.2).
-func TestRunsAreExposedAsLittleAsRootCan(t *testing.T) {
+// mustBeExposedBy holds that systemd makes at most so much of a service's exposure, in tenths.
+func mustBeExposedBy(t *testing.T, most, name, text string) {
+	t.Helper()
 	analyze, err := exec.LookPath("systemd-analyze")
 	if err != nil {
 		t.Skip("there is no systemd-analyze here")
 	}
-	dir := t.TempDir()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	output, err := exec.Command(analyze, "security", "--offline=true", "--no-pager", "--threshold="+most, path).CombinedOutput()
+	if strings.Contains(string(output), "unrecognized option") {
+		t.Skip("systemd-analyze is too old to look at a unit that is not installed")
+	} else if err != nil {
+		t.Errorf("%s: %v\n%s", name, err, output)
+	}
+}
+
+// TestRunsAreExposedAsLittleAsRootCan keeps what systemd makes of the sandbox of the runs. What is left of it is root's work:
+// root itself, among the host's users, with its say over the files of others (0.8); the network, to the member and to S3
+// wherever that is, and sockets (1.1); the clock that ProtectClock lets it read, and the host's root directory (0.2).
+func TestRunsAreExposedAsLittleAsRootCan(t *testing.T) {
 	for name, text := range rendered(t, runOptions()) {
-		if filepath.Ext(name) != ".service" {
-			continue
-		}
-		path := filepath.Join(dir, name)
-		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		if output, err := exec.Command(analyze, "security", "--offline=true", "--no-pager", "--threshold="+exposures[name], path).CombinedOutput(); strings.Contains(string(output), "unrecognized option") {
-			t.Skip("systemd-analyze is too old to look at a unit that is not installed")
-		} else if err != nil {
-			t.Errorf("%s: %v\n%s", name, err, output)
+		if filepath.Ext(name) == ".service" {
+			mustBeExposedBy(t, exposures[name], name, text)
 		}
 	}
 }
