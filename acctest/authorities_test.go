@@ -9,9 +9,9 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/lab"
 )
 
-// TestAuthoritiesAreExchanged exchanges both authorities of a cluster under load, with certificates of the old ones served
-// throughout, and back; and then for others whose predecessors' keys are not at hand, in one apply, after which the old ones
-// open nothing any more.
+// TestAuthoritiesAreExchanged exchanges both authorities of a cluster under load, with certificates of the old ones
+// served throughout, and back; and then for others whose predecessors' keys are not at hand, in one apply, after which
+// the old ones open nothing any more.
 func TestAuthoritiesAreExchanged(t *testing.T) {
 	t.Parallel()
 	l := up(t, lab.Config{Hosts: members("a", "b", "c")})
@@ -54,7 +54,8 @@ resource "etcd_certificate" "next" {
 	exchange("back, and the next ones go", "etcd_pki.prod.authority", "renew certificates of b", "no longer trusts authority ")
 	v.check(besideOthers)
 
-	// As where the state was lost with the keys in it: the cluster is imported, and given other authorities, in one apply.
+	// As where the state was lost with the keys in it: the cluster is imported, and given other authorities, in one
+	// apply.
 	v.must("state", "rm", "etcd_cluster.prod")
 	var addresses []string
 	for _, h := range l.Hosts {

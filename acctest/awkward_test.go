@@ -8,9 +8,9 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/lab"
 )
 
-// TestAwkwardHosts forms a cluster whose members are known by names, on hosts from which packets leave by another address
-// than the name's, to one of which the operator comes through a login shell that knows of nothing but words. Then two of
-// them have no room for a snapshot, and the change goes on with that of the third.
+// TestAwkwardHosts forms a cluster whose members are known by names, on hosts from which packets leave by another
+// address than the name's, to one of which the operator comes through a login shell that knows of nothing but words.
+// Then two of them have no room for a snapshot, and the change goes on with that of the third.
 func TestAwkwardHosts(t *testing.T) {
 	t.Parallel()
 	hosts := members("a", "b", "c")

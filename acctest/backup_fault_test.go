@@ -13,8 +13,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup/s3test"
 )
 
-// TestBackupsThroughFaults cuts the power of the host that is at a backup, in the middle of the upload: one of the others
-// takes it over. Then it kills the storage in the middle of the next one, which goes on once that is back.
+// TestBackupsThroughFaults cuts the power of the host that is at a backup, in the middle of the upload: one of the
+// others takes it over. Then it kills the storage in the middle of the next one, which goes on once that is back.
 func TestBackupsThroughFaults(t *testing.T) {
 	sample.Leave(t, "TestAnotherTakesOver and TestS3ServerKilled have these faults without booted hosts")
 	t.Parallel()

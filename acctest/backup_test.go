@@ -171,8 +171,8 @@ func TestRestoreOfABackupOnAHost(t *testing.T) {
 	}
 }
 
-// backUpNow has a host back its cluster up as the provider asks for it: by a file, and a start of the unit, with options
-// of systemctl's.
+// backUpNow has a host back its cluster up as the provider asks for it: by a file, and a start of the unit, with
+// options of systemctl's.
 func backUpNow(t testing.TB, h *lab.Host, options ...string) {
 	t.Helper()
 	inHost(t, h, "sh", "-c", "date -u +%Y-%m-%dT%H:%M:%SZ >/var/lib/etcd/prod.backup/backup.asked && systemctl start etcd-backup@prod "+strings.Join(options, " "))

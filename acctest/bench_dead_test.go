@@ -10,9 +10,9 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/lab"
 )
 
-// BenchmarkDeadHost plans, refreshes and applies with one dead host of three, and defaults: a host that is off, to which
-// there is no way; one whose sshd is stopped, which refuses; and one that drops what it is sent. It reports each in
-// seconds, beside the plan with all hosts. The change that is applied is one that disturbs nobody.
+// BenchmarkDeadHost plans, refreshes and applies with one dead host of three, and defaults: a host that is off, to
+// which there is no way; one whose sshd is stopped, which refuses; and one that drops what it is sent. It reports each
+// in seconds, beside the plan with all hosts. The change that is applied is one that disturbs nobody.
 func BenchmarkDeadHost(b *testing.B) {
 	l := up(b, lab.Config{Hosts: members("a", "b", "c")})
 	w := newWorkspace(b, l, configuration(b, l, setup{}))
@@ -64,9 +64,9 @@ func BenchmarkDeadHost(b *testing.B) {
 	b.ReportMetric(0, "ns/op")
 }
 
-// BenchmarkReplaceDead replaces a dead member of three, with little data, by one on a bare host. It reports in seconds the whole
-// apply, and of that how long the store was on its way to the host, how long etcd took until it answered there as a learner,
-// and how long the learner then had to catch up and to keep pace until it got its vote.
+// BenchmarkReplaceDead replaces a dead member of three, with little data, by one on a bare host. It reports in seconds
+// the whole apply, and of that how long the store was on its way to the host, how long etcd took until it answered
+// there as a learner, and how long the learner then had to catch up and to keep pace until it got its vote.
 func BenchmarkReplaceDead(b *testing.B) {
 	l := up(b, lab.Config{Hosts: members("a", "b", "c", "d")})
 	w := newWorkspace(b, l, configuration(b, l, setup{at: on("a", "b", "c")}))

@@ -12,10 +12,10 @@ import (
 // asAdmin is etcdctl on a host, as its member's admin.
 const asAdmin = "etcdctl --endpoints=https://127.0.0.1:2379 --cacert /etc/etcd/prod/tls/client-ca.crt --cert /etc/etcd/prod/tls/admin.crt --key /etc/etcd/prod/tls/admin.key "
 
-// TestDivergedMemberIsRebuilt has the database of a member say something else than its log, with a writer on the cluster
-// all the time. etcd raises its alarm; the plan finds who differs, though the writer's requests go on through the log, and the
-// apply rebuilds it and takes the alarm back. Then a member that was right does not start, since one that differs serves: the
-// plan is refused, and its way on mends the cluster. No acknowledged write is lost.
+// TestDivergedMemberIsRebuilt has the database of a member say something else than its log, with a writer on the
+// cluster all the time. etcd raises its alarm; the plan finds who differs, though the writer's requests go on through
+// the log, and the apply rebuilds it and takes the alarm back. Then a member that was right does not start, since one
+// that differs serves: the plan is refused, and its way on mends the cluster. No acknowledged write is lost.
 func TestDivergedMemberIsRebuilt(t *testing.T) {
 	t.Parallel()
 	l := up(t, lab.Config{Hosts: members("a", "b", "c")})

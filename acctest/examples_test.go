@@ -91,8 +91,9 @@ var restless = regexp.MustCompile(`\b(timestamp|plantimestamp|uuid|bcrypt)\(`)
 // first takes what may not be there: a list of a cluster that has none yet has no first element.
 var first = regexp.MustCompile(`\[[0-9]+\]`)
 
-// TestConfigurationsPlanNothingTwice holds what every configuration keeps to that is there to be copied, examples and those in the text of
-// guides: a second plan shows nothing to do, a list that is still empty fails no plan, and the provider's version is constrained.
+// TestConfigurationsPlanNothingTwice holds what every configuration keeps to that is there to be copied, examples and
+// those in the text of guides: a second plan shows nothing to do, a list that is still empty fails no plan, and the
+// provider's version is constrained.
 func TestConfigurationsPlanNothingTwice(t *testing.T) {
 	t.Parallel()
 	texts := map[string]string{}

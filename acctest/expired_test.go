@@ -16,9 +16,9 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 )
 
-// TestExpiredEverywhere leaves a cluster alone until the certificates of all members have expired: those of members that run on,
-// and then those of members that were started with them, and have no quorum. Each time one plan says so, and one apply over SSH
-// mends it.
+// TestExpiredEverywhere leaves a cluster alone until the certificates of all members have expired: those of members
+// that run on, and then those of members that were started with them, and have no quorum. Each time one plan says so,
+// and one apply over SSH mends it.
 func TestExpiredEverywhere(t *testing.T) {
 	t.Parallel()
 	l := up(t, lab.Config{Hosts: members("a", "b", "c")})
@@ -70,8 +70,8 @@ func TestExpiredEverywhere(t *testing.T) {
 	mended("after members were started")
 }
 
-// expireCertificate puts a certificate on a host that says what the present one does, of the same authority, and expired a
-// second after that was made.
+// expireCertificate puts a certificate on a host that says what the present one does, of the same authority, and
+// expired a second after that was made.
 func expireCertificate(w *workspace, h *lab.Host, key string) {
 	w.t.Helper()
 	path := api.CertificateFile("prod", key)

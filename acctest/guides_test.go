@@ -71,8 +71,8 @@ func TestGuidesAreNamedByTheirTitles(t *testing.T) {
 	}
 }
 
-// TestDocumentsAreNarrow holds that the prose of what users and contributors read has at most 120 columns. Tables, code and titles
-// are as wide as they have to be.
+// TestDocumentsAreNarrow holds that the prose of what users and contributors read has at most 120 columns. Tables, code
+// and titles are as wide as they have to be.
 func TestDocumentsAreNarrow(t *testing.T) {
 	documents, err := filepath.Glob("../templates/docs/guides/*.tmpl")
 	if err != nil || len(documents) == 0 {
@@ -97,5 +97,34 @@ func TestDocumentsAreNarrow(t *testing.T) {
 				t.Errorf("%s:%d has %d columns", document, number, utf8.RuneCountInString(line))
 			}
 		}
+	}
+}
+
+// TestCommentsAreNarrow holds that comments of the code have at most 120 columns, with four for a tab. A comment behind code is as
+// wide as it has to be, and so is what a comment quotes as code.
+func TestCommentsAreNarrow(t *testing.T) {
+	lines := 0
+	err := filepath.WalkDir("..", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || filepath.Ext(path) != ".go" {
+			return err
+		}
+		content, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		number := 0
+		for line := range strings.Lines(string(content)) {
+			number++
+			if comment := strings.TrimLeft(strings.TrimRight(line, "\n"), "\t"); strings.HasPrefix(comment, "// ") {
+				lines++
+				if columns := utf8.RuneCountInString(strings.ReplaceAll(line, "\t", "    ")) - 1; columns > 120 {
+					t.Errorf("%s:%d has %d columns", path, number, columns)
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil || lines < 1000 {
+		t.Errorf("%d lines of comments: %v", lines, err)
 	}
 }

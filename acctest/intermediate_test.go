@@ -14,9 +14,9 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/pkitest"
 )
 
-// TestIntermediates forms a cluster whose authorities are two intermediates of one company. Clients that know only the company's root
-// verify members, by etcdctl and by openssl; a certificate of another intermediate of the company opens no port; and a chain that is
-// renewed above the two reaches the ports without a restart.
+// TestIntermediates forms a cluster whose authorities are two intermediates of one company. Clients that know only the
+// company's root verify members, by etcdctl and by openssl; a certificate of another intermediate of the company opens
+// no port; and a chain that is renewed above the two reaches the ports without a restart.
 func TestIntermediates(t *testing.T) {
 	t.Parallel()
 	l := up(t, lab.Config{Hosts: members("a", "b", "c")})

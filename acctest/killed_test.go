@@ -113,8 +113,8 @@ func (w *workspace) duringStep(step int, do func(cli int)) (printed string, tota
 	return output.String(), total
 }
 
-// look is between two looks at a log for the beginning of a step. Steps take longer, and looks cost the machine what the
-// hosts in it need.
+// look is between two looks at a log for the beginning of a step. Steps take longer, and looks cost the machine what
+// the hosts in it need.
 const look = 5 * time.Millisecond
 
 // stepsBegun is how many steps there are, once the log holds the line of this one; else 0.

@@ -118,14 +118,16 @@ while [ ! -e "$1-ends" ] && [ $waited -lt 1500 ]; do sleep 0.02; waited=$((waite
 case $1 in plan) exit 2 ;; esac
 `
 
-// TestRepairScriptCancelled holds that a job which is cancelled leaves no plan behind, whatever it is at and however its shell
-// treats signals: it is gone while the CLI still runs, since a runner kills what does not end, and the CLI is let come to its end.
+// TestRepairScriptCancelled holds that a job which is cancelled leaves no plan behind, whatever it is at and however
+// its shell treats signals: it is gone while the CLI still runs, since a runner kills what does not end, and the CLI is
+// let come to its end.
 func TestRepairScriptCancelled(t *testing.T) {
 	script, err := filepath.Abs(filepath.Join(examples, "pipeline", "repair.sh"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Under nohup a shell would never hear of SIGHUP: what a program ignores its children ignore, unless it listens itself.
+	// Under nohup a shell would never hear of SIGHUP: what a program ignores its children ignore, unless it listens
+	// itself.
 	told := make(chan os.Signal, 1)
 	signal.Notify(told, syscall.SIGHUP)
 	t.Cleanup(func() { signal.Stop(told) })

@@ -8,8 +8,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/lab"
 )
 
-// TestPlanLooksAtNewHosts has plans that bring hosts which cannot carry a member: each is refused by the plan, with nothing changed
-// on any host. The apply of one that nobody could look at in the plan says that no step was done.
+// TestPlanLooksAtNewHosts has plans that bring hosts which cannot carry a member: each is refused by the plan, with
+// nothing changed on any host. The apply of one that nobody could look at in the plan says that no step was done.
 func TestPlanLooksAtNewHosts(t *testing.T) {
 	t.Parallel()
 	configs := members("a", "b", "c", "full", "small", "fit")
@@ -98,8 +98,8 @@ func TestPlanLooksAtNewHosts(t *testing.T) {
 	}
 	untouched("an apply that did not look in its plan")
 
-	// With the state lost, everything would be made anew, the authorities first: refused by the plan, and what lets the operator in
-	// stays as it is.
+	// With the state lost, everything would be made anew, the authorities first: refused by the plan, and what lets the
+	// operator in stays as it is.
 	other := newWorkspace(t, l, with("", ""))
 	other.write("client.crt", w.read("client.crt"))
 	other.applyFails("finished cluster prod", "to = etcd_cluster.prod")

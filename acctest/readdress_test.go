@@ -107,8 +107,9 @@ func (m *moving) mustEnd(t *testing.T) {
 	}
 }
 
-// TestReaddressing gives members other addresses on their machines: one that has both for a while, one whose old address is
-// gone, and with it its service, and one that is known by a name from then on. All keep their data and their IDs.
+// TestReaddressing gives members other addresses on their machines: one that has both for a while, one whose old
+// address is gone, and with it its service, and one that is known by a name from then on. All keep their data and their
+// IDs.
 func TestReaddressing(t *testing.T) {
 	t.Parallel()
 	m := movingCluster(t, false)
@@ -131,9 +132,9 @@ func TestReaddressing(t *testing.T) {
 	m.mustEnd(t)
 }
 
-// TestRenumbered gives all machines other addresses at once, one that was known by a name among them, and takes their old ones away: nobody is left whom the list
-// could be changed through. The cluster is recovered with all that was acknowledged. Then its members get another port for
-// peers, which is another peer URL too.
+// TestRenumbered gives all machines other addresses at once, one that was known by a name among them, and takes their
+// old ones away: nobody is left whom the list could be changed through. The cluster is recovered with all that was
+// acknowledged. Then its members get another port for peers, which is another peer URL too.
 func TestRenumbered(t *testing.T) {
 	t.Parallel()
 	m := movingCluster(t, true)

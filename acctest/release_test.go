@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// TestReleaseNotes holds what a release says of itself: the section of its version, and that one is not released which the
-// changelog does not know, or calls unreleased.
+// TestReleaseNotes holds what a release says of itself: the section of its version, and that one is not released which
+// the changelog does not know, or calls unreleased.
 func TestReleaseNotes(t *testing.T) {
 	t.Parallel()
 	changelog := filepath.Join(t.TempDir(), "CHANGELOG.md")
@@ -41,8 +41,8 @@ func TestReleaseNotes(t *testing.T) {
 	}
 }
 
-// TestActionsArePinned holds that no workflow of this repository runs an action by a tag, which its owner, or whoever has
-// taken the owner's account, can move to other code.
+// TestActionsArePinned holds that no workflow of this repository runs an action by a tag, which its owner, or whoever
+// has taken the owner's account, can move to other code.
 func TestActionsArePinned(t *testing.T) {
 	t.Parallel()
 	pinned := regexp.MustCompile(`^(\./\S+|[\w-]+/[\w./-]+@[0-9a-f]{40} # v\d+(\.\d+)*)$`)
@@ -63,7 +63,8 @@ func TestActionsArePinned(t *testing.T) {
 	}
 }
 
-// TestReleaseIsTested holds that a tag is published only after all that a change has to pass: by the job that needs it, and by no other.
+// TestReleaseIsTested holds that a tag is published only after all that a change has to pass: by the job that needs it,
+// and by no other.
 func TestReleaseIsTested(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("../.github/workflows/release.yml")
@@ -92,8 +93,8 @@ func TestReleaseIsTested(t *testing.T) {
 	}
 }
 
-// TestReleaseIsComplete holds what a release comes with, and on what each change is tested: lines of files that nothing on this
-// machine runs.
+// TestReleaseIsComplete holds what a release comes with, and on what each change is tested: lines of files that nothing
+// on this machine runs.
 func TestReleaseIsComplete(t *testing.T) {
 	t.Parallel()
 	for path, lines := range map[string][]string{
@@ -127,7 +128,8 @@ func TestReleaseIsComplete(t *testing.T) {
 	}
 }
 
-// TestChangesHaveOwners holds that whatever is in the repository has somebody who reviews it, and that no rule is for what is gone.
+// TestChangesHaveOwners holds that whatever is in the repository has somebody who reviews it, and that no rule is for
+// what is gone.
 func TestChangesHaveOwners(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("../.github/CODEOWNERS")

@@ -141,8 +141,8 @@ func (c *cfssl) remote() string {
 		c.file("ca.crt"), c.address, c.port, remoteKey)
 }
 
-// TestRemoteSigner lives with a cluster whose authorities' keys two cfssl servers have: it is formed, renewed and grows; and
-// while a server is down, or does not sign, nothing of the cluster is touched.
+// TestRemoteSigner lives with a cluster whose authorities' keys two cfssl servers have: it is formed, renewed and
+// grows; and while a server is down, or does not sign, nothing of the cluster is touched.
 func TestRemoteSigner(t *testing.T) {
 	t.Parallel()
 	l := up(t, lab.Config{Hosts: members("a", "b", "c")})

@@ -26,8 +26,9 @@ func lastRenewal(t *testing.T, h *lab.Host) *api.RenewalRun {
 	return &run
 }
 
-// TestRenewalOnHosts leaves a cluster alone whose certificates are near their end: its hosts renew them by their timers, with no
-// terraform process and no restart, and clients go on. While the signing server is away they stay as they are, and the plan says so.
+// TestRenewalOnHosts leaves a cluster alone whose certificates are near their end: its hosts renew them by their
+// timers, with no terraform process and no restart, and clients go on. While the signing server is away they stay as
+// they are, and the plan says so.
 func TestRenewalOnHosts(t *testing.T) {
 	t.Parallel()
 	l := up(t, lab.Config{Hosts: members("a", "b", "c")})

@@ -41,8 +41,8 @@ func TestRestoreKilledAtEveryStep(t *testing.T) {
 	}
 }
 
-// disturb applies, and as a step begins it cuts the power of the host that the step is done to, or kills the provider, as
-// it does where a step is done to no host alone. true: there are fewer steps.
+// disturb applies, and as a step begins it cuts the power of the host that the step is done to, or kills the provider,
+// as it does where a step is done to no host alone. true: there are fewer steps.
 func (v *saved) disturb(step int, cut bool) bool {
 	v.t.Helper()
 	v.write("progress.log", "")
@@ -107,8 +107,8 @@ func (v *saved) mustComeToItsEnd() {
 	}
 }
 
-// TestRestoreIsRolledBack has a restore cut short once its members run, and rolls it back: every key that was written since
-// the snapshot is there, in the cluster that there was.
+// TestRestoreIsRolledBack has a restore cut short once its members run, and rolls it back: every key that was written
+// since the snapshot is there, in the cluster that there was.
 func TestRestoreIsRolledBack(t *testing.T) {
 	t.Parallel()
 	l := up(t, lab.Config{Hosts: members("a", "b", "c")})

@@ -60,8 +60,8 @@ func savedCluster(t *testing.T, l *lab.Lab, s setup) *saved {
 	return v
 }
 
-// awaitStorageVersions waits until every member has written its version into its database: etcd does so within seconds of
-// its first start, and calls a database without one 3.5.
+// awaitStorageVersions waits until every member has written its version into its database: etcd does so within seconds
+// of its first start, and calls a database without one 3.5.
 func (v *saved) awaitStorageVersions() {
 	v.t.Helper()
 	c, deadline := v.client(), time.Now().Add(time.Minute)
@@ -147,9 +147,9 @@ func (v *saved) count(c etcdctl, endpoint, prefix string) int {
 	return n
 }
 
-// TestRestoreOverARunningCluster takes a snapshot to a file, restores it over the cluster, which has been written to since,
-// and reboots all hosts. A watcher that asks for a revision that it has not seen yet is told that it is compacted, and not
-// given another's.
+// TestRestoreOverARunningCluster takes a snapshot to a file, restores it over the cluster, which has been written to
+// since, and reboots all hosts. A watcher that asks for a revision that it has not seen yet is told that it is
+// compacted, and not given another's.
 func TestRestoreOverARunningCluster(t *testing.T) {
 	t.Parallel()
 	l := up(t, lab.Config{Hosts: members("a", "b", "c")})
@@ -177,8 +177,8 @@ func TestRestoreOverARunningCluster(t *testing.T) {
 	v.mustBeRestored()
 }
 
-// waitedForAPeer tells whether a member has waited for the hash of a peer that did not answer. Who refuses a connection is
-// not waited for.
+// waitedForAPeer tells whether a member has waited for the hash of a peer that did not answer. Who refuses a connection
+// is not waited for.
 func waitedForAPeer(journal string) bool {
 	for line := range strings.Lines(journal) {
 		if strings.Contains(line, "failed hash kv request") && !strings.Contains(line, "connection refused") {
@@ -205,8 +205,8 @@ func (v *saved) mustBeVerified() {
 	}
 }
 
-// mustWatchNothing fails the test where a watch from a revision on is given any event, or is not told that the revision is
-// compacted.
+// mustWatchNothing fails the test where a watch from a revision on is given any event, or is not told that the revision
+// is compacted.
 func (v *saved) mustWatchNothing(revision int64) {
 	v.t.Helper()
 	ctx, cancel := context.WithTimeout(v.t.Context(), 30*time.Second)
@@ -232,7 +232,8 @@ func (v *saved) mustLieAside(hosts ...string) {
 }
 
 // TestRestoreElsewhere restores into five members, of which two are on the old hosts; the third old host was off
-// meanwhile, and its member comes back to nobody. Then it restores once more, back into three, over hosts that were wiped.
+// meanwhile, and its member comes back to nobody. Then it restores once more, back into three, over hosts that were
+// wiped.
 func TestRestoreElsewhere(t *testing.T) {
 	sample.Leave(t, "TestRestoreOverARunningCluster restores on booted hosts, and the golden plans have all places")
 	t.Parallel()

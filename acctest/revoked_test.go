@@ -9,8 +9,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/lab"
 )
 
-// TestClientIsRevoked revokes one of two clients on booted hosts: the apply restarts no member, from its end on every member refuses
-// that client, and serves the other. Each host says when its certificates expire.
+// TestClientIsRevoked revokes one of two clients on booted hosts: the apply restarts no member, from its end on every
+// member refuses that client, and serves the other. Each host says when its certificates expire.
 func TestClientIsRevoked(t *testing.T) {
 	t.Parallel()
 	l := up(t, lab.Config{Hosts: members("a", "b", "c")})

@@ -18,16 +18,17 @@ func TestRotationKilledAtEveryStep(t *testing.T) {
 	rotationDisturbed(t, killedAtStep)
 }
 
-// TestRotationPowerCutAtEveryStep cuts the power of the host that a step of a rotation is done to, and gives it back once
-// the apply has ended.
+// TestRotationPowerCutAtEveryStep cuts the power of the host that a step of a rotation is done to, and gives it back
+// once the apply has ended.
 func TestRotationPowerCutAtEveryStep(t *testing.T) {
 	sample.Leave(t, "TestPowerCutAtEveryStep cuts a host's power in a replacement")
 	t.Parallel()
 	rotationDisturbed(t, powerCutAtStep)
 }
 
-// rotationDisturbed rotates the authorities of clusters of three and of five members again and again, and does something to
-// each phase at each of its steps. Each phase has a writer with the certificates that clients have as it begins.
+// rotationDisturbed rotates the authorities of clusters of three and of five members again and again, and does
+// something to each phase at each of its steps. Each phase has a writer with the certificates that clients have as it
+// begins.
 func rotationDisturbed(t *testing.T, disturb func(v *underLoad, begun []string, cli int)) {
 	for _, names := range [][]string{{"a", "b", "c"}, {"a", "b", "c", "d", "e"}} {
 		if len(names) > 3 && !everyChange() {

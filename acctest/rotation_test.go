@@ -12,9 +12,9 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/load"
 )
 
-// TestAuthoritiesAreRotated rotates both authorities of a cluster by its etcd_pki, there and back and to the end, with writers that
-// hold certificates of the old and of the new authority. Neither fails a put that it tries once more, and at the end the old ones
-// open nothing.
+// TestAuthoritiesAreRotated rotates both authorities of a cluster by its etcd_pki, there and back and to the end, with
+// writers that hold certificates of the old and of the new authority. Neither fails a put that it tries once more, and
+// at the end the old ones open nothing.
 func TestAuthoritiesAreRotated(t *testing.T) {
 	t.Parallel()
 	l := up(t, lab.Config{Hosts: members("a", "b", "c")})
@@ -98,7 +98,8 @@ func (w *workspace) writer(name string) *underLoad {
 	return &underLoad{workspace: w, files: [3]string{name + "-ca.crt", name + ".crt", name + ".key"}}
 }
 
-// failedTwice are the puts of a client with all endpoints that failed in a phase, and after which the next one that it began failed too.
+// failedTwice are the puts of a client with all endpoints that failed in a phase, and after which the next one that it
+// began failed too.
 func failedTwice(puts []load.Put, phase load.Phase) (failed []load.Put) {
 	begun := slices.DeleteFunc(slices.Clone(puts), func(p load.Put) bool { return p.Mode != load.Balanced })
 	slices.SortFunc(begun, func(a, b load.Put) int { return int(a.Start - b.Start) })

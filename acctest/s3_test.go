@@ -27,9 +27,9 @@ func storageIn(t *testing.T, l *lab.Lab, o s3test.Options) *s3test.Server {
 	}
 }
 
-// TestSnapshotsThroughS3 has a host upload a snapshot to a real S3 server, and every host download it for a restore. Wrong
-// credentials and an object that is not there end it before any member is stopped, and the secret is nowhere afterwards.
-// Then terraform's machine downloads it from an address, whose signature is told to nobody but the state.
+// TestSnapshotsThroughS3 has a host upload a snapshot to a real S3 server, and every host download it for a restore.
+// Wrong credentials and an object that is not there end it before any member is stopped, and the secret is nowhere
+// afterwards. Then terraform's machine downloads it from an address, whose signature is told to nobody but the state.
 func TestSnapshotsThroughS3(t *testing.T) {
 	t.Parallel()
 	l := up(t, lab.Config{Hosts: members("a")})

@@ -105,8 +105,8 @@ func TestSecretsStayWhereTheyBelong(t *testing.T) {
 	}
 }
 
-// filesWith are the files of a host, with modes and owners, that hold a secret: a password, or a line of a key's PEM beside the first,
-// with which others begin too. It looks where programs write, and below any name.
+// filesWith are the files of a host, with modes and owners, that hold a secret: a password, or a line of a key's PEM
+// beside the first, with which others begin too. It looks where programs write, and below any name.
 func filesWith(t *testing.T, h *lab.Host, secret string) string {
 	t.Helper()
 	sought := []string{secret}

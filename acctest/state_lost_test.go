@@ -13,8 +13,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/lab"
 )
 
-// TestStateLost loses the state of a cluster, and then all of the state. The next create is refused, with the command that
-// imports it, and imports bring everything back, as the guide says: no host is changed by any of it.
+// TestStateLost loses the state of a cluster, and then all of the state. The next create is refused, with the command
+// that imports it, and imports bring everything back, as the guide says: no host is changed by any of it.
 func TestStateLost(t *testing.T) {
 	t.Parallel()
 	l := up(t, lab.Config{Hosts: members("a", "b", "c")})
@@ -30,7 +30,8 @@ func TestStateLost(t *testing.T) {
 		t.Errorf("a create that was refused changed a host:\n%s\n%s\n%s", before, after, refusal)
 	}
 
-	// An import has no members yet that could pin host keys: the refusal says so, and that a known_hosts file vouches for them.
+	// An import has no members yet that could pin host keys: the refusal says so, and that a known_hosts file vouches
+	// for them.
 	id := []string{"import", "-no-color", "etcd_cluster.prod", "prod@192.0.2.11,192.0.2.12,192.0.2.13"}
 	if output, code := w.run(id...); code == 0 || !strings.Contains(strings.Join(strings.Fields(output), " "), "ETCD_SSH_KNOWN_HOSTS_FILE") {
 		t.Errorf("an import with pins alone: exit code %d\n%s", code, output)
@@ -67,9 +68,9 @@ func TestStateLost(t *testing.T) {
 // importBlock finds the import blocks in what Terraform prints.
 var importBlock = regexp.MustCompile(`import \{\s+to = \S+\s+id = "[^"]+"\s+\}`)
 
-// loseAll loses the state with the authorities in it, of which their PEM files were kept. The import blocks that the refusal prints bring
-// authorities and cluster back, and the client keeps its key. without is the environment in which nothing vouches for the hosts
-// but their pins.
+// loseAll loses the state with the authorities in it, of which their PEM files were kept. The import blocks that the
+// refusal prints bring authorities and cluster back, and the client keeps its key. without is the environment in which
+// nothing vouches for the hosts but their pins.
 func (w *workspace) loseAll(t *testing.T, clusterID string, without []string) {
 	t.Helper()
 	authorities, _ := w.state("etcd_pki.prod")

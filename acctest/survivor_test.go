@@ -8,9 +8,9 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/lab"
 )
 
-// TestTheRightSurvivor has one of five be stopped, forty writes be acknowledged without it, and then all others lose power, of
-// whom one comes back. That one waits for its quorum, and has all that was written; the one that was stopped has not. To
-// recover from the latter is refused, and nothing is lost by recovering from the former.
+// TestTheRightSurvivor has one of five be stopped, forty writes be acknowledged without it, and then all others lose
+// power, of whom one comes back. That one waits for its quorum, and has all that was written; the one that was stopped
+// has not. To recover from the latter is refused, and nothing is lost by recovering from the former.
 func TestTheRightSurvivor(t *testing.T) {
 	t.Parallel()
 	l := up(t, lab.Config{Hosts: members("a", "b", "c", "d", "e")})

@@ -13,10 +13,10 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup/s3test"
 )
 
-// TestTransfersGoOn has a snapshot of many megabytes on its way to a host. On a slow connection, where the heartbeats of
-// the lock wait behind it, the run keeps its lock. Then its machine falls asleep in the middle: the
-// host is free again after the 30 s that the guide promises, and the next run sends the rest. At last the host fetches
-// from S3, its call is killed, and the next one fetches the rest.
+// TestTransfersGoOn has a snapshot of many megabytes on its way to a host. On a slow connection, where the heartbeats
+// of the lock wait behind it, the run keeps its lock. Then its machine falls asleep in the middle: the host is free
+// again after the 30 s that the guide promises, and the next run sends the rest. At last the host fetches from S3, its
+// call is killed, and the next one fetches the rest.
 func TestTransfersGoOn(t *testing.T) {
 	t.Parallel()
 	l := up(t, lab.Config{Hosts: members("a")})
@@ -40,8 +40,8 @@ func TestTransfersGoOn(t *testing.T) {
 		v.fill("later", later)
 		v.seen = v.revisionNow()
 	}
-	// mustBringTheRest applies, and wants the host to get no more than what it does not have yet, the headers of packets (a
-	// twentieth), and two megabytes of all else that the apply tells it.
+	// mustBringTheRest applies, and wants the host to get no more than what it does not have yet, the headers of
+	// packets (a twentieth), and two megabytes of all else that the apply tells it.
 	mustBringTheRest := func(before int64, apply ...string) {
 		t.Helper()
 		from := received(t, a)

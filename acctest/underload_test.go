@@ -23,8 +23,8 @@ type underLoad struct {
 	measured load.Yardstick
 }
 
-// loaded forms a cluster on some of a lab's hosts, and puts load on it: in make test half as many puts, and fewer reads of
-// the membership, which a slow machine can serve beside the change itself.
+// loaded forms a cluster on some of a lab's hosts, and puts load on it: in make test half as many puts, and fewer reads
+// of the membership, which a slow machine can serve beside the change itself.
 func loaded(t *testing.T, l *lab.Lab, s setup) *underLoad {
 	t.Helper()
 	pace := load.Config{Rate: 150, Every: 50 * time.Millisecond}
@@ -34,9 +34,10 @@ func loaded(t *testing.T, l *lab.Lab, s setup) *underLoad {
 	return loadedUnder(t, l, s, pace)
 }
 
-// loadedBesideOthers is loaded for a test that runs beside others. Its load is light: it is there to tell what becomes of
-// acknowledged writes, not for how long a writer waits. More of it takes more of the machine than all else that such a
-// test does. A change of the membership takes a call to a host, which takes longer than passes between two reads of it.
+// loadedBesideOthers is loaded for a test that runs beside others. Its load is light: it is there to tell what becomes
+// of acknowledged writes, not for how long a writer waits. More of it takes more of the machine than all else that such
+// a test does. A change of the membership takes a call to a host, which takes longer than passes between two reads of
+// it.
 func loadedBesideOthers(t *testing.T, l *lab.Lab, s setup) *underLoad {
 	t.Helper()
 	return loadedUnder(t, l, s, light)

@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// TestCarriedVersionsAreListed holds that the reference of etcd_cluster, which `make docs` writes, and the changelog name the versions of
-// etcd that this source is built with.
+// TestCarriedVersionsAreListed holds that the reference of etcd_cluster, which `make docs` writes, and the changelog
+// name the versions of etcd that this source is built with.
 func TestCarriedVersionsAreListed(t *testing.T) {
 	older, err := filepath.Glob("../node/store/etcd-*.mod")
 	if err != nil || len(older) == 0 {

@@ -13,8 +13,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/lab"
 )
 
-// TestOtherWaysIn forms a cluster as a user whose sudo asks for a password and has no secure_path, on a port of its own, through
-// a bastion, with keys that only an agent holds, to hosts that are named by their IPv6 addresses and
+// TestOtherWaysIn forms a cluster as a user whose sudo asks for a password and has no secure_path, on a port of its
+// own, through a bastion, with keys that only an agent holds, to hosts that are named by their IPv6 addresses and
 // vouched for by a host CA, and have no others.
 func TestOtherWaysIn(t *testing.T) {
 	t.Parallel()

@@ -14,8 +14,8 @@ import (
 	"unicode"
 )
 
-// private are words that stood here for what the field has a word for. What a person or an API reads keeps its spelling: the
-// schema's values, keys of JSON that lies on hosts or in private state.
+// private are words that stood here for what the field has a word for. What a person or an API reads keeps its
+// spelling: the schema's values, keys of JSON that lies on hosts or in private state.
 var private = map[string]string{
 	"seat": "member, member status", "picture": "cluster status", "sight": "reports", "stranger": "unmanaged member", "wish": "configuration, desired",
 	"mute": "unhealthy", "wallet": "credentials", "seal": "checksum", "populate": "prefault", "breathe": "heartbeat", "reviving": "restore run",
@@ -36,8 +36,8 @@ var prose = regexp.MustCompile(`\b(seats?|sight|pictures?|wish|wishes|wallet|usu
 // readable are files that are read beside Go and documents: templates, golden files, examples, workflows and units.
 var readable = []string{".tmpl", ".txt", ".tf", ".hcl", ".sh", ".yml", ".service", ".timer"}
 
-// TestWords holds that code speaks the words of the field: in the names of everything, and in comments, texts, documents and
-// golden files where a word has no other meaning.
+// TestWords holds that code speaks the words of the field: in the names of everything, and in comments, texts,
+// documents and golden files where a word has no other meaning.
 func TestWords(t *testing.T) {
 	files := token.NewFileSet()
 	seen := 0

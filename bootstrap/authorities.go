@@ -94,8 +94,8 @@ func (c Cluster) desiredAuthorities() (membership.Authorities, membership.Signer
 	return membership.Authorities{Peers: peers.names(), Clients: clients.names()}, signers
 }
 
-// ended returns the names of the authorities that sign nothing that is valid at now: they do not hold then, or one above them does
-// not. With a zero now, no authority has ended.
+// ended returns the names of the authorities that sign nothing that is valid at now: they do not hold then, or one
+// above them does not. With a zero now, no authority has ended.
 func (a authorities) ended(now time.Time, chains map[string]string) membership.AuthorityNames {
 	if now.IsZero() {
 		return ""
@@ -108,8 +108,8 @@ func (a authorities) ended(now time.Time, chains map[string]string) membership.A
 }
 
 // issued returns which authorities a member's certificates are of, and which it trusts, by its host's report. If an
-// authority's certificate was made again with the same key, both have signed the same certificates: a certificate counts
-// as signed by the one that the host has, or by the desired one if the host has both.
+// authority's certificate was made again with the same key, both have signed the same certificates: a certificate
+// counts as signed by the one that the host has, or by the desired one if the host has both.
 func (c Cluster) issued(o *api.Observation, known trust) (issued membership.Issued) {
 	heldPeers, heldClients := Held(o)
 	held := trust{parseAuthorities(heldPeers), parseAuthorities(heldClients)}

@@ -29,8 +29,8 @@ func named(t *testing.T, bundles ...string) membership.AuthorityNames {
 	return membership.NamesOf(names...)
 }
 
-// TestStatusOfAuthorities holds what is known of a member's authorities, by its certificates, its files, and what its process
-// has started by.
+// TestStatusOfAuthorities holds what is known of a member's authorities, by its certificates, its files, and what its
+// process has started by.
 func TestStatusOfAuthorities(t *testing.T) {
 	c := three()
 	b := c.Members[1]
@@ -94,8 +94,8 @@ func TestStatusOfAuthorities(t *testing.T) {
 	}
 }
 
-// TestStatusOfRemadeAuthority has the certificates of the authorities made again, with the same keys: members' certificates are of
-// those that their hosts have, and of the new ones once they have these.
+// TestStatusOfRemadeAuthority has the certificates of the authorities made again, with the same keys: members'
+// certificates are of those that their hosts have, and of the new ones once they have these.
 func TestStatusOfRemadeAuthority(t *testing.T) {
 	c := three()
 	b := c.Members[1]
@@ -140,7 +140,8 @@ func TestStatusOfEndedAuthority(t *testing.T) {
 	}
 }
 
-// TestBundles holds that a bundle is made of what is desired and of what hosts have, and fails where neither has an authority.
+// TestBundles holds that a bundle is made of what is desired and of what hosts have, and fails where neither has an
+// authority.
 func TestBundles(t *testing.T) {
 	c := three()
 	other := unmanaged()

@@ -39,7 +39,8 @@ func TestUnbacked(t *testing.T) {
 	}
 }
 
-// TestOldRuns: units of backups that are not as they would be written are told of, where the host's store would write them so.
+// TestOldRuns: units of backups that are not as they would be written are told of, where the host's store would write
+// them so.
 func TestOldRuns(t *testing.T) {
 	c := Cluster{Spec: membership.Spec{Name: "prod", Version: "3.7.0"}, DataDir: "/var/lib/etcd/prod", Stores: map[string]string{"amd64": "5707e"}, StoresOf: map[string]map[string]string{"3.6.0": {"amd64": "before"}}}
 	desired := &api.Backup{Digest: "1234567890", Schedule: "hourly", Directory: "/srv/b", Rehearsal: &api.Rehearsal{Schedule: "weekly"}}
@@ -70,8 +71,8 @@ func TestOldRuns(t *testing.T) {
 	}
 }
 
-// TestBackupWords: two backups that differ have different words, but where they differ in secrets alone, which may be others
-// in an apply than in its plan.
+// TestBackupWords: two backups that differ have different words, but where they differ in secrets alone, which may be
+// others in an apply than in its plan.
 func TestBackupWords(t *testing.T) {
 	of := func(change func(*api.Backup)) string {
 		b := api.Backup{

@@ -12,8 +12,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 )
 
-// revoked returns which of a member's own certificates the desired list of revoked ones has, or "". A host is the client of its
-// member, and would shut itself out.
+// revoked returns which of a member's own certificates the desired list of revoked ones has, or "". A host is the
+// client of its member, and would shut itself out.
 func (c Cluster) revoked(held map[string]api.Certificate) string {
 	list, err := cert.ParseRevocationList([]byte(c.ClientCRL))
 	if err != nil {
@@ -27,7 +27,8 @@ func (c Cluster) revoked(held map[string]api.Certificate) string {
 	return ""
 }
 
-// Revocations returns the list of revoked certificates that belongs to a member's flags, or "" if it looks at none by them.
+// Revocations returns the list of revoked certificates that belongs to a member's flags, or "" if it looks at none by
+// them.
 func (c Cluster) Revocations(flags []string) string {
 	if !slices.Contains(flags, "--client-crl-file="+api.ClientCRLFile(c.Name)) {
 		return ""
@@ -35,8 +36,8 @@ func (c Cluster) Revocations(flags []string) string {
 	return c.ClientCRL
 }
 
-// unrevoked returns how the list of revoked certificates on a member's host differs from the desired one, or "". A member that
-// does not look at one yet gets it with the flag.
+// unrevoked returns how the list of revoked certificates on a member's host differs from the desired one, or "". A
+// member that does not look at one yet gets it with the flag.
 func (c Cluster) unrevoked(o *api.Observation) string {
 	if desired := c.Revocations(o.Flags); desired == "" || cert.SameRevocationList(o.ClientCRL, desired) {
 		return ""
@@ -52,8 +53,9 @@ func (c Cluster) unrevoked(o *api.Observation) string {
 	return fmt.Sprintf("%s (number %s, %d)", membership.OldRevocations+have, list.Number, len(list.RevokedCertificateEntries))
 }
 
-// unchained says which of a member's certificates other intermediates follow than those of the authority that has signed it, or "". So
-// it is after an authority above the one that signs was renewed: members trust the same as before, and their clients do not.
+// unchained says which of a member's certificates other intermediates follow than those of the authority that has
+// signed it, or "". So it is after an authority above the one that signs was renewed: members trust the same as before,
+// and their clients do not.
 func (c Cluster) unchained(held map[string]api.Certificate, known trust) string {
 	for _, key := range api.KeyNames {
 		if chained := c.chained(held[key].PEM, known.of(key)); chained != "" {
@@ -63,8 +65,8 @@ func (c Cluster) unchained(held map[string]api.Certificate, known trust) string 
 	return ""
 }
 
-// Rechained are the certificates on a member's host, PEM, with the intermediates behind them that belong there: those that others
-// follow. Nothing is signed for that.
+// Rechained are the certificates on a member's host, PEM, with the intermediates behind them that belong there: those
+// that others follow. Nothing is signed for that.
 func (c Cluster) Rechained(m membership.Member, owner string, reports Reports) map[string]string {
 	rechained, known := map[string]string{}, c.trust(owner, reports)
 	for _, key := range api.KeyNames {
@@ -76,8 +78,8 @@ func (c Cluster) Rechained(m membership.Member, owner string, reports Reports) m
 	return rechained
 }
 
-// chained is a certificate, PEM, with the intermediates behind it of the authority that has signed it; empty: it is so, or nobody
-// knows what belongs there.
+// chained is a certificate, PEM, with the intermediates behind it of the authority that has signed it; empty: it is so,
+// or nobody knows what belongs there.
 func (c Cluster) chained(text string, known authorities) (chained string) {
 	chain, err := cert.Parse([]byte(text))
 	if err != nil {

@@ -39,8 +39,8 @@ func (c Cluster) certified(m membership.Member, held map[string]api.Certificate,
 	return true
 }
 
-// matches tells whether a certificate is signed by one of these authorities, is valid at now, and has exactly the desired
-// subject, names and usages.
+// matches tells whether a certificate is signed by one of these authorities, is valid at now, and has exactly the
+// desired subject, names and usages.
 func matches(text string, want api.KeyRequest, by authorities, now time.Time) bool {
 	leaf, err := cert.ParseLeaf([]byte(text))
 	if err != nil || cert.Verify(leaf, by, now, x509.ExtKeyUsageAny) != nil {
@@ -87,8 +87,8 @@ func misnamed(text string, want api.KeyRequest) string {
 	return ""
 }
 
-// misused says which usages a certificate lacks or should not have, or "" if they are those of its key: members are clients of
-// each other, and of themselves by etcd's gateway.
+// misused says which usages a certificate lacks or should not have, or "" if they are those of its key: members are
+// clients of each other, and of themselves by etcd's gateway.
 func misused(text string, want api.KeyRequest) string {
 	leaf, err := cert.ParseLeaf([]byte(text))
 	if err != nil {

@@ -46,8 +46,8 @@ type Cluster struct {
 	OnHosts   *api.Renewal
 	OnHostsOf api.RenewalPlaces // what of it is known; hosts keep their own of the other
 
-	// Inspects are the new members, of whose hosts the first contact takes an inventory. The others' hosts are taken as they are: a
-	// refresh takes none, so that a plan would show steps for them that its apply refuses.
+	// Inspects are the new members, of whose hosts the first contact takes an inventory. The others' hosts are taken as
+	// they are: a refresh takes none, so that a plan would show steps for them that its apply refuses.
 	Inspects []membership.Member
 	Waived   []string // IDs of findings of the inventory that refuse no host, and that nobody is warned of
 

@@ -73,8 +73,8 @@ func TestFlags(t *testing.T) {
 	}
 }
 
-// TestExtraFlags holds that what a configuration adds is told from what every member has, and that its feature gates come beside
-// the provider's own.
+// TestExtraFlags holds that what a configuration adds is told from what every member has, and that its feature gates
+// come beside the provider's own.
 func TestExtraFlags(t *testing.T) {
 	c := three()
 	m := c.Members[0]

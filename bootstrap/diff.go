@@ -87,8 +87,8 @@ func (c Cluster) outdated(s membership.MemberStatus, o api.Observation, desired 
 	return reasons, unasked && len(reasons) > 0
 }
 
-// invalid returns why a member's certificates have to be renewed, or "". The planner decides which of the known authorities
-// they have to be of.
+// invalid returns why a member's certificates have to be renewed, or "". The planner decides which of the known
+// authorities they have to be of.
 func (c Cluster) invalid(m membership.Member, held map[string]api.Certificate, known trust, now time.Time) string {
 	for _, want := range c.Keys(m) {
 		have := held[want.Name]

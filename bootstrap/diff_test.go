@@ -89,8 +89,8 @@ func TestStatusOfCertificates(t *testing.T) {
 	}
 }
 
-// TestStatusOfServerNames holds what is said of a server certificate whose names are not those that are desired, and that an
-// import reads the names back from what members have.
+// TestStatusOfServerNames holds what is said of a server certificate whose names are not those that are desired, and
+// that an import reads the names back from what members have.
 func TestStatusOfServerNames(t *testing.T) {
 	named := func(names ...string) bootstrap.Cluster {
 		c := three()

@@ -57,7 +57,8 @@ func (c Cluster) unsuited(contact api.Contact) string {
 	return strings.Join(texts, "; and ")
 }
 
-// Doubts returns the warnings that the inventories of hosts give rise to, by member, and that the cluster does not waive.
+// Doubts returns the warnings that the inventories of hosts give rise to, by member, and that the cluster does not
+// waive.
 func (c Cluster) Doubts(reports Reports) (texts []string) {
 	for _, m := range slices.SortedFunc(maps.Keys(reports), func(a, b membership.Member) int { return strings.Compare(a.Name, b.Name) }) {
 		for _, f := range preflight.Wanted(reports[m].Contact, c.Waived) {

@@ -103,8 +103,9 @@ func claimable(observed membership.Observed, spec membership.Spec) error {
 	return membership.JoinRefusals(refusals...)
 }
 
-// HowToImport tells how the existing cluster comes into a state, with the authorities that its members trust: a new etcd_pki can
-// sign nothing for them. The planner does not know the addresses of resources, so the text says which ones the blocks name.
+// HowToImport tells how the existing cluster comes into a state, with the authorities that its members trust: a new
+// etcd_pki can sign nothing for them. The planner does not know the addresses of resources, so the text says which ones
+// the blocks name.
 func HowToImport(spec membership.Spec) string {
 	var hosts []string
 	for _, m := range spec.Members {

@@ -207,9 +207,10 @@ func TestWaysDrawn(t *testing.T) {
 	})
 }
 
-// TestPlansByWaysDrawn draws where the ways to members lead, which members are to be re-addressed, replaced or built anew, and what is
-// the matter with them, and plans. Whatever that comes to, no host is touched in another member's name, or by a way that nobody has
-// gone; and of those that serve nobody is stopped, removed, retired or set aside who is not to go.
+// TestPlansByWaysDrawn draws where the ways to members lead, which members are to be re-addressed, replaced or built
+// anew, and what is the matter with them, and plans. Whatever that comes to, no host is touched in another member's
+// name, or by a way that nobody has gone; and of those that serve nobody is stopped, removed, retired or set aside who
+// is not to go.
 func TestPlansByWaysDrawn(t *testing.T) {
 	planned, refused := 0, 0
 	sample.Check(t, 1000, func(rt *rapid.T) {
@@ -301,8 +302,8 @@ func TestPlansByWaysDrawn(t *testing.T) {
 	}
 }
 
-// TestDataOfAnEarlierLife has a member's machine put back to before the member was last built anew: its marker and its log
-// agree with each other, and have another ID than the list has for it.
+// TestDataOfAnEarlierLife has a member's machine put back to before the member was last built anew: its marker and its
+// log agree with each other, and have another ID than the list has for it.
 func TestDataOfAnEarlierLife(t *testing.T) {
 	for id, want := range map[string]membership.State{"c1": membership.Stopped, "c0": membership.Lost} {
 		c := three()

@@ -85,8 +85,8 @@ func TestUnrenewed(t *testing.T) {
 	}
 }
 
-// TestRenewalsOfAnotherStore: a member whose host is to renew certificates otherwise gets this build's store first, if its own may not
-// understand that; a member whose store shows that it does is not restarted for it.
+// TestRenewalsOfAnotherStore: a member whose host is to renew certificates otherwise gets this build's store first, if
+// its own may not understand that; a member whose store shows that it does is not restarted for it.
 func TestRenewalsOfAnotherStore(t *testing.T) {
 	with := func(digest string) *api.Renewal {
 		return &api.Renewal{Peers: &api.SigningPlace{Digest: digest, URL: "https://192.0.2.8:8888", Key: secret.New("00")}}
@@ -139,8 +139,8 @@ func TestRenewalsOfAnotherStore(t *testing.T) {
 	}
 }
 
-// TestDescribedRenewals: steps tell every change of settings but those of keys, which may differ between a plan and its apply, and no
-// key.
+// TestDescribedRenewals: steps tell every change of settings but those of keys, which may differ between a plan and its
+// apply, and no key.
 func TestDescribedRenewals(t *testing.T) {
 	place := func(edit func(*api.SigningPlace)) *api.SigningPlace {
 		p := &api.SigningPlace{Authority: "a", URL: "https://192.0.2.8:8888", Key: secret.New("swordfish"), Label: "peers"}

@@ -10,8 +10,9 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
-// TestPlaceOfARemovedMember has somebody remove b, and add another member at its address with another port, of b's name too:
-// b is in the list no more, and the other is an unmanaged member, which nobody here may remove. One at b's very URL is b, added anew.
+// TestPlaceOfARemovedMember has somebody remove b, and add another member at its address with another port, of b's name
+// too: b is in the list no more, and the other is an unmanaged member, which nobody here may remove. One at b's very
+// URL is b, added anew.
 func TestPlaceOfARemovedMember(t *testing.T) {
 	c := three()
 	b := c.Members[1]
@@ -36,8 +37,8 @@ func TestPlaceOfARemovedMember(t *testing.T) {
 	}
 }
 
-// TestPlaceBesideAnotherOfItsAddress has somebody add a member at the address of b, with another port: b stays what it is,
-// whether its host can be asked or not, and the other is the unmanaged member.
+// TestPlaceBesideAnotherOfItsAddress has somebody add a member at the address of b, with another port: b stays what it
+// is, whether its host can be asked or not, and the other is the unmanaged member.
 func TestPlaceBesideAnotherOfItsAddress(t *testing.T) {
 	c := three()
 	b := c.Members[1]

@@ -10,8 +10,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
-// TestRankOfSurvivors holds that a voter is ranked by what lies on its disk in every state that its unit can be in, and that
-// what cannot be read has no rank: it never passes for a log with nothing in it.
+// TestRankOfSurvivors holds that a voter is ranked by what lies on its disk in every state that its unit can be in, and
+// that what cannot be read has no rank: it never passes for a log with nothing in it.
 func TestRankOfSurvivors(t *testing.T) {
 	c := three()
 	b := c.Members[1]

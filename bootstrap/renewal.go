@@ -22,8 +22,8 @@ type Renewal struct {
 	Validity time.Duration // of new certificates; one that is valid for longer is renewed. 0: the default, and no matter how long one is valid
 }
 
-// due says which of a member's certificates are to be renewed by now, though they hold; empty: none. One that ends with its
-// authority is left as it is, since another would end at the same time: exhausted says which does.
+// due says which of a member's certificates are to be renewed by now, though they hold; empty: none. One that ends with
+// its authority is left as it is, since another would end at the same time: exhausted says which does.
 func (c Cluster) due(m membership.Member, held map[string]api.Certificate, known trust, now time.Time) (due, exhausted string) {
 	if tooLong := c.validTooLong(m, held); tooLong != "" || now.IsZero() {
 		return tooLong, ""
@@ -42,8 +42,8 @@ func (c Cluster) due(m membership.Member, held map[string]api.Certificate, known
 	return "", exhausted
 }
 
-// validTooLong says which of a member's certificates is valid for longer than the configuration says; empty: none. Certificates
-// say whole seconds.
+// validTooLong says which of a member's certificates is valid for longer than the configuration says; empty: none.
+// Certificates say whole seconds.
 func (c Cluster) validTooLong(m membership.Member, held map[string]api.Certificate) string {
 	for _, want := range c.Keys(m) {
 		leaf, err := cert.ParseLeaf([]byte(held[want.Name].PEM))
@@ -57,7 +57,8 @@ func (c Cluster) validTooLong(m membership.Member, held map[string]api.Certifica
 	return ""
 }
 
-// endsWithItsAuthority tells whether a certificate was cut short at the end of the authority that it is of, or of one above that.
+// endsWithItsAuthority tells whether a certificate was cut short at the end of the authority that it is of, or of one
+// above that.
 func endsWithItsAuthority(text string, known authorities) bool {
 	chain, err := cert.Parse([]byte(text))
 	return err == nil && slices.ContainsFunc(known, func(authority *x509.Certificate) bool {
@@ -65,8 +66,8 @@ func endsWithItsAuthority(text string, known authorities) bool {
 	})
 }
 
-// RenewedOnHosts returns the cluster whose hosts renew certificates so by themselves; nil: not at all. What is not known of it stays
-// as each host has it.
+// RenewedOnHosts returns the cluster whose hosts renew certificates so by themselves; nil: not at all. What is not
+// known of it stays as each host has it.
 func (c Cluster) RenewedOnHosts(by *api.Renewal, of api.RenewalPlaces) Cluster {
 	c.OnHosts, c.OnHostsOf, c.Renewals = by, of, describeRenewal(by, of)
 	c.OtherRenewals = !of.Peers || !of.Clients
@@ -99,16 +100,17 @@ func (c Cluster) Unrenewed(m membership.Member, o *api.Observation) string {
 // otherStoreRenews is why a member is restarted whose store may not understand how its host is to renew certificates.
 const otherStoreRenews = "its store is of another release, and may not understand how its host is to renew certificates"
 
-// mayMisunderstandRenewals tells whether a host's store is not one of this build's, shows in nothing that it knows each authority's renewals
-// by themselves, and can be exchanged for one that does. It may be of a release that had them otherwise, or not at all, and refuses then.
+// mayMisunderstandRenewals tells whether a host's store is not one of this build's, shows in nothing that it knows each
+// authority's renewals by themselves, and can be exchanged for one that does. It may be of a release that had them
+// otherwise, or not at all, and refuses then.
 func (c Cluster) mayMisunderstandRenewals(o *api.Observation) bool {
 	has := o.Renewal
 	understands := has != nil && (has.Damaged || has.Peers != "" || has.Clients != "")
 	return !understands && o.Store.Selected != "" && !c.Carries(o.Store.Selected) && c.Stores[o.Facts.Architecture] != ""
 }
 
-// RenewsAs tells whether a host renews by the servers that are desired, as far as they are known. One whose store of another release does
-// not say by which does not.
+// RenewsAs tells whether a host renews by the servers that are desired, as far as they are known. One whose store of
+// another release does not say by which does not.
 func (c Cluster) RenewsAs(has *api.RenewalStatus) bool {
 	switch {
 	case has == nil:
@@ -158,8 +160,8 @@ func describeRenewal(r *api.Renewal, of api.RenewalPlaces) string {
 	return fmt.Sprintf("%s (settings %s)", strings.Join(by, ", "), digest(string(text))[:8])
 }
 
-// servesOther says at which ports a member serves a certificate that is not the one in its file. etcd reads its files at each
-// handshake, so that such a member has to be restarted. Of a port that nobody has looked at, it says nothing.
+// servesOther says at which ports a member serves a certificate that is not the one in its file. etcd reads its files
+// at each handshake, so that such a member has to be restarted. Of a port that nobody has looked at, it says nothing.
 func (c Cluster) servesOther(o api.Observation) (serves membership.Served) {
 	for _, key := range []string{api.KeyPeer, api.KeyServer} {
 		served, seen := o.Served[key]

@@ -11,8 +11,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 )
 
-// TestStatusOfRevocations holds that a member whose own certificate is to be revoked gets another one first, and the list with it,
-// and what is said of a list that is not the desired one.
+// TestStatusOfRevocations holds that a member whose own certificate is to be revoked gets another one first, and the
+// list with it, and what is said of a list that is not the desired one.
 func TestStatusOfRevocations(t *testing.T) {
 	revoker, err := pki.NewAuthority("clients", pki.DefaultAlgorithm, pki.MinimumLifetime, now)
 	if err != nil {

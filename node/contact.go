@@ -33,8 +33,8 @@ func (n *Node) Contact(ctx context.Context, cluster string, ask api.ObserveReque
 		"data=" + ssh.Quote(ask.DataDir),
 		"ports=" + ssh.Quote(hexadecimal(ask.Ports)),
 	}
-	// A run makes calls beside the lock that it holds. Whether sshd lets it can be told while another session is open, and a
-	// host that is quick may have ended it by then: the lock finds out too.
+	// A run makes calls beside the lock that it holds. Whether sshd lets it can be told while another session is open,
+	// and a host that is quick may have ended it by then: the lock finds out too.
 	var spare error
 	stdout := report{begins: func() { spare = n.hasSpare(ctx) }}
 	if err := n.run(ctx, "contact.sh", withInventory(ask.Inventory)+strings.Join(variables, "\n")+"\n"+contactScript, nil, &stdout); err != nil {
@@ -48,8 +48,8 @@ func (n *Node) Contact(ctx context.Context, cluster string, ask api.ObserveReque
 	return contact, nil
 }
 
-// longestContact bounds what a host says in a first contact, in bytes: a line for each port on which something listens is
-// the most of it.
+// longestContact bounds what a host says in a first contact, in bytes: a line for each port on which something listens
+// is the most of it.
 const longestContact = 4 << 20
 
 // report keeps what a host says in a first contact.

@@ -17,9 +17,9 @@ import (
 //go:embed install.sh
 var installScript string
 
-// Install puts the store with this hash on the host for a run of a cluster, unless it is there. The archive is unpacked and
-// verified beside its place and renamed into it; an upload that is cut short leaves nothing. No run of another cluster removes the
-// store before the cluster has selected it.
+// Install puts the store with this hash on the host for a run of a cluster, unless it is there. The archive is unpacked
+// and verified beside its place and renamed into it; an upload that is cut short leaves nothing. No run of another
+// cluster removes the store before the cluster has selected it.
 func (n *Node) Install(ctx context.Context, cluster, store string) error {
 	archive, err := n.stores.Archive(store)
 	if err != nil {

@@ -35,8 +35,8 @@ func wantedAt(root string) string {
 	return filepath.Join(filepath.Dir(root), "run-"+filepath.Base(root), "wanted")
 }
 
-// TestInstallEndsOnceNothingComes holds that the host is left by an upload whose sender fell asleep, and not by one that is
-// only slow.
+// TestInstallEndsOnceNothingComes holds that the host is left by an upload whose sender fell asleep, and not by one
+// that is only slow.
 func TestInstallEndsOnceNothingComes(t *testing.T) {
 	hash, packed := archive(t)
 	for name, sleeps := range map[string]bool{"it is slow": false, "it has fallen asleep": true} {
@@ -159,8 +159,8 @@ func TestInstallLeavesNothingOfABadUpload(t *testing.T) {
 	}
 }
 
-// TestInstallMendsADirectoryThatLostItsStore holds that a host gets its store back whatever a clean-up, or a removal that
-// was cut short, has left of its directory, and that an upload says why it cannot give it back.
+// TestInstallMendsADirectoryThatLostItsStore holds that a host gets its store back whatever a clean-up, or a removal
+// that was cut short, has left of its directory, and that an upload says why it cannot give it back.
 func TestInstallMendsADirectoryThatLostItsStore(t *testing.T) {
 	hash, packed := archive(t)
 	for name, test := range map[string]struct {
@@ -223,8 +223,8 @@ func TestInstallMendsADirectoryThatLostItsStore(t *testing.T) {
 	}
 }
 
-// TestInstallSaysWhatIsWanted holds that a run has said that it wants a store before it looks whether it is there, and once it has
-// brought it, in seconds since the boot.
+// TestInstallSaysWhatIsWanted holds that a run has said that it wants a store before it looks whether it is there, and
+// once it has brought it, in seconds since the boot.
 func TestInstallSaysWhatIsWanted(t *testing.T) {
 	root := filepath.Join(t.TempDir(), "etcd-store")
 	hash, packed := archive(t)
@@ -254,8 +254,8 @@ func TestInstallSaysWhatIsWanted(t *testing.T) {
 	}
 }
 
-// TestInstallLeavesUploadsThatAreUnderWay removes what is left of an upload whose shell has ended, and nothing of another, whatever
-// the clock says.
+// TestInstallLeavesUploadsThatAreUnderWay removes what is left of an upload whose shell has ended, and nothing of
+// another, whatever the clock says.
 func TestInstallLeavesUploadsThatAreUnderWay(t *testing.T) {
 	root := t.TempDir()
 	text, err := os.ReadFile("/proc/sys/kernel/random/boot_id")

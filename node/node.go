@@ -36,8 +36,8 @@ func New(pool *ssh.Pool, target ssh.Target, sudoPassword secret.Text, stores Sto
 	return &Node{pool: pool, target: target, sudo: sudo{password: sudoPassword}, stores: stores}
 }
 
-// Briefly is the same host for who only looks, and goes on without its answer: where it cannot be reached it is given up
-// soon, and not asked again for a while.
+// Briefly is the same host for who only looks, and goes on without its answer: where it cannot be reached it is given
+// up soon, and not asked again for a while.
 func (n *Node) Briefly() *Node {
 	brief := *n
 	brief.looks = true

@@ -42,8 +42,8 @@ func Numberless(commonName string) string {
 	return commonName
 }
 
-// Succeeding is the common name of the authority that succeeds one called before: name, with a number that is one higher. Two
-// authorities of one subject would be mixed up by whoever verifies certificates.
+// Succeeding is the common name of the authority that succeeds one called before: name, with a number that is one
+// higher. Two authorities of one subject would be mixed up by whoever verifies certificates.
 func Succeeding(name, before string) string {
 	switch parts := numbered.FindStringSubmatch(before); {
 	case before == name:
@@ -55,7 +55,8 @@ func Succeeding(name, before string) string {
 	return name
 }
 
-// Number is the number that Succeeding has given to an authority with this common name; the first one of a cluster is number 1.
+// Number is the number that Succeeding has given to an authority with this common name; the first one of a cluster is
+// number 1.
 func Number(commonName string) int {
 	if parts := numbered.FindStringSubmatch(commonName); parts != nil {
 		number, _ := strconv.Atoi(parts[2]) // it has six digits at most

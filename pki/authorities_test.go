@@ -2,7 +2,8 @@ package pki
 
 import "testing"
 
-// TestSucceeding holds that authorities which follow each other have different names, and are known for what they are for.
+// TestSucceeding holds that authorities which follow each other have different names, and are known for what they are
+// for.
 func TestSucceeding(t *testing.T) {
 	for before, want := range map[string]string{
 		"etcd prod peers":       "etcd prod peers 2",

@@ -74,9 +74,9 @@ func newAuthority(commonName string, algorithm Algorithm, lifetime time.Duration
 	return newEmbedded(KeyPair{certificate: certificate, key: key}), nil
 }
 
-// ParseAuthority parses an existing authority, self-signed or intermediate, with its chain behind it where that is given. The key
-// may be PKCS #8, PKCS #1 or SEC 1, and must not be encrypted. An authority is refused if it could not sign, or if nothing would
-// trust what it signs at now.
+// ParseAuthority parses an existing authority, self-signed or intermediate, with its chain behind it where that is
+// given. The key may be PKCS #8, PKCS #1 or SEC 1, and must not be encrypted. An authority is refused if it could not
+// sign, or if nothing would trust what it signs at now.
 func ParseAuthority(certificatePEM, keyPEM []byte, now time.Time) (*Authority, error) {
 	certificate, above, err := parseChain(certificatePEM)
 	if err != nil {

@@ -117,7 +117,8 @@ func TestParseAuthorityTakesEveryFormOfKey(t *testing.T) {
 	}
 }
 
-// TestParseAuthorityWithoutKeyUsage: openssl req makes authorities without this extension, and what they sign is trusted.
+// TestParseAuthorityWithoutKeyUsage: openssl req makes authorities without this extension, and what they sign is
+// trusted.
 func TestParseAuthorityWithoutKeyUsage(t *testing.T) {
 	own := key(t, ECDSAP256)
 	certificate := homemade(t, own, func(c *x509.Certificate) { c.KeyUsage = 0 })

@@ -14,8 +14,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 )
 
-// parseChain parses an authority's certificate, PEM, and those of the authorities above it, each of which has signed the one before.
-// The root may be left out.
+// parseChain parses an authority's certificate, PEM, and those of the authorities above it, each of which has signed
+// the one before. The root may be left out.
 func parseChain(certificatePEM []byte) (signs *x509.Certificate, above []*x509.Certificate, err error) {
 	all, err := cert.Parse(certificatePEM)
 	if err != nil {
@@ -38,7 +38,8 @@ func (a *Authority) behind() []*x509.Certificate { return cert.Behind(a.chain())
 // Ends is when the authority expires, or the first of those above it: what it signs would be refused then.
 func (a *Authority) Ends() time.Time { return cert.FirstEnd(a.chain()) }
 
-// checkAbove returns why what the authority signs would not be verified by those who know only the end of its chain, or nil.
+// checkAbove returns why what the authority signs would not be verified by those who know only the end of its chain, or
+// nil.
 func (a *Authority) checkAbove(now time.Time) error {
 	for i, c := range a.above {
 		below, is := a.chain()[i], fmt.Sprintf("certificate %d of its chain, %.80q,", i+2, c.Subject.CommonName)

@@ -50,7 +50,8 @@ func names(certificates []*x509.Certificate) string {
 	return strings.Join(all, " ")
 }
 
-// TestIntermediatesFollowWhatIsSigned holds what stands behind a leaf: all that those need who know only the root, and no root.
+// TestIntermediatesFollowWhatIsSigned holds what stands behind a leaf: all that those need who know only the root, and
+// no root.
 func TestIntermediatesFollowWhatIsSigned(t *testing.T) {
 	c := pkitest.New(t, now, nil)
 	o := newOpenssl(t)
@@ -99,7 +100,8 @@ func TestIntermediatesFollowWhatIsSigned(t *testing.T) {
 	}
 }
 
-// TestASiblingIsNotTrusted has an authority of the same company sign, which members do not trust, whatever stands behind the leaf.
+// TestASiblingIsNotTrusted has an authority of the same company sign, which members do not trust, whatever stands
+// behind the leaf.
 func TestASiblingIsNotTrusted(t *testing.T) {
 	c := pkitest.New(t, now, nil)
 	sibling, err := ParseAuthority([]byte(c.Sibling.PEM(c.Middle, c.Root)), []byte(c.Sibling.KeyPEM(t)), now)
@@ -116,7 +118,8 @@ func TestASiblingIsNotTrusted(t *testing.T) {
 	}
 }
 
-// TestChainsAreChecked holds what is refused of a chain, and that each refusal says which certificate it is and what to do.
+// TestChainsAreChecked holds what is refused of a chain, and that each refusal says which certificate it is and what to
+// do.
 func TestChainsAreChecked(t *testing.T) {
 	long := pkitest.New(t, now, nil)
 	for name, test := range map[string]struct {

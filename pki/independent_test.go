@@ -148,8 +148,9 @@ var accepted = map[string]string{
 	"w_subject_common_name_included": "etcd reads a client's user from the common name",
 }
 
-// TestLintFindsNothing has zlint check authorities and certificates by RFC 5280 and what the field has learnt since. What
-// browsers ask of public authorities is left out: that is nothing that a cluster's own could have, such as revocation by OCSP.
+// TestLintFindsNothing has zlint check authorities and certificates by RFC 5280 and what the field has learnt since.
+// What browsers ask of public authorities is left out: that is nothing that a cluster's own could have, such as
+// revocation by OCSP.
 func TestLintFindsNothing(t *testing.T) {
 	registry, err := lint.GlobalRegistry().Filter(lint.FilterOptions{IncludeSources: lint.SourceList{lint.RFC5280, lint.RFC5480, lint.RFC5891, lint.RFC8813, lint.Community}})
 	if err != nil {

@@ -14,8 +14,8 @@ import (
 // KeyPair is a certificate with its private key. No verb of fmt, no slog handler and no JSON encoder prints the key;
 // only PrivateKeyPEM returns it.
 //
-// All fields are pointers or lists of these because fmt calls no methods on values in unexported fields of other structs; there it
-// prints addresses instead of the key.
+// All fields are pointers or lists of these because fmt calls no methods on values in unexported fields of other
+// structs; there it prints addresses instead of the key.
 type KeyPair struct {
 	certificate *x509.Certificate
 	behind      []*x509.Certificate // a leaf: the intermediates that it is shown with

@@ -14,9 +14,10 @@ import (
 // ErrSignsNoLists is why an authority from elsewhere revokes nothing: its certificate does not allow it.
 var ErrSignsNoLists = errors.New("its certificate lacks the key usage cRLSign, by which lists of revoked certificates are signed")
 
-// Revoke returns the list of the certificates that are revoked by the authority, by their serial numbers, as PEM. The same
-// request has the same answer, so that a plan can say what an apply signs: the list says that it holds, and that certificates
-// were revoked, from when the authority holds, and until it ends. Which of two lists is the later one, their numbers say.
+// Revoke returns the list of the certificates that are revoked by the authority, by their serial numbers, as PEM. The
+// same request has the same answer, so that a plan can say what an apply signs: the list says that it holds, and that
+// certificates were revoked, from when the authority holds, and until it ends. Which of two lists is the later one,
+// their numbers say.
 func (a *Authority) Revoke(serials []*big.Int, number int64) (string, error) {
 	if a.key == nil {
 		return "", errors.New("the key of the authority is not at hand")

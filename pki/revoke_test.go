@@ -12,8 +12,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 )
 
-// TestRevoke has each kind of authority revoke certificates: the list holds these, by the word of openssl too, and is the same
-// each time.
+// TestRevoke has each kind of authority revoke certificates: the list holds these, by the word of openssl too, and is
+// the same each time.
 func TestRevoke(t *testing.T) {
 	now := time.Now()
 	for _, algorithm := range Algorithms() {

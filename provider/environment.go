@@ -35,8 +35,8 @@ func (s *sshModel) fill() error {
 	return s.fillBastion()
 }
 
-// fillBastion does the same for the bastion. Its variables belong to the bastion whose address is among them, and to that of the
-// configuration where none is: no bastion gets the login of another.
+// fillBastion does the same for the bastion. Its variables belong to the bastion whose address is among them, and to
+// that of the configuration where none is: no bastion gets the login of another.
 func (s *sshModel) fillBastion() error {
 	address := orVariable(types.StringNull(), bastionVariable("address"))
 	switch {
@@ -65,7 +65,8 @@ func setVariables[T any](variable func(attribute string) string, attributes map[
 	return set
 }
 
-// fromEnvironment ends the text of an error with the variables that may have brought what is wrong; empty: there are none.
+// fromEnvironment ends the text of an error with the variables that may have brought what is wrong; empty: there are
+// none.
 func fromEnvironment() string {
 	set := append(setVariables(variable, hostAttributes()), setVariables(bastionVariable, bastionAttributes())...)
 	if len(set) == 0 {

@@ -68,7 +68,8 @@ func TestTarget(t *testing.T) {
 	check("a pin", all, providerdata.SSHTarget{Address: "192.0.2.11", HostKey: "pin"}, trusting(ssh.Trust{HostKey: "pin"}))
 }
 
-// TestBastionLogin: what a bastion says of its login counts, in whatever part it says it, and what it leaves out is as for the hosts.
+// TestBastionLogin: what a bastion says of its login counts, in whatever part it says it, and what it leaves out is as
+// for the hosts.
 func TestBastionLogin(t *testing.T) {
 	text, yes := types.StringValue, types.BoolValue(true)
 	hosts := loginModel{PrivateKeyFile: text("key"), Passphrase: sensitive.Of("open"), CertificateFile: text("cert")}
@@ -140,7 +141,8 @@ func TestTheEnvironmentFillsIn(t *testing.T) {
 	}
 }
 
-// TestTheEnvironmentHasABastion: its variables are taken where the configuration has none, and all of it from one place.
+// TestTheEnvironmentHasABastion: its variables are taken where the configuration has none, and all of it from one
+// place.
 func TestTheEnvironmentHasABastion(t *testing.T) {
 	for name, value := range map[string]string{
 		"ETCD_SSH_PORT": "2222", "ETCD_SSH_AGENT_SOCKET": "~/agent", "ETCD_SSH_AGENT_KEY": "ssh-ed25519 AAAA",
@@ -171,7 +173,8 @@ func TestTheEnvironmentHasABastion(t *testing.T) {
 	}
 }
 
-// TestBastionVariablesWithoutAnAddress: they are for the bastion of the configuration, and where that has none, nobody means them.
+// TestBastionVariablesWithoutAnAddress: they are for the bastion of the configuration, and where that has none, nobody
+// means them.
 func TestBastionVariablesWithoutAnAddress(t *testing.T) {
 	t.Setenv("ETCD_SSH_BASTION_PRIVATE_KEY_PASSPHRASE", "opens")
 	t.Setenv("ETCD_SSH_BASTION_HOST_KEY", "pin")

@@ -25,8 +25,8 @@ func serials(last *string, another bool) tftest.TestCheckFunc {
 	})
 }
 
-// TestCertificatesBecomeDue: another renew_before makes a certificate due in the plan that shows it, and not in the plan after
-// its apply. What is due is what the last refresh has found, however long the apply comes after it.
+// TestCertificatesBecomeDue: another renew_before makes a certificate due in the plan that shows it, and not in the
+// plan after its apply. What is due is what the last refresh has found, however long the apply comes after it.
 func TestCertificatesBecomeDue(t *testing.T) {
 	w, file := newWorld(t), filepath.Join(t.TempDir(), "client.key")
 	config := func(before string) string {
@@ -59,8 +59,8 @@ func TestCertificatesBecomeDue(t *testing.T) {
 	)
 }
 
-// TestLastRenewal: a certificate that ends with its authority is not issued anew for ever, since another one would end at the same
-// moment. A refresh says what has to come first.
+// TestLastRenewal: a certificate that ends with its authority is not issued anew for ever, since another one would end
+// at the same moment. A refresh says what has to come first.
 func TestLastRenewal(t *testing.T) {
 	w, file := newWorld(t), filepath.Join(t.TempDir(), "client.key")
 	config := strings.Replace(client("private_key_file = %q", file), `{ name = "prod" }`, "{\n name = \"prod\"\n validity = \"100h\"\n}", 1)
@@ -86,8 +86,8 @@ func TestLastRenewal(t *testing.T) {
 	)
 }
 
-// TestCertificatesStayWithTheirCluster: no certificate goes to another authority in an apply whose plan did not name that. Whatever else
-// a plan does not know yet may turn out to be what it was.
+// TestCertificatesStayWithTheirCluster: no certificate goes to another authority in an apply whose plan did not name
+// that. Whatever else a plan does not know yet may turn out to be what it was.
 func TestCertificatesStayWithTheirCluster(t *testing.T) {
 	w, file := newWorld(t), filepath.Join(t.TempDir(), "client.key")
 	config := func(authority, name string, turn int) string {

@@ -47,7 +47,8 @@ func TestEphemeralCertificate(t *testing.T) {
 	})
 }
 
-// TestEphemeralCertificateOfAnIntermediate has what stands above the authority follow a certificate that is made for one run.
+// TestEphemeralCertificateOfAnIntermediate has what stands above the authority follow a certificate that is made for
+// one run.
 func TestEphemeralCertificateOfAnIntermediate(t *testing.T) {
 	w := newWorld(t)
 	of, company := newChained(t, w.Clock)
@@ -100,8 +101,8 @@ func TestEphemeralPKI(t *testing.T) {
 	)
 }
 
-// TestEphemeralPKIGivenAtOnce: authorities that nobody has kept sign nothing that stays. The apply, which makes others, would contradict
-// its plan, and the run after it could issue no certificate.
+// TestEphemeralPKIGivenAtOnce: authorities that nobody has kept sign nothing that stays. The apply, which makes others,
+// would contradict its plan, and the run after it could issue no certificate.
 func TestEphemeralPKIGivenAtOnce(t *testing.T) {
 	const made = "ephemeral \"etcd_pki\" \"new\" {\n name = \"prod\"\n}\n"
 	cluster := strings.Replace(strings.Replace(three(unprotected), `resource "etcd_pki" "prod" { name = "prod" }`, made, 1), "etcd_pki.prod.authority",

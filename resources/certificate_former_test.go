@@ -65,8 +65,9 @@ func filesOf(t *testing.T, dir string, names ...string) tftest.TestCheckFunc {
 	}
 }
 
-// TestEarlierFilesAreOverwritten: a machine that holds the certificates of any earlier phase, also of the rotation before, gets
-// the present ones, in every phase and after the last. What another authority has made stays in every phase.
+// TestEarlierFilesAreOverwritten: a machine that holds the certificates of any earlier phase, also of the rotation
+// before, gets the present ones, in every phase and after the last. What another authority has made stays in every
+// phase.
 func TestEarlierFilesAreOverwritten(t *testing.T) {
 	w, dir := newWorld(t), t.TempDir()
 	ca, signed := another(t)
@@ -110,8 +111,8 @@ func TestEarlierFilesAreOverwritten(t *testing.T) {
 	w.run(t, steps...)
 }
 
-// TestBundleOfARotationIsOverwritten: a resource that is new, or has just been given the file, knows a bundle that holds its authority
-// beside the one before or after it. It knows no bundle with anything else.
+// TestBundleOfARotationIsOverwritten: a resource that is new, or has just been given the file, knows a bundle that
+// holds its authority beside the one before or after it. It knows no bundle with anything else.
 func TestBundleOfARotationIsOverwritten(t *testing.T) {
 	w, dir := newWorld(t), t.TempDir()
 	foreign := string(madeAuthorities(t, "other", time.Hour).Clients.CertificatePEM())
@@ -150,8 +151,8 @@ func TestBundleOfARotationIsOverwritten(t *testing.T) {
 	w.run(t, append(steps, tftest.TestStep{PreConfig: func() { mustRemove(t, file) }, Config: late})...)
 }
 
-// TestFileThatIsNamedLater: the certificate of a cluster's authority, which somebody has written to a file before a rotation, is
-// overwritten by a resource that has seen the rotation and names the file later.
+// TestFileThatIsNamedLater: the certificate of a cluster's authority, which somebody has written to a file before a
+// rotation, is overwritten by a resource that has seen the rotation and names the file later.
 func TestFileThatIsNamedLater(t *testing.T) {
 	w, dir := newWorld(t), t.TempDir()
 	file := filepath.Join(dir, "ca.crt")

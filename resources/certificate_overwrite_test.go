@@ -26,8 +26,8 @@ func another(t *testing.T) (authority, certificate string) {
 	return string(made.Clients.CertificatePEM()), string(leaf.CertificatePEM())
 }
 
-// TestFilesOfAnotherAuthorityAreNotOverwritten has files at the places where certificates are to be written, as after a state was
-// lost: a new authority would take their place. What is there stays, and no key is made.
+// TestFilesOfAnotherAuthorityAreNotOverwritten has files at the places where certificates are to be written, as after a
+// state was lost: a new authority would take their place. What is there stays, and no key is made.
 func TestFilesOfAnotherAuthorityAreNotOverwritten(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "client.key")
 	ca, signed := another(t)
@@ -69,7 +69,8 @@ func TestFilesOfAnotherAuthorityAreNotOverwritten(t *testing.T) {
 	w := newWorld(t)
 	w.run(t, append(steps,
 		tftest.TestStep{PreConfig: func() { after(); put(".crt", "")(); _ = os.Remove(file + ".ca") }, Config: keyFile(file), Check: verified(file)},
-		// Its own that is damaged is mended; what somebody else has put there since is not touched, and the plan says so.
+		// Its own that is damaged is mended; what somebody else has put there since is not touched, and the plan says
+		// so.
 		tftest.TestStep{PreConfig: func() { put(".ca", string(mustRead(t, file+".ca")[:200])+"\x00\x00")() }, Config: keyFile(file), Check: verified(file)},
 		tftest.TestStep{PreConfig: func() { put(".ca", "notes of somebody")() }, Config: keyFile(file), ExpectError: says("client.key.ca is not overwritten: it holds no certificate, but something else")},
 		tftest.TestStep{PreConfig: func() { put(".ca", ca)() }, Config: keyFile(file), ExpectError: saysInOrder("client.key.ca is not overwritten: it holds a certificate of another authority", "Nothing was changed")},
@@ -77,8 +78,8 @@ func TestFilesOfAnotherAuthorityAreNotOverwritten(t *testing.T) {
 	)...)
 }
 
-// TestCertificatesOverNoKey has a key at the places of certificates, however the paths are written: beside its certificate in one
-// file, and at a place that several attributes name.
+// TestCertificatesOverNoKey has a key at the places of certificates, however the paths are written: beside its
+// certificate in one file, and at a place that several attributes name.
 func TestCertificatesOverNoKey(t *testing.T) {
 	dir := t.TempDir()
 	home, err := os.UserHomeDir()
@@ -130,8 +131,8 @@ func TestCertificatesOverNoKey(t *testing.T) {
 	kept()
 }
 
-// TestSharedAuthorityFile has certificates that name one file for the authority's: it stays as long as one of them does, and goes
-// with the authority.
+// TestSharedAuthorityFile has certificates that name one file for the authority's: it stays as long as one of them
+// does, and goes with the authority.
 func TestSharedAuthorityFile(t *testing.T) {
 	dir := t.TempDir()
 	ca := filepath.Join(dir, "ca.crt")

@@ -168,8 +168,8 @@ func TestCertificateIsRenewed(t *testing.T) {
 		tftest.TestStep{Config: config, PlanOnly: true})
 }
 
-// TestCertificatePurpose has plans say what they are for: a certificate that expires is renewed for its key, and nothing that makes
-// another key, or writes files on another machine, passes for that.
+// TestCertificatePurpose has plans say what they are for: a certificate that expires is renewed for its key, and
+// nothing that makes another key, or writes files on another machine, passes for that.
 func TestCertificatePurpose(t *testing.T) {
 	w, dir := newWorld(t), t.TempDir()
 	file := filepath.Join(dir, "client.key")
@@ -282,8 +282,8 @@ func TestCertificateRequest(t *testing.T) {
 		tftest.TestStep{Config: client("csr = %q", plain), PlanOnly: true})
 }
 
-// TestCertificateNamesAndUsages: a certificate says the names and usages that the configuration has, and a request may hold these names and
-// no others. To say others is another certificate for the same key.
+// TestCertificateNamesAndUsages: a certificate says the names and usages that the configuration has, and a request may
+// hold these names and no others. To say others is another certificate for the same key.
 func TestCertificateNamesAndUsages(t *testing.T) {
 	of := func(key, more string) string { return client("%s\n%s", key, more) }
 	const names = `alternative_names = ["proxy.example.com", "192.0.2.80", "2001:db8::80"]`
@@ -359,8 +359,8 @@ func madeAuthorities(t *testing.T, name string, lifetime time.Duration) pki.Auth
 	return made
 }
 
-// TestCertificateByEitherAuthority: a certificate asks for the authority of the clients alone. The object that has the peers' key
-// too will do, and nothing of that reaches the provider: to change from one to the other changes nothing.
+// TestCertificateByEitherAuthority: a certificate asks for the authority of the clients alone. The object that has the
+// peers' key too will do, and nothing of that reaches the provider: to change from one to the other changes nothing.
 func TestCertificateByEitherAuthority(t *testing.T) {
 	w, file := newWorld(t), filepath.Join(t.TempDir(), "client.key")
 	const half, both = "etcd_pki.prod.client_authority", "etcd_pki.prod.authority"

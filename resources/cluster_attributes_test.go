@@ -52,8 +52,8 @@ var laters = map[string]later{
 	"a restore":           {"restore = jsondecode(terraform_data.later.output)", `jsonencode(null)`, "says what a running cluster gives up"},
 }
 
-// TestEveryAttributeMayBeKnownLater forms a cluster, and changes one, by a value that a plan does not know: the apply keeps
-// to its plan, and leaves nothing to do; or the plan is refused, where whoever approves it has to see the value.
+// TestEveryAttributeMayBeKnownLater forms a cluster, and changes one, by a value that a plan does not know: the apply
+// keeps to its plan, and leaves nothing to do; or the plan is refused, where whoever approves it has to see the value.
 func TestEveryAttributeMayBeKnownLater(t *testing.T) {
 	for _, name := range slices.Sorted(maps.Keys(laters)) {
 		one := laters[name]
@@ -73,8 +73,9 @@ func TestEveryAttributeMayBeKnownLater(t *testing.T) {
 	}
 }
 
-// TestFixedValuesMayBeKnownLater has what a cluster cannot change come from a resource that is replaced in the same apply,
-// with the same outcome: it is planned as it was. Where the outcome is another, the apply is refused before it begins.
+// TestFixedValuesMayBeKnownLater has what a cluster cannot change come from a resource that is replaced in the same
+// apply, with the same outcome: it is planned as it was. Where the outcome is another, the apply is refused before it
+// begins.
 func TestFixedValuesMayBeKnownLater(t *testing.T) {
 	for _, what := range []string{"name", "data_dir", "the authorities' name"} {
 		t.Run(what, func(t *testing.T) {
@@ -117,8 +118,8 @@ func TestFixedValuesMayBeKnownLater(t *testing.T) {
 	}
 }
 
-// TestRestoreKnownLater restores from what is known after apply: a new cluster is formed by it, and one that is there is
-// given up by name, so that it can be planned.
+// TestRestoreKnownLater restores from what is known after apply: a new cluster is formed by it, and one that is there
+// is given up by name, so that it can be planned.
 func TestRestoreKnownLater(t *testing.T) {
 	p, steps := saved(t)
 	restored := func(restore, input string) string {
@@ -162,8 +163,8 @@ func TestSecretsAreNoRepair(t *testing.T) {
 	)
 }
 
-// TestEphemeralSecrets has a secret be another one in the apply than it was in its plan, as those that a vault gives out
-// each time: the steps are the same.
+// TestEphemeralSecrets has a secret be another one in the apply than it was in its plan, as those that a vault gives
+// out each time: the steps are the same.
 func TestEphemeralSecrets(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -17,7 +17,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
 )
 
-// issuedBy checks which cluster's authorities the certificates of all members are of, and which the output names as trusted.
+// issuedBy checks which cluster's authorities the certificates of all members are of, and which the output names as
+// trusted.
 func (w *world) issuedBy(by string, trusted ...string) tftest.TestCheckFunc {
 	return func(state *terraform.State) error {
 		for last := 11; last <= 13; last++ {
@@ -52,8 +53,8 @@ func (w *world) issuedBy(by string, trusted ...string) tftest.TestCheckFunc {
 	}
 }
 
-// TestAuthoritiesAreExchanged: the authorities of a running cluster are exchanged for any others, with the old ones trusted
-// until they are taken out, or in one apply.
+// TestAuthoritiesAreExchanged: the authorities of a running cluster are exchanged for any others, with the old ones
+// trusted until they are taken out, or in one apply.
 func TestAuthoritiesAreExchanged(t *testing.T) {
 	w := newWorld(t)
 	config := func(pki string) string {
@@ -84,8 +85,8 @@ func TestAuthoritiesAreExchanged(t *testing.T) {
 	)
 }
 
-// TestOldAuthoritiesStayTrusted where a member cannot be asked: a plan that is to remove them is refused, for the cluster and for
-// etcd_pki in the same apply, and one that finds them left over shows that until they are removed.
+// TestOldAuthoritiesStayTrusted where a member cannot be asked: a plan that is to remove them is refused, for the
+// cluster and for etcd_pki in the same apply, and one that finds them left over shows that until they are removed.
 func TestOldAuthoritiesStayTrusted(t *testing.T) {
 	t.Run("as pki.trusted is taken out", func(t *testing.T) {
 		w := newWorld(t)

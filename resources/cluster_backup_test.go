@@ -107,8 +107,8 @@ func TestBackupsAreWatched(t *testing.T) {
 	)
 }
 
-// TestBackupsAreOverdueByTheirOwnSchedule: a schedule that is shortened says nothing of the time before it came into force, and
-// another change of the backup gives it no more time.
+// TestBackupsAreOverdueByTheirOwnSchedule: a schedule that is shortened says nothing of the time before it came into
+// force, and another change of the backup gives it no more time.
 func TestBackupsAreOverdueByTheirOwnSchedule(t *testing.T) {
 	w := newWorld(t)
 	config := func(secret, schedule string) string {
@@ -184,8 +184,8 @@ func TestRestoreOfTheLatestBackup(t *testing.T) {
 	)
 }
 
-// TestRestoreOfABackupOnAHost: a backup in a directory of one host, desired any more or not, is sent to those that do not
-// have it; which is the latest is known where all of them have been read.
+// TestRestoreOfABackupOnAHost: a backup in a directory of one host, desired any more or not, is sent to those that do
+// not have it; which is the latest is known where all of them have been read.
 func TestRestoreOfABackupOnAHost(t *testing.T) {
 	const backup = "backup = { directory = \"/srv/backups\" }\n"
 	p := &past{newWorld(t), t, "", filepath.Join(t.TempDir(), "id")}
@@ -212,8 +212,9 @@ func TestRestoreOfABackupOnAHost(t *testing.T) {
 	)
 }
 
-// TestRestoreOfABackupThatNoHostKnows: hosts that were given up know nothing of what lies in their directories. The plan says so, of a
-// cluster that was destroyed and of one whose hosts were wiped, and a plan that may not look leaves it to the apply, which touches nothing.
+// TestRestoreOfABackupThatNoHostKnows: hosts that were given up know nothing of what lies in their directories. The
+// plan says so, of a cluster that was destroyed and of one whose hosts were wiped, and a plan that may not look leaves
+// it to the apply, which touches nothing.
 func TestRestoreOfABackupThatNoHostKnows(t *testing.T) {
 	const backup = "backup = { directory = \"/srv/backups\" }\n"
 	w := newWorld(t)

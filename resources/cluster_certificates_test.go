@@ -32,8 +32,8 @@ func (w *world) last(want time.Duration) tftest.TestCheckFunc {
 	}
 }
 
-// TestCertificatesAreValidAsSaid: certificates are valid for as long as the configuration says, and renewed as long before their
-// end as it says. A shorter validity renews those that are valid for longer, and a longer one nothing.
+// TestCertificatesAreValidAsSaid: certificates are valid for as long as the configuration says, and renewed as long
+// before their end as it says. A shorter validity renews those that are valid for longer, and a longer one nothing.
 func TestCertificatesAreValidAsSaid(t *testing.T) {
 	w := newWorld(t)
 	config := func(says string) string { return three(line + "\n\t\t\tcertificates = { " + says + " }") }
@@ -77,8 +77,8 @@ func TestCertificatesAreValidAsSaid(t *testing.T) {
 	)
 }
 
-// TestPlanWarnsOfWhatItDoesNotRenew has a member be unreachable while its certificates come to their end: plans warn from the renewal
-// window on, by another summary in the last week, and no more once they were renewed.
+// TestPlanWarnsOfWhatItDoesNotRenew has a member be unreachable while its certificates come to their end: plans warn
+// from the renewal window on, by another summary in the last week, and no more once they were renewed.
 func TestPlanWarnsOfWhatItDoesNotRenew(t *testing.T) {
 	w := newWorld(t)
 	const due, last = "Certificates are due, and this plan does not renew them", "Certificates expire within a week, or have expired"
@@ -113,8 +113,8 @@ func TestPlanWarnsOfWhatItDoesNotRenew(t *testing.T) {
 	)
 }
 
-// TestMembersCertificatesBecomeDueBeforeTheApply has members' certificates come into their renewal window between a plan and its apply: the apply
-// does what was planned, and the next plan renews them.
+// TestMembersCertificatesBecomeDueBeforeTheApply has members' certificates come into their renewal window between a
+// plan and its apply: the apply does what was planned, and the next plan renews them.
 func TestMembersCertificatesBecomeDueBeforeTheApply(t *testing.T) {
 	w := newWorld(t)
 	const quota = "settings = { quota_backend_bytes = 8589934592 }\n"

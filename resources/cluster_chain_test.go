@@ -45,7 +45,8 @@ func (c chained) trusted() string {
 	return fmt.Sprintf("trusted = {\n peer = { certificate = %q }\n client = { certificate = %q }\n}", c.peers.PEM(c.above...), c.clients.PEM(c.above...))
 }
 
-// shown checks what follows the certificates of all members, and that they and their clients are to trust the authorities alone.
+// shown checks what follows the certificates of all members, and that they and their clients are to trust the
+// authorities alone.
 func (w *world) shown(c chained, follow ...pkitest.CA) tftest.TestCheckFunc {
 	return func(state *terraform.State) error {
 		for last := 11; last <= 13; last++ {
@@ -74,9 +75,9 @@ func (w *world) shown(c chained, follow ...pkitest.CA) tftest.TestCheckFunc {
 	}
 }
 
-// TestClusterOfIntermediates has the authorities of a cluster be intermediates: members trust these alone, and show what stands above
-// them to clients that know only the root. A chain that is renewed above them changes files, and restarts nobody; and the authorities
-// are exchanged for roots and back.
+// TestClusterOfIntermediates has the authorities of a cluster be intermediates: members trust these alone, and show
+// what stands above them to clients that know only the root. A chain that is renewed above them changes files, and
+// restarts nobody; and the authorities are exchanged for roots and back.
 func TestClusterOfIntermediates(t *testing.T) {
 	w := newWorld(t)
 	first, company := newChained(t, w.Clock)
@@ -115,7 +116,8 @@ func TestClusterOfIntermediates(t *testing.T) {
 	)
 }
 
-// TestConstrainedAuthorities refuses at plan what an authority's name constraints do not permit, with the host and the constraint.
+// TestConstrainedAuthorities refuses at plan what an authority's name constraints do not permit, with the host and the
+// constraint.
 func TestConstrainedAuthorities(t *testing.T) {
 	w := newWorld(t)
 	of, company := newChained(t, w.Clock)
@@ -138,8 +140,8 @@ func TestConstrainedAuthorities(t *testing.T) {
 	)
 }
 
-// TestCertificateOfAnIntermediate has a client's certificate be followed by what stands above its authority, in its files too, and stay
-// when that changes: nothing is signed.
+// TestCertificateOfAnIntermediate has a client's certificate be followed by what stands above its authority, in its
+// files too, and stay when that changes: nothing is signed.
 func TestCertificateOfAnIntermediate(t *testing.T) {
 	w, file := newWorld(t), filepath.Join(t.TempDir(), "client.key")
 	first, company := newChained(t, w.Clock)
@@ -189,8 +191,9 @@ func TestCertificateOfAnIntermediate(t *testing.T) {
 	)
 }
 
-// TestAChainExpires has an authority above those of a cluster expire, and with it all certificates: plans warn before that, the plan
-// that needs certificates is refused, and the chain that it was renewed to mends the cluster in one apply.
+// TestAChainExpires has an authority above those of a cluster expire, and with it all certificates: plans warn before
+// that, the plan that needs certificates is refused, and the chain that it was renewed to mends the cluster in one
+// apply.
 func TestAChainExpires(t *testing.T) {
 	w := newWorld(t)
 	first, company := newChained(t, w.Clock)
@@ -230,8 +233,8 @@ func TestAChainExpires(t *testing.T) {
 	)
 }
 
-// TestImportOfIntermediates has etcd_pki import intermediates with their chains: members trust these alone, and what is signed is
-// followed by the rest. They last as long as their chains.
+// TestImportOfIntermediates has etcd_pki import intermediates with their chains: members trust these alone, and what is
+// signed is followed by the rest. They last as long as their chains.
 func TestImportOfIntermediates(t *testing.T) {
 	w, directory := newWorld(t), t.TempDir()
 	of, company := newChained(t, w.Clock)
@@ -249,7 +252,8 @@ func TestImportOfIntermediates(t *testing.T) {
 	chained := func(peers, clients string) string {
 		return strings.Replace(three(line), `{ name = "prod" }`, fmt.Sprintf("{\n name = \"prod\"\n chain = { peers = %q, clients = %q }\n}", peers, clients), 1)
 	}
-	// The company renews what stands above both: a file with the chain alone will do, or one with the intermediate before it.
+	// The company renews what stands above both: a file with the chain alone will do, or one with the intermediate
+	// before it.
 	renewed := of
 	renewed.above = []pkitest.CA{company.Middle, company.Root}
 	given := chained(company.Middle.PEM(company.Root), of.clients.PEM(company.Middle))
@@ -287,8 +291,9 @@ func TestImportOfIntermediates(t *testing.T) {
 	)
 }
 
-// TestPlanRefusesAChainThatDoesNotHold has pki get a chain above an authority that members trust already, which has expired or is not
-// valid yet: no apply could sign by it, so the plan is refused, for repairs too. Without hosts to change, it is not.
+// TestPlanRefusesAChainThatDoesNotHold has pki get a chain above an authority that members trust already, which has
+// expired or is not valid yet: no apply could sign by it, so the plan is refused, for repairs too. Without hosts to
+// change, it is not.
 func TestPlanRefusesAChainThatDoesNotHold(t *testing.T) {
 	for name, test := range map[string]struct {
 		from, until time.Duration // of the middle of the chain, from the time at which the cluster was formed
@@ -324,8 +329,9 @@ func TestPlanRefusesAChainThatDoesNotHold(t *testing.T) {
 	}
 }
 
-// TestAChainThatWasLaidDownExpires has a chain that was given later, and ends before the certificates that it follows, expire under a
-// running cluster. Members' own certificates hold: one that has stopped is started, and the plan that signs others is refused.
+// TestAChainThatWasLaidDownExpires has a chain that was given later, and ends before the certificates that it follows,
+// expire under a running cluster. Members' own certificates hold: one that has stopped is started, and the plan that
+// signs others is refused.
 func TestAChainThatWasLaidDownExpires(t *testing.T) {
 	w := newWorld(t)
 	bare, company := newChained(t, w.Clock)

@@ -93,8 +93,8 @@ func TestDestroyLeavesTheLost(t *testing.T) {
 	}
 }
 
-// TestDestroyWithoutADisk has the disk away that a member's data lies on: the destroy is refused by its plan already, and leaves that
-// host behind once it is abandoned by name.
+// TestDestroyWithoutADisk has the disk away that a member's data lies on: the destroy is refused by its plan already,
+// and leaves that host behind once it is abandoned by name.
 func TestDestroyWithoutADisk(t *testing.T) {
 	w := newWorld(t)
 	abandons := three(unprotected + ` abandon_on_destroy = ["c"]`)
@@ -192,7 +192,8 @@ func TestReplacementBeforehandIsRefused(t *testing.T) {
 			PreConfig: w.Forget, Config: config, Taint: []string{cluster},
 			ExpectError: saysApply("it runs member a of a finished cluster prod already", "c (192.0.2.13)", "import {", "to = etcd_pki.prod", `id = "prod@./authorities"`, "to = etcd_cluster.prod", `id = "prod@192.0.2.11,192.0.2.12,192.0.2.13"`, "terraform state rm etcd_pki.prod", "In a module the address is module.NAME.etcd_cluster.NAME", "state-lost.md"),
 		},
-		// Terraform has the old cluster as a deposed object now, which the next apply would destroy beside a new create.
+		// Terraform has the old cluster as a deposed object now, which the next apply would destroy beside a new
+		// create.
 		tftest.TestStep{PreConfig: func() {
 			if changes := w.changes(); len(changes) > 0 {
 				t.Errorf("hosts were changed: %v", changes)

@@ -373,8 +373,8 @@ func TestSettingsNotKnownYet(t *testing.T) {
 		tftest.TestStep{PreConfig: func() { w.notKnown = false }, Config: three(unprotected), Check: values("rollout.#", "2")})
 }
 
-// TestMembersCertificatesBecomeDue: a plan renews what its refresh has found due, from the second on in which it is, and refreshes
-// of a cluster that nobody changes are the same.
+// TestMembersCertificatesBecomeDue: a plan renews what its refresh has found due, from the second on in which it is,
+// and refreshes of a cluster that nobody changes are the same.
 func TestMembersCertificatesBecomeDue(t *testing.T) {
 	w := newWorld(t)
 	due := w.Clock.Add(8760*time.Hour - (8760*time.Hour+5*time.Minute)/3) // the last third of a year, and of five minutes before it

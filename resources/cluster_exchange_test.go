@@ -9,8 +9,9 @@ import (
 	"github.com/hashicorp/terraform-plugin-testing/terraform"
 )
 
-// TestAddressesAreExchanged has the machines of two members exchange their addresses. It cannot be followed at once, and the ways on that
-// the refusal tells work: where the others are a quorum, by addresses that none has had, and else one member after another.
+// TestAddressesAreExchanged has the machines of two members exchange their addresses. It cannot be followed at once,
+// and the ways on that the refusal tells work: where the others are a quorum, by addresses that none has had, and else
+// one member after another.
 func TestAddressesAreExchanged(t *testing.T) {
 	address := func(last int) string { return fmt.Sprintf("192.0.2.%d", last) }
 	pass := func(w *world, last, to int) { // an address goes from one machine to the one that has another

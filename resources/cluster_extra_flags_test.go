@@ -7,8 +7,8 @@ import (
 	tftest "github.com/hashicorp/terraform-plugin-testing/helper/resource"
 )
 
-// TestExtraFlags rolls flags that no attribute stands for, with the old and the new value of each in the plan, and refuses
-// those that are not a configuration's to set, or that the version does not have, before any host is touched.
+// TestExtraFlags rolls flags that no attribute stands for, with the old and the new value of each in the plan, and
+// refuses those that are not a configuration's to set, or that the version does not have, before any host is touched.
 func TestExtraFlags(t *testing.T) {
 	w := newWorld(t)
 	with := func(flags string, more ...string) string {

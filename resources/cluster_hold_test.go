@@ -12,9 +12,9 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
 )
 
-// TestHoldRestarts upgrades the provider under a cluster, to one with a newer patch of etcd and another unit: where restarts are held
-// back, no member is touched for it and the plan says so, also beside a change of something else; a change of a setting brings all of
-// it. Where they are not, the plan says that the configuration does not ask for them.
+// TestHoldRestarts upgrades the provider under a cluster, to one with a newer patch of etcd and another unit: where
+// restarts are held back, no member is touched for it and the plan says so, also beside a change of something else; a
+// change of a setting brings all of it. Where they are not, the plan says that the configuration does not ask for them.
 func TestHoldRestarts(t *testing.T) {
 	w := newWorld(t)
 	const warnsHeld, warnsUnasked = "Restarts are held back", "This release of the provider restarts members"

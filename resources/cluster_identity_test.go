@@ -37,8 +37,8 @@ func TestRoutesThatMislead(t *testing.T) {
 	)
 }
 
-// TestReaddressing gives members other addresses on their machines: the first plan says so, since it looks, and where it may not
-// look, the apply finds out, refuses, and the next plan knows. IDs and data are kept.
+// TestReaddressing gives members other addresses on their machines: the first plan says so, since it looks, and where
+// it may not look, the apply finds out, refuses, and the next plan knows. IDs and data are kept.
 func TestReaddressing(t *testing.T) {
 	for name, looks := range map[string]bool{"the plan looks": true, "the plan does not look": false} {
 		t.Run(name, func(t *testing.T) {
@@ -79,8 +79,8 @@ func TestReaddressing(t *testing.T) {
 	}
 }
 
-// TestReaddressingThatWasKilled kills the provider in the middle of the re-addressing of all members: the next apply goes on,
-// whether none, some or all of them are where they are to be.
+// TestReaddressingThatWasKilled kills the provider in the middle of the re-addressing of all members: the next apply
+// goes on, whether none, some or all of them are where they are to be.
 func TestReaddressingThatWasKilled(t *testing.T) {
 	for _, fault := range []nodetest.Fault{
 		{Operation: api.OpUpdateMember, Nth: 1, After: true}, {Operation: api.OpUpdateMember, Nth: 2}, {Operation: api.OpUpdateMember, Nth: 2, After: true},
@@ -105,8 +105,9 @@ func TestReaddressingThatWasKilled(t *testing.T) {
 	}
 }
 
-// TestReaddressingThatOnlyTheApplyCanFind has a plan that could not look whether a new address is of the member's own machine, and
-// an apply that can: what the apply may find, the plan leaves open. The steps are those of a re-addressing, and the ID is kept.
+// TestReaddressingThatOnlyTheApplyCanFind has a plan that could not look whether a new address is of the member's own
+// machine, and an apply that can: what the apply may find, the plan leaves open. The steps are those of a
+// re-addressing, and the ID is kept.
 func TestReaddressingThatOnlyTheApplyCanFind(t *testing.T) {
 	output := func(config, was string) string {
 		return strings.Replace(config, was, "terraform_data.late.output", 1) + "\nresource \"terraform_data\" \"late\" { input = " + was + " }\n"

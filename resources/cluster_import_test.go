@@ -82,8 +82,8 @@ func TestImportRefuses(t *testing.T) {
 		}, Config: three(unprotected)})
 }
 
-// TestImportGeneratesTheConfiguration takes a cluster over whose configuration is lost as well: Terraform writes it from what the
-// hosts tell, but for the authorities, which no attribute can be read from.
+// TestImportGeneratesTheConfiguration takes a cluster over whose configuration is lost as well: Terraform writes it
+// from what the hosts tell, but for the authorities, which no attribute can be read from.
 func TestImportGeneratesTheConfiguration(t *testing.T) {
 	sample.Leave(t, "TestImport compares all attributes that an import brings with those that were configured")
 	t.Parallel()

@@ -17,8 +17,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
 )
 
-// TestKeysAreLeftOut: who holds the authorities' keys elsewhere gives them for the plans that sign. All others do without, and what would
-// sign is refused before a host is touched.
+// TestKeysAreLeftOut: who holds the authorities' keys elsewhere gives them for the plans that sign. All others do
+// without, and what would sign is refused before a host is touched.
 func TestKeysAreLeftOut(t *testing.T) {
 	w := newWorld(t)
 	const withKeys = "etcd_pki.prod.authority"
@@ -69,8 +69,9 @@ func TestKeysAreLeftOut(t *testing.T) {
 	)
 }
 
-// TestRepairsBesideExpiredCertificates has the certificates of one member expire while keys are left out: what brings another member up is
-// done all the same, with a warning; once nothing else is left, plans are refused until the keys are given.
+// TestRepairsBesideExpiredCertificates has the certificates of one member expire while keys are left out: what brings
+// another member up is done all the same, with a warning; once nothing else is left, plans are refused until the keys
+// are given.
 func TestRepairsBesideExpiredCertificates(t *testing.T) {
 	w := newWorld(t)
 	keyless := strings.Replace(three(line), "etcd_pki.prod.authority", "{ peer = { certificate = etcd_pki.prod.authority.peer.certificate }, client = { certificate = etcd_pki.prod.authority.client.certificate } }", 1)
@@ -134,8 +135,9 @@ func TestCertificateWithoutKey(t *testing.T) {
 	)
 }
 
-// TestCertificateIsDueWithoutKey: a certificate that is due holds for now, and waits for its authority's key with a warning, louder in the
-// last week. A plan that changes anything else of it is refused, and so is one after it has expired.
+// TestCertificateIsDueWithoutKey: a certificate that is due holds for now, and waits for its authority's key with a
+// warning, louder in the last week. A plan that changes anything else of it is refused, and so is one after it has
+// expired.
 func TestCertificateIsDueWithoutKey(t *testing.T) {
 	w, file := newWorld(t), filepath.Join(t.TempDir(), "client.key")
 	config := func(more string) string {

@@ -6,8 +6,9 @@ import (
 	tftest "github.com/hashicorp/terraform-plugin-testing/helper/resource"
 )
 
-// TestPortsThatHostsAllow: which ports members may bind, the hosts say. A cluster that lives on one is left in peace, whatever its
-// hosts say later on; a port that is given anew, and a host that is new, are refused, all that is wrong said at once.
+// TestPortsThatHostsAllow: which ports members may bind, the hosts say. A cluster that lives on one is left in peace,
+// whatever its hosts say later on; a port that is given anew, and a host that is new, are refused, all that is wrong
+// said at once.
 func TestPortsThatHostsAllow(t *testing.T) {
 	w := newWorld(t)
 	allow := func(port int, hosts ...int) func() {

@@ -55,8 +55,8 @@ func saysApply(texts ...string) *regexp.Regexp {
 	return regexp.MustCompile(strings.Replace(saysInOrder(texts...).String(), "(pre-apply plan|validate)", "apply", 1))
 }
 
-// TestPlanRefusesHostsForWhatItSees has plans that bring a host to a cluster that cannot carry a member. None is touched, and once
-// it is mended the same plan is carried out.
+// TestPlanRefusesHostsForWhatItSees has plans that bring a host to a cluster that cannot carry a member. None is
+// touched, and once it is mended the same plan is carried out.
 func TestPlanRefusesHostsForWhatItSees(t *testing.T) {
 	for name, test := range map[string]struct {
 		from, to string // no from: a create
@@ -148,8 +148,8 @@ func TestPlanSaysWhereItDidNotLook(t *testing.T) {
 	)
 }
 
-// TestHostThatIsUnfitAfterThePlan is refused by the apply, with no host changed and the state as it was: what a plan looks at is no
-// part of what it promises.
+// TestHostThatIsUnfitAfterThePlan is refused by the apply, with no host changed and the state as it was: what a plan
+// looks at is no part of what it promises.
 func TestHostThatIsUnfitAfterThePlan(t *testing.T) {
 	w := newWorld(t)
 	w.run(t,
@@ -170,8 +170,8 @@ func TestHostThatIsUnfitAfterThePlan(t *testing.T) {
 	)
 }
 
-// TestPreflightIsWaivedByName has hosts with what speaks against them: errors refuse the plan, and the apply where the plan has
-// not looked, all at once; warnings are shown; both by name no more once they are waived.
+// TestPreflightIsWaivedByName has hosts with what speaks against them: errors refuse the plan, and the apply where the
+// plan has not looked, all at once; warnings are shown; both by name no more once they are waived.
 func TestPreflightIsWaivedByName(t *testing.T) {
 	w := newWorld(t)
 	w.host(12).Inventory.Filesystems = []api.Filesystem{{Path: dir, Source: "192.0.2.9:/etcd", Type: "nfs4"}}

@@ -91,8 +91,8 @@ func TestRecovery(t *testing.T) {
 	)
 }
 
-// TestRecoveryThatIsUsedUp loses the quorum with a recover_from in the configuration that was applied while there was one. The
-// refusal advises what is there already, so the plan says that it is used up, and the way that it tells works.
+// TestRecoveryThatIsUsedUp loses the quorum with a recover_from in the configuration that was applied while there was
+// one. The refusal advises what is there already, so the plan says that it is used up, and the way that it tells works.
 func TestRecoveryThatIsUsedUp(t *testing.T) {
 	w := newWorld(t)
 	x := w.terminal(t)
@@ -124,8 +124,8 @@ func TestRecoveryThatIsUsedUp(t *testing.T) {
 	does(from, "plan", 0, "No changes")
 }
 
-// TestRecoveryThatMayLose has one of three lose its data, and another crash on a log that cannot be read: it may have what the
-// survivor does not have. A plan refuses to recover until it is named as lost, and is no plan to wait for it.
+// TestRecoveryThatMayLose has one of three lose its data, and another crash on a log that cannot be read: it may have
+// what the survivor does not have. A plan refuses to recover until it is named as lost, and is no plan to wait for it.
 func TestRecoveryThatMayLose(t *testing.T) {
 	w, id := newWorld(t), filepath.Join(t.TempDir(), "id")
 	from := func(more string) string {
@@ -154,8 +154,8 @@ func TestRecoveryThatMayLose(t *testing.T) {
 	)
 }
 
-// TestRecoveryWithoutTheLost has two of three lose power for good, as far as anybody can tell. They are given up by name: the
-// recovery is done, with a warning that they wait, and they join anew when they are back.
+// TestRecoveryWithoutTheLost has two of three lose power for good, as far as anybody can tell. They are given up by
+// name: the recovery is done, with a warning that they wait, and they join anew when they are back.
 func TestRecoveryWithoutTheLost(t *testing.T) {
 	w, id := newWorld(t), filepath.Join(t.TempDir(), "id")
 	from := three(fmt.Sprintf("%srecover_from = { member = \"a\", cluster_id = file(%q), abandons = [\"b\", \"c\"] }\n", unprotected, id))

@@ -35,8 +35,8 @@ func (w *world) renews(key string, hosts ...int) tftest.TestCheckFunc {
 	}
 }
 
-// TestRenewalOnHosts: hosts renew certificates by themselves where the configuration says so: every member's does, by the settings that
-// were applied last, and none does any more once the configuration does not say so, or another signs.
+// TestRenewalOnHosts: hosts renew certificates by themselves where the configuration says so: every member's does, by
+// the settings that were applied last, and none does any more once the configuration does not say so, or another signs.
 func TestRenewalOnHosts(t *testing.T) {
 	w, s := newWorld(t), newSigners(t)
 	own := fmt.Sprintf("auth_key = %q", hostsKey)

@@ -113,9 +113,9 @@ func (p *past) nothing(config string) tftest.TestStep {
 	}
 }
 
-// TestRestoreIsTidied edits a restore that was done, as people do afterwards: a checksum, the name of the cluster that was given up,
-// what is a default anyway. None of it restores again, or wants the snapshot that was restored from to be kept; another
-// checksum in the place of one does, and so does the name of the cluster that is there.
+// TestRestoreIsTidied edits a restore that was done, as people do afterwards: a checksum, the name of the cluster that
+// was given up, what is a default anyway. None of it restores again, or wants the snapshot that was restored from to be
+// kept; another checksum in the place of one does, and so does the name of the cluster that is there.
 func TestRestoreIsTidied(t *testing.T) {
 	p, steps := saved(t)
 	some, other := fmt.Sprintf("sha256 = %q\n", strings.Repeat("a", 64)), fmt.Sprintf("sha256 = %q\n", strings.Repeat("b", 64))
@@ -135,8 +135,8 @@ func TestRestoreIsTidied(t *testing.T) {
 	)...)
 }
 
-// TestRestoreThatIsUsedUp loses the cluster once more with the restore in the configuration that made it: what the refusal advises is
-// there, so the plan says that it is used up, and the way that it tells works.
+// TestRestoreThatIsUsedUp loses the cluster once more with the restore in the configuration that made it: what the
+// refusal advises is there, so the plan says that it is used up, and the way that it tells works.
 func TestRestoreThatIsUsedUp(t *testing.T) {
 	p, steps := saved(t)
 	p.run(t, append(steps,
@@ -161,8 +161,9 @@ func TestRestoreThatIsUsedUp(t *testing.T) {
 	)...)
 }
 
-// TestRestoreThatAStateDoesNotKnowOf has a restore in the configuration of a cluster that was made by it, and a state that does not
-// know that: it was imported, or the restore was taken out and is put back. The plan says that nothing is restored.
+// TestRestoreThatAStateDoesNotKnowOf has a restore in the configuration of a cluster that was made by it, and a state
+// that does not know that: it was imported, or the restore was taken out and is put back. The plan says that nothing is
+// restored.
 func TestRestoreThatAStateDoesNotKnowOf(t *testing.T) {
 	p, steps := saved(t)
 	config := p.restoring("a b c", "")
@@ -185,8 +186,8 @@ func TestRestoreThatAStateDoesNotKnowOf(t *testing.T) {
 	)...)
 }
 
-// TestRestoreThatARunCouldNotTellOf kills the provider once the restored cluster is open to clients, with little left to do: the
-// next apply does the rest, and the state knows which cluster it has by then.
+// TestRestoreThatARunCouldNotTellOf kills the provider once the restored cluster is open to clients, with little left
+// to do: the next apply does the rest, and the state knows which cluster it has by then.
 func TestRestoreThatARunCouldNotTellOf(t *testing.T) {
 	p, steps := saved(t)
 	p.run(t, append(steps,
@@ -360,8 +361,8 @@ func TestRestoreRefusals(t *testing.T) {
 	p.run(t, steps...)
 }
 
-// TestRestoreThatAStateDoesNotKnowOfBesideAChange puts a restore that was done back together with a change: the change is made, and
-// nothing is restored or refused.
+// TestRestoreThatAStateDoesNotKnowOfBesideAChange puts a restore that was done back together with a change: the change
+// is made, and nothing is restored or refused.
 func TestRestoreThatAStateDoesNotKnowOfBesideAChange(t *testing.T) {
 	for name, test := range map[string]struct {
 		happen  func(*past)

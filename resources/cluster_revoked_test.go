@@ -64,8 +64,8 @@ func (w *world) restarts(want bool) tftest.TestCheckFunc {
 	}
 }
 
-// TestClientsAreRevoked: a serial number on etcd_pki is refused by every member after one apply, whose plan shows it, with no restart
-// and no other certificate, and a host that loses the list gets it back.
+// TestClientsAreRevoked: a serial number on etcd_pki is refused by every member after one apply, whose plan shows it,
+// with no restart and no other certificate, and a host that loses the list gets it back.
 func TestClientsAreRevoked(t *testing.T) {
 	w := newWorld(t)
 	var before []map[string]string
@@ -124,9 +124,9 @@ func TestTheFirstRevocation(t *testing.T) {
 	)
 }
 
-// TestRevocationWhileAMemberIsDown: the members that can be reached refuse the clients at once, a warning names the other one, and it
-// gets the list once it is back. A member that goes down after the plan has nobody warned of, so that its apply fails, and so does a
-// first list, which takes restarts.
+// TestRevocationWhileAMemberIsDown: the members that can be reached refuse the clients at once, a warning names the
+// other one, and it gets the list once it is back. A member that goes down after the plan has nobody warned of, so that
+// its apply fails, and so does a first list, which takes restarts.
 func TestRevocationWhileAMemberIsDown(t *testing.T) {
 	const keeps = "Members keep the old list of revoked certificates: c (192.0.2.13)"
 	for name, test := range map[string]struct{ down, up func(*nodetest.Host) }{
@@ -179,8 +179,8 @@ func TestRevocationWhileAMemberIsDown(t *testing.T) {
 	})
 }
 
-// TestRevocationDuringAnExchange revokes a client in the apply that begins to exchange the authorities: the list comes without a
-// restart, and leaves the authorities that members trust to the exchange.
+// TestRevocationDuringAnExchange revokes a client in the apply that begins to exchange the authorities: the list comes
+// without a restart, and leaves the authorities that members trust to the exchange.
 func TestRevocationDuringAnExchange(t *testing.T) {
 	w := newWorld(t)
 	config := func(pki string, serials ...string) string {

@@ -172,8 +172,8 @@ var volatiles = []*regexp.Regexp{
 	regexp.MustCompile(`"\d{4}-\d\d-\d\dT[0-9:]+Z"`),
 }
 
-// TestRolloutInPlans is what a reviewer sees: every step of the plan with a plus, none of an earlier one, and nothing at
-// all where nothing is to be done.
+// TestRolloutInPlans is what a reviewer sees: every step of the plan with a plus, none of an earlier one, and nothing
+// at all where nothing is to be done.
 func TestRolloutInPlans(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -231,8 +231,9 @@ func TestRolloutInPlans(t *testing.T) {
 	}
 }
 
-// asShown takes out of a plan what Terraform and OpenTofu show each in its own way: OpenTofu says that a write-only attribute may
-// be another one, which changes how many are hidden, and shows another element of a list as one that goes and one that comes.
+// asShown takes out of a plan what Terraform and OpenTofu show each in its own way: OpenTofu says that a write-only
+// attribute may be another one, which changes how many are hidden, and shows another element of a list as one that goes
+// and one that comes.
 func asShown(plan string) string {
 	if filepath.Base(os.Getenv("TF_ACC_TERRAFORM_PATH")) == "tofu" {
 		plan = writeOnly.ReplaceAllString(plan, "")

@@ -39,8 +39,8 @@ func (w *world) named(want ...string) tftest.TestCheckFunc {
 	}
 }
 
-// TestExtraServerNames: a load balancer's name is in every server certificate, in no peer certificate, and comes and goes with no
-// member's restart.
+// TestExtraServerNames: a load balancer's name is in every server certificate, in no peer certificate, and comes and
+// goes with no member's restart.
 func TestExtraServerNames(t *testing.T) {
 	w := newWorld(t)
 	config := func(names string) string { return three(unprotected + "extra_server_names = " + names) }
@@ -75,7 +75,8 @@ func TestExtraServerNames(t *testing.T) {
 	)
 }
 
-// TestExtraServerNamesSaidOtherwise: other spellings of the same names plan nothing, or are refused with the one spelling there is.
+// TestExtraServerNamesSaidOtherwise: other spellings of the same names plan nothing, or are refused with the one
+// spelling there is.
 func TestExtraServerNamesSaidOtherwise(t *testing.T) {
 	w := newWorld(t)
 	config := func(names string) string { return three(unprotected + "extra_server_names = " + names) }

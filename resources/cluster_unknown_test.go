@@ -18,9 +18,10 @@ const hostsModule = `
 	output "host" { value = terraform_data.host.output }
 `
 
-// TestObjectsThatAreNotKnown has members, and what else a cluster is given as objects, come out of modules, variables and
-// functions, whose values are not known when the configuration is validated, or before they are applied: validate and plan
-// take them, and the apply forms the cluster. Of one that is there, a plan shows what it gives up, or is refused.
+// TestObjectsThatAreNotKnown has members, and what else a cluster is given as objects, come out of modules, variables
+// and functions, whose values are not known when the configuration is validated, or before they are applied: validate
+// and plan take them, and the apply forms the cluster. Of one that is there, a plan shows what it gives up, or is
+// refused.
 func TestObjectsThatAreNotKnown(t *testing.T) {
 	t.Parallel()
 	cluster := func(members, more string) string {
@@ -108,8 +109,8 @@ func TestObjectsThatAreNotKnown(t *testing.T) {
 	}
 }
 
-// TestNothingIsRequiredBelowElements holds that all objects in maps, lists and sets can be unknown: the framework takes what
-// is required of them for missing then.
+// TestNothingIsRequiredBelowElements holds that all objects in maps, lists and sets can be unknown: the framework takes
+// what is required of them for missing then.
 func TestNothingIsRequiredBelowElements(t *testing.T) {
 	t.Parallel()
 	schemas, err := providerserver.NewProtocol6(newWorld(t))().GetProviderSchema(t.Context(), &tfprotov6.GetProviderSchemaRequest{})

@@ -14,8 +14,9 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/authority"
 )
 
-// TestAuthoritiesAreNotExchangedUnseen: an apply exchanges no authority whose plan did not show which one comes: not those that sign, and
-// none that is trusted now goes. One that is trusted in addition may be made by the same apply, as in a rotation.
+// TestAuthoritiesAreNotExchangedUnseen: an apply exchanges no authority whose plan did not show which one comes: not
+// those that sign, and none that is trusted now goes. One that is trusted in addition may be made by the same apply, as
+// in a rotation.
 func TestAuthoritiesAreNotExchangedUnseen(t *testing.T) {
 	w := newWorld(t)
 	turn := 0
@@ -53,8 +54,8 @@ func TestAuthoritiesAreNotExchangedUnseen(t *testing.T) {
 	)
 }
 
-// TestAuthorityIsRefusedAtPlan: what no apply could sign by is refused before it begins: when the configuration is validated, or by the
-// plan where that takes a clock.
+// TestAuthorityIsRefusedAtPlan: what no apply could sign by is refused before it begins: when the configuration is
+// validated, or by the plan where that takes a clock.
 func TestAuthorityIsRefusedAtPlan(t *testing.T) {
 	w := newWorld(t)
 	with := func(pki string) string {

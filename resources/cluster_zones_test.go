@@ -30,8 +30,8 @@ func TestZones(t *testing.T) {
 	w.run(t, plan("r1 r1", false), plan("r1 r2 r3", false), plan("r1 r1 r2", true), plan("r1 r1 r2", false), plan("r2 r1 r3", false))
 }
 
-// TestZonesOrderRolls has members restarted zone by zone, as the plan shows; while a zone is not known, so are the steps
-// that it orders, and no others.
+// TestZonesOrderRolls has members restarted zone by zone, as the plan shows; while a zone is not known, so are the
+// steps that it orders, and no others.
 func TestZonesOrderRolls(t *testing.T) {
 	w := newWorld(t)
 	rolls := func(want string) plancheck.PlanCheck {

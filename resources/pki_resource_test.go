@@ -51,8 +51,8 @@ func TestPKI(t *testing.T) {
 	)
 }
 
-// TestAuthoritiesAboutToExpire: nobody else says that all certificates of a cluster are to end on one day, and that long before there
-// is something to be done.
+// TestAuthoritiesAboutToExpire: nobody else says that all certificates of a cluster are to end on one day, and that
+// long before there is something to be done.
 func TestAuthoritiesAboutToExpire(t *testing.T) {
 	w := newWorld(t)
 	config := strings.Replace(three(unprotected), `{ name = "prod" }`, "{\n name = \"prod\"\n validity = \"26280h\"\n}", 1)
@@ -74,8 +74,9 @@ func TestAuthoritiesAboutToExpire(t *testing.T) {
 	w.run(t, tftest.TestStep{Config: config}, said(181*24*time.Hour, false), said(179*24*time.Hour, true))
 }
 
-// TestSameAuthorityInAnotherText: a vault or openssl writes the same certificate with other lines around it. Whoever takes the
-// authorities from another place changes nothing by that: no cluster is refused, and no client gets another certificate.
+// TestSameAuthorityInAnotherText: a vault or openssl writes the same certificate with other lines around it. Whoever
+// takes the authorities from another place changes nothing by that: no cluster is refused, and no client gets another
+// certificate.
 func TestSameAuthorityInAnotherText(t *testing.T) {
 	w, file := newWorld(t), filepath.Join(t.TempDir(), "app")
 	config := func(authority string) string {
@@ -105,8 +106,8 @@ func TestSameAuthorityInAnotherText(t *testing.T) {
 	}
 }
 
-// TestAuthoritiesGo: whoever takes the authorities out of a configuration learns from the plan what is lost with them, and what to do
-// first. A replacement under a cluster that lives from them is refused by the plan.
+// TestAuthoritiesGo: whoever takes the authorities out of a configuration learns from the plan what is lost with them,
+// and what to do first. A replacement under a cluster that lives from them is refused by the plan.
 func TestAuthoritiesGo(t *testing.T) {
 	w := newWorld(t)
 	kept := strings.ReplaceAll(three(unprotected), "etcd_pki.prod", "etcd_pki.kept")

@@ -26,7 +26,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/authority"
 )
 
-// revocations checks the number of etcd_pki's list of revoked certificates, who has signed it, and for whom; number 0: there is none.
+// revocations checks the number of etcd_pki's list of revoked certificates, who has signed it, and for whom; number 0:
+// there is none.
 func revocations(number int64, by string, serials ...string) tftest.TestCheckFunc {
 	return func(s *terraform.State) error {
 		text := s.RootModule().Resources[ownPKI].Primary.Attributes["client_crl"]
@@ -48,8 +49,8 @@ func revocations(number int64, by string, serials ...string) tftest.TestCheckFun
 	}
 }
 
-// TestRevocationByForeignAuthority: an authority from elsewhere that may sign no lists revokes nothing, and the way on that the refusal
-// tells works: the authority that follows it revokes in the apply from which it signs.
+// TestRevocationByForeignAuthority: an authority from elsewhere that may sign no lists revokes nothing, and the way on
+// that the refusal tells works: the authority that follows it revokes in the apply from which it signs.
 func TestRevocationByForeignAuthority(t *testing.T) {
 	w, directory := newWorld(t), t.TempDir()
 	foreign(t, filepath.Join(directory, "peer-ca"), "peers of elsewhere", "ecdsa-p256", w.Clock, 1000*time.Hour)

@@ -43,8 +43,8 @@ func (r rotated) config(rotation string) string {
 	return strings.Replace(three(unprotected), `{ name = "prod" }`, "{\n name = \"prod\"\n"+rotation+"\n}", 1) + client("app") + client("jobs")
 }
 
-// follow checks which authorities the certificates of all members and clients are of, and which all of them trust, the one that
-// signs first. Each is the number in its name; empty for the first one.
+// follow checks which authorities the certificates of all members and clients are of, and which all of them trust, the
+// one that signs first. Each is the number in its name; empty for the first one.
 func (r rotated) follow(signs string, trusted ...string) tftest.TestCheckFunc {
 	return func(state *terraform.State) error {
 		leaves := map[string]string{}
@@ -97,8 +97,8 @@ func (r rotated) follow(signs string, trusted ...string) tftest.TestCheckFunc {
 	}
 }
 
-// TestRotationIsFollowed: members and clients follow etcd_pki in the same apply, through every phase and back; what a plan can know
-// of the members' steps it shows.
+// TestRotationIsFollowed: members and clients follow etcd_pki in the same apply, through every phase and back; what a
+// plan can know of the members' steps it shows.
 func TestRotationIsFollowed(t *testing.T) {
 	r := rotated{newWorld(t), t.TempDir()}
 	to := func(rotation, signs string, trusted ...string) tftest.TestStep {
@@ -135,8 +135,9 @@ func TestRotationIsFollowed(t *testing.T) {
 	)
 }
 
-// TestRotationIsCutShort in each phase: before the cluster follows, and in the middle of it. The next apply goes on. One that asks for
-// more before that is refused by its plan, which changes nothing: members would need what etcd_pki no longer has.
+// TestRotationIsCutShort in each phase: before the cluster follows, and in the middle of it. The next apply goes on.
+// One that asks for more before that is refused by its plan, which changes nothing: members would need what etcd_pki no
+// longer has.
 func TestRotationIsCutShort(t *testing.T) {
 	const rotation = `rotation = { peers = "2", clients = "2", phase = %q }`
 	phases := []string{"trust", "sign", "retire"}
@@ -160,7 +161,8 @@ func TestRotationIsCutShort(t *testing.T) {
 			for i, phase := range phases {
 				config, end := r.config(fmt.Sprintf(rotation, phase)), ends[phase]
 				steps = append(steps, tftest.TestStep{PreConfig: func() { r.Heal(); r.Inject(faults[cut]) }, Config: config, ExpectError: says("the connection was lost")})
-				// New certificates are in place as soon as they are written, and the other members get theirs all the same.
+				// New certificates are in place as soon as they are written, and the other members get theirs all the
+				// same.
 				followed := faults[cut].After && phase == "sign"
 				if i+1 < len(phases) && !followed {
 					steps = append(steps, tftest.TestStep{PreConfig: func() { r.Heal(); r.changes() }, Config: r.config(fmt.Sprintf(rotation, phases[i+1])),
@@ -174,7 +176,8 @@ func TestRotationIsCutShort(t *testing.T) {
 	}
 }
 
-// TestTwoClustersFollow one etcd_pki: the one that has not keeps it from going on, and says so, also where the other one is as it is to be.
+// TestTwoClustersFollow one etcd_pki: the one that has not keeps it from going on, and says so, also where the other
+// one is as it is to be.
 func TestTwoClustersFollow(t *testing.T) {
 	r := rotated{newWorld(t), t.TempDir()}
 	config := func(rotation string) string {
@@ -204,8 +207,8 @@ func TestTwoClustersFollow(t *testing.T) {
 	)
 }
 
-// TestKeysFollowTheAlgorithm: a rotation to another algorithm gives members keys of that with their new certificates, in its second
-// phase, and before it none. Clients keep the keys that they have.
+// TestKeysFollowTheAlgorithm: a rotation to another algorithm gives members keys of that with their new certificates,
+// in its second phase, and before it none. Clients keep the keys that they have.
 func TestKeysFollowTheAlgorithm(t *testing.T) {
 	r := rotated{newWorld(t), t.TempDir()}
 	curve := func(members elliptic.Curve) tftest.TestCheckFunc {

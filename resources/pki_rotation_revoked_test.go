@@ -20,8 +20,8 @@ func (r rotated) revoking(rotation string, serials ...string) string {
 	return strings.Replace(config, unprotected, unprotected+"client_crl = etcd_pki.prod.client_crl\n", 1)
 }
 
-// TestRevocationInTheApplyOfARotation: members come to have the list and the authorities in one apply, in each phase and back, whichever
-// of them was there before.
+// TestRevocationInTheApplyOfARotation: members come to have the list and the authorities in one apply, in each phase
+// and back, whichever of them was there before.
 func TestRevocationInTheApplyOfARotation(t *testing.T) {
 	const rotation = `rotation = { peers = "2", clients = "2", phase = %q }`
 	r := rotated{newWorld(t), t.TempDir()}
@@ -78,7 +78,8 @@ func TestRevocationAndRotationCutShort(t *testing.T) {
 	}
 }
 
-// TestRenewalInTheApplyOfARotation: certificates that are due get others in the apply that ends a rotation, by the steps that its plan shows.
+// TestRenewalInTheApplyOfARotation: certificates that are due get others in the apply that ends a rotation, by the
+// steps that its plan shows.
 func TestRenewalInTheApplyOfARotation(t *testing.T) {
 	const rotation = `rotation = { peers = "2", clients = "2", phase = %q }`
 	r := rotated{newWorld(t), t.TempDir()}

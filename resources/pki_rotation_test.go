@@ -97,8 +97,8 @@ func TestRotation(t *testing.T) {
 	)
 }
 
-// TestRotationToAnotherAlgorithm: another algorithm comes with a rotation of both authorities, and another validity with any. What is
-// cancelled leaves what the authorities that stay were made by.
+// TestRotationToAnotherAlgorithm: another algorithm comes with a rotation of both authorities, and another validity
+// with any. What is cancelled leaves what the authorities that stay were made by.
 func TestRotationToAnotherAlgorithm(t *testing.T) {
 	w := newWorld(t)
 	config := func(rotation, more string) string {
@@ -134,8 +134,8 @@ func TestRotationToAnotherAlgorithm(t *testing.T) {
 	)
 }
 
-// TestValidityOfRotations: what is cancelled takes no validity away that an authority which stays has, and one that is not known when a
-// rotation begins is left to the apply.
+// TestValidityOfRotations: what is cancelled takes no validity away that an authority which stays has, and one that is
+// not known when a rotation begins is left to the apply.
 func TestValidityOfRotations(t *testing.T) {
 	w := newWorld(t)
 	config := func(rotation, validity string) string {
@@ -170,7 +170,8 @@ func TestValidityOfRotations(t *testing.T) {
 	)
 }
 
-// TestRotationIsPlanned: a plan knows all but the authority that is yet to be made. Where the rotation is not known, it may begin.
+// TestRotationIsPlanned: a plan knows all but the authority that is yet to be made. Where the rotation is not known, it
+// may begin.
 func TestRotationIsPlanned(t *testing.T) {
 	w := newWorld(t)
 	known := func(config string, unknown ...string) tftest.TestStep {
@@ -216,7 +217,8 @@ func (u unknownOf) CheckPlan(_ context.Context, req plancheck.CheckPlanRequest, 
 	}
 }
 
-// TestRotationOfImported: an import rotates nothing, whatever the configuration says, and what it says is known from then on.
+// TestRotationOfImported: an import rotates nothing, whatever the configuration says, and what it says is known from
+// then on.
 func TestRotationOfImported(t *testing.T) {
 	w, directory := newWorld(t), t.TempDir()
 	for file, kind := range map[string]string{"peer-ca": "peers", "client-ca": "clients"} {

@@ -43,7 +43,8 @@ func purpose(want plan.Purpose) plancheck.PlanCheck {
 	})
 }
 
-// purposeOf checks what a plan says that it is for, of another resource than the cluster; empty: that only the apply can tell.
+// purposeOf checks what a plan says that it is for, of another resource than the cluster; empty: that only the apply
+// can tell.
 type purposeOf struct{ address, want string }
 
 func (p purposeOf) CheckPlan(_ context.Context, req plancheck.CheckPlanRequest, resp *plancheck.CheckPlanResponse) {

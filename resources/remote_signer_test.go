@@ -65,8 +65,8 @@ func takenFrom(pki, more string) string {
 	return strings.Replace(three(more), "etcd_pki.prod.authority", pki, 1)
 }
 
-// TestRemoteSigner: a cluster whose authorities' keys a server has is formed and changed; while the server is away nothing of it is
-// touched, and a plan asks nobody. Who has the key is no change of the cluster.
+// TestRemoteSigner: a cluster whose authorities' keys a server has is formed and changed; while the server is away
+// nothing of it is touched, and a plan asks nobody. Who has the key is no change of the cluster.
 func TestRemoteSigner(t *testing.T) {
 	w, s := newWorld(t), newSigners(t)
 	named := line + "\nextra_server_names = [\"etcd.example.com\"]"
@@ -89,8 +89,8 @@ func (s *signers) CheckPlan(_ context.Context, _ plancheck.CheckPlanRequest, res
 	}
 }
 
-// TestRemoteSignerIsAwayFirst: a run that is to have certificates signed tries its signers before it takes a member out of service, so
-// that no cluster stands still, or is without a voter, for a signer that is away.
+// TestRemoteSignerIsAwayFirst: a run that is to have certificates signed tries its signers before it takes a member out
+// of service, so that no cluster stands still, or is without a voter, for a signer that is away.
 func TestRemoteSignerIsAwayFirst(t *testing.T) {
 	p, steps := saved(t)
 	signers := newSigners(t)
@@ -158,7 +158,8 @@ func TestRemoteSignerOfClients(t *testing.T) {
 	)
 }
 
-// TestRemoteSignerIsChecked: what can't be asked is refused by validate, with the attribute's name, and no secret is in the error.
+// TestRemoteSignerIsChecked: what can't be asked is refused by validate, with the attribute's name, and no secret is in
+// the error.
 func TestRemoteSignerIsChecked(t *testing.T) {
 	s := newSigners(t)
 	key, err := s.Peers.PrivateKeyPEM()

@@ -201,8 +201,8 @@ func TestSnapshotLife(t *testing.T) {
 	)
 }
 
-// TestSnapshotOverNothingElse holds that a file which is there is never overwritten, and that without purge_data a destroy
-// leaves the snapshot.
+// TestSnapshotOverNothingElse holds that a file which is there is never overwritten, and that without purge_data a
+// destroy leaves the snapshot.
 func TestSnapshotOverNothingElse(t *testing.T) {
 	w, file := newWorld(t), filepath.Join(t.TempDir(), "prod.db")
 	if err := os.WriteFile(file, []byte("mine"), 0o600); err != nil {
@@ -225,7 +225,8 @@ func TestSnapshotOverNothingElse(t *testing.T) {
 	)
 }
 
-// TestSnapshotOfWhom holds that a snapshot is taken of a member that can be asked, and of a follower where there is one.
+// TestSnapshotOfWhom holds that a snapshot is taken of a member that can be asked, and of a follower where there is
+// one.
 func TestSnapshotOfWhom(t *testing.T) {
 	w, file := newWorld(t), filepath.Join(t.TempDir(), "prod.db")
 	of := func(trigger string) string { return withSnapshot("file = %q\ntriggers = { at = %q }", file, trigger) }

@@ -17,8 +17,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/stateupgrade"
 )
 
-// TestEarlierStates brings over a state of every earlier schema version, as a release that had it wrote it: what was renamed has
-// its new name, and all else is as it was.
+// TestEarlierStates brings over a state of every earlier schema version, as a release that had it wrote it: what was
+// renamed has its new name, and all else is as it was.
 func TestEarlierStates(t *testing.T) {
 	const expiry = "2027-11-28T20:39:31Z"
 	for name, test := range map[string]struct {
@@ -147,8 +147,9 @@ func TestUnreadableStates(t *testing.T) {
 	}
 }
 
-// TestEarlierStatesPlanNothing upgrades the provider under a cluster that was restored and makes backups, with a snapshot and clients: with the
-// configuration brought to the new names, nothing is left to do, and nothing is restored again.
+// TestEarlierStatesPlanNothing upgrades the provider under a cluster that was restored and makes backups, with a
+// snapshot and clients: with the configuration brought to the new names, nothing is left to do, and nothing is restored
+// again.
 func TestEarlierStatesPlanNothing(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -65,9 +65,9 @@ func (l *life) haveOne() *signing.Authority {
 	return one
 }
 
-// TestOneAuthorityIsSplit has a cluster whose members and clients have certificates of one authority get two, each way that a
-// configuration may say it. Members trust each other throughout (the rules of nodetest hold that), and in the end no certificate
-// of a client opens the port of a peer.
+// TestOneAuthorityIsSplit has a cluster whose members and clients have certificates of one authority get two, each way
+// that a configuration may say it. Members trust each other throughout (the rules of nodetest hold that), and in the
+// end no certificate of a client opens the port of a peer.
 func TestOneAuthorityIsSplit(t *testing.T) {
 	for name, split := range map[string]func(l *life, one, fresh *signing.Authority){
 		"both at once": func(l *life, _, fresh *signing.Authority) { l.name(false, fresh) },
@@ -140,8 +140,8 @@ func (l *life) signBy(n int) {
 	l.authority = first
 }
 
-// TestRenewalThatBecomesDueBetweenPlanAndApply has the certificates come into the last third of their life after a plan was made:
-// the plan is carried out as it was shown, and the next one renews them.
+// TestRenewalThatBecomesDueBetweenPlanAndApply has the certificates come into the last third of their life after a plan
+// was made: the plan is carried out as it was shown, and the next one renews them.
 func TestRenewalThatBecomesDueBetweenPlanAndApply(t *testing.T) {
 	for _, name := range []string{"flags edited", "authorities rotated"} {
 		bubble(t, func(t *testing.T) {

@@ -156,12 +156,13 @@ func (r *changeRun) hasQuorumWithout(ctx context.Context, m membership.Member) b
 	return size == 1 || able >= membership.Quorum(size)
 }
 
-// servedStall bounds the wait for a member that goes on showing its old certificates. etcd reads the new ones at the next handshake, so
-// that the first look finds them. A port that shows none is that of a busy host, and has as long as a member that starts.
+// servedStall bounds the wait for a member that goes on showing its old certificates. etcd reads the new ones at the
+// next handshake, so that the first look finds them. A port that shows none is that of a busy host, and has as long as
+// a member that starts.
 const servedStall = 10 * time.Second
 
-// errServesOther is the error of a member that goes on serving what it served. It ends the run: what other members would make of
-// their new certificates is not known.
+// errServesOther is the error of a member that goes on serving what it served. It ends the run: what other members
+// would make of their new certificates is not known.
 var errServesOther = errors.New("no other member gets new certificates before it is known why")
 
 // mustServe waits until a member's ports are seen to serve these certificates, by its host connecting to them.

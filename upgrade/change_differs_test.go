@@ -17,8 +17,9 @@ func (l *life) restartInVain(name string) {
 	}
 }
 
-// TestDifferentDataIsFoundAmongWriters has clients go on writing, which the alarm refuses and the log takes all the same,
-// and a member that has not come as far as the alarm. Neither keeps a majority from being found. The alarm stays for who lags.
+// TestDifferentDataIsFoundAmongWriters has clients go on writing, which the alarm refuses and the log takes all the
+// same, and a member that has not come as far as the alarm. Neither keeps a majority from being found. The alarm stays
+// for who lags.
 func TestDifferentDataIsFoundAmongWriters(t *testing.T) {
 	for name, test := range map[string]struct {
 		alarm bool
@@ -67,9 +68,9 @@ func TestDifferentDataIsFoundAmongWriters(t *testing.T) {
 	}
 }
 
-// TestDivergedMemberLeavesAndWhoWasRightStays has one of five hold other data, which shows when another member is restarted
-// and does not start for that, or by an alarm. Where the one leads, the leadership moves first. It is built anew, and who was
-// right keeps its data.
+// TestDivergedMemberLeavesAndWhoWasRightStays has one of five hold other data, which shows when another member is
+// restarted and does not start for that, or by an alarm. Where the one leads, the leadership moves first. It is built
+// anew, and who was right keeps its data.
 func TestDivergedMemberLeavesAndWhoWasRightStays(t *testing.T) {
 	for name, test := range map[string]struct {
 		wrong, right string
@@ -113,8 +114,8 @@ func TestDivergedMemberLeavesAndWhoWasRightStays(t *testing.T) {
 	}
 }
 
-// TestDecisionWhereOneDoesNotStart has three voters of which the leader holds other data than the two others, and one of
-// those does not start for that. The plan is refused with a way on, which is gone then.
+// TestDecisionWhereOneDoesNotStart has three voters of which the leader holds other data than the two others, and one
+// of those does not start for that. The plan is refused with a way on, which is gone then.
 func TestDecisionWhereOneDoesNotStart(t *testing.T) {
 	for name, test := range map[string]struct {
 		alarm, terse bool

@@ -99,8 +99,8 @@ func TestAFailureKeepsNobodyElse(t *testing.T) {
 	}
 }
 
-// TestStoreIsGoneAndTheUnitComesAndGoes has a member without its store run in vain when the plan is made, and be stopped
-// when it is applied: that is what the plan was for.
+// TestStoreIsGoneAndTheUnitComesAndGoes has a member without its store run in vain when the plan is made, and be
+// stopped when it is applied: that is what the plan was for.
 func TestStoreIsGoneAndTheUnitComesAndGoes(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		l := serving(t, 3, nodetest.EtcdVersion)

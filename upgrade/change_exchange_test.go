@@ -74,9 +74,9 @@ func (x *exchanges) follow(err error) bool {
 	return false
 }
 
-// TestExchangesConverge exchanges the authorities of a cluster again and again, breaks its hosts, has certificates expire, and cuts
-// changes short at any call: members that run trust each other after every call, and once all hosts are back, changes that are
-// repeated end with what is desired. Where one is refused, its advice is followed.
+// TestExchangesConverge exchanges the authorities of a cluster again and again, breaks its hosts, has certificates
+// expire, and cuts changes short at any call: members that run trust each other after every call, and once all hosts
+// are back, changes that are repeated end with what is desired. Where one is refused, its advice is followed.
 func TestExchangesConverge(t *testing.T) {
 	sample.CheckInBubble(t, 100, func(t *rapid.T) {
 		l := serving(t, rapid.SampledFrom([]int{1, 3, 3, 5}).Draw(t, "members"), nodetest.EtcdVersion)
@@ -127,8 +127,8 @@ func TestExchangesConverge(t *testing.T) {
 	})
 }
 
-// TestAuthoritiesMadeAgain has the certificates of the authorities made again, with the same keys: one apply has every member trust
-// the new ones alone, and none needs another certificate.
+// TestAuthoritiesMadeAgain has the certificates of the authorities made again, with the same keys: one apply has every
+// member trust the new ones alone, and none needs another certificate.
 func TestAuthoritiesMadeAgain(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		l := serving(t, 3, nodetest.EtcdVersion)

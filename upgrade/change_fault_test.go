@@ -17,8 +17,8 @@ var cut = []string{"replace dead, new address", "replace healthy leader", "grow 
 	"renumbered, all of them", "renumbered, two of three", "another peer port", "recovered at another peer port", "recovered, a newer patch and settings",
 	"authorities exchanged, settings", "authorities rotated, one is dead"}
 
-// allExpired is a cluster whose members nobody can start but by new certificates. Where power comes back, one that has been started
-// is to be stopped again, which a run does that shows it.
+// allExpired is a cluster whose members nobody can start but by new certificates. Where power comes back, one that has
+// been started is to be stopped again, which a run does that shows it.
 const allExpired = "authorities exchanged, all expired and stopped"
 
 // TestChangeSurvivesEveryFault has every call of a change fail once, and the run killed at it once. The next

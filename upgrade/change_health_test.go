@@ -98,8 +98,9 @@ func TestNothingIsStoppedThatOnlySeemedToFail(t *testing.T) {
 	}
 }
 
-// TestOneThatServedIsNotStopped has one of three or five that served when the plan was made hang from then on, where no steps could be
-// shown: it is to be rolled, and is neither stopped, built anew nor removed for seeming to fail, though the others are a quorum.
+// TestOneThatServedIsNotStopped has one of three or five that served when the plan was made hang from then on, where no
+// steps could be shown: it is to be rolled, and is neither stopped, built anew nor removed for seeming to fail, though
+// the others are a quorum.
 func TestOneThatServedIsNotStopped(t *testing.T) {
 	for name, ask := range map[string]func(*life){
 		"a setting":      func(l *life) { l.set("quota-backend-bytes", "8589934592") },

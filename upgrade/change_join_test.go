@@ -91,8 +91,8 @@ func TestJoinIsGivenUpWhereTheRunEnds(t *testing.T) {
 	})
 }
 
-// TestRoomForTheDataIsCheckedBeforeTheListChanges has a new host whose disk does not hold what the others have: it is found
-// when the store is put there, and the list stays as it was. With room, the next run goes on.
+// TestRoomForTheDataIsCheckedBeforeTheListChanges has a new host whose disk does not hold what the others have: it is
+// found when the store is put there, and the list stays as it was. With room, the next run goes on.
 func TestRoomForTheDataIsCheckedBeforeTheListChanges(t *testing.T) {
 	for name, test := range map[string]struct {
 		address string

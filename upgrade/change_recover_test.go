@@ -33,10 +33,10 @@ var whatBecomes = map[string]func(*nodetest.Host){
 	"cannot be reached": func(h *nodetest.Host) { h.PowerCut() },
 }
 
-// TestRecoveryLosesNothingThatWasSeen has members go down one after another while others write on, and then all of them lose
-// power, and come to anything. Whatever the mixture, the survivor that the plan recommends has every acknowledged write that
-// is in any log which could be read, also where the recovery is cut short at any call and gone on with; what was
-// in no such log is lost, and nothing else.
+// TestRecoveryLosesNothingThatWasSeen has members go down one after another while others write on, and then all of them
+// lose power, and come to anything. Whatever the mixture, the survivor that the plan recommends has every acknowledged
+// write that is in any log which could be read, also where the recovery is cut short at any call and gone on with; what
+// was in no such log is lost, and nothing else.
 func TestRecoveryLosesNothingThatWasSeen(t *testing.T) {
 	recovered, gaveUp := 0, 0
 	sample.CheckInBubble(t, 100, func(t *rapid.T) {

@@ -42,8 +42,9 @@ func TestRevertedMachine(t *testing.T) {
 	}
 }
 
-// TestRevertedWhereNobodyServes has b lag behind, and a's machine put back to what it was, while c, which has all that was
-// acknowledged, is off: a and b are no quorum. Once c is back, b comes up with it, a is built anew, and nothing is lost.
+// TestRevertedWhereNobodyServes has b lag behind, and a's machine put back to what it was, while c, which has all that
+// was acknowledged, is off: a and b are no quorum. Once c is back, b comes up with it, a is built anew, and nothing is
+// lost.
 func TestRevertedWhereNobodyServes(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		l := serving(t, 3, nodetest.EtcdVersion)

@@ -21,8 +21,8 @@ type Order struct {
 	// Approved are the steps that the plan showed: the run carries out no others. nil means that the plan could not
 	// know them, and said so.
 	Approved []membership.Step
-	// Machines are the IDs of the machines that the plan saw at these members. The run refuses a host that reports another
-	// machine ID. nil means that the plan saw none.
+	// Machines are the IDs of the machines that the plan saw at these members. The run refuses a host that reports
+	// another machine ID. nil means that the plan saw none.
 	Machines map[membership.Member]string
 	// Served are the members that were healthy when the plan was made.
 	Served []membership.Member
@@ -187,7 +187,8 @@ func (r *changeRun) assessed() membership.ClusterStatus {
 	return p
 }
 
-// showsRenewal tells whether the plan showed that a member's certificates are renewed since they are due, or showed no steps.
+// showsRenewal tells whether the plan showed that a member's certificates are renewed since they are due, or showed no
+// steps.
 func (r *changeRun) showsRenewal(s membership.MemberStatus) bool {
 	return r.order.Approved == nil || slices.ContainsFunc(r.order.Approved, func(shown membership.Step) bool {
 		return shown.Kind == membership.RenewCertificates && shown.Subject() == s.Member && shown.Why == s.Due
@@ -237,7 +238,8 @@ func (r *changeRun) approved(step membership.Step) bool {
 		return true
 	}
 	if r.order.Approved == nil {
-		// The plan showed no steps: so no member is stopped, unless the voters that are seen to serve are a quorum without it.
+		// The plan showed no steps: so no member is stopped, unless the voters that are seen to serve are a quorum
+		// without it.
 		return step.Kind != membership.Stop || r.status.HasQuorum()
 	}
 	return slices.ContainsFunc(r.order.Approved, func(shown membership.Step) bool {

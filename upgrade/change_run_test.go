@@ -50,8 +50,8 @@ func TestRollIsPutBack(t *testing.T) {
 	}
 }
 
-// TestRollThatNeverAnswersHasItsJournal has a member run and never answer once it is restarted: it is put back, and the error says
-// what its journal did meanwhile, with which it had not ended.
+// TestRollThatNeverAnswersHasItsJournal has a member run and never answer once it is restarted: it is put back, and the
+// error says what its journal did meanwhile, with which it had not ended.
 func TestRollThatNeverAnswersHasItsJournal(t *testing.T) {
 	for name, happen := range map[string]func(*life){
 		"roll":      func(l *life) { l.set("quota-backend-bytes", "8589934592") },
@@ -96,7 +96,8 @@ func TestRollThatCannotBePutBack(t *testing.T) {
 }
 
 // TestOnlyMemberLeavesAfterAPowerCut has the one member of a cluster down, on a host that could not be asked when its
-// cluster was to grow, and wants other members by then: it is brought up first, whoever is new being none that is missing.
+// cluster was to grow, and wants other members by then: it is brought up first, whoever is new being none that is
+// missing.
 func TestOnlyMemberLeavesAfterAPowerCut(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		l := serving(t, 1, nodetest.EtcdVersion)

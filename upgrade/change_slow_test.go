@@ -12,11 +12,12 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
 )
 
-// reading is for how long a member with much data on a slow disk reads it: far longer than anybody waits without progress.
+// reading is for how long a member with much data on a slow disk reads it: far longer than anybody waits without
+// progress.
 const reading = 100
 
-// TestSlowVoterIsNotPutBack rolls a voter that reads its data for long before it comes up: it is waited for as long as it
-// does, and not put back on what it ran before.
+// TestSlowVoterIsNotPutBack rolls a voter that reads its data for long before it comes up: it is waited for as long as
+// it does, and not put back on what it ran before.
 func TestSlowVoterIsNotPutBack(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		l := serving(t, 3, nodetest.EtcdVersion)
@@ -45,8 +46,8 @@ func TestMembersWaitForSlowOnes(t *testing.T) {
 	})
 }
 
-// TestRestoreWaitsForSlowMembers has a majority of restored members read for long each time that they are started: their
-// cluster is fenced meanwhile, and to give up would be to give up for ever.
+// TestRestoreWaitsForSlowMembers has a majority of restored members read for long each time that they are started:
+// their cluster is fenced meanwhile, and to give up would be to give up for ever.
 func TestRestoreWaitsForSlowMembers(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := unborn(t, 3)
@@ -61,8 +62,8 @@ func TestRestoreWaitsForSlowMembers(t *testing.T) {
 	})
 }
 
-// TestStepsHaveTheTimeOfTheResource has a step take nearly as long as the resource may: no constant ends it. One that is
-// begun when that time is nearly over is finished all the same, where it does not take long.
+// TestStepsHaveTheTimeOfTheResource has a step take nearly as long as the resource may: no constant ends it. One that
+// is begun when that time is nearly over is finished all the same, where it does not take long.
 func TestStepsHaveTheTimeOfTheResource(t *testing.T) {
 	for name, test := range map[string]struct {
 		limit, takes time.Duration

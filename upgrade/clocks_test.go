@@ -19,8 +19,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
 )
 
-// TestClockThatJumpsAfterThePlan has the clock of a host jump after a plan was made: a run that has certificates signed changes
-// nothing, whatever it is for, and one that signs none goes on.
+// TestClockThatJumpsAfterThePlan has the clock of a host jump after a plan was made: a run that has certificates signed
+// changes nothing, whatever it is for, and one that signs none goes on.
 func TestClockThatJumpsAfterThePlan(t *testing.T) {
 	for name, test := range map[string]struct {
 		happen  func(*life)
@@ -99,8 +99,9 @@ func (l *life) chain() {
 	}
 }
 
-// TestRenewalsThatCannotBeSigned has all certificates be due, and a clock jump or the signer be away after the plan: the run leaves them,
-// which hold for now, and does all the rest. It ends with an error that names them if the plan showed that they are renewed.
+// TestRenewalsThatCannotBeSigned has all certificates be due, and a clock jump or the signer be away after the plan:
+// the run leaves them, which hold for now, and does all the rest. It ends with an error that names them if the plan
+// showed that they are renewed.
 func TestRenewalsThatCannotBeSigned(t *testing.T) {
 	const due = 300 * 24 * time.Hour
 	rechained := []string{"renew the chain on a (192.0.2.11)", "renew the chain on b (192.0.2.12)", "renew the chain on c (192.0.2.13)"}
@@ -164,8 +165,8 @@ func TestRenewalsThatCannotBeSigned(t *testing.T) {
 	}
 }
 
-// skews are clocks that are wrong, on some of three hosts: by less and by more than certificates are backdated, so far behind
-// that certificates do not hold there yet, and so far ahead that they have expired there.
+// skews are clocks that are wrong, on some of three hosts: by less and by more than certificates are backdated, so far
+// behind that certificates do not hold there yet, and so far ahead that they have expired there.
 func skews() map[string]map[string]time.Duration {
 	by := map[string]time.Duration{"slightly behind": time.Second - cert.Backdate, "slightly ahead": cert.Backdate - time.Second, "behind": -20 * time.Minute, "ahead": 20 * time.Minute, "years behind": -3 * 365 * 24 * time.Hour, "years ahead": 3 * 365 * 24 * time.Hour}
 	all := map[string]map[string]time.Duration{"two against each other": {"a": -4 * time.Minute, "c": 4 * time.Minute}}
@@ -188,8 +189,9 @@ func (s *site) skew(by map[string]time.Duration) (maySign bool) {
 	return most-least <= cert.Backdate
 }
 
-// TestRestoreBesideWrongClocks restores, over a running cluster and onto new hosts, while clocks are wrong. It is refused before
-// any host is changed, or it restores with certificates that hold on every host. Once the clocks are right it goes through.
+// TestRestoreBesideWrongClocks restores, over a running cluster and onto new hosts, while clocks are wrong. It is
+// refused before any host is changed, or it restores with certificates that hold on every host. Once the clocks are
+// right it goes through.
 func TestRestoreBesideWrongClocks(t *testing.T) {
 	for name, by := range skews() {
 		t.Run("over a cluster/"+name, func(t *testing.T) {
@@ -227,9 +229,9 @@ func (r *restoreCase) mustRefuseSkewed(run func() error) {
 	}
 }
 
-// TestClockJumpsDuringARestore has a clock jump before each step of a restore. The run ends at a step that signs, and goes on
-// where none is left; the restore that it leaves is rolled back beside the wrong clock, as far as nobody was let in, or
-// finished once the clock is right.
+// TestClockJumpsDuringARestore has a clock jump before each step of a restore. The run ends at a step that signs, and
+// goes on where none is left; the restore that it leaves is rolled back beside the wrong clock, as far as nobody was
+// let in, or finished once the clock is right.
 func TestClockJumpsDuringARestore(t *testing.T) {
 	for _, back := range []bool{false, true} {
 		for step := range stepsOfRestore(t, "healthy") {
@@ -279,8 +281,9 @@ func TestClockJumpsDuringARestore(t *testing.T) {
 	}
 }
 
-// TestRepairsBesideAMemberThatLacksCertificates has a clock jump after a plan that brings one member up and gives another one certificates
-// in the place of expired ones: the run does the former, names the latter, and the next one does it once the clock is right.
+// TestRepairsBesideAMemberThatLacksCertificates has a clock jump after a plan that brings one member up and gives
+// another one certificates in the place of expired ones: the run does the former, names the latter, and the next one
+// does it once the clock is right.
 func TestRepairsBesideAMemberThatLacksCertificates(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		l := serving(t, 3, nodetest.EtcdVersion)
@@ -306,9 +309,9 @@ func TestRepairsBesideAMemberThatLacksCertificates(t *testing.T) {
 	})
 }
 
-// TestDownClusterIsBroughtUpUnsigned has a cluster be down whose members are to be configured before their start, and nothing signed
-// after the plan, or from the middle of the run on: all come up with the certificates that they have, which hold, whatever the run is for.
-// What is due then is renewed by the next run.
+// TestDownClusterIsBroughtUpUnsigned has a cluster be down whose members are to be configured before their start, and
+// nothing signed after the plan, or from the middle of the run on: all come up with the certificates that they have,
+// which hold, whatever the run is for. What is due then is renewed by the next run.
 func TestDownClusterIsBroughtUpUnsigned(t *testing.T) {
 	for name, fails := range map[string]func(*life){
 		"clock":                   func(l *life) { l.host("c").Skew = -20 * time.Minute },

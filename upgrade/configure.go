@@ -106,8 +106,8 @@ func (r *run) storeToWrite(m membership.Member, store string) string {
 	return r.storeToCall(m)
 }
 
-// trusting is a configuration with the authorities that a step gives its member to trust. Certificates that the member keeps get the
-// intermediates behind them that belong there.
+// trusting is a configuration with the authorities that a step gives its member to trust. Certificates that the member
+// keeps get the intermediates behind them that belong there.
 func (r *changeRun) trusting(request api.ConfigureRequest, step membership.Step) (_ api.ConfigureRequest, err error) {
 	if step.Keeps {
 		request.Certificates = r.Cluster.Rechained(step.Subject(), r.order.Owner, r.reports)
@@ -169,8 +169,8 @@ func (r *changeRun) mustHaveRoom(ctx context.Context, m membership.Member, store
 // probe is what a signer is asked for: a certificate for a key, by an authority.
 type probe struct{ key, by string }
 
-// unprobed are the kinds of steps that come before the signer is tried: those that bring service back, which never wait for it,
-// and those that ask it themselves before they change anything.
+// unprobed are the kinds of steps that come before the signer is tried: those that bring service back, which never wait
+// for it, and those that ask it themselves before they change anything.
 var unprobed = []membership.Kind{membership.Start, membership.Agree, membership.Disarm, membership.Recover, membership.Configure, membership.RenewCertificates}
 
 // signerFailure is the error of a run that tries its signer in vain.
@@ -182,8 +182,8 @@ type signerFailure struct {
 func (f *signerFailure) Error() string { return f.outcome + ": " + f.cause.Error() }
 func (f *signerFailure) Unwrap() error { return f.cause }
 
-// probeSigner has the signer sign, for nobody, what steps of the run need signed, each authority and use once. A run that
-// fenced, stopped or removed a member before it knew that would leave the cluster so while the signer is away.
+// probeSigner has the signer sign, for nobody, what steps of the run need signed, each authority and use once. A run
+// that fenced, stopped or removed a member before it knew that would leave the cluster so while the signer is away.
 func (r *run) probeSigner(ctx context.Context, steps []membership.Step) error {
 	prober, asksOthers := r.Signer.(Prober)
 	if !asksOthers || len(steps) == 0 || slices.Contains(unprobed, steps[0].Kind) {
@@ -225,7 +225,8 @@ func (r *changeRun) refuseToSign(steps []membership.Step) error {
 	return nil
 }
 
-// doWithout has the run plan once more without a signer that was seen to fail. It returns false if that was done already.
+// doWithout has the run plan once more without a signer that was seen to fail. It returns false if that was done
+// already.
 func (r *changeRun) doWithout(err error) bool {
 	if r.away != nil {
 		return false
@@ -234,8 +235,8 @@ func (r *changeRun) doWithout(err error) bool {
 	return true
 }
 
-// comesUpUnsigned has the run plan once more without its signer, after a member that is down could not be configured for want of a
-// certificate that it can do without. It returns false for any other member.
+// comesUpUnsigned has the run plan once more without its signer, after a member that is down could not be configured
+// for want of a certificate that it can do without. It returns false for any other member.
 func (r *changeRun) comesUpUnsigned(m membership.Member, err error) bool {
 	if s := r.member(m); s.NeedsCertificates() || s.From != "" {
 		return false
@@ -248,8 +249,8 @@ func (r *changeRun) comesUpUnsigned(m membership.Member, err error) bool {
 	return true
 }
 
-// leaveRenewal leaves a member's certificates as they are in this run: they are due, and hold. The run does the rest of what the
-// plan showed, and ends with the error if the plan showed the renewal too.
+// leaveRenewal leaves a member's certificates as they are in this run: they are due, and hold. The run does the rest of
+// what the plan showed, and ends with the error if the plan showed the renewal too.
 func (r *changeRun) leaveRenewal(s membership.MemberStatus, why error) {
 	why = goesOn(why)
 	r.say(fmt.Sprintf("%s: its certificates are left as they are, and hold for now: %s", s.Member, why))
@@ -269,7 +270,8 @@ func goesOn(why error) error {
 	return why
 }
 
-// leaveLacking leaves a member alone that needs certificates, if no plan has done so already: the run ends with the error then.
+// leaveLacking leaves a member alone that needs certificates, if no plan has done so already: the run ends with the
+// error then.
 func (r *changeRun) leaveLacking(m membership.Member, why error) {
 	shown := slices.IndexFunc(r.order.Approved, func(step membership.Step) bool { return step.Subject() == m && step.Signs() })
 	if shown < 0 || r.waiting[m] {
@@ -357,8 +359,8 @@ func (r *changeRun) phase(m membership.Member) api.Phase {
 	return api.PhaseJoining
 }
 
-// renewCertificates issues new certificates and changes nothing else. A running member reads them by itself, and is seen to
-// serve them before the run goes on; the run waits for it if certificates may be all that it lacks.
+// renewCertificates issues new certificates and changes nothing else. A running member reads them by itself, and is
+// seen to serve them before the run goes on; the run waits for it if certificates may be all that it lacks.
 func (r *changeRun) renewCertificates(ctx context.Context, step membership.Step) error {
 	m := step.Subject()
 	keys := r.Cluster.Keys(m)

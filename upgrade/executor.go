@@ -55,7 +55,8 @@ type Signer interface {
 
 // Prober is a Signer that asks others who may be away, or refuse.
 type Prober interface {
-	// Probe has a certificate signed that nobody gets, or returns why none is. It does nothing where the key is at hand.
+	// Probe has a certificate signed that nobody gets, or returns why none is. It does nothing where the key is at
+	// hand.
 	Probe(ctx context.Context, by string, want api.KeyRequest) error
 }
 
@@ -161,8 +162,8 @@ func (r *run) repeat(ctx context.Context, j loop) error {
 	}
 }
 
-// maySign refuses steps of which any has certificates signed, where clocks differ too much for that: before the first step, and
-// whatever has changed since.
+// maySign refuses steps of which any has certificates signed, where clocks differ too much for that: before the first
+// step, and whatever has changed since.
 func (r *run) maySign(steps []membership.Step) error {
 	if !slices.ContainsFunc(steps, membership.Step.Signs) {
 		return nil

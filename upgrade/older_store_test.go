@@ -10,7 +10,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 )
 
-// rebuilt serves a cluster by the stores of an earlier release of the provider, which do not know some fields of requests.
+// rebuilt serves a cluster by the stores of an earlier release of the provider, which do not know some fields of
+// requests.
 func rebuilt(t tb, n int, unknown ...string) *life {
 	t.Helper()
 	l := serving(t, n, nodetest.EtcdVersion)
@@ -21,8 +22,8 @@ func rebuilt(t tb, n int, unknown ...string) *life {
 	return l
 }
 
-// TestOlderStoreKnowsNoLaterField has members run by a store of an earlier release, which refuses what this release asks a host
-// to write: the store that the run has put there writes it, whatever the change.
+// TestOlderStoreKnowsNoLaterField has members run by a store of an earlier release, which refuses what this release
+// asks a host to write: the store that the run has put there writes it, whatever the change.
 func TestOlderStoreKnowsNoLaterField(t *testing.T) {
 	for name, happen := range map[string]func(*life){
 		"rolled":           func(*life) {},
@@ -50,8 +51,8 @@ func TestOlderStoreKnowsNoLaterField(t *testing.T) {
 	}
 }
 
-// TestOlderStoreIsExchangedForRenewals: hosts are told how they renew certificates by a store that understands it, whatever runs there, and
-// not before restarts are permitted.
+// TestOlderStoreIsExchangedForRenewals: hosts are told how they renew certificates by a store that understands it,
+// whatever runs there, and not before restarts are permitted.
 func TestOlderStoreIsExchangedForRenewals(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		l := rebuilt(t, 3, "of")
@@ -72,8 +73,8 @@ func TestOlderStoreIsExchangedForRenewals(t *testing.T) {
 	})
 }
 
-// TestRefusedConfigurationRestartsNobody has a host refuse what its member is to run by: it wrote nothing, so that the member is
-// not restarted in vain, and where its address had changed in the list, the old one is back.
+// TestRefusedConfigurationRestartsNobody has a host refuse what its member is to run by: it wrote nothing, so that the
+// member is not restarted in vain, and where its address had changed in the list, the old one is back.
 func TestRefusedConfigurationRestartsNobody(t *testing.T) {
 	for name, change := range map[string]struct {
 		happen func(*life)

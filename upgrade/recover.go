@@ -64,7 +64,8 @@ func (r *changeRun) stopOthers(ctx context.Context, seed membership.Member) erro
 
 // configureSeed configures the member to recover from: for its new address, if it gets one, since it could not listen
 // on the old address; and with everything desired if its current configuration may be why it is down. No certificate is
-// signed for one that keeps its own. Its marker keeps the URL in the member list, so that a resumed run re-addresses it.
+// signed for one that keeps its own. Its marker keeps the URL in the member list, so that a resumed run re-addresses
+// it.
 func (r *changeRun) configureSeed(ctx context.Context, step membership.Step) (api.ConfigureRequest, error) {
 	m := step.Subject()
 	s, now := r.member(m), r.currentConfiguration(m)

@@ -72,7 +72,8 @@ func TestCreateFromSnapshot(t *testing.T) {
 	})
 }
 
-// TestCreateIsHandedOverThoughHostsCannotRenew: a create ends well, and says so, where a host refuses to renew certificates by itself.
+// TestCreateIsHandedOverThoughHostsCannotRenew: a create ends well, and says so, where a host refuses to renew
+// certificates by itself.
 func TestCreateIsHandedOverThoughHostsCannotRenew(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := unborn(t, 3)

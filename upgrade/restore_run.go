@@ -32,8 +32,8 @@ type RestoreOrder struct {
 type Content struct {
 	Remote *api.Source // the hosts fetch it themselves, from S3 or from a path of their own
 	Kept   *Kept       // a host that has it in its own directory provides it to the others
-	// Open opens the snapshot to send it to a host. It is not called for hosts that have the snapshot already, and may be
-	// called concurrently.
+	// Open opens the snapshot to send it to a host. It is not called for hosts that have the snapshot already, and may
+	// be called concurrently.
 	Open Opener
 }
 
@@ -55,14 +55,16 @@ type Restored struct {
 	ClusterID string // of the restored cluster, hexadecimal; empty: not known yet
 	Snapshot  string // SHA-256 of what was restored, in the clear; empty: not known yet
 
-	// Facts about the snapshot, if this run fetched it; a run that only finishes a restore that was opened before does not.
+	// Facts about the snapshot, if this run fetched it; a run that only finishes a restore that was opened before does
+	// not.
 	Revision int64
 	Keys     int
 	Bump     int64 // by how much revisions were raised; 0: not known, or not raised yet
 
 	Aside map[membership.Member]string // where each member's previous data lies
 
-	// Unrenewed is why hosts of a cluster that was created do not renew certificates by themselves yet; nil: they do as desired.
+	// Unrenewed is why hosts of a cluster that was created do not renew certificates by themselves yet; nil: they do as
+	// desired.
 	Unrenewed error
 }
 

@@ -214,8 +214,8 @@ func TestRetireLeavesTheLost(t *testing.T) {
 	}
 }
 
-// TestRetireLeavesOneHostOfTwo has a member that is being moved, whose one host is gone for good: that very host is left behind, the
-// cluster is taken off the other, and where that cannot be asked either by now, nothing is done.
+// TestRetireLeavesOneHostOfTwo has a member that is being moved, whose one host is gone for good: that very host is
+// left behind, the cluster is taken off the other, and where that cannot be asked either by now, nothing is done.
 func TestRetireLeavesOneHostOfTwo(t *testing.T) {
 	for name, away := range map[string]bool{"the other answers": false, "the other is away by now": true} {
 		t.Run(name, func(t *testing.T) {
@@ -273,8 +273,8 @@ func TestRetireInterrupted(t *testing.T) {
 	s.mustBeBare() // the step that had begun was finished
 }
 
-// TestRetireWithoutADisk takes a cluster off while the disk of a member is away: it refuses before any host is changed, unless that
-// host is left behind, and does it once the disk is there.
+// TestRetireWithoutADisk takes a cluster off while the disk of a member is away: it refuses before any host is changed,
+// unless that host is left behind, and does it once the disk is there.
 func TestRetireWithoutADisk(t *testing.T) {
 	s := newSite(t, 3)
 	owner := s.mustForm().Owner

@@ -101,8 +101,8 @@ func TestRoutesThatAreSwapped(t *testing.T) {
 	})
 }
 
-// TestASecondAddressOfAMachine knows a second address of a machine: it is no second member. Wanted there, the member is re-addressed,
-// and back again, with its ID kept; and never is the machine cleared by its other address.
+// TestASecondAddressOfAMachine knows a second address of a machine: it is no second member. Wanted there, the member is
+// re-addressed, and back again, with its ID kept; and never is the machine cleared by its other address.
 func TestASecondAddressOfAMachine(t *testing.T) {
 	for _, lost := range []bool{false, true} {
 		t.Run(fmt.Sprintf("the other address lost %t", lost), func(t *testing.T) {
@@ -163,8 +163,8 @@ func TestReaddressIsPutBack(t *testing.T) {
 	}
 }
 
-// TestAnAddressThatAMemberLeaves gives a member another address, and the one that it leaves to a host that is new: whoever
-// comes there is not taken for the member that was, and comes once the list has that elsewhere.
+// TestAnAddressThatAMemberLeaves gives a member another address, and the one that it leaves to a host that is new:
+// whoever comes there is not taken for the member that was, and comes once the list has that elsewhere.
 func TestAnAddressThatAMemberLeaves(t *testing.T) {
 	for name, test := range map[string]struct {
 		members int
@@ -190,8 +190,8 @@ func TestAnAddressThatAMemberLeaves(t *testing.T) {
 	}
 }
 
-// TestAddressesThatAreSwapped has two members that run take each other's addresses: etcd's list can't be told so. The plan
-// says so, and leaves both as they are.
+// TestAddressesThatAreSwapped has two members that run take each other's addresses: etcd's list can't be told so. The
+// plan says so, and leaves both as they are.
 func TestAddressesThatAreSwapped(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		l := serving(t, 5, nodetest.EtcdVersion)

@@ -108,8 +108,8 @@ func (s *site) executor() *upgrade.Executor {
 // beginsStep tells whether a line of the progress log is that of a step, as it begins.
 func beginsStep(line string) bool { return strings.Contains(line, "/") && line[0] <= '9' }
 
-// countSteps is how many steps a run does. Loops over the steps of a run go as far: by what their subtests come to none would
-// end where -run leaves these out.
+// countSteps is how many steps a run does. Loops over the steps of a run go as far: by what their subtests come to none
+// would end where -run leaves these out.
 func (s *site) countSteps(run func()) (n int) {
 	s.atStep = func(line string) {
 		if beginsStep(line) {

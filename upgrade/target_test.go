@@ -29,8 +29,8 @@ func (o overheard) Upload(ctx context.Context, store string, request api.Request
 	return o.Host.Upload(ctx, store, request, content, result)
 }
 
-// TestEveryCallSaysWhomItMeans: each call that changes a host, of every kind of run, names the machine that was seen there and the
-// member that it is for.
+// TestEveryCallSaysWhomItMeans: each call that changes a host, of every kind of run, names the machine that was seen
+// there and the member that it is for.
 func TestEveryCallSaysWhomItMeans(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		var mu sync.Mutex

@@ -43,9 +43,9 @@ type Limits struct {
 	Unread    time.Duration // between two linearizable reads; 0: 500 ms. More than an election takes where a leader is killed: 3 s
 	Tolerance time.Duration // of too few healthy voters; 0: 150 ms
 	Single    bool          // the only voter of a cluster may be unhealthy: its restart is planned
-	// Told has a member count as unhealthy only where it was refused or told so at least once meanwhile, or was late for
-	// longer than Late without a put being acknowledged: on a machine that is busy with other things, questions time out
-	// that are answered in the end.
+	// Told has a member count as unhealthy only where it was refused or told so at least once meanwhile, or was late
+	// for longer than Late without a put being acknowledged: on a machine that is busy with other things, questions
+	// time out that are answered in the end.
 	Told bool
 	Late time.Duration // 0: 3 s
 }

@@ -38,8 +38,8 @@ type Mark struct {
 	At   time.Duration `json:"at"`
 }
 
-// Stall is a time in which the disk of this machine, which the members share, took nothing: a file of our own beside theirs
-// was not synced for all of it.
+// Stall is a time in which the disk of this machine, which the members share, took nothing: a file of our own beside
+// theirs was not synced for all of it.
 type Stall struct {
 	From time.Duration `json:"from"`
 	To   time.Duration `json:"to"`

@@ -224,8 +224,8 @@ func TestHealth(t *testing.T) {
 	}
 }
 
-// TestYardstickIsNotJudged: an election that etcd's own move of the leadership ends in is none of the operations that are
-// judged by it, and one in any other phase is.
+// TestYardstickIsNotJudged: an election that etcd's own move of the leadership ends in is none of the operations that
+// are judged by it, and one in any other phase is.
 func TestYardstickIsNotJudged(t *testing.T) {
 	const end = 10 * time.Second
 	var probes []Probe
@@ -241,8 +241,8 @@ func TestYardstickIsNotJudged(t *testing.T) {
 	}
 }
 
-// TestStallsAreNoLateness: members that are late while the disk of their machine takes nothing are not down for it, and those
-// that are late for longer are.
+// TestStallsAreNoLateness: members that are late while the disk of their machine takes nothing are not down for it, and
+// those that are late for longer are.
 func TestStallsAreNoLateness(t *testing.T) {
 	const end = 10 * time.Second
 	for name, test := range map[string]struct {

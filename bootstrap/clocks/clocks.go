@@ -11,15 +11,15 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 )
 
-// Clock is by how much a host's clock is ahead of the operator's: something between From and To, and less than zero where it is
-// behind. The zero value: that is not known.
+// Clock is by how much a host's clock is ahead of the operator's: something between From and To, and less than zero
+// where it is behind. The zero value: that is not known.
 type Clock struct {
 	From, To time.Duration
 	Known    bool
 }
 
-// Of compares a host's clock with the operator's. The host read its own, to this precision, between the two times of the
-// operator: so the length of the exchange bounds the error.
+// Of compares a host's clock with the operator's. The host read its own, to this precision, between the two times of
+// the operator: so the length of the exchange bounds the error.
 func Of(asked, answered, read time.Time, precision time.Duration) Clock {
 	if asked.IsZero() || read.IsZero() {
 		return Clock{}
@@ -47,8 +47,8 @@ const setRight = "set the clocks right (chronyc makestep, or timedatectl set-ntp
 // Clocks are those of members' hosts.
 type Clocks map[membership.Member]Clock
 
-// Differ says what is wrong with the clocks of members' hosts, compared with the operator's and with each other, where that is
-// more than the given skew. It leaves out members whose clock is not known.
+// Differ says what is wrong with the clocks of members' hosts, compared with the operator's and with each other, where
+// that is more than the given skew. It leaves out members whose clock is not known.
 func (c Clocks) Differ(members []membership.Member, beyond time.Duration) []*membership.Refusal {
 	known := slices.DeleteFunc(slices.Clone(members), func(m membership.Member) bool { return !c[m].Known })
 	wrong := slices.DeleteFunc(slices.Clone(known), func(m membership.Member) bool { return c[m].Skew().Abs() <= beyond })
@@ -86,8 +86,8 @@ func (c Clocks) furthestApart(members []membership.Member) (apart time.Duration,
 	return apart, first, last
 }
 
-// MaySign refuses to have certificates signed for members whose hosts' clocks are further apart than certificates are backdated: a
-// host would refuse one that begins, by its own clock, only later.
+// MaySign refuses to have certificates signed for members whose hosts' clocks are further apart than certificates are
+// backdated: a host would refuse one that begins, by its own clock, only later.
 func (c Clocks) MaySign(members []membership.Member) error {
 	wrong := c.Differ(members, cert.Backdate)
 	if len(wrong) == 0 {

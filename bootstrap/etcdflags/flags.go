@@ -20,8 +20,9 @@ const Gates = "feature-gates"
 // MinTLS is the oldest TLS version that members accept by default.
 const MinTLS = "TLS1.2"
 
-// ModernSuites are the cipher suites of TLS 1.2 that members accept by default: those with forward secrecy and authenticated
-// encryption. Go's own choice has others beside them. HTTP/2 requires those with AES 128. TLS 1.3 has no others.
+// ModernSuites are the cipher suites of TLS 1.2 that members accept by default: those with forward secrecy and
+// authenticated encryption. Go's own choice has others beside them. HTTP/2 requires those with AES 128. TLS 1.3 has no
+// others.
 const ModernSuites = "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256," +
 	"TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384," +
 	"TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256"
@@ -32,8 +33,8 @@ var defaults = map[string]string{"tls-min-version": MinTLS, suites: ModernSuites
 // suites is the flag of cipher suites.
 const suites = "cipher-suites"
 
-// SetTLS adds the defaults of TLS to a member's flags, by name without dashes, where a configuration does not say otherwise. etcd
-// takes no cipher suites where TLS 1.3 is the oldest version.
+// SetTLS adds the defaults of TLS to a member's flags, by name without dashes, where a configuration does not say
+// otherwise. etcd takes no cipher suites where TLS 1.3 is the oldest version.
 func SetTLS(flags map[string]string) {
 	flags["tls-min-version"] = cmp.Or(flags["tls-min-version"], MinTLS)
 	if flags["tls-min-version"] == MinTLS && flags[suites] == "" {
@@ -256,5 +257,6 @@ func Asked(a, b []string) bool {
 	return !maps.Equal(said(a), said(b))
 }
 
-// located are the flags that follow from names, addresses, ports and directories of a configuration, and from its client_crl.
+// located are the flags that follow from names, addresses, ports and directories of a configuration, and from its
+// client_crl.
 var located = []string{"advertise-client-urls", "client-crl-file", "data-dir", "initial-advertise-peer-urls", "listen-client-urls", "listen-metrics-urls", "listen-peer-urls", "name"}

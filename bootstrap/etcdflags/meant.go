@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// meantBy returns the flag that a misspelt name is nearest to, or "" if none is near: a letter in three may be wrong. It knows
-// the flags of settings too.
+// meantBy returns the flag that a misspelt name is nearest to, or "" if none is near: a letter in three may be wrong.
+// It knows the flags of settings too.
 func meantBy(name string) string {
 	name = strings.ToLower(strings.TrimLeft(strings.ReplaceAll(name, "_", "-"), "-"))
 	best, least := "", len(name)/3+1

@@ -11,7 +11,8 @@ type Authorities struct {
 	Clients AuthorityNames // for clients and servers
 }
 
-// AuthorityNames is a set of authorities, each by the beginning of its certificate's SHA-256: sorted, with spaces between.
+// AuthorityNames is a set of authorities, each by the beginning of its certificate's SHA-256: sorted, with spaces
+// between.
 type AuthorityNames string
 
 // NamesOf is the set of these authorities.

@@ -33,8 +33,9 @@ func (p ClusterStatus) WasPutBack(s MemberStatus) bool {
 	return false
 }
 
-// PutBack describes a log that ends before an entry that it is known to have had. etcd takes a damaged length of a record for the
-// end of its log, as it takes a record that a power cut has cut off, so that such a log cannot be told from an older one.
+// PutBack describes a log that ends before an entry that it is known to have had. etcd takes a damaged length of a
+// record for the end of its log, as it takes a record that a power cut has cut off, so that such a log cannot be told
+// from an older one.
 func PutBack(index, had uint64) string {
 	return fmt.Sprintf("its log ends with entry %d, and had entry %d at the last apply: its machine was reset to an older state, or its data is damaged", index, had)
 }

@@ -27,8 +27,8 @@ type Refusal struct {
 // HoldRestarts is the attribute that holds restarts back.
 const HoldRestarts = "hold_restarts"
 
-// HeldBack tells whether the refusal is a restart that hold_restarts holds back, rather than something that somebody has
-// to fix.
+// HeldBack tells whether the refusal is a restart that hold_restarts holds back, rather than something that somebody
+// has to fix.
 func (r *Refusal) HeldBack() bool { return r.Attribute == HoldRestarts }
 
 // StillTrusted is the summary where members go on trusting authorities that are not desired any more.
@@ -71,7 +71,8 @@ func Short(d time.Duration) string {
 	return d.String()
 }
 
-// JoinRefusals returns refusals as one error, which says once what holds of several members. Its order is that of the first of each.
+// JoinRefusals returns refusals as one error, which says once what holds of several members. Its order is that of the
+// first of each.
 func JoinRefusals(refusals ...error) error {
 	var joined []error
 	seen := map[Refusal]*Refusal{}

@@ -7,7 +7,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 )
 
-// TestJoinRefusals holds that what is true of several members is said once, with all of them, and that nothing else is lost.
+// TestJoinRefusals holds that what is true of several members is said once, with all of them, and that nothing else is
+// lost.
 func TestJoinRefusals(t *testing.T) {
 	of := func(name, at, rule string) error {
 		return &membership.Refusal{Member: name, At: at, Rule: rule, Remedy: "fix it"}

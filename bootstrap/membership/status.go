@@ -94,8 +94,8 @@ func (s MemberStatus) KeepsCertificates() bool {
 	return strings.HasPrefix(s.Invalid, OldRevocations) || strings.HasPrefix(s.Invalid, OldChain)
 }
 
-// LacksCertificates tells whether the member may not serve before its certificates, or what lies beside them, are renewed. Which
-// intermediates follow them matters to its clients alone.
+// LacksCertificates tells whether the member may not serve before its certificates, or what lies beside them, are
+// renewed. Which intermediates follow them matters to its clients alone.
 func (s MemberStatus) LacksCertificates() bool {
 	return s.Invalid != "" && !strings.HasPrefix(s.Invalid, OldChain)
 }
@@ -110,14 +110,14 @@ type Issued struct {
 	Files  Authorities // those that its files name
 }
 
-// Served says of a member's certificate for peers, and of that for clients, how the one that it serves differs from the one
-// in its file; empty: it does not. It may be of any authority that the others trust.
+// Served says of a member's certificate for peers, and of that for clients, how the one that it serves differs from the
+// one in its file; empty: it does not. It may be of any authority that the others trust.
 type Served struct{ Peers, Clients string }
 
 // Move says what a member is re-addressed from.
 type Move struct {
-	// From is the peer URL at which the cluster lists the member, or at which it still runs, if the desired one differs.
-	// The machine is the same. Empty: it is not re-addressed.
+	// From is the peer URL at which the cluster lists the member, or at which it still runs, if the desired one
+	// differs. The machine is the same. Empty: it is not re-addressed.
 	From    string
 	Moved   bool // the cluster lists it at its new URL already
 	There   bool // it runs by its new URL already, or would: only the member list has the old one
@@ -143,8 +143,9 @@ type ClusterStatus struct {
 	Mistakes  []Refusal // addresses that lead to the wrong machine or member: no step is taken while there are any
 	Leader    string    // member ID; empty: none is known
 
-	// Trusts are the authorities that members are to trust, and Signers those that can sign their certificates, as desired.
-	// Zero: authorities are not compared. Ended are those of which no certificate holds: they, or those above them, have expired, or are not valid yet.
+	// Trusts are the authorities that members are to trust, and Signers those that can sign their certificates, as
+	// desired. Zero: authorities are not compared. Ended are those of which no certificate holds: they, or those above
+	// them, have expired, or are not valid yet.
 	Trusts   Authorities
 	Signers  Signers
 	Ended    Authorities

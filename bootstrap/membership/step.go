@@ -69,8 +69,8 @@ type Step struct {
 	Why    string // the reason
 	Sum    string // the arithmetic of the voters that allows it
 
-	// Trusts are the authorities that the member is given to trust, and Signers those that sign its certificates; the zero
-	// values: the desired ones.
+	// Trusts are the authorities that the member is given to trust, and Signers those that sign its certificates; the
+	// zero values: the desired ones.
 	Trusts, Signers Authorities
 	Keeps           bool // the member keeps the certificates that it has; its host what it does for an authority whose signer is left out
 }
@@ -212,7 +212,8 @@ func (s Step) Signs() bool {
 }
 
 // Batch returns the first steps that may be done together: the first step alone or, if its kind is parallel, with the
-// following steps of the same kind on other members. An exchange of authorities has several on one, which follow each other.
+// following steps of the same kind on other members. An exchange of authorities has several on one, which follow each
+// other.
 func Batch(steps []Step) []Step {
 	for i, step := range steps {
 		again := func(before Step) bool { return before.Subject() == step.Subject() }

@@ -13,8 +13,8 @@ import (
 const kernelMajor, kernelMinor = 4, 15
 
 const (
-	// LeastStoreBytes is the free space needed for the store: the binary, the archive that it arrives in, and room for a
-	// second version. A store is 26 MB, its archive 9 MB.
+	// LeastStoreBytes is the free space needed for the store: the binary, the archive that it arrives in, and room for
+	// a second version. A store is 26 MB, its archive 9 MB.
 	LeastStoreBytes = 128 << 20
 
 	// LeastDataBytes is the free space needed for the data of a new member, beside the database that it copies. etcd
@@ -50,7 +50,8 @@ var needed = []check{
 	}},
 }
 
-// room are the checks of the space that a member begins with. Which of it a host still needs depends on what it carries.
+// room are the checks of the space that a member begins with. Which of it a host still needs depends on what it
+// carries.
 var room = []check{
 	{"read_only", Error, "take a host on which it can be written", func(h Host) []string {
 		return when(h.ReadOnly, "%s lies on a file system that is mounted read-only, and the store is installed there", api.StoreRoot)

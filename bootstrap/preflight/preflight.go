@@ -1,5 +1,5 @@
-// Package preflight finds what speaks against a host, from what its first contact reports. It reaches no host, and knows no
-// cluster: what depends on the cluster that a host is for is bootstrap's.
+// Package preflight finds what speaks against a host, from what its first contact reports. It reaches no host, and
+// knows no cluster: what depends on the cluster that a host is for is bootstrap's.
 package preflight
 
 import (

@@ -28,7 +28,8 @@ var (
 	// memory are file systems that a reboot empties.
 	memory = []string{"tmpfs", "ramfs", "devtmpfs"}
 
-	// saving are governors that run CPUs slowly until there is load: etcd's tuning guide wants performance or conservative.
+	// saving are governors that run CPUs slowly until there is load: etcd's tuning guide wants performance or
+	// conservative.
 	saving = []string{"powersave", "ondemand", "schedutil"}
 )
 

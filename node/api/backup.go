@@ -68,8 +68,8 @@ type Keep struct {
 	Daily  int           `json:"daily,omitempty"`  // of days
 	Weekly int           `json:"weekly,omitempty"` // of weeks, which begin on Monday
 
-	// Verified is how many backups that a rehearsal has proved stay, whatever the rules say. While none is proved at any
-	// destination, every backup may be the only good one, and only those that a rehearsal has shown to be bad are
+	// Verified is how many backups that a rehearsal has proved stay, whatever the rules say. While none is proved at
+	// any destination, every backup may be the only good one, and only those that a rehearsal has shown to be bad are
 	// removed. 0 is for clusters without rehearsals.
 	Verified int `json:"verified,omitempty"`
 }

@@ -112,8 +112,8 @@ const (
 	CodeNoStore     Code = "no-store"    // set by the provider's side: the host has no store to call
 )
 
-// Error is the error of a call. Message says what failed and what to do; Detail has longer evidence, such as the end of a
-// unit's journal.
+// Error is the error of a call. Message says what failed and what to do; Detail has longer evidence, such as the end of
+// a unit's journal.
 type Error struct {
 	Code    Code    `json:"code"`
 	Message string  `json:"message"`

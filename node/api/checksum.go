@@ -7,8 +7,8 @@ import (
 	"hash"
 )
 
-// Checksum hashes a snapshot that is written to it, in one pass, and compares it with the SHA-256 at its end. A database
-// is made of pages, so what follows its last one can only be that sum.
+// Checksum hashes a snapshot that is written to it, in one pass, and compares it with the SHA-256 at its end. A
+// database is made of pages, so what follows its last one can only be that sum.
 type Checksum struct {
 	before hash.Hash // of all but the last bytes
 	last   []byte    // so many as a SHA-256 has, or all that have come

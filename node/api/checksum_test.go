@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// TestSnapshotChecksum holds that a sum is the same however what it is of arrives, and that nothing that was changed or cut off has one.
+// TestSnapshotChecksum holds that a sum is the same however what it is of arrives, and that nothing that was changed or
+// cut off has one.
 func TestSnapshotChecksum(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	database := make([]byte, 512*20)

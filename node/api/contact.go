@@ -24,10 +24,11 @@ type Contact struct {
 	MarkerError   string   // why the marker cannot be read; empty: it can, or there is none
 	DataNotEmpty  bool     // the requested data directory holds something
 	Listening     []int    // the requested ports on which something listens
-	// Holders are the programs that listen there, "nginx, process 812", as far as that could be told; nil where the host
-	// carries the cluster.
+	// Holders are the programs that listen there, "nginx, process 812", as far as that could be told; nil where the
+	// host carries the cluster.
 	Holders     map[int]string `json:",omitempty"`
 	ForeignEtcd []string       // executables of running etcd processes that are not our stores
-	// Inventory is what the host is and has; nil: it was not asked for, or the host carries the cluster. It is never kept, since it changes by itself.
+	// Inventory is what the host is and has; nil: it was not asked for, or the host carries the cluster. It is never
+	// kept, since it changes by itself.
 	Inventory *Inventory `json:"-"`
 }

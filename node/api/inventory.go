@@ -1,7 +1,7 @@
 package api
 
-// Inventory is what a host is and has, as far as it can be told before a store is there. A zero value is not known, unless
-// the field says otherwise.
+// Inventory is what a host is and has, as far as it can be told before a store is there. A zero value is not known,
+// unless the field says otherwise.
 type Inventory struct {
 	OS             string // PRETTY_NAME of os-release
 	OSID           string // ID of os-release: debian, rhel

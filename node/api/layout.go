@@ -17,8 +17,8 @@ const StoreRoot = "/usr/local/lib/etcd-store"
 // RunDir holds what goes with a boot, the locks among it. It is root's alone.
 const RunDir = "/run/etcd-store"
 
-// WantedStore is a file that says when a run of a cluster has brought a store, or found it there, which the cluster has not
-// selected yet: in seconds since the host has booted.
+// WantedStore is a file that says when a run of a cluster has brought a store, or found it there, which the cluster has
+// not selected yet: in seconds since the host has booted.
 func WantedStore(cluster, sha256 string) string {
 	return path.Join(RunDir, "wanted-"+sha256+"-"+cluster)
 }
@@ -36,7 +36,8 @@ const (
 // KeyNames are the keys that a host has for a cluster.
 var KeyNames = []string{KeyPeer, KeyServer, KeyAdmin}
 
-// ForKey returns what belongs to the authority that signs the certificate of a key: peers for KeyPeer, clients for the others.
+// ForKey returns what belongs to the authority that signs the certificate of a key: peers for KeyPeer, clients for the
+// others.
 func ForKey[T any](key string, peers, clients T) T {
 	if key == KeyPeer {
 		return peers
@@ -82,11 +83,12 @@ func PeerCAFile(cluster string) string { return path.Join(TLSDir(cluster), "peer
 // ClientCAFile is the bundle of authorities for client and server certificates.
 func ClientCAFile(cluster string) string { return path.Join(TLSDir(cluster), "client-ca.crt") }
 
-// ClientCRLFile is the list of revoked certificates of clients, DER: etcd reads nothing else, anew at each handshake, and lets no
-// client in where it cannot.
+// ClientCRLFile is the list of revoked certificates of clients, DER: etcd reads nothing else, anew at each handshake,
+// and lets no client in where it cannot.
 func ClientCRLFile(cluster string) string { return path.Join(TLSDir(cluster), "client.crl") }
 
-// CertificateMetricsFile says, for node_exporter's textfile collector, when a cluster's certificates expire. All may read it.
+// CertificateMetricsFile says, for node_exporter's textfile collector, when a cluster's certificates expire. All may
+// read it.
 func CertificateMetricsFile(cluster string) string {
 	return path.Join(MetricsDir, "etcd_certificates_"+cluster+".prom")
 }

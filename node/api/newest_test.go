@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// TestNewestFirst orders backups, each spelled as its cluster ID, revision and the hour at which a clock said that it was.
+// TestNewestFirst orders backups, each spelled as its cluster ID, revision and the hour at which a clock said that it
+// was.
 func TestNewestFirst(t *testing.T) {
 	for name, test := range map[string]struct{ all, want string }{
 		"by revision, where clocks are right": {"1/10@1 1/30@3 1/20@2", "1/30@3 1/20@2 1/10@1"},

@@ -28,7 +28,8 @@ type AwaitRequest struct {
 	Learner bool          `json:"learner"` // await a learner: it is ready once it answers its status, knows a leader, and is a learner
 	Stalled bool          `json:"stalled"` // also end if the member is stalled, see Observation.Stalled
 	Timeout time.Duration `json:"timeout"` // nanoseconds without progress; at most ten minutes
-	// Serving are SHA-256 of certificates by key name: the wait also lasts until the member's ports serve these. Empty: any.
+	// Serving are SHA-256 of certificates by key name: the wait also lasts until the member's ports serve these. Empty:
+	// any.
 	Serving map[string]string `json:"serving,omitempty"`
 }
 
@@ -158,8 +159,8 @@ type Data struct {
 	HasMember bool   `json:"has_member"` // it holds a member's log
 	// Log is what the member's log and database say, whether it runs or not; nil: there is none, or the member serves.
 	Log *Log `json:"log"`
-	// Damage is what keeps etcd from starting on the log or the database. It is looked for once the member has failed to
-	// start three times; empty: nothing was found, or not looked for.
+	// Damage is what keeps etcd from starting on the log or the database. It is looked for once the member has failed
+	// to start three times; empty: nothing was found, or not looked for.
 	Damage string `json:"damage,omitempty"`
 	// Differs means that etcd exits at each start because a peer holds different data. Either may be right.
 	Differs bool `json:"differs,omitempty"`

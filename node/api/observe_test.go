@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// TestNothingServedIsTold: a member that shows no certificate at either port is told from one that nobody has looked at, on the way
-// to the provider too.
+// TestNothingServedIsTold: a member that shows no certificate at either port is told from one that nobody has looked
+// at, on the way to the provider too.
 func TestNothingServedIsTold(t *testing.T) {
 	for _, looked := range []bool{true, false} {
 		var sent, got Observation

@@ -70,8 +70,8 @@ func (r Renewal) IsDue(info cert.Info, now time.Time) bool {
 	return cert.NeedsRenewal(info, now.Add(lead), r.Before)
 }
 
-// Reaches returns the addresses that a run talks to, those of the servers and that of the member among its peers, sorted; nil:
-// not all are IP addresses, so that it may talk to any.
+// Reaches returns the addresses that a run talks to, those of the servers and that of the member among its peers,
+// sorted; nil: not all are IP addresses, so that it may talk to any.
 func (r Renewal) Reaches(peerURL string) (addresses []string) {
 	urls := []string{peerURL}
 	for _, place := range []*SigningPlace{r.Peers, r.Clients} {
@@ -94,7 +94,8 @@ func (r Renewal) Reaches(peerURL string) (addresses []string) {
 	return slices.Compact(addresses)
 }
 
-// RenewOnHostRequest has the host renew, or with a nil Renewal cease to. Files and units that are right already stay as they are.
+// RenewOnHostRequest has the host renew, or with a nil Renewal cease to. Files and units that are right already stay as
+// they are.
 type RenewOnHostRequest struct {
 	Owner   string        `json:"owner"` // must be the marker's
 	Renewal *Renewal      `json:"renewal"`

@@ -10,8 +10,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 )
 
-// TestSecretsOfRequests holds that what hosts are told prints none of its secrets, carries them all where it is revealed, and is
-// spelled as hosts have it in their files: the digest that they keep of a backup is that of this text.
+// TestSecretsOfRequests holds that what hosts are told prints none of its secrets, carries them all where it is
+// revealed, and is spelled as hosts have it in their files: the digest that they keep of a backup is that of this text.
 func TestSecretsOfRequests(t *testing.T) {
 	const password, identity = "hunter2-of-the-bucket", "AGE-SECRET-KEY-1HUNTER2"
 	s3 := &api.S3{Endpoint: "https://s3.example.com", Region: "eu", Bucket: "b", Key: "k", AccessKeyID: "id", SecretAccessKey: secret.New(password)}

@@ -187,8 +187,8 @@ func TestDirectoryTellsTheTime(t *testing.T) {
 	}
 }
 
-// TestNewestProblem: which of the backups that cannot be used would be the newest say the manifest, the clock by which they were
-// stored, and revisions; never the clock of the host that took them.
+// TestNewestProblem: which of the backups that cannot be used would be the newest say the manifest, the clock by which
+// they were stored, and revisions; never the clock of the host that took them.
 func TestNewestProblem(t *testing.T) {
 	const good = 10
 	stored := map[string]time.Duration{"before": time.Hour, "after": time.Minute, "in a time to come": -time.Hour}
@@ -275,7 +275,8 @@ func (d distant) Open(ctx context.Context, key string) (io.ReadCloser, error) {
 	return d.Source.Open(ctx, key)
 }
 
-// TestACatalogOfManyIsReadAtOnce lists backups that are far away: several manifests at a time and not all, in their order.
+// TestACatalogOfManyIsReadAtOnce lists backups that are far away: several manifests at a time and not all, in their
+// order.
 func TestACatalogOfManyIsReadAtOnce(t *testing.T) {
 	const many = 100
 	d := directory(t)

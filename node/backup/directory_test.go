@@ -147,8 +147,8 @@ type readerFunc func(p []byte) (int, error)
 
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
-// TestDirectoryLooksAtNothingBeside: what lies beside the backups of a cluster, of other programs, or closed to root as it is where a
-// network file system takes root for nobody, neither fails a run nor is touched by one.
+// TestDirectoryLooksAtNothingBeside: what lies beside the backups of a cluster, of other programs, or closed to root as
+// it is where a network file system takes root for nobody, neither fails a run nor is touched by one.
 func TestDirectoryLooksAtNothingBeside(t *testing.T) {
 	d := directory(t)
 	if os.Getuid() != 0 {

@@ -124,8 +124,9 @@ func TestRetentionProperties(t *testing.T) {
 	})
 }
 
-// TestAWrongClockLetsNothingGo has one member's clock be wrong for some runs, in the midst of backups an hour, and lets go of
-// what may go after each: the rule of age keeps all of the time that it names, and the newest is the one that has the most in it.
+// TestAWrongClockLetsNothingGo has one member's clock be wrong for some runs, in the midst of backups an hour, and lets
+// go of what may go after each: the rule of age keeps all of the time that it names, and the newest is the one that has
+// the most in it.
 func TestAWrongClockLetsNothingGo(t *testing.T) {
 	const hours, age = 200, 72
 	rules := Retention{Within: age * time.Hour, Daily: 7}

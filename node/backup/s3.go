@@ -33,7 +33,8 @@ type S3Config struct {
 	CA          string      `json:"ca,omitempty"`         // PEM; empty: the host's own authorities
 	Credentials Credentials `json:"credentials"`          // empty: the host's own role
 
-	// Patience is how long a request that fails for passing reasons is retried. Time in which bytes move does not count.
+	// Patience is how long a request that fails for passing reasons is retried. Time in which bytes move does not
+	// count.
 	Patience time.Duration `json:"patience"` // nanoseconds
 	// UploadPatience is Patience for an upload of which parts have arrived; at least Patience.
 	UploadPatience time.Duration `json:"upload_patience,omitempty"` // nanoseconds

@@ -73,8 +73,8 @@ type traffic struct {
 // upload is an upload that is under way.
 type upload struct{ moves func() }
 
-// follow has whoever waits for an upload told of each byte that goes out, until done is called: a part may take a slow connection
-// longer than anybody waits who sees no more of it than when the next one is read.
+// follow has whoever waits for an upload told of each byte that goes out, until done is called: a part may take a slow
+// connection longer than anybody waits who sees no more of it than when the next one is read.
 func (t *traffic) follow(ctx context.Context) (done func()) {
 	of := &upload{func() { beat(ctx) }}
 	t.mu.Lock()
@@ -103,7 +103,8 @@ func (t *traffic) move(bytes int) {
 	}
 }
 
-// send tells that bytes have gone out now, if any. Those that come in are no upload's: whoever refuses each part answers too.
+// send tells that bytes have gone out now, if any. Those that come in are no upload's: whoever refuses each part
+// answers too.
 func (t *traffic) send(bytes int) {
 	t.move(bytes)
 	if bytes <= 0 {

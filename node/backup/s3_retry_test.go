@@ -16,8 +16,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 )
 
-// TestPatienceCountsTheTimeInWhichNothingMoves repeats requests that fail, on lines of which one carries a part for longer than
-// the patience lasts.
+// TestPatienceCountsTheTimeInWhichNothingMoves repeats requests that fail, on lines of which one carries a part for
+// longer than the patience lasts.
 func TestPatienceCountsTheTimeInWhichNothingMoves(t *testing.T) {
 	fails := errors.New("connection reset by peer")
 	for name, test := range map[string]struct {

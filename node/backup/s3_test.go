@@ -379,8 +379,8 @@ func TestPartSize(t *testing.T) {
 	}
 }
 
-// TestS3GoesOn holds that a read goes on where another one was, also with storage that sends all of it whatever part was
-// asked for, and never with what was stored in its place since, also where storage does not compare.
+// TestS3GoesOn holds that a read goes on where another one was, also with storage that sends all of it whatever part
+// was asked for, and never with what was stored in its place since, also where storage does not compare.
 func TestS3GoesOn(t *testing.T) {
 	server, direct := startS3(t)
 	simple := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -77,8 +77,8 @@ func TestStagedThatIsNotSo(t *testing.T) {
 	}
 }
 
-// TestADirectoryLeavesRoom holds that no big file takes what is left to others on the file system, and that small ones, which
-// say what became of a big one, do.
+// TestADirectoryLeavesRoom holds that no big file takes what is left to others on the file system, and that small ones,
+// which say what became of a big one, do.
 func TestADirectoryLeavesRoom(t *testing.T) {
 	d := directory(t)
 	d.Leave(1 << 60)

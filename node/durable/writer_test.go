@@ -90,7 +90,8 @@ func TestWriterTellsOfAFailure(t *testing.T) {
 	}
 }
 
-// TestWriterBoundsWhatIsNotOnTheDisk holds that Unsynced covers a sync that does not end, and what is written beside it.
+// TestWriterBoundsWhatIsNotOnTheDisk holds that Unsynced covers a sync that does not end, and what is written beside
+// it.
 func TestWriterBoundsWhatIsNotOnTheDisk(t *testing.T) {
 	file, err := os.Create(filepath.Join(t.TempDir(), "file"))
 	if err != nil {

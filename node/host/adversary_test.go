@@ -139,8 +139,8 @@ func lives(t *testing.T, content []byte) *Machine {
 	return m
 }
 
-// TestRootFollowsNoLinkOfTheSystemUser: whatever of his directories, or of what lies in them, the system user exchanges for a
-// link between two calls of root's, nothing that the link leads to is written to, given away, moved or removed.
+// TestRootFollowsNoLinkOfTheSystemUser: whatever of his directories, or of what lies in them, the system user exchanges
+// for a link between two calls of root's, nothing that the link leads to is written to, given away, moved or removed.
 func TestRootFollowsNoLinkOfTheSystemUser(t *testing.T) {
 	t.Parallel()
 	sample.LeaveToNewestMinor(t, "what root does by paths it does alike with each")
@@ -170,8 +170,8 @@ func TestRootFollowsNoLinkOfTheSystemUser(t *testing.T) {
 	}
 }
 
-// TestRootWritesToNoFileThatTheSystemUserHasLinked: a file of root's may get another name, where the kernel lets users link
-// what is not theirs.
+// TestRootWritesToNoFileThatTheSystemUserHasLinked: a file of root's may get another name, where the kernel lets users
+// link what is not theirs.
 func TestRootWritesToNoFileThatTheSystemUserHasLinked(t *testing.T) {
 	sample.LeaveToNewestMinor(t, "what root does by paths it does alike with each")
 	_, _, content := aSnapshot(t)
@@ -196,8 +196,8 @@ func TestRootWritesToNoFileThatTheSystemUserHasLinked(t *testing.T) {
 	}
 }
 
-// exchangeAsUser exchanges two names, if the directory that holds the second is one that the system user may write to: root makes
-// others, for a while, in which nobody else exchanges anything.
+// exchangeAsUser exchanges two names, if the directory that holds the second is one that the system user may write to:
+// root makes others, for a while, in which nobody else exchanges anything.
 func exchangeAsUser(trap, place string) bool {
 	around, err := unix.Open(filepath.Dir(place), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {

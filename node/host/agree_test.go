@@ -17,8 +17,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 )
 
-// TestAgreeAsTheSystemUser holds that the log is repaired and written to by nobody but the system user: the names of files
-// that etcd's code makes there may be links of his, to files of root's.
+// TestAgreeAsTheSystemUser holds that the log is repaired and written to by nobody but the system user: the names of
+// files that etcd's code makes there may be links of his, to files of root's.
 func TestAgreeAsTheSystemUser(t *testing.T) {
 	t.Parallel()
 	f := survivor(t)

@@ -296,8 +296,8 @@ func (p *fakeParty) garble(at string, garbled bool) {
 	}
 }
 
-// settling is how long a real cluster may take until its hosts are as they should be: it catches a hang, since a look at a
-// member on a busy machine may be in vain again and again.
+// settling is how long a real cluster may take until its hosts are as they should be: it catches a hang, since a look
+// at a member on a busy machine may be in vain again and again.
 const settling = 2 * time.Minute
 
 // alike waits until both are the same, and says how they are then, and in what they are not the same.

@@ -66,8 +66,8 @@ func TestEveryCallHasRows(t *testing.T) {
 	}
 }
 
-// neverCarriedOut are calls that no row has carried out: they want content, storage or a unit that runs a backup, of which
-// tests of their own hold what they do.
+// neverCarriedOut are calls that no row has carried out: they want content, storage or a unit that runs a backup, of
+// which tests of their own hold what they do.
 var neverCarriedOut = map[api.Operation]bool{api.OpRunNow: true, api.OpSendBackup: true, api.OpBackups: true, api.OpFetch: true, api.OpRestore: true, api.OpDowngrade: true}
 
 func body(b any) func(*stage) any { return func(*stage) any { return b } }

@@ -34,7 +34,8 @@ type row struct {
 	says string   // words that both refusals have; empty: none are shared
 	same []string // what is the same in both results
 
-	// loud is true where no provider ever asks for this: the machine answers want, and the fake fails the test of who asked.
+	// loud is true where no provider ever asks for this: the machine answers want, and the fake fails the test of who
+	// asked.
 	loud bool
 
 	event func(*stage) // in place of a request

@@ -52,8 +52,8 @@ func (d *disk) unmount() {
 	}
 }
 
-// cutRestore is a machine with its data on a disk, on which a restore was cut short when the restored data lay there, and
-// before it was recorded so. old is the marker of the member before, which may be nil.
+// cutRestore is a machine with its data on a disk, on which a restore was cut short when the restored data lay there,
+// and before it was recorded so. old is the marker of the member before, which may be nil.
 func cutRestore(t *testing.T, old *api.Marker) (*Machine, *disk) {
 	t.Helper()
 	m, _ := newMachine(t)
@@ -84,8 +84,8 @@ func cutRestore(t *testing.T, old *api.Marker) (*Machine, *disk) {
 	return m, d
 }
 
-// TestRollBackWithoutItsDisk rolls a restore back while the disk is away that the old data was moved aside to. All of it is
-// refused, with no trace on what lies under the mount point, and done once the disk is there.
+// TestRollBackWithoutItsDisk rolls a restore back while the disk is away that the old data was moved aside to. All of
+// it is refused, with no trace on what lies under the mount point, and done once the disk is there.
 func TestRollBackWithoutItsDisk(t *testing.T) {
 	for name, old := range map[string]*api.Marker{
 		"a member": {Cluster: "main", Owner: fleetOwner, Member: "a", DataDir: dataDir, Phase: api.PhaseFormed},
@@ -112,8 +112,8 @@ func TestRollBackWithoutItsDisk(t *testing.T) {
 	}
 }
 
-// TestRollBackWithoutTheOldData refuses before anything is moved where somebody has moved the old data away, and goes on
-// once it is where it was.
+// TestRollBackWithoutTheOldData refuses before anything is moved where somebody has moved the old data away, and goes
+// on once it is where it was.
 func TestRollBackWithoutTheOldData(t *testing.T) {
 	m, _ := cutRestore(t, &api.Marker{Cluster: "main", Owner: fleetOwner, Member: "a", DataDir: dataDir, Phase: api.PhaseFormed})
 	under, err := m.records().Restoration("main")
@@ -154,8 +154,8 @@ func TestTheGuardSaysThatTheDiskIsAway(t *testing.T) {
 	}
 }
 
-// TestRetireWithoutItsDisk takes a cluster off a host while the disk is away that its data lies on, a restored one too. All of it is
-// refused, and done once the disk is there.
+// TestRetireWithoutItsDisk takes a cluster off a host while the disk is away that its data lies on, a restored one too.
+// All of it is refused, and done once the disk is there.
 func TestRetireWithoutItsDisk(t *testing.T) {
 	for name, old := range map[string]*api.Marker{
 		"a member":         {Cluster: "main", Owner: fleetOwner, Member: "a", DataDir: dataDir, Phase: api.PhaseFormed, Mount: "recorded"},

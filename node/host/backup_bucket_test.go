@@ -15,8 +15,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 )
 
-// TestWhatWasLeftInABucketGoesFirst has a bucket take nothing as long as the parts of an upload that was killed lie in it. Those of
-// one that is under way, for days, stay.
+// TestWhatWasLeftInABucketGoesFirst has a bucket take nothing as long as the parts of an upload that was killed lie in
+// it. Those of one that is under way, for days, stay.
 func TestWhatWasLeftInABucketGoesFirst(t *testing.T) {
 	t.Parallel()
 	sample.LeaveToNewestMinor(t, "backups are files of one kind in a bucket, whichever etcd they are of")

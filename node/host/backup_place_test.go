@@ -21,8 +21,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/templates/systemd"
 )
 
-// TestTwoClustersAtOnePlace: two clusters of one name that keep their backups at one place neither let go of each other's
-// nor restore them, and each says that the other's are there.
+// TestTwoClustersAtOnePlace: two clusters of one name that keep their backups at one place neither let go of each
+// other's nor restore them, and each says that the other's are there.
 func TestTwoClustersAtOnePlace(t *testing.T) {
 	t.Parallel()
 	sample.LeaveToNewestMinor(t, "where backups lie is of no etcd's")
@@ -86,7 +86,8 @@ func TestTwoClustersAtOnePlace(t *testing.T) {
 }
 
 // TestDirectoryThatIsAway: a directory that is gone, or whose file system is not mounted, fails a run, which stores the
-// backup where it can all the same; nothing is written under the mount point, and nothing is taken for the latest there.
+// backup where it can all the same; nothing is written under the mount point, and nothing is taken for the latest
+// there.
 func TestDirectoryThatIsAway(t *testing.T) {
 	t.Parallel()
 	sample.LeaveToNewestMinor(t, "where backups lie is of no etcd's")
@@ -137,8 +138,8 @@ func hung(t *testing.T, path string) {
 	})
 }
 
-// TestADirectoryThatHangs: a directory on a file system whose server is gone fails a run, which stores the backup in S3 all
-// the same, and it keeps neither a list of what there is nor an apply for ever.
+// TestADirectoryThatHangs: a directory on a file system whose server is gone fails a run, which stores the backup in S3
+// all the same, and it keeps neither a list of what there is nor an apply for ever.
 func TestADirectoryThatHangs(t *testing.T) {
 	t.Parallel()
 	sample.LeaveToNewestMinor(t, "where backups lie is of no etcd's")
@@ -165,8 +166,8 @@ func TestADirectoryThatHangs(t *testing.T) {
 	}
 }
 
-// TestASandboxNamesNoDirectoryThatHangs: what a unit names systemd looks at before it executes anything, so that units name
-// links, which are there where what they lead to answers.
+// TestASandboxNamesNoDirectoryThatHangs: what a unit names systemd looks at before it executes anything, so that units
+// name links, which are there where what they lead to answers.
 func TestASandboxNamesNoDirectoryThatHangs(t *testing.T) {
 	m, units := backing(t)
 	m.Hangs = time.Second
@@ -211,8 +212,8 @@ func TestASandboxNamesNoDirectoryThatHangs(t *testing.T) {
 	}
 }
 
-// TestUnitsOfAnOlderStore: a host says by which units it makes its backups, so that others than its own are seen, and written
-// anew without the member.
+// TestUnitsOfAnOlderStore: a host says by which units it makes its backups, so that others than its own are seen, and
+// written anew without the member.
 func TestUnitsOfAnOlderStore(t *testing.T) {
 	sample.LeaveToNewestMinor(t, "where backups lie is of no etcd's")
 	m, units := backing(t)
@@ -239,8 +240,8 @@ func TestUnitsOfAnOlderStore(t *testing.T) {
 	}
 }
 
-// TestUnitsOfANewerStore: units that a newer version of the provider has written for backups, which call what this store does not
-// have, are seen, and go when this one writes its own; somebody else's stay.
+// TestUnitsOfANewerStore: units that a newer version of the provider has written for backups, which call what this
+// store does not have, are seen, and go when this one writes its own; somebody else's stay.
 func TestUnitsOfANewerStore(t *testing.T) {
 	m, units := backing(t)
 	b := backupOf()

@@ -270,8 +270,8 @@ func TestBackUpRefusesAMountOfTheData(t *testing.T) {
 	}
 }
 
-// TestBackupsOutliveWhatTheyLieIn: where a store of before had backups stored in what is a member's own, neither the end of
-// backups nor a purge deletes them.
+// TestBackupsOutliveWhatTheyLieIn: where a store of before had backups stored in what is a member's own, neither the
+// end of backups nor a purge deletes them.
 func TestBackupsOutliveWhatTheyLieIn(t *testing.T) {
 	sample.LeaveToNewestMinor(t, "TestOneMemberDoesEachRun takes a backup with every minor version")
 	for _, directory := range []string{"/var/lib/etcd", dataDir + ".backup", dataDir + ".snapshots", dataDir + ".aside-old"} {

@@ -116,8 +116,8 @@ func TestUploadThatFallsSilent(t *testing.T) {
 	}
 }
 
-// TestLockOutlastsLateHeartbeats holds that a lock is not freed while bytes come in, behind which its heartbeats wait, and
-// that it is once they do not.
+// TestLockOutlastsLateHeartbeats holds that a lock is not freed while bytes come in, behind which its heartbeats wait,
+// and that it is once they do not.
 func TestLockOutlastsLateHeartbeats(t *testing.T) {
 	t.Parallel()
 	for name, touch := range map[string]func(*Machine) error{
@@ -174,8 +174,8 @@ func (w stuckWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// TestSaveHoldsNoTransactionWhileItSends holds that a member does not keep its database open for a reader because the line
-// to who wants the snapshot is thin: all of it lies in a file before the first byte is sent.
+// TestSaveHoldsNoTransactionWhileItSends holds that a member does not keep its database open for a reader because the
+// line to who wants the snapshot is thin: all of it lies in a file before the first byte is sent.
 func TestSaveHoldsNoTransactionWhileItSends(t *testing.T) {
 	t.Parallel()
 	f := fleetOf(t, newAuthority(t), "a")[0]

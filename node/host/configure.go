@@ -13,7 +13,8 @@ import (
 )
 
 // Configure writes everything that a member runs by, selects its store, and has systemd read its unit. It stops and
-// starts nothing. It refuses a request whose parts do not fit together, and waits for other calls, before it writes anything.
+// starts nothing. It refuses a request whose parts do not fit together, and waits for other calls, before it writes
+// anything.
 func (m *Machine) Configure(ctx context.Context, cluster string, r api.ConfigureRequest) error {
 	old, err := m.mayConfigure(cluster, r)
 	if err != nil {
@@ -41,8 +42,8 @@ func (m *Machine) Configure(ctx context.Context, cluster string, r api.Configure
 	if err := m.records().PutMarker(marker, etcd); err != nil {
 		return err
 	}
-	// The directory may be on a full disk, or on one that hangs: neither keeps a certificate from being renewed, nor a call
-	// for another cluster waiting.
+	// The directory may be on a full disk, or on one that hangs: neither keeps a certificate from being renewed, nor a
+	// call for another cluster waiting.
 	_ = m.keys().PutMetrics(cluster, marker.Member)
 	return nil
 }

@@ -138,8 +138,8 @@ func TestConfigureRefuses(t *testing.T) {
 	}
 }
 
-// TestConfigureOfABusyHostChangesNothing has another call hold what all clusters on the host share for longer than the request
-// may wait: whoever reads "busy" takes it that the member runs by what it ran by.
+// TestConfigureOfABusyHostChangesNothing has another call hold what all clusters on the host share for longer than the
+// request may wait: whoever reads "busy" takes it that the member runs by what it ran by.
 func TestConfigureOfABusyHostChangesNothing(t *testing.T) {
 	m, _ := newMachine(t)
 	r := prepareOf("main")

@@ -213,8 +213,8 @@ func TestDamageIsLookedForWhereStartsAreInVain(t *testing.T) {
 	}
 }
 
-// TestALookSurvivesPagesInACircle looks at a member whose database leads a reader around and around: it is damaged, and the look is
-// none the worse for it.
+// TestALookSurvivesPagesInACircle looks at a member whose database leads a reader around and around: it is damaged, and
+// the look is none the worse for it.
 func TestALookSurvivesPagesInACircle(t *testing.T) {
 	t.Parallel()
 	f := written(t)

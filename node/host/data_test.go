@@ -45,8 +45,8 @@ func mountOn(t *testing.T, m *Machine, dir, size string) {
 	})
 }
 
-// TestPlacesOfTheirOwn has somebody mount disks where a member keeps its snapshots and its runs work: they are emptied, and
-// stay, when the cluster leaves the host.
+// TestPlacesOfTheirOwn has somebody mount disks where a member keeps its snapshots and its runs work: they are emptied,
+// and stay, when the cluster leaves the host.
 func TestPlacesOfTheirOwn(t *testing.T) {
 	m, _ := newMachine(t)
 	state := api.BackupStateDir(dataDir)

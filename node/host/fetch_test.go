@@ -64,7 +64,8 @@ func withSum(content []byte) []byte {
 	return append(slices.Clone(content), sum[:]...)
 }
 
-// circle is a snapshot whose first page of buckets leads to itself, as no snapshot that was taken of a sound database does.
+// circle is a snapshot whose first page of buckets leads to itself, as no snapshot that was taken of a sound database
+// does.
 func circle(content []byte) []byte {
 	return withSum(encircle(content[:len(content)-sha256.Size]))
 }

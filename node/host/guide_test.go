@@ -60,8 +60,8 @@ func documentedFiles(t *testing.T) (rows []documented) {
 	return rows
 }
 
-// TestFilesAreAsTheGuideSays compares the files of a host, with a backup, a recovery, a restore and a renewal that are under way,
-// with those of the guide for security reviewers: which there are, whose they are and who may read them.
+// TestFilesAreAsTheGuideSays compares the files of a host, with a backup, a recovery, a restore and a renewal that are
+// under way, with those of the guide for security reviewers: which there are, whose they are and who may read them.
 func TestFilesAreAsTheGuideSays(t *testing.T) {
 	sample.LeaveToNewestMinor(t, "owners and modes are the same in each")
 	m, _ := newMachine(t)

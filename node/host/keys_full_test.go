@@ -16,8 +16,9 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/keys"
 )
 
-// TestPairsOnAFullDisk changes the algorithm of keys while the disk of the configuration is full, or lets nobody write, at whichever of
-// the writes: the call fails, the member keeps whole pairs, no key is left under another name, and the next call does it.
+// TestPairsOnAFullDisk changes the algorithm of keys while the disk of the configuration is full, or lets nobody write,
+// at whichever of the writes: the call fails, the member keeps whole pairs, no key is left under another name, and the
+// next call does it.
 func TestPairsOnAFullDisk(t *testing.T) {
 	sample.LeaveToNewestMinor(t, "files are the same in each")
 	const size = 1 << 20

@@ -40,8 +40,8 @@ func expiries(t *testing.T, m *Machine, cluster string) map[string][]string {
 	return found
 }
 
-// TestExpiryIsMeasured holds that monitoring reads on the host when each certificate and authority expires, after whatever has
-// changed them, and no longer once the cluster has left.
+// TestExpiryIsMeasured holds that monitoring reads on the host when each certificate and authority expires, after
+// whatever has changed them, and no longer once the cluster has left.
 func TestExpiryIsMeasured(t *testing.T) {
 	sample.LeaveToNewestMinor(t, "certificates are the same in each")
 	m, _ := newMachine(t)
@@ -126,8 +126,8 @@ func TestExpiryIsMeasured(t *testing.T) {
 	}
 }
 
-// TestMetricsAmongOthers: a link of an administrator's to node_exporter's own directory is followed, and stays as it is with what it
-// leads to; and what is in the way of the directory keeps no cluster from leaving.
+// TestMetricsAmongOthers: a link of an administrator's to node_exporter's own directory is followed, and stays as it is
+// with what it leads to; and what is in the way of the directory keeps no cluster from leaving.
 func TestMetricsAmongOthers(t *testing.T) {
 	sample.LeaveToNewestMinor(t, "certificates are the same in each")
 	m, _ := newMachine(t)

@@ -17,8 +17,9 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 )
 
-// TestFilesOfTLSHaveTheirOwnersAndModes has somebody change whose the files of keys and certificates are, and who may read them: the
-// host reports what etcd cannot read when it is started next, or what others than etcd have read, and a renewal mends it.
+// TestFilesOfTLSHaveTheirOwnersAndModes has somebody change whose the files of keys and certificates are, and who may
+// read them: the host reports what etcd cannot read when it is started next, or what others than etcd have read, and a
+// renewal mends it.
 func TestFilesOfTLSHaveTheirOwnersAndModes(t *testing.T) {
 	sample.LeaveToNewestMinor(t, "owners and modes are the same in each")
 	peerKey, server := api.KeyFile("main", api.KeyPeer), api.CertificateFile("main", api.KeyServer)
@@ -88,8 +89,8 @@ func TestFilesOfTLSHaveTheirOwnersAndModes(t *testing.T) {
 	}
 }
 
-// TestLinksInPlacesOfKeys has somebody put links and pipes where keys lie: none is written through or waited for, and what a link
-// leads to stays as it was.
+// TestLinksInPlacesOfKeys has somebody put links and pipes where keys lie: none is written through or waited for, and
+// what a link leads to stays as it was.
 func TestLinksInPlacesOfKeys(t *testing.T) {
 	sample.LeaveToNewestMinor(t, "files are the same in each")
 	for name, put := range map[string]func(path, other string) error{
@@ -139,7 +140,8 @@ func TestLinksInPlacesOfKeys(t *testing.T) {
 	}
 }
 
-// TestNoKeyIsLeftUnderAnotherName cuts calls off while keys are written: what they leave goes with the next call, whatever that is about.
+// TestNoKeyIsLeftUnderAnotherName cuts calls off while keys are written: what they leave goes with the next call,
+// whatever that is about.
 func TestNoKeyIsLeftUnderAnotherName(t *testing.T) {
 	sample.LeaveToNewestMinor(t, "files are the same in each")
 	m, _ := newMachine(t)

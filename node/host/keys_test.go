@@ -159,9 +159,9 @@ func TestErrorsHoldNoKey(t *testing.T) {
 	}
 }
 
-// TestAPairIsOneAtEachMoment renews keys with their certificates, of the same algorithm and of another one, and cuts the power at
-// each name that changes on the disk: what a member is started with then is whole, or is once it has ended, or the next call
-// makes it so. No key has more than one certificate that comes into its place.
+// TestAPairIsOneAtEachMoment renews keys with their certificates, of the same algorithm and of another one, and cuts
+// the power at each name that changes on the disk: what a member is started with then is whole, or is once it has
+// ended, or the next call makes it so. No key has more than one certificate that comes into its place.
 func TestAPairIsOneAtEachMoment(t *testing.T) {
 	sample.LeaveToNewestMinor(t, "certificates are read by Go's TLS in each")
 	for _, algorithm := range []string{"ecdsa-p256", "ecdsa-p384"} {

@@ -15,8 +15,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/records"
 )
 
-// TestLeftoversOfUploadsGo has a run find parts of uploads of a restore that was given up: old ones go, on a host of the
-// cluster and on a bare one, and what is recent, another's, or needed by a restore stays. What is recent takes no
+// TestLeftoversOfUploadsGo has a run find parts of uploads of a restore that was given up: old ones go, on a host of
+// the cluster and on a bare one, and what is recent, another's, or needed by a restore stays. What is recent takes no
 // room for what has not come.
 func TestLeftoversOfUploadsGo(t *testing.T) {
 	const old, recent = arrivals.LeftAfter + time.Hour, arrivals.LeftAfter - time.Hour
@@ -87,8 +87,8 @@ func TestLeftoversOfUploadsGo(t *testing.T) {
 	}
 }
 
-// TestLeftoversOutlastAClockThatJumps: what has been written to since the boot is as old as it is by the time since that, however far
-// the clock has jumped ahead.
+// TestLeftoversOutlastAClockThatJumps: what has been written to since the boot is as old as it is by the time since
+// that, however far the clock has jumped ahead.
 func TestLeftoversOutlastAClockThatJumps(t *testing.T) {
 	part, fetched := "arriving-"+strings.Repeat("a", 64), "restore-"+strings.Repeat("b", 64)+".db"
 	for name, test := range map[string]struct {

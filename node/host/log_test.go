@@ -77,8 +77,8 @@ func TestLogOfAMemberThatDoesNotRun(t *testing.T) {
 	}
 }
 
-// TestLogReadsTheSameInEveryState holds that a survivor's log reads the same while it runs without its quorum, after it was
-// killed, while it waits for its quorum, and stopped: all that it has logged, agreed on or not.
+// TestLogReadsTheSameInEveryState holds that a survivor's log reads the same while it runs without its quorum, after it
+// was killed, while it waits for its quorum, and stopped: all that it has logged, agreed on or not.
 func TestLogReadsTheSameInEveryState(t *testing.T) {
 	t.Parallel()
 	f := survivor(t)
@@ -122,8 +122,8 @@ func TestLogReadsTheSameInEveryState(t *testing.T) {
 	}
 }
 
-// TestLogIsReadWhileItIsWritten reads a log again and again under a member that writes as fast as it can: it never reads as a
-// damaged one, and never goes back.
+// TestLogIsReadWhileItIsWritten reads a log again and again under a member that writes as fast as it can: it never
+// reads as a damaged one, and never goes back.
 func TestLogIsReadWhileItIsWritten(t *testing.T) {
 	t.Parallel()
 	f := fleetOf(t, newAuthority(t), "a")[0]

@@ -16,8 +16,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 )
 
-// TestNoPipeHoldsALookUp puts a pipe that nobody writes to in the place of each file that a host has of its cluster. The look
-// ends, and so does the next configuration's way to the member: root waits for nobody there.
+// TestNoPipeHoldsALookUp puts a pipe that nobody writes to in the place of each file that a host has of its cluster.
+// The look ends, and so does the next configuration's way to the member: root waits for nobody there.
 func TestNoPipeHoldsALookUp(t *testing.T) {
 	m, units := newMachine(t)
 	describe(t, m)
@@ -60,8 +60,8 @@ func TestNoPipeHoldsALookUp(t *testing.T) {
 	}
 }
 
-// TestUnitAndFlagsThatAreNoFiles are drift like changed ones: the next configuration replaces them. One directory is full, and
-// stays.
+// TestUnitAndFlagsThatAreNoFiles are drift like changed ones: the next configuration replaces them. One directory is
+// full, and stays.
 func TestUnitAndFlagsThatAreNoFiles(t *testing.T) {
 	m, _ := newMachine(t)
 	describe(t, m)

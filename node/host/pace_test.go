@@ -66,7 +66,8 @@ func TestAwaitGoesOnWhileAVoterWorks(t *testing.T) {
 	}
 }
 
-// TestAwaitOfAVoterThatServes holds that what a voter applies that serves already gives it no more time to become ready.
+// TestAwaitOfAVoterThatServes holds that what a voter applies that serves already gives it no more time to become
+// ready.
 func TestAwaitOfAVoterThatServes(t *testing.T) {
 	t.Parallel()
 	var index atomic.Int64

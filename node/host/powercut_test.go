@@ -13,7 +13,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/records"
 )
 
-// onADisk puts an ext4 of its own on a directory of the host. cut is a power cut: what no sync has brought to the disk is gone.
+// onADisk puts an ext4 of its own on a directory of the host. cut is a power cut: what no sync has brought to the disk
+// is gone.
 func onADisk(t *testing.T, m *Machine, at string) (cut func()) {
 	t.Helper()
 	path, image := m.path(at), filepath.Join(t.TempDir(), "image")
@@ -63,8 +64,8 @@ func onADisk(t *testing.T, m *Machine, at string) (cut func()) {
 	}
 }
 
-// TestWhatACallFindsDoneIsOnTheDisk has calls that were killed after they had done something, and before they had brought it to the
-// disk. The next call finds nothing left to do, and once it has answered, a power cut undoes nothing.
+// TestWhatACallFindsDoneIsOnTheDisk has calls that were killed after they had done something, and before they had
+// brought it to the disk. The next call finds nothing left to do, and once it has answered, a power cut undoes nothing.
 func TestWhatACallFindsDoneIsOnTheDisk(t *testing.T) {
 	const wal = dataDir + "/member/wal/0.wal"
 	for name, c := range map[string]struct {

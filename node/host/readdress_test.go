@@ -8,8 +8,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
-// TestAMemberAtAnotherPeerURL moves a follower to another peer URL by the calls that the provider makes, and then a cluster of
-// one: each keeps its data and its ID.
+// TestAMemberAtAnotherPeerURL moves a follower to another peer URL by the calls that the provider makes, and then a
+// cluster of one: each keeps its data and its ID.
 func TestAMemberAtAnotherPeerURL(t *testing.T) {
 	t.Parallel()
 	ca := newAuthority(t)

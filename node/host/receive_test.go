@@ -104,8 +104,8 @@ func TestUploadIsGoneOnWith(t *testing.T) {
 	})
 }
 
-// TestPartOfAnEarlierBootIsTrustedForWhatTheDiskHad holds that of a part that was written before the host has booted, the
-// end counts as not come that a power cut may have taken, and that all of it counts which was written since.
+// TestPartOfAnEarlierBootIsTrustedForWhatTheDiskHad holds that of a part that was written before the host has booted,
+// the end counts as not come that a power cut may have taken, and that all of it counts which was written since.
 func TestPartOfAnEarlierBootIsTrustedForWhatTheDiskHad(t *testing.T) {
 	_, saved, content := aSnapshot(t)
 	m, _ := newMachine(t)

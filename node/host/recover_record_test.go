@@ -30,13 +30,14 @@ func cutShort(t *testing.T) (*fleetMember, api.RecoverRequest) {
 	return f, request
 }
 
-// TestTheRecordOfARecoveryEndsBeforeOthersJoin has the end of a recovery cut off from its record: the member serves alone, and is
-// given a learner. With the record it could not be started any more.
+// TestTheRecordOfARecoveryEndsBeforeOthersJoin has the end of a recovery cut off from its record: the member serves
+// alone, and is given a learner. With the record it could not be started any more.
 func TestTheRecordOfARecoveryEndsBeforeOthersJoin(t *testing.T) {
 	t.Parallel()
 	for name, before := range map[string]func(*fleetMember){
 		"its configuration is synced": func(f *fleetMember) {
-			// A member that does not answer, on a slow machine, is not known to be alone: the next call ends the record.
+			// A member that does not answer, on a slow machine, is not known to be alone: the next call ends the
+			// record.
 			eventually(t, "the record ends", func() bool {
 				f.apply(t)
 				under, err := f.records().Recovery("main")
@@ -73,8 +74,8 @@ func TestTheRecordOfARecoveryEndsBeforeOthersJoin(t *testing.T) {
 	}
 }
 
-// TestARecoveryIsGoneOnWithWhateverItsLogHolds has the forced start killed when it has written to the log, and applied nothing of
-// that: the record stands, nothing is copied a second time, and the recovery comes to its end.
+// TestARecoveryIsGoneOnWithWhateverItsLogHolds has the forced start killed when it has written to the log, and applied
+// nothing of that: the record stands, nothing is copied a second time, and the recovery comes to its end.
 func TestARecoveryIsGoneOnWithWhateverItsLogHolds(t *testing.T) {
 	t.Parallel()
 	f, request := cutShort(t)

@@ -48,8 +48,8 @@ func survivor(t *testing.T) *fleetMember {
 	return leader
 }
 
-// logAlone has a leader log what none of the others has, which are killed first. It fails where it takes the leader longer than it
-// leads alone, as on a slow machine.
+// logAlone has a leader log what none of the others has, which are killed first. It fails where it takes the leader
+// longer than it leads alone, as on a slow machine.
 func (f *fleetMember) logAlone(t *testing.T, others []*fleetMember) bool {
 	t.Helper()
 	for _, other := range others {
@@ -186,8 +186,8 @@ func TestRecoverRefusesDataAheadOfItsLog(t *testing.T) {
 	}
 }
 
-// TestRecoveryLeftBehind has a recovery be given up before it forced anything, and the cluster come back and live on. The
-// next recovery goes by the data as it is then: it makes a copy of its own, and holds what was written since.
+// TestRecoveryLeftBehind has a recovery be given up before it forced anything, and the cluster come back and live on.
+// The next recovery goes by the data as it is then: it makes a copy of its own, and holds what was written since.
 func TestRecoveryLeftBehind(t *testing.T) {
 	t.Parallel()
 	members := fleetOf(t, newAuthority(t), "a", "b", "c")
@@ -206,8 +206,8 @@ func TestRecoveryLeftBehind(t *testing.T) {
 	delete(f.units.fail, "Start")
 	f.units.end(syscall.SIGKILL)
 
-	// By systemd, and by no call of ours: the record is left. One that says that all of the log counts as agreed on would have kept
-	// it from that; an earlier store wrote none.
+	// By systemd, and by no call of ours: the record is left. One that says that all of the log counts as agreed on
+	// would have kept it from that; an earlier store wrote none.
 	err = f.records().PutRecovery(f.marker.Cluster, records.Recovery{ClusterID: f.marker.ClusterID, Copy: cut.Path})
 	mustNotFail(t, err)
 	for _, member := range members {
@@ -303,8 +303,8 @@ func TestRecoverRefusesOlderData(t *testing.T) {
 	f.mustRecover(t, request)
 }
 
-// TestRecoverRefusedWithOneLeftBehind has a recovery be refused where the record of another is left that was given up: the
-// member, which has to stop for its list to be read, serves what it can as before.
+// TestRecoverRefusedWithOneLeftBehind has a recovery be refused where the record of another is left that was given up:
+// the member, which has to stop for its list to be read, serves what it can as before.
 func TestRecoverRefusedWithOneLeftBehind(t *testing.T) {
 	t.Parallel()
 	f := survivor(t)
@@ -355,8 +355,8 @@ func TestRecoverRefusedWithOneLeftBehind(t *testing.T) {
 	}
 }
 
-// TestRecoverWithWhatDoesNotStart refuses a member whose database is damaged before it is touched, and gives up one that
-// ends each time that it is started, with its words and a flag that forces nothing.
+// TestRecoverWithWhatDoesNotStart refuses a member whose database is damaged before it is touched, and gives up one
+// that ends each time that it is started, with its words and a flag that forces nothing.
 func TestRecoverWithWhatDoesNotStart(t *testing.T) {
 	t.Parallel()
 	f := survivor(t)
@@ -387,8 +387,8 @@ func TestRecoverWithWhatDoesNotStart(t *testing.T) {
 	f.mustRecover(t, request)
 }
 
-// TestARecoveryThatIsCutShortStartsNobodyAmongOthers: once all of the log counts as agreed on, which nobody else has agreed
-// on, the member starts alone or not at all, whoever starts it, until its recovery is gone on with.
+// TestARecoveryThatIsCutShortStartsNobodyAmongOthers: once all of the log counts as agreed on, which nobody else has
+// agreed on, the member starts alone or not at all, whoever starts it, until its recovery is gone on with.
 func TestARecoveryThatIsCutShortStartsNobodyAmongOthers(t *testing.T) {
 	t.Parallel()
 	f := survivor(t)

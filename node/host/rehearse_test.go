@@ -235,8 +235,8 @@ func TestKilledRehearsal(t *testing.T) {
 	f.mustRun(t, backups.KindRehearsal) // once the lease of the other has ended
 }
 
-// TestRehearsedMemberThatStandsStill: a rehearsed member is waited for as long as it comes further, and no longer. That says
-// nothing of the backup.
+// TestRehearsedMemberThatStandsStill: a rehearsed member is waited for as long as it comes further, and no longer. That
+// says nothing of the backup.
 func TestRehearsedMemberThatStandsStill(t *testing.T) {
 	t.Parallel()
 	sample.LeaveToNewestMinor(t, "TestRehearsalProvesABackup and TestRehearsalFindsWhatIsWrong rehearse with every minor version")

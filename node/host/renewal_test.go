@@ -15,9 +15,10 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 )
 
-// TestHandshakesDuringRenewals renews the keys and certificates of a real member over and over, and connects to both of its ports
-// all the time. A handshake that reads one half of a pair before its rename and the other after fails, and the next one succeeds; after the last renewal
-// none fails, the member serves what lies in its files, and it was never restarted.
+// TestHandshakesDuringRenewals renews the keys and certificates of a real member over and over, and connects to both of
+// its ports all the time. A handshake that reads one half of a pair before its rename and the other after fails, and
+// the next one succeeds; after the last renewal none fails, the member serves what lies in its files, and it was never
+// restarted.
 func TestHandshakesDuringRenewals(t *testing.T) {
 	renewals := 200
 	if testing.Short() {

@@ -114,8 +114,8 @@ func was(t *testing.T, m *Machine) map[string]string {
 
 // TestRestoreCutShortAnywhere cuts a restore off at each of its steps. The same call again comes to the same end,
 // one with another token and another snapshot's source to its own, and a rollback leaves what was there before.
-// In make test each step is cut off once: every other one where the data lies on a file system of its own, the rest where
-// it does not.
+// In make test each step is cut off once: every other one where the data lies on a file system of its own, the rest
+// where it does not.
 func TestRestoreCutShortAnywhere(t *testing.T) {
 	t.Parallel()
 	f, s := stopped(t)

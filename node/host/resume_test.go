@@ -144,9 +144,9 @@ func arrivedParts(t *testing.T, m *Machine) (bytes int64) {
 	return bytes
 }
 
-// TestFetchIsGoneOnWith holds that a fetch from storage that was cut off, or whose process was killed, goes on behind what
-// has come; that one of another object in the same place begins anew; and that what lies on the host is believed no more
-// than what comes.
+// TestFetchIsGoneOnWith holds that a fetch from storage that was cut off, or whose process was killed, goes on behind
+// what has come; that one of another object in the same place begins anew; and that what lies on the host is believed
+// no more than what comes.
 func TestFetchIsGoneOnWith(t *testing.T) {
 	t.Parallel()
 	sample.LeaveToNewestMinor(t, "a snapshot is bytes while it is on its way")

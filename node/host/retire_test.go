@@ -182,7 +182,8 @@ func TestForeignProgramsStay(t *testing.T) {
 	}
 }
 
-// TestDataThatAKilledCallHasMovedIsNamed: a call that finds the data moved says where it lies, and takes no other member's for it.
+// TestDataThatAKilledCallHasMovedIsNamed: a call that finds the data moved says where it lies, and takes no other
+// member's for it.
 func TestDataThatAKilledCallHasMovedIsNamed(t *testing.T) {
 	t.Parallel()
 	f := fleetOf(t, newAuthority(t), "a")[0]

@@ -56,7 +56,8 @@ func (a *authority) tlsOf(t *testing.T, serial int64) *tls.Config {
 	return &tls.Config{RootCAs: roots, Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}, MinVersion: tls.VersionTLS12}
 }
 
-// isServed tells whether a client is served by a connection of its own. One that is refused hears nothing after the handshake.
+// isServed tells whether a client is served by a connection of its own. One that is refused hears nothing after the
+// handshake.
 func (f *fleetMember) isServed(t *testing.T, ca *authority, serial int64) bool {
 	t.Helper()
 	transport := &http.Transport{TLSClientConfig: ca.tlsOf(t, serial), DisableKeepAlives: true}
@@ -67,8 +68,9 @@ func (f *fleetMember) isServed(t *testing.T, ca *authority, serial int64) bool {
 	return response.Body.Close() == nil && response.StatusCode == http.StatusOK
 }
 
-// TestRevokedClients has a real etcd of each version refuse clients whose certificates are revoked from the next handshake on, with
-// no restart, and refuse everybody while it cannot read the list. What a list says of its own end counts for nothing.
+// TestRevokedClients has a real etcd of each version refuse clients whose certificates are revoked from the next
+// handshake on, with no restart, and refuse everybody while it cannot read the list. What a list says of its own end
+// counts for nothing.
 func TestRevokedClients(t *testing.T) {
 	ca := newAuthority(t)
 	f := fleetOf(t, ca, "a")[0]

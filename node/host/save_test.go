@@ -150,8 +150,8 @@ func keep(t *testing.T, m *Machine, marker api.Marker, text string) string {
 	return kept.Name
 }
 
-// TestAPipeInPlaceOfTheDatabase: neither a snapshot that is sent nor a backup waits for somebody to write to what the system
-// user has put where the member's database was.
+// TestAPipeInPlaceOfTheDatabase: neither a snapshot that is sent nor a backup waits for somebody to write to what the
+// system user has put where the member's database was.
 func TestAPipeInPlaceOfTheDatabase(t *testing.T) {
 	f := fleetOf(t, newAuthority(t), "a")[0]
 	backedUp(t, backupOf(), f)

@@ -9,8 +9,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 )
 
-// TestServedIsWhatPortsServe looks at what a member serves by connecting to it: what lies in its files, what was put there
-// later without a restart, and what it has shown where its files name something else.
+// TestServedIsWhatPortsServe looks at what a member serves by connecting to it: what lies in its files, what was put
+// there later without a restart, and what it has shown where its files name something else.
 func TestServedIsWhatPortsServe(t *testing.T) {
 	t.Parallel()
 	ca := newAuthority(t)

@@ -16,8 +16,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/snapshots"
 )
 
-// TestSourceAtAPath: whatever lies at a path of the host, or beside it, where every user may write, keeps no call waiting and
-// takes no memory. A snapshot without a manifest is taken all the same.
+// TestSourceAtAPath: whatever lies at a path of the host, or beside it, where every user may write, keeps no call
+// waiting and takes no memory. A snapshot without a manifest is taken all the same.
 func TestSourceAtAPath(t *testing.T) {
 	// Memory is counted for all of the process: nothing else runs beside it.
 	const snapshot, manifest = "/tmp/snapshot.db", "/tmp/snapshot.json"

@@ -39,8 +39,8 @@ func drippingS3(t *testing.T) *api.S3 {
 	return &api.S3{Endpoint: server.URL, Region: "us-east-1", Bucket: "backups", PathStyle: true, AccessKeyID: "id", SecretAccessKey: secret.New("secret")}
 }
 
-// TestSlowStorageKeepsNoDirectoryWaiting: a bucket that takes for ever costs the directory beside it no backup, is given up once
-// nothing moves, and what ended it is what the run says, whether that was its own bound or systemd.
+// TestSlowStorageKeepsNoDirectoryWaiting: a bucket that takes for ever costs the directory beside it no backup, is
+// given up once nothing moves, and what ended it is what the run says, whether that was its own bound or systemd.
 func TestSlowStorageKeepsNoDirectoryWaiting(t *testing.T) {
 	t.Parallel()
 	sample.LeaveToNewestMinor(t, "storage is slow in the same way for each")

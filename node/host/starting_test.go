@@ -158,8 +158,8 @@ func TestObserveOutlastsAStall(t *testing.T) {
 		t.Errorf("a stall of %s is reported as a failure: %+v, %v", 2*etcdclient.AskTimeout, o.Member, err)
 	}
 
-	// A leader that is elected while the questions are under way: etcd takes the oldest of its pending reads back, and the
-	// metrics port does not ask again.
+	// A leader that is elected while the questions are under way: etcd takes the oldest of its pending reads back, and
+	// the metrics port does not ask again.
 	signal(syscall.SIGSTOP)
 	eventually(t, "its leader is gone, and no read is pending", func() bool {
 		alone := false

@@ -10,8 +10,9 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/stores"
 )
 
-// TestSweepLeavesStoresToRunsOfOtherClusters holds that a store that nobody selects stays for as long as a run of another
-// cluster is under way that may have brought it, however slow that is; and that it goes with the next cluster after that.
+// TestSweepLeavesStoresToRunsOfOtherClusters holds that a store that nobody selects stays for as long as a run of
+// another cluster is under way that may have brought it, however slow that is; and that it goes with the next cluster
+// after that.
 func TestSweepLeavesStoresToRunsOfOtherClusters(t *testing.T) {
 	const run, elapsed = "events", 5 * time.Hour // since the run has begun
 	for name, test := range map[string]struct {
@@ -55,8 +56,8 @@ func TestSweepLeavesStoresToRunsOfOtherClusters(t *testing.T) {
 	}
 }
 
-// TestSweepLeavesWantedStores holds that a store which a run of another cluster has brought, or has found, stays until that cluster
-// has selected it, also where it is the one that leaves, and whatever the host's clock says.
+// TestSweepLeavesWantedStores holds that a store which a run of another cluster has brought, or has found, stays until
+// that cluster has selected it, also where it is the one that leaves, and whatever the host's clock says.
 func TestSweepLeavesWantedStores(t *testing.T) {
 	const other = "events"
 	for name, test := range map[string]struct {

@@ -12,8 +12,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdclient"
 )
 
-// TestWhichTLSMembersAccept connects to both ports of a real member with each version and kind of suite: by default it takes TLS 1.2
-// with modern suites and TLS 1.3, and on request TLS 1.3 alone.
+// TestWhichTLSMembersAccept connects to both ports of a real member with each version and kind of suite: by default it
+// takes TLS 1.2 with modern suites and TLS 1.3, and on request TLS 1.3 alone.
 func TestWhichTLSMembersAccept(t *testing.T) {
 	t.Parallel()
 	modern := []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384}

@@ -36,7 +36,8 @@ func (m *Machine) unit(ctx context.Context, cluster string) (api.UnitState, erro
 	return state, nil
 }
 
-// failure returns the end of a member's journal, as evidence of why it does not serve. The wait for the member may be over.
+// failure returns the end of a member's journal, as evidence of why it does not serve. The wait for the member may be
+// over.
 func (m *Machine) failure(ctx context.Context, cluster string) []string {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), units.Timeout)
 	defer cancel()

@@ -49,8 +49,8 @@ func TestALongStartInVainIsRemembered(t *testing.T) {
 	wants(0)
 }
 
-// TestDamageWhereAStartTakesLong looks at a member whose process takes minutes until it ends over its data: it hardly ever
-// happens that a look falls between two starts.
+// TestDamageWhereAStartTakesLong looks at a member whose process takes minutes until it ends over its data: it hardly
+// ever happens that a look falls between two starts.
 func TestDamageWhereAStartTakesLong(t *testing.T) {
 	t.Parallel()
 	f := written(t)

@@ -46,8 +46,8 @@ func (i *installation) mayInstallCertificates(r api.ConfigureRequest) error {
 	return nil
 }
 
-// mayHold fails the test if a certificate has expired, or does not hold yet, by the host's own clock: its etcd would refuse
-// everybody who shows it.
+// mayHold fails the test if a certificate has expired, or does not hold yet, by the host's own clock: its etcd would
+// refuse everybody who shows it.
 func (c call) mayHold(certificates map[string]string) {
 	for name, text := range certificates {
 		leaf, err := cert.ParseLeaf([]byte(text))

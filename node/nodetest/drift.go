@@ -62,7 +62,8 @@ func (h *Host) LoseKey(cluster, name string) {
 	})
 }
 
-// SwapKey overwrites a private key of the cluster on the host by that of another certificate. The member continues to run.
+// SwapKey overwrites a private key of the cluster on the host by that of another certificate. The member continues to
+// run.
 func (h *Host) SwapKey(cluster, name, by string) {
 	h.change(cluster, func(part *installation) {
 		part.keys = maps.Clone(part.keys)

@@ -37,8 +37,8 @@ func TestReadyNeedsQuorum(t *testing.T) {
 	}
 }
 
-// TestTheFirstLeaderIsTheSameInWhateverOrderMembersStart: a run starts the members of a new cluster at once, and which of them is
-// quickest is not to show in what comes after.
+// TestTheFirstLeaderIsTheSameInWhateverOrderMembersStart: a run starts the members of a new cluster at once, and which
+// of them is quickest is not to show in what comes after.
 func TestTheFirstLeaderIsTheSameInWhateverOrderMembersStart(t *testing.T) {
 	for _, order := range [][]int{{0, 1, 2}, {1, 2, 0}, {2, 1, 0}, {1, 2}} {
 		d := drive(t, 3)

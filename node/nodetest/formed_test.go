@@ -355,8 +355,8 @@ func TestRecovery(t *testing.T) {
 	}
 }
 
-// TestDamagedData has two of three end on their data each time that they are started: their logs are ranked where they can be
-// read, and they are not recovered from.
+// TestDamagedData has two of three end on their data each time that they are started: their logs are ranked where they
+// can be read, and they are not recovered from.
 func TestDamagedData(t *testing.T) {
 	d := serving(t, t, 3, 3)
 	d.world.Host(d.addresses[0]).Write("prod")

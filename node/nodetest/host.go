@@ -56,12 +56,12 @@ type Host struct {
 	// and does not call itself started.
 	Stalls int
 
-	// Reading is for how much longer the next starts of a member on this host read its data before they come to anything,
-	// in units of the time that passes where somebody waits.
+	// Reading is for how much longer the next starts of a member on this host read its data before they come to
+	// anything, in units of the time that passes where somebody waits.
 	Reading int
 
-	// Silent is for how much longer the host is too busy to be shown the certificates that its member's ports serve, in the
-	// same units.
+	// Silent is for how much longer the host is too busy to be shown the certificates that its member's ports serve, in
+	// the same units.
 	Silent int
 
 	// Received is how many bytes of uploads have come.
@@ -246,7 +246,8 @@ func (h *Host) Contact(ctx context.Context, cluster string, ask api.ObserveReque
 // demand is a store that a run of a cluster wants.
 type demand struct{ cluster, store string }
 
-// Install puts a store on the host for a run of a cluster. The world must have an archive of it, for this kind of machine.
+// Install puts a store on the host for a run of a cluster. The world must have an archive of it, for this kind of
+// machine.
 func (h *Host) Install(ctx context.Context, cluster, store string) error {
 	return h.serve(ctx, Install, func() error {
 		if !h.world.fits(store, h.architecture()) {

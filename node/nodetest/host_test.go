@@ -173,8 +173,8 @@ type recorder struct{ errors int }
 func (r *recorder) Helper()               {}
 func (r *recorder) Errorf(string, ...any) { r.errors++ }
 
-// TestRetirementLeavesStoresToRunsOfOtherClusters holds that a store that nobody selects goes with a cluster, as on a real
-// host, unless a run of another cluster is under way that may have brought it.
+// TestRetirementLeavesStoresToRunsOfOtherClusters holds that a store that nobody selects goes with a cluster, as on a
+// real host, unless a run of another cluster is under way that may have brought it.
 func TestRetirementLeavesStoresToRunsOfOtherClusters(t *testing.T) {
 	for name, test := range map[string]struct {
 		by    string // the cluster whose run has brought it; empty: the one that leaves

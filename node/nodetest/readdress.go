@@ -20,8 +20,8 @@ func (w *World) Readdress(from, to string) {
 	h.addresses = append(h.addresses, to)
 }
 
-// LoseAddress takes one of its addresses from the host that has it. A member that listens on it runs on, and nobody reaches
-// it any more.
+// LoseAddress takes one of its addresses from the host that has it. A member that listens on it runs on, and nobody
+// reaches it any more.
 func (w *World) LoseAddress(address string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

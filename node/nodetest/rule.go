@@ -129,8 +129,8 @@ func (c call) unlisted(part *installation) {
 	}
 }
 
-// trusts tells whether a member takes the certificate that another one shows as its peer: it reads the authorities once, when
-// its process starts, and certificates anew each time, unless it goes on serving others.
+// trusts tells whether a member takes the certificate that another one shows as its peer: it reads the authorities
+// once, when its process starts, and certificates anew each time, unless it goes on serving others.
 func (r running) trusts(other running) bool {
 	shown := other.part.certificates
 	if other.process().Shows != nil {

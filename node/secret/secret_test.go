@@ -68,7 +68,8 @@ func TestIsNotPrinted(t *testing.T) {
 	}
 }
 
-// TestRevealed: a copy that is meant for a host carries every secret, says it to nobody else, and leaves the original as it is.
+// TestRevealed: a copy that is meant for a host carries every secret, says it to nobody else, and leaves the original
+// as it is.
 func TestRevealed(t *testing.T) {
 	value := full()
 	copied := Revealed(value)

@@ -161,8 +161,8 @@ func oneOf(inlineName, inline, fileName, file string) (text, from string, err er
 	return string(content), fmt.Sprintf("%s %s", fileName, path), nil
 }
 
-// keepsSecret refuses a key file of this user that others may read or write, as OpenSSH does. One that somebody else owns is their
-// matter: containers are often given keys like that.
+// keepsSecret refuses a key file of this user that others may read or write, as OpenSSH does. One that somebody else
+// owns is their matter: containers are often given keys like that.
 func keepsSecret(path string) error {
 	info, err := os.Stat(path)
 	if err != nil {

@@ -22,11 +22,12 @@ var (
 	// ErrAuth: the host is the right one, and refuses the login.
 	ErrAuth = errors.New("login refused")
 
-	// ErrBastion: the bastion cannot be reached, does not let this user in, or refuses to forward. Nothing is known of the
-	// host behind it.
+	// ErrBastion: the bastion cannot be reached, does not let this user in, or refuses to forward. Nothing is known of
+	// the host behind it.
 	ErrBastion = errors.New("the bastion lets nobody through")
 
-	// ErrDisconnected: the connection ended while a command ran. Whether the command succeeded or still runs is unknown.
+	// ErrDisconnected: the connection ended while a command ran. Whether the command succeeded or still runs is
+	// unknown.
 	ErrDisconnected = errors.New("connection lost")
 )
 

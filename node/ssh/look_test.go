@@ -112,8 +112,8 @@ func (c *thin) Read(p []byte) (int, error) {
 	return c.Conn.Read(p)
 }
 
-// TestWhoLooksDoesNotAskAgain holds that a host that was asked in vain is not asked again by who only looks, and that who
-// needs it does ask.
+// TestWhoLooksDoesNotAskAgain holds that a host that was asked in vain is not asked again by who only looks, and that
+// who needs it does ask.
 func TestWhoLooksDoesNotAskAgain(t *testing.T) {
 	server := sshtest.Start(t, sshtest.Config{})
 	var dials atomic.Int32

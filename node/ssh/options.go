@@ -9,16 +9,17 @@ import (
 // Options are the limits of a Pool, and its clock and dialer. The zero Options are right for production; a field that
 // is 0, negative or nil has the default named beside it.
 type Options struct {
-	// ConnectTimeout bounds the connection to one hop, from its first dial until the login, including retries. It is also
-	// how long to wait for a new host that refuses connections until its sshd is up. Default 30s. A bastion has its own.
+	// ConnectTimeout bounds the connection to one hop, from its first dial until the login, including retries. It is
+	// also how long to wait for a new host that refuses connections until its sshd is up. Default 30s. A bastion has
+	// its own.
 	ConnectTimeout time.Duration
 
 	// LookTimeout is how long Pool.Look waits for a host that sends nothing. A host that responds gets as long as an
 	// attempt may take. Default 5s, in which the first packet is sent three times.
 	LookTimeout time.Duration
 
-	// RefusalGrace is how long Pool.Look retries if the host refuses connections or there is no route to it: an sshd that
-	// restarts refuses for less. Default 2s.
+	// RefusalGrace is how long Pool.Look retries if the host refuses connections or there is no route to it: an sshd
+	// that restarts refuses for less. Default 2s.
 	RefusalGrace time.Duration
 
 	// RememberFailure is how long Pool.Look returns the last failure without another attempt. Default 1m.

@@ -52,8 +52,8 @@ func (b begins) Read(p []byte) (int, error) {
 	return b.Reader.Read(p)
 }
 
-// TestSlowConnectionIsNotGivenUpWhileItCarriesBytes holds that a connection on which an upload leaves is not given up, however
-// late the answers are that wait behind it; and that it is once nothing leaves.
+// TestSlowConnectionIsNotGivenUpWhileItCarriesBytes holds that a connection on which an upload leaves is not given up,
+// however late the answers are that wait behind it; and that it is once nothing leaves.
 func TestSlowConnectionIsNotGivenUpWhileItCarriesBytes(t *testing.T) {
 	const interval = 500 * time.Millisecond // as much as the window of a session holds takes five of them to leave
 	for name, stuck := range map[string]bool{"it flows": false, "it is stuck": true} {

@@ -12,9 +12,9 @@ import (
 	xknownhosts "golang.org/x/crypto/ssh/knownhosts"
 )
 
-// Trust says what vouches for a host's key. If it is empty, every host is unknown: it is asked for its key, and no login is
-// tried. If HostKey is set, only that is accepted. HostCA and KnownHosts add up. A key that a known_hosts file marks
-// @revoked is never accepted.
+// Trust says what vouches for a host's key. If it is empty, every host is unknown: it is asked for its key, and no
+// login is tried. If HostKey is set, only that is accepted. HostCA and KnownHosts add up. A key that a known_hosts file
+// marks @revoked is never accepted.
 type Trust struct {
 	HostKey    string   // the host's public key, "ssh-ed25519 AAAA..."; several, one per line, while it is being changed
 	HostCA     string   // public key of an authority that signs host certificates; several, one per line

@@ -42,8 +42,8 @@ func TestRenderedFlagsAreTaken(t *testing.T) {
 	}
 }
 
-// TestEveryFlagIsKnown holds that etcd of this minor version has the flags that a configuration may set, that it parses them as
-// the provider does, and that it has no flag of which the provider does not say who sets it.
+// TestEveryFlagIsKnown holds that etcd of this minor version has the flags that a configuration may set, that it parses
+// them as the provider does, and that it has no flag of which the provider does not say who sets it.
 func TestEveryFlagIsKnown(t *testing.T) {
 	minor := membership.Minor(version.Version)
 	flags := flag.NewFlagSet("etcd", flag.ContinueOnError)
@@ -72,8 +72,9 @@ func TestEveryFlagIsKnown(t *testing.T) {
 	})
 }
 
-// TestExtraFlagsAreTaken starts etcd of this minor version by a value of every flag that a configuration may set, beside those
-// that the provider renders; and holds that the gates which the provider lets a configuration set are etcd's.
+// TestExtraFlagsAreTaken starts etcd of this minor version by a value of every flag that a configuration may set,
+// beside those that the provider renders; and holds that the gates which the provider lets a configuration set are
+// etcd's.
 func TestExtraFlagsAreTaken(t *testing.T) {
 	minor := membership.Minor(version.Version)
 	extra := map[string]string{}

@@ -95,10 +95,10 @@ func TestBackupsOnABootedHost(t *testing.T) {
 	s.shell("ls /srv/backups/main/*.json")
 }
 
-// hangs has the directory of backups lie on a file system whose server does not answer, when a run begins: systemd starts the run
-// nevertheless, which writes to what is there, and says of the directory what is wrong with it. The server ends after some
-// seconds, so that nobody has to wait until a call to it is given up; a file system of a server that has ended cannot be named by a
-// sandbox either.
+// hangs has the directory of backups lie on a file system whose server does not answer, when a run begins: systemd
+// starts the run nevertheless, which writes to what is there, and says of the directory what is wrong with it. The
+// server ends after some seconds, so that nobody has to wait until a call to it is given up; a file system of a server
+// that has ended cannot be named by a sandbox either.
 func (s *session) hangs() {
 	s.t.Helper()
 	said := s.shell(`exec 2>&1; set -e

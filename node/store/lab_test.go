@@ -215,7 +215,8 @@ func TestMemberOnABootedHost(t *testing.T) {
 	s.shell("systemd-analyze security --threshold=15 " + api.Unit(c.Name))
 	s.refused(api.CodeRefused, api.OpRetire, api.RetireRequest{Owner: "another"})
 
-	// A start in vain that takes long is known by how long the one before it took, and its damaged database is found in between.
+	// A start in vain that takes long is known by how long the one before it took, and its damaged database is found in
+	// between.
 	dropIn := "/etc/systemd/system/" + api.Unit(c.Name) + ".d"
 	s.shell("systemctl stop " + api.Unit(c.Name) + " && truncate --size=8000 " + c.DataDir + "/member/snap/db && mkdir " + dropIn +
 		" && printf '[Service]\\nExecStart=\\nExecStart=/bin/sh -c \"sleep 4; exec " + api.SelectedStore(c.Name) + "/store run " + c.Name + "\"\\n' >" + dropIn + "/slow.conf && systemctl daemon-reload" +

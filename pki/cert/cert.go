@@ -48,8 +48,8 @@ func ParseOne(text []byte) (*x509.Certificate, error) {
 }
 
 // Parse parses all certificates in text, PEM, at least one: a chain that begins with its leaf, or a bundle of
-// authorities. Unlike x509.CertPool it skips none silently. Text around them is ignored, unless it is what has become of a
-// private key: whoever takes the text for certificates stores it where others read it.
+// authorities. Unlike x509.CertPool it skips none silently. Text around them is ignored, unless it is what has become
+// of a private key: whoever takes the text for certificates stores it where others read it.
 func Parse(text []byte) ([]*x509.Certificate, error) {
 	if bytes.Contains(text, []byte("PRIVATE KEY")) {
 		return nil, errors.New(`it holds a private key (PEM "PRIVATE KEY") where certificates alone belong`)
@@ -97,7 +97,8 @@ func IsOf(certificate, authority *x509.Certificate) bool {
 	return certificate.Equal(authority) || certificate.CheckSignatureFrom(authority) == nil
 }
 
-// Name is what an authority is called wherever authorities are compared: the first 12 digits of its certificate's SHA-256.
+// Name is what an authority is called wherever authorities are compared: the first 12 digits of its certificate's
+// SHA-256.
 func Name(authority *x509.Certificate) string {
 	sum := sha256.Sum256(authority.Raw)
 	return hex.EncodeToString(sum[:6])
@@ -115,8 +116,8 @@ func NeedsRenewal(info Info, now time.Time, renewBefore time.Duration) bool {
 	return !now.Before(info.NotAfter.Add(-renewBefore))
 }
 
-// Same tells whether two texts, PEM, hold the same certificates in the same order, whatever stands around these, however their lines
-// break, and whether one is repeated. Texts that hold none are the same where they are equal.
+// Same tells whether two texts, PEM, hold the same certificates in the same order, whatever stands around these,
+// however their lines break, and whether one is repeated. Texts that hold none are the same where they are equal.
 func Same(a, b string) bool {
 	ofA, errA := Parse([]byte(a))
 	ofB, errB := Parse([]byte(b))

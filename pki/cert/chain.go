@@ -22,7 +22,8 @@ func Encode(certificates ...*x509.Certificate) string {
 	return text.String()
 }
 
-// First is the first certificate of a text, PEM, as it is given where it is the only one. What holds none stays as it is.
+// First is the first certificate of a text, PEM, as it is given where it is the only one. What holds none stays as it
+// is.
 func First(text string) string {
 	if all, err := Parse([]byte(text)); err == nil && len(all) > 1 {
 		return Encode(all[0])
@@ -30,7 +31,8 @@ func First(text string) string {
 	return text
 }
 
-// Following are the certificates that follow the first one of a text, PEM: behind a leaf, those of the intermediates that verify it.
+// Following are the certificates that follow the first one of a text, PEM: behind a leaf, those of the intermediates
+// that verify it.
 func Following(text string) []*x509.Certificate {
 	all, err := Parse([]byte(text))
 	if err != nil {
@@ -39,8 +41,9 @@ func Following(text string) []*x509.Certificate {
 	return all[1:]
 }
 
-// Behind are the intermediates that stand behind each certificate that an authority signs: out of the authority's own certificate and
-// those above it, all but a root. So whoever knows only the root can verify what is signed. Nothing stands behind what a root signs.
+// Behind are the intermediates that stand behind each certificate that an authority signs: out of the authority's own
+// certificate and those above it, all but a root. So whoever knows only the root can verify what is signed. Nothing
+// stands behind what a root signs.
 func Behind(chain []*x509.Certificate) []*x509.Certificate {
 	return slices.DeleteFunc(slices.Clone(chain), IsRoot)
 }

@@ -33,8 +33,8 @@ func EncodeRevocationList(der []byte) string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: RevocationListType, Bytes: der}))
 }
 
-// SameRevocationList tells whether two texts, PEM, revoke the same certificates: etcd reads nothing of a list but its serial
-// numbers. Texts that hold no list are the same where they are equal.
+// SameRevocationList tells whether two texts, PEM, revoke the same certificates: etcd reads nothing of a list but its
+// serial numbers. Texts that hold no list are the same where they are equal.
 func SameRevocationList(a, b string) bool {
 	ofA, errA := ParseRevocationList([]byte(a))
 	ofB, errB := ParseRevocationList([]byte(b))
@@ -53,8 +53,8 @@ func serialsOf(list *x509.RevocationList) map[string]bool {
 	return set
 }
 
-// IsRevoked tells whether a list has the serial number of a certificate: etcd looks at nothing else of it, whichever authority has
-// signed either.
+// IsRevoked tells whether a list has the serial number of a certificate: etcd looks at nothing else of it, whichever
+// authority has signed either.
 func IsRevoked(list *x509.RevocationList, certificate *x509.Certificate) bool {
 	return slices.ContainsFunc(list.RevokedCertificateEntries, func(entry x509.RevocationListEntry) bool {
 		return entry.SerialNumber.Cmp(certificate.SerialNumber) == 0

@@ -21,14 +21,15 @@ type CA struct {
 	Key *ecdsa.PrivateKey
 }
 
-// Company has authorities on three levels. Signs may sign leaves alone; Sibling is one like it, of somebody else in the company.
+// Company has authorities on three levels. Signs may sign leaves alone; Sibling is one like it, of somebody else in the
+// company.
 type Company struct{ Root, Middle, Signs, Sibling CA }
 
 // lifetime is how long all of a company's authorities are valid.
 const lifetime = 10 * 365 * 24 * time.Hour
 
-// New makes a company's authorities, valid from an hour before now on. change may change what is said of the one that signs; nil: it
-// does not.
+// New makes a company's authorities, valid from an hour before now on. change may change what is said of the one that
+// signs; nil: it does not.
 func New(t testing.TB, now time.Time, change func(*x509.Certificate)) Company {
 	t.Helper()
 	root := Certify(t, "company root", nil, now, nil)

@@ -1,8 +1,8 @@
 // Package remote has certificates signed by a cfssl server, whose authority's key is in no process of ours.
 //
 // It speaks the authenticated sign call of cfssl's API over TLS, and tries again where the server is not there, or says
-// that it is not now. What the server returns is trusted by nobody here: who orders compares each certificate with what was
-// ordered.
+// that it is not now. What the server returns is trusted by nobody here: who orders compares each certificate with what
+// was ordered.
 package remote
 
 import (
@@ -48,8 +48,8 @@ const (
 	leastKey  = 16               // bytes: what `cfssl` and its documentation take for an authentication key
 )
 
-// Issuer returns what asks the server, or why none can be asked so: a line for each attribute at fault, which names it. It makes no
-// connection yet.
+// Issuer returns what asks the server, or why none can be asked so: a line for each attribute at fault, which names it.
+// It makes no connection yet.
 func (s Server) Issuer() (order.Issuer, error) {
 	address, errAddress := s.address()
 	key, errKey := s.key()

@@ -107,8 +107,8 @@ func TestSign(t *testing.T) {
 	}
 }
 
-// TestSignByAnIntermediate has a server sign whose authority is an intermediate. The server returns the leaf alone; what follows it is
-// what the configuration has above the authority.
+// TestSignByAnIntermediate has a server sign whose authority is an intermediate. The server returns the leaf alone;
+// what follows it is what the configuration has above the authority.
 func TestSignByAnIntermediate(t *testing.T) {
 	c := pkitest.New(t, time.Now(), nil)
 	ca := must[*pki.Authority](t)(pki.ParseAuthority([]byte(c.Signs.PEM(c.Middle, c.Root)), []byte(c.Signs.KeyPEM(t)), time.Now()))
@@ -185,8 +185,8 @@ func endless(w http.ResponseWriter, _ *http.Request) {
 	}
 }
 
-// TestNoLongerThanAskedFor has a certificate discarded that the server's profile makes valid for longer than it was asked for, and a
-// shorter one taken.
+// TestNoLongerThanAskedFor has a certificate discarded that the server's profile makes valid for longer than it was
+// asked for, and a shorter one taken.
 func TestNoLongerThanAskedFor(t *testing.T) {
 	ca := newAuthority(t, "etcd main clients")
 	authority := external(t, ca, serve(t, cfsslHandler(t, ca, nil)))

@@ -1,8 +1,8 @@
-// Package rotation decides what becomes of the authorities of a cluster when a configuration asks for new ones: a function of
-// values, with no key and no certificate in it.
+// Package rotation decides what becomes of the authorities of a cluster when a configuration asks for new ones: a
+// function of values, with no key and no certificate in it.
 //
-// A rotation has three phases, each of which the user asks for, since only the user knows when clients have followed. No phase
-// takes anything from clients that have followed the one before it.
+// A rotation has three phases, each of which the user asks for, since only the user knows when clients have followed.
+// No phase takes anything from clients that have followed the one before it.
 package rotation
 
 import "fmt"
@@ -27,8 +27,8 @@ type Desired struct {
 type Recorded struct {
 	Peers   Progress `json:"peers"`
 	Clients Progress `json:"clients"`
-	// Imported means that nobody knows which rotations the authorities come from. An authority that was imported in the middle of a
-	// rotation has the phase of that, and no label.
+	// Imported means that nobody knows which rotations the authorities come from. An authority that was imported in the
+	// middle of a rotation has the phase of that, and no label.
 	Imported bool `json:"imported,omitempty"`
 }
 
@@ -58,7 +58,8 @@ type Moves struct{ Peers, Clients Move }
 // None tells whether both stay as they are.
 func (m Moves) None() bool { return m == Moves{} }
 
-// Changes tells whether an authority is made, or one goes that has just been made: what authorities are made by may change then.
+// Changes tells whether an authority is made, or one goes that has just been made: what authorities are made by may
+// change then.
 func (m Moves) Changes() bool {
 	for _, move := range []Move{m.Peers, m.Clients} {
 		if move == Begin || move == Cancel {
@@ -78,7 +79,8 @@ func Made(d Desired) Recorded {
 	return Recorded{Peers: Progress{Done: d.Peers}, Clients: Progress{Done: d.Clients}}
 }
 
-// Found records authorities that were imported, with the phase of the rotation that each is in the middle of; empty: of none.
+// Found records authorities that were imported, with the phase of the rotation that each is in the middle of; empty: of
+// none.
 func Found(peers, clients Phase) Recorded {
 	in := func(phase Phase) Progress { return Progress{Phase: phase, Signed: phase != ""} } // whether the new one has signed, nobody knows
 	return Recorded{Peers: in(peers), Clients: in(clients), Imported: true}
@@ -117,8 +119,8 @@ func (r Recorded) Next(d Desired) (Moves, Recorded, error) {
 	return moves, r, nil
 }
 
-// adopt takes over what a configuration says of authorities that were imported. It rotates nothing: the configuration may have
-// been there before the import, and its rotations done.
+// adopt takes over what a configuration says of authorities that were imported. It rotates nothing: the configuration
+// may have been there before the import, and its rotations done.
 func (r Recorded) adopt(d Desired) (Moves, Recorded, error) {
 	switch {
 	case d.Peers == "" && d.Clients == "":
@@ -137,8 +139,8 @@ func (r Recorded) adopt(d Desired) (Moves, Recorded, error) {
 	}
 }
 
-// adoptUnderWay takes over what a configuration says of the rotation that authorities were imported in the middle of. It rotates
-// nothing: the user first confirms which phase the files are of.
+// adoptUnderWay takes over what a configuration says of the rotation that authorities were imported in the middle of.
+// It rotates nothing: the user first confirms which phase the files are of.
 func (r Recorded) adoptUnderWay(d Desired) (Moves, Recorded, error) {
 	var next Recorded
 	for _, one := range []struct {

@@ -74,7 +74,8 @@ func TestPhases(t *testing.T) {
 	}
 }
 
-// TestOneAtATime: both authorities are rotated together or one after the other, and neither in the middle of the other's.
+// TestOneAtATime: both authorities are rotated together or one after the other, and neither in the middle of the
+// other's.
 func TestOneAtATime(t *testing.T) {
 	under := rotation.Progress{UnderWay: "1", Phase: rotation.Trust}
 	moves, next, err := rotation.Recorded{}.Next(rotation.Desired{Peers: "1", Clients: "1", Phase: rotation.Trust})
@@ -109,8 +110,8 @@ func TestImportRotatesNothing(t *testing.T) {
 	}
 }
 
-// TestImportInTheMiddle: authorities that were imported in the middle of a rotation stay in its phase until the configuration names
-// that, and go on from there.
+// TestImportInTheMiddle: authorities that were imported in the middle of a rotation stay in its phase until the
+// configuration names that, and go on from there.
 func TestImportInTheMiddle(t *testing.T) {
 	for _, found := range []rotation.Phase{rotation.Trust, rotation.Sign} {
 		imported := rotation.Found("", found)
@@ -145,8 +146,8 @@ func TestImportInTheMiddle(t *testing.T) {
 	}
 }
 
-// TestRotations draws configurations, each applied or refused after the other: an authority that signs was trusted before it did,
-// and one that has signed goes only where another one signs.
+// TestRotations draws configurations, each applied or refused after the other: an authority that signs was trusted
+// before it did, and one that has signed goes only where another one signs.
 func TestRotations(t *testing.T) {
 	sample.Check(t, 2000, func(t *rapid.T) {
 		now := rotation.Recorded{}

@@ -33,9 +33,9 @@ func (k KeyPair) chain() []*x509.Certificate {
 	return chain
 }
 
-// Rechain puts a chain, PEM, above those authorities for one of members' keys that its first certificate has signed. That
-// authority's own certificate may stand before the chain. Rechain fails if there is no such authority, or if the authority
-// could not sign below the chain. Authorities that are unknown are passed over.
+// Rechain puts a chain, PEM, above those authorities for one of members' keys that its first certificate has signed.
+// That authority's own certificate may stand before the chain. Rechain fails if there is no such authority, or if the
+// authority could not sign below the chain. Authorities that are unknown are passed over.
 func (a Model) Rechain(key, chain string) (Model, error) {
 	given, err := cert.ParseOnly([]byte(chain))
 	if err != nil {

@@ -63,7 +63,8 @@ func TestMembersTrustTheFirstOfAChain(t *testing.T) {
 
 func ptr(k KeyPair) *KeyPair { return &k }
 
-// TestChainsAreRefused holds that what is wrong with a chain is said with the attribute that has it, whoever has the key.
+// TestChainsAreRefused holds that what is wrong with a chain is said with the attribute that has it, whoever has the
+// key.
 func TestChainsAreRefused(t *testing.T) {
 	c, prod := pkitest.New(t, now, nil), made(t, "prod", time.Hour, now)
 	wrong := given(t, c.Signs, c.Root)
@@ -127,7 +128,8 @@ func TestFollow(t *testing.T) {
 	}
 }
 
-// TestPermits has the constraints of the authority that signs, and of those above it, decide on members' names before anything is signed.
+// TestPermits has the constraints of the authority that signs, and of those above it, decide on members' names before
+// anything is signed.
 func TestPermits(t *testing.T) {
 	_, network, err := net.ParseCIDR("192.0.2.0/24")
 	if err != nil {

@@ -32,8 +32,8 @@ func (a Model) MustShow(peersBefore, clientsBefore string) diag.Diagnostics {
 	return mustShow(hidden)
 }
 
-// Wait refuses authorities that have expired or are not valid yet, or that stand below such, and are to sign for a cluster
-// that does not trust them already: the apply would fail half way. Wait reads a clock, and only ever refuses.
+// Wait refuses authorities that have expired or are not valid yet, or that stand below such, and are to sign for a
+// cluster that does not trust them already: the apply would fail half way. Wait reads a clock, and only ever refuses.
 func (a Model) Wait(now time.Time, peersBefore, clientsBefore string) (diags diag.Diagnostics) {
 	for _, kind := range []struct{ key, name, before string }{{api.KeyPeer, "pki.peer", peersBefore}, {api.KeyServer, "pki.client", clientsBefore}} {
 		signs := a.of(kind.key)[0]

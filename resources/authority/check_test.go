@@ -69,8 +69,8 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// TestAuthoritiesWait: an authority signs for no cluster before it begins to hold, nor after it has ended, and may be trusted before.
-// One that the cluster has already is not refused for its age.
+// TestAuthoritiesWait: an authority signs for no cluster before it begins to hold, nor after it has ended, and may be
+// trusted before. One that the cluster has already is not refused for its age.
 func TestAuthoritiesWait(t *testing.T) {
 	now := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
 	prod := made(t, "prod", time.Hour, now)
@@ -107,7 +107,8 @@ func TestAuthoritiesWait(t *testing.T) {
 	}
 }
 
-// TestBundlesHoldEachAuthorityOnce: an authority that is trusted beside itself, in whichever wording, is in the bundle once.
+// TestBundlesHoldEachAuthorityOnce: an authority that is trusted beside itself, in whichever wording, is in the bundle
+// once.
 func TestBundlesHoldEachAuthorityOnce(t *testing.T) {
 	now := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
 	prod, next := made(t, "prod", time.Hour, now), made(t, "next", time.Hour, now)

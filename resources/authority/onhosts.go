@@ -11,9 +11,10 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 )
 
-// OnHosts returns how the hosts of a cluster renew certificates by themselves, as long as they are valid for no longer than validity, and
-// so long before their end; nil: they do not. of are the authorities of which that is known: not of one whose key or server is left
-// out of the configuration, or of which a part of what hosts go by is known after apply.
+// OnHosts returns how the hosts of a cluster renew certificates by themselves, as long as they are valid for no longer
+// than validity, and so long before their end; nil: they do not. of are the authorities of which that is known: not of
+// one whose key or server is left out of the configuration, or of which a part of what hosts go by is known after
+// apply.
 func (a Model) OnHosts(cluster string, validity, before time.Duration) (_ *api.Renewal, of api.RenewalPlaces) {
 	renewal := api.Renewal{Validity: validity, Before: before}
 	for _, one := range []struct {
@@ -45,11 +46,12 @@ func (a Model) OnHosts(cluster string, validity, before time.Duration) (_ *api.R
 	return &renewal, of
 }
 
-// OpenOnHosts tells whether a part of what hosts renew certificates by is known after apply: steps cannot be planned then.
+// OpenOnHosts tells whether a part of what hosts renew certificates by is known after apply: steps cannot be planned
+// then.
 func (a Model) OpenOnHosts() bool { return !a.Peer.knownOnHosts() || !a.Client.knownOnHosts() }
 
-// knownOnHosts tells whether it is known whether and how hosts ask the server of an authority. One whose own attributes are not known
-// may be one that hosts ask.
+// knownOnHosts tells whether it is known whether and how hosts ask the server of an authority. One whose own attributes
+// are not known may be one that hosts ask.
 func (k KeyPair) knownOnHosts() bool {
 	switch r := k.Remote; {
 	case r == nil:
@@ -61,8 +63,8 @@ func (k KeyPair) knownOnHosts() bool {
 	}
 }
 
-// digest returns what tells one configuration from another. It is kept on hosts, and tells nobody the keys that are in it, which have more entropy
-// than can be tried.
+// digest returns what tells one configuration from another. It is kept on hosts, and tells nobody the keys that are in
+// it, which have more entropy than can be tried.
 func digest(r api.Renewal, cluster string) string {
 	text, _ := json.Marshal(secret.Revealed(r)) // of plain values it does not fail
 	sum := hmac.New(sha256.New, []byte(cluster))

@@ -11,8 +11,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/sensitive"
 )
 
-// TestOnHosts: hosts ask the servers that the configuration says, with the key that is theirs and what else it says of them; and of
-// an authority of which it is left out or not known who signs, nobody says what hosts do.
+// TestOnHosts: hosts ask the servers that the configuration says, with the key that is theirs and what else it says of
+// them; and of an authority of which it is left out or not known who signs, nobody says what hosts do.
 func TestOnHosts(t *testing.T) {
 	prod := made(t, "prod", 10000*time.Hour, time.Now())
 	const key, theirs = "00112233445566778899aabbccddeeff", "ffeeddccbbaa99887766554433221100"

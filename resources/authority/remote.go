@@ -158,8 +158,8 @@ func allKnown(values ...attr.Value) bool {
 	return true
 }
 
-// issuer returns the issuer that asks the server. It makes no connection yet. Hosts must be able to ask theirs too, as far as that
-// is known.
+// issuer returns the issuer that asks the server. It makes no connection yet. Hosts must be able to ask theirs too, as
+// far as that is known.
 func (r Remote) issuer() (pki.Issuer, error) {
 	issuer, err := issuerAt("remote.", r)
 	if err == nil && r.OnHosts != nil && r.OnHosts.known() {

@@ -131,8 +131,8 @@ const (
 	newKey                    // the resource has just made it
 )
 
-// sign certifies the key of the given request, or the key in private_key_file. If that file does not exist, or holds the
-// resource's own key of another algorithm than is desired, sign makes a key.
+// sign certifies the key of the given request, or the key in private_key_file. If that file does not exist, or holds
+// the resource's own key of another algorithm than is desired, sign makes a key.
 func (r *certificateResource) sign(ctx context.Context, clients *pki.Authority, want pki.Request, plan certificateModel, own func(crypto.Signer) bool) (certificate []byte, origin keyOrigin, err error) {
 	now, file := r.providerData.Now(), plan.PrivateKeyFile.ValueString()
 	if file == "" {

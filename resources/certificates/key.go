@@ -117,8 +117,8 @@ func algorithmOf(key crypto.Signer) string {
 	return string(algorithm)
 }
 
-// rekeys tells whether the configuration asks for a key of another algorithm than at the last apply, in the place of one
-// that the resource has made. A key that was there before the resource is never overwritten.
+// rekeys tells whether the configuration asks for a key of another algorithm than at the last apply, in the place of
+// one that the resource has made. A key that was there before the resource is never overwritten.
 func (c certificateModel) rekeys(state *certificateModel, made string) bool {
 	return state != nil && made != "" && c.PrivateKeyFile.ValueString() == made && state.PrivateKeyFile.Equal(c.PrivateKeyFile) && !c.Algorithm.Equal(state.Algorithm)
 }

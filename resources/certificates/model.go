@@ -91,8 +91,8 @@ func (c certificateModel) checkPlaces() (diags diag.Diagnostics) {
 }
 
 // plan fills in what the plan knows of the certificate. If a new certificate is needed, everything that only this one
-// will say is unknown. state is nil if there is none yet; looked is the time of the last refresh; rekeys tells that the key
-// has to be another one.
+// will say is unknown. state is nil if there is none yet; looked is the time of the last refresh; rekeys tells that the
+// key has to be another one.
 func (c *certificateModel) plan(ctx context.Context, by authority.ClientModel, state *certificateModel, looked time.Time, rekeys bool) {
 	c.CACertificate = by.Bundle()
 	c.PlannedChange = c.purpose(ctx, c.CACertificate, state)
@@ -134,8 +134,8 @@ func (c certificateModel) inLastWeek(looked time.Time) bool {
 	return err == nil && ends.Sub(looked) <= lastWeek
 }
 
-// alert has a plan that leaves a certificate in its last week show a change, though its apply changes nothing, so that automation
-// does not take it for one of a certificate that is well.
+// alert has a plan that leaves a certificate in its last week show a change, though its apply changes nothing, so that
+// automation does not take it for one of a certificate that is well.
 func (c *certificateModel) alert(by authority.ClientModel, state *certificateModel, looked time.Time) {
 	if state != nil && c.waits(by, *state, looked) && state.inLastWeek(looked) {
 		c.RenewalDue, c.PlannedChange = types.StringUnknown(), types.StringValue(purposeNone)
@@ -239,8 +239,9 @@ func (c certificateModel) due(now time.Time) (due, endsWithAuthority bool) {
 	return cert.NeedsRenewal(cert.InfoOf(leaf), now, before), len(bounds) > 0 && !leaf.NotAfter.Before(cert.FirstEnd(bounds))
 }
 
-// checkEnd refuses a plan that issues a certificate, or lays down a chain, if the authority or one above it is not valid
-// now. It warns of a certificate that ends earlier than the configuration says. state is nil if there is none yet.
+// checkEnd refuses a plan that issues a certificate, or lays down a chain, if the authority or one above it is not
+// valid now. It warns of a certificate that ends earlier than the configuration says. state is nil if there is none
+// yet.
 func (c certificateModel) checkEnd(by authority.ClientModel, state *certificateModel, now time.Time) (diags diag.Diagnostics) {
 	if state != nil && c.Certificate.Equal(state.Certificate) {
 		return nil
@@ -254,8 +255,8 @@ func (c certificateModel) checkEnd(by authority.ClientModel, state *certificateM
 	return diags
 }
 
-// look fills in what the next apply does if the configuration stays as it is, and why. made is the private key file that the
-// resource has made, or "".
+// look fills in what the next apply does if the configuration stays as it is, and why. made is the private key file
+// that the resource has made, or "".
 func (c *certificateModel) look(now time.Time, made string) (diags diag.Diagnostics) {
 	c.PlannedChange, c.RenewalDue = types.StringValue(purposeNone), types.StringNull()
 	var reasons []string

@@ -11,8 +11,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki"
 )
 
-// TestOnlyCertificatesAreOverwritten has files of which a certificate of the same authority is a part at most: the rest of them,
-// a private key above all, is nowhere else.
+// TestOnlyCertificatesAreOverwritten has files of which a certificate of the same authority is a part at most: the rest
+// of them, a private key above all, is nowhere else.
 func TestOnlyCertificatesAreOverwritten(t *testing.T) {
 	made := func() *pki.Authority {
 		both, err := pki.NewAuthorities("prod", pki.DefaultAlgorithm, 1000*time.Hour, time.Now())

@@ -169,8 +169,8 @@ func (c clusterModel) changed(state clusterModel, want desired, before map[strin
 	return ch
 }
 
-// sign plans the change from what it begins with, as far as certificates can be signed: by the hosts' clocks, and by the keys
-// that the configuration gives.
+// sign plans the change from what it begins with, as far as certificates can be signed: by the hosts' clocks, and by
+// the keys that the configuration gives.
 func (ch *change) sign(pki authority.Model, asked func(membership.MemberStatus) bool) {
 	ch.keyless = pki.KeysLeftOut()
 	ch.refuse = func(steps []membership.Step) error { return exchange.RefuseUnsigned(pki, steps) }

@@ -111,8 +111,8 @@ func refusePlan(diags *diag.Diagnostics, err error) {
 	diags.AddAttributeError(refusedAt(err), summary, err.Error()+".\n\nNo host was changed.")
 }
 
-// refuseUnfollowed refuses what an etcd_pki goes on to in this run, if members have not followed what it did before. The last look at
-// the hosts tells, in the plan and in the apply alike.
+// refuseUnfollowed refuses what an etcd_pki goes on to in this run, if members have not followed what it did before.
+// The last look at the hosts tells, in the plan and in the apply alike.
 func (r *clusterResource) refuseUnfollowed(state clusterModel, from startingPoint) (diags diag.Diagnostics) {
 	planned := r.providerData.Rotations.Planned()
 	if len(planned) == 0 {

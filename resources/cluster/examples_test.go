@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestExamplesDropNoArgument holds that the variables of the examples name all that a member takes: Terraform drops without a
-// warning what an object type does not name.
+// TestExamplesDropNoArgument holds that the variables of the examples name all that a member takes: Terraform drops
+// without a warning what an object type does not name.
 func TestExamplesDropNoArgument(t *testing.T) {
 	for _, file := range []string{"own-hosts/main.tf", "module/variables.tf", "clusters/main.tf"} {
 		text, err := os.ReadFile(filepath.Join("..", "..", "examples", filepath.FromSlash(file)))

@@ -112,8 +112,8 @@ func (ch change) serving(owner string) (members []membership.Member) {
 	return members
 }
 
-// signing returns an executor that signs the hosts' certificate requests. It fails if the authorities could not sign now and the
-// operation needs them; any other operation goes on without.
+// signing returns an executor that signs the hosts' certificate requests. It fails if the authorities could not sign
+// now and the operation needs them; any other operation goes on without.
 func (r *clusterResource) signing(ctx context.Context, cluster bootstrap.Cluster, by authority.Model, operation string, to providerdata.Routes, without func(membership.Member) bool, needed bool) (*upgrade.Executor, error) {
 	signer, err := by.Signer(r.providerData.Now, cluster.Renewal.Validity)
 	if err != nil && needed {

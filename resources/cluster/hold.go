@@ -47,8 +47,8 @@ func (ch change) mayWait(deferred *membership.Refusal) bool {
 	return slices.Contains(ch.cluster.Recover.Abandons, deferred.Member) || deferred.HeldBack() || deferred.KeepsTrust() && !ch.exchanges
 }
 
-// asksToRenew returns whether a member's certificates are due since the configuration asks for certificates that are valid for a
-// shorter time than at the last apply. Such a change is done or refused, like any other.
+// asksToRenew returns whether a member's certificates are due since the configuration asks for certificates that are
+// valid for a shorter time than at the last apply. Such a change is done or refused, like any other.
 func (c clusterModel) asksToRenew(state clusterModel, ch change, last refreshed.Reports) func(membership.MemberStatus) bool {
 	if ch.cluster.Renewal.Validity == state.cluster(ch.before).Renewal.Validity {
 		return nil
@@ -62,16 +62,17 @@ func (c clusterModel) asksToRenew(state clusterModel, ch change, last refreshed.
 	}
 }
 
-// alerts tells whether somebody has to see to a renewal that waits, so that the plan must not be empty. A configuration may leave keys
-// out for as long as certificates hold, and give them for the renewal: that is late in the last week only. So is another authority, or
-// another chain above it, where certificates end with these.
+// alerts tells whether somebody has to see to a renewal that waits, so that the plan must not be empty. A configuration
+// may leave keys out for as long as certificates hold, and give them for the renewal: that is late in the last week
+// only. So is another authority, or another chain above it, where certificates end with these.
 func (ch change) alerts(m membership.Member) bool {
 	expires, known := expiry(ch.seen[m])
 	late := known && renewal.InLastWeek(expires, ch.at)
 	return ch.waits(m.Name) != "" && (late || !ch.lacksKeys()) || late && ch.exhausted(m) != ""
 }
 
-// exhausted returns which of a member's certificates ends with its authority or with one above that, so that no renewal is of use, or "".
+// exhausted returns which of a member's certificates ends with its authority or with one above that, so that no renewal
+// is of use, or "".
 func (ch change) exhausted(m membership.Member) string {
 	if s := ch.began.Member(m); s != nil {
 		return s.Exhausted
@@ -80,8 +81,9 @@ func (ch change) exhausted(m membership.Member) string {
 }
 
 // needsAuthorities tells whether an apply may have certificates signed, or give hosts a chain: it begins only if the
-// authorities of the configuration, and those above them, are valid. A stopped member is started whether they are or not, and so is a
-// member that keeps its certificates given a list of revoked ones, or configured, since it has the chain already.
+// authorities of the configuration, and those above them, are valid. A stopped member is started whether they are or
+// not, and so is a member that keeps its certificates given a list of revoked ones, or configured, since it has the
+// chain already.
 func (c clusterModel) needsAuthorities(ch change) bool {
 	return c.Rollout.IsUnknown() || ch.cluster.Restore.Source != "" || slices.ContainsFunc(ch.plan.Steps, func(s membership.Step) bool {
 		switch s.Kind {

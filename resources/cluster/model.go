@@ -158,8 +158,8 @@ func (c clusterModel) cluster(members map[string]memberModel) bootstrap.Cluster 
 	}
 }
 
-// givenBy returns a cluster with what only a configuration has, its secrets among it: how its hosts back it up, and by which servers
-// they renew certificates. Hosts are inspected where no member was before.
+// givenBy returns a cluster with what only a configuration has, its secrets among it: how its hosts back it up, and by
+// which servers they renew certificates. Hosts are inspected where no member was before.
 func (c clusterModel) givenBy(cluster bootstrap.Cluster, before map[string]memberModel, backup *api.Backup, by authority.Model) bootstrap.Cluster {
 	cluster.Inspects = slices.DeleteFunc(slices.Clone(cluster.Members), func(m membership.Member) bool {
 		was, is := before[m.Name]

@@ -236,8 +236,8 @@ func (c *clusterModel) concluded(ctx context.Context, ch change, outcome upgrade
 	return kept, diags
 }
 
-// leaveUnforeseen leaves out of what was found that certificates have become due since the plan: its apply did not renew them, and the
-// next refresh shows them.
+// leaveUnforeseen leaves out of what was found that certificates have become due since the plan: its apply did not
+// renew them, and the next refresh shows them.
 func (ch change) leaveUnforeseen(found map[string]memberModel, status membership.ClusterStatus) {
 	for _, s := range plan.WithAuthorities(status).Members {
 		m, known := found[s.Name]
@@ -356,7 +356,8 @@ func (c clusterModel) warnOfClocks(reports bootstrap.Reports, members []membersh
 	return diags
 }
 
-// warnOfAuthorities warns that the authorities of a cluster are about to expire, or what stands above them, as hosts show it.
+// warnOfAuthorities warns that the authorities of a cluster are about to expire, or what stands above them, as hosts
+// show it.
 func (c clusterModel) warnOfAuthorities(reports bootstrap.Reports, now time.Time) diag.Diagnostics {
 	return authority.WarnOfExpiry(c.PeerCACertificate, c.CACertificate, reports.Above(), c.Name.ValueString(), now, path.Root("pki"))
 }

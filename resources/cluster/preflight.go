@@ -65,7 +65,8 @@ func (r *clusterResource) lookAhead(ctx context.Context, plan, state clusterMode
 }
 
 // preflight refuses a plan that the observed hosts do not allow. During the apply it refuses nothing that the apply
-// would not refuse right afterwards, since it applies the same rule. signs tells whether the plan has certificates signed.
+// would not refuse right afterwards, since it applies the same rule. signs tells whether the plan has certificates
+// signed.
 func (r *clusterResource) preflight(ctx context.Context, plan, state clusterModel, from startingPoint, a ahead, signs bool) (diags diag.Diagnostics) {
 	if len(a.reports) > 0 {
 		plan = plan.lookedBy(state, r.providerData.Stores)
@@ -229,8 +230,8 @@ func (r *clusterResource) lookAt(ctx context.Context, plan, state clusterModel, 
 	return executor.Observe(looking, hosts.Members()), nil
 }
 
-// maySign tells whether a change of a running cluster has certificates signed. If its steps are known after apply, it does where
-// the plan has looked at a host of a new member, or of a member at another address.
+// maySign tells whether a change of a running cluster has certificates signed. If its steps are known after apply, it
+// does where the plan has looked at a host of a new member, or of a member at another address.
 func (c clusterModel) maySign(ch change, from startingPoint, looked ahead) bool {
 	if !c.Rollout.IsUnknown() {
 		return slices.ContainsFunc(ch.plan.Steps, membership.Step.Signs)
@@ -243,7 +244,8 @@ func (c clusterModel) maySign(ch change, from startingPoint, looked ahead) bool 
 	return false
 }
 
-// refuseHosts refuses hosts because of what was observed on them, and because of clocks if the plan has certificates signed.
+// refuseHosts refuses hosts because of what was observed on them, and because of clocks if the plan has certificates
+// signed.
 func (c clusterModel) refuseHosts(ctx context.Context, state clusterModel, from startingPoint, seen bootstrap.Reports, providerData *providerdata.Data, signs bool) (diags diag.Diagnostics) {
 	if from.wrongRestoration.HasError() {
 		return from.wrongRestoration

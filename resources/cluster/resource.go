@@ -60,8 +60,8 @@ func (r *clusterResource) Configure(_ context.Context, req resource.ConfigureReq
 	r.providerData = providerdata.From(req.ProviderData, &resp.Diagnostics)
 }
 
-// ValidateConfig refuses a configuration that can never become a cluster. It leaves the authorities to the plan: a test of
-// Terraform's that mocks etcd_pki validates whatever texts the mock has in their place.
+// ValidateConfig refuses a configuration that can never become a cluster. It leaves the authorities to the plan: a test
+// of Terraform's that mocks etcd_pki validates whatever texts the mock has in their place.
 func (r *clusterResource) ValidateConfig(ctx context.Context, req resource.ValidateConfigRequest, resp *resource.ValidateConfigResponse) {
 	var config clusterModel
 	resp.Diagnostics.Append(req.Config.Get(ctx, &config)...)

@@ -94,7 +94,8 @@ func undone(seen bootstrap.Reports) bootstrap.Reports {
 	return before
 }
 
-// planRestore fills in what a restore does to a cluster, or refuses it. It returns the change, as far as the plan could work one out.
+// planRestore fills in what a restore does to a cluster, or refuses it. It returns the change, as far as the plan could
+// work one out.
 func (c *clusterModel) planRestore(ctx context.Context, state clusterModel, want desired, from startingPoint, restoration membership.Restoration) (ch change, diags diag.Diagnostics) {
 	members, before, last := want.members, from.before, from.last
 	if !restoration.RollBack {

@@ -12,15 +12,16 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 )
 
-// revokesOthers tells whether members that look at a list of revoked certificates are to have one of other certificates. Each
-// member that has it is worth having, so a change of it does not wait for the members that cannot be given it.
+// revokesOthers tells whether members that look at a list of revoked certificates are to have one of other
+// certificates. Each member that has it is worth having, so a change of it does not wait for the members that cannot be
+// given it.
 func (ch change) revokesOthers(state clusterModel) bool {
 	is, was := ch.cluster.ClientCRL, state.cluster(ch.before).ClientCRL
 	return is != "" && was != "" && !cert.SameRevocationList(is, was)
 }
 
-// checkRevocations refuses what is no list of revoked certificates. Plans ask it, and no validation: a test of Terraform's that mocks
-// etcd_pki validates whatever text the mock has in its place.
+// checkRevocations refuses what is no list of revoked certificates. Plans ask it, and no validation: a test of
+// Terraform's that mocks etcd_pki validates whatever text the mock has in its place.
 func (c clusterModel) checkRevocations() (diags diag.Diagnostics) {
 	if c.ClientCRL.IsNull() || c.ClientCRL.IsUnknown() {
 		return nil
@@ -49,8 +50,8 @@ func (ch change) warnUnrevoked(state clusterModel) (diags diag.Diagnostics) {
 	return diags
 }
 
-// unforeseen returns what a run has left undone, without what may wait: for a list of revoked certificates, that is what its plan has
-// warned of.
+// unforeseen returns what a run has left undone, without what may wait: for a list of revoked certificates, that is
+// what its plan has warned of.
 func (ch change) unforeseen(deferred []*membership.Refusal, state clusterModel) []*membership.Refusal {
 	all := ch.asksOfAll(state)
 	return slices.DeleteFunc(slices.Clone(deferred), func(left *membership.Refusal) bool {

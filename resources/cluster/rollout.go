@@ -42,8 +42,8 @@ func (c *clusterModel) nothingKnown(state clusterModel, members, before map[stri
 	c.Alarms, c.Status = types.ListUnknown(types.StringType), types.StringUnknown()
 }
 
-// keepPlaces has a plan know where its members are, and who they are as long as they are healthy and nothing is asked of them: the first
-// phase of a rotation, whose authority is yet to be made, changes neither.
+// keepPlaces has a plan know where its members are, and who they are as long as they are healthy and nothing is asked
+// of them: the first phase of a rotation, whose authority is yet to be made, changes neither.
 func (c *clusterModel) keepPlaces(members, before map[string]memberModel) {
 	c.Endpoints = value.List(c.cluster(members).Endpoints())
 	for name, m := range members {
@@ -101,7 +101,8 @@ func (ch change) changesBackup() bool {
 	return others
 }
 
-// changesRenewal tells whether the configuration has hosts renew certificates otherwise than was applied last, in the same way.
+// changesRenewal tells whether the configuration has hosts renew certificates otherwise than was applied last, in the
+// same way.
 func (ch change) changesRenewal() bool {
 	others := false
 	for _, report := range ch.seen {
@@ -128,8 +129,8 @@ func (ch change) changesVersion() bool {
 	return false
 }
 
-// pends tells whether a plan leaves anything about the members to the apply, e.g. because a host could not be reached, or
-// shows that a renewal waits by leaving open until when certificates hold.
+// pends tells whether a plan leaves anything about the members to the apply, e.g. because a host could not be reached,
+// or shows that a renewal waits by leaving open until when certificates hold.
 func (ch change) pends() bool {
 	for _, m := range ch.members {
 		if m.Health.IsUnknown() || m.CertificateExpiresAt.IsUnknown() {

@@ -10,7 +10,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/stateupgrade"
 )
 
-// clusterSchemaVersion is the version of etcd_cluster's schema. A change of a name or of a meaning raises it, and adds to UpgradeState.
+// clusterSchemaVersion is the version of etcd_cluster's schema. A change of a name or of a meaning raises it, and adds
+// to UpgradeState.
 const clusterSchemaVersion = 3
 
 // UpgradeState brings states of earlier schema versions up to this one.

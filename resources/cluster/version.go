@@ -13,8 +13,8 @@ import (
 )
 
 // chooseVersion is the version that the members are to run: an exact one, or the newest patch that this provider
-// carries of the minor version that is desired. Without a version the cluster stays on its own. A cluster whose patch is
-// newer than what is carried keeps it, and so does one whose restarts are held back.
+// carries of the minor version that is desired. Without a version the cluster stays on its own. A cluster whose patch
+// is newer than what is carried keeps it, and so does one whose restarts are held back.
 func (c *clusterModel) chooseVersion(state clusterModel, stores providerdata.Stores) (diags diag.Diagnostics) {
 	running := state.EtcdVersion.ValueString()
 	if c.Version.IsUnknown() {

@@ -22,8 +22,8 @@ func (ch change) ordersByUnknownZones() bool {
 	return restarts > 1 && slices.ContainsFunc(slices.Collect(maps.Values(ch.members)), func(m memberModel) bool { return m.Zone.IsUnknown() })
 }
 
-// warnZones says where the loss of one zone is the loss of the quorum, while members or their zones change. It counts zones
-// only where every member has one that is known.
+// warnZones says where the loss of one zone is the loss of the quorum, while members or their zones change. It counts
+// zones only where every member has one that is known.
 func warnZones(members, before map[string]memberModel) (diags diag.Diagnostics) {
 	zones, changed := map[string]int{}, len(members) != len(before)
 	for name, m := range members {

@@ -23,8 +23,8 @@ import (
 // aSecret is what stands in every attribute that is one.
 const aSecret = "hunter2-and-no-other"
 
-// withSecrets is a value of a type in which every string that a schema marks as sensitive is a secret, and how many there are.
-// An object that is a secret as a whole holds some that are, and a certificate beside them that is none.
+// withSecrets is a value of a type in which every string that a schema marks as sensitive is a secret, and how many
+// there are. An object that is a secret as a whole holds some that are, and a certificate beside them that is none.
 func withSecrets(t *testing.T, kind tftypes.Type, at *tftypes.AttributePath, isSecret func(*tftypes.AttributePath) bool, found *int) tftypes.Value {
 	t.Helper()
 	switch kind := kind.(type) {
@@ -56,9 +56,10 @@ func withSecrets(t *testing.T, kind tftypes.Type, at *tftypes.AttributePath, isS
 // Read reads an attribute whose model is not the mirror of its schema.
 type Read func(context.Context, types.Object) (model any, diags diag.Diagnostics)
 
-// PrintsNoSecrets reads a configuration, a plan or a state of a resource into its model, and attributes of it into theirs (inner, by
-// their names, or with a Read). However these are printed, an attribute that the schema marks as sensitive is not in the text. An attribute that is
-// added later is looked at too; least is how many secrets there are at least.
+// PrintsNoSecrets reads a configuration, a plan or a state of a resource into its model, and attributes of it into
+// theirs (inner, by their names, or with a Read). However these are printed, an attribute that the schema marks as
+// sensitive is not in the text. An attribute that is added later is looked at too; least is how many secrets there are
+// at least.
 func PrintsNoSecrets(t *testing.T, of resource.Resource, model any, least int, inner map[string]any) {
 	t.Helper()
 	var resp resource.SchemaResponse
@@ -86,7 +87,8 @@ func EphemeralPrintsNoSecrets(t *testing.T, of ephemeral.EphemeralResource, mode
 	printsNone(t, "the ephemeral resource", model, (&tfsdk.Config{Schema: resp.Schema, Raw: raw}).Get(t.Context(), model))
 }
 
-// secretValue makes a value of a schema in which every sensitive attribute is a secret, of which there are least at least.
+// secretValue makes a value of a schema in which every sensitive attribute is a secret, of which there are least at
+// least.
 func secretValue[A interface{ IsSensitive() bool }](t *testing.T, of interface {
 	Type() attr.Type
 	AttributeAtTerraformPath(context.Context, *tftypes.AttributePath) (A, error)

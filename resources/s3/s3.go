@@ -48,8 +48,8 @@ var formerPrefix = validate.Renamed{From: "key", To: "prefix"}
 // ObjectAttributes say where an object is; about, what its key is.
 func ObjectAttributes(about string) map[string]schema.Attribute { return attributes("key", about) }
 
-// Prefix says where objects are; about, what that is for, and aboutPrefix, what their prefix is. The object requires the prefix
-// itself: Terraform would say of a configuration with its former name only that it is missing.
+// Prefix says where objects are; about, what that is for, and aboutPrefix, what their prefix is. The object requires
+// the prefix itself: Terraform would say of a configuration with its former name only that it is missing.
 func Prefix(about, aboutPrefix string) schema.SingleNestedAttribute {
 	within := attributes("prefix", aboutPrefix)
 	prefix := within["prefix"].(schema.StringAttribute)

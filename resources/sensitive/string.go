@@ -1,6 +1,6 @@
-// Package sensitive has the type of attributes whose text must not leave the process by accident. Terraform keeps what a
-// schema marks as sensitive out of its own output, and knows nothing of what a provider prints: a model that is logged or
-// put into an error prints its plain strings.
+// Package sensitive has the type of attributes whose text must not leave the process by accident. Terraform keeps what
+// a schema marks as sensitive out of its own output, and knows nothing of what a provider prints: a model that is
+// logged or put into an error prints its plain strings.
 package sensitive
 
 import (

@@ -1,4 +1,5 @@
-// Package snapshots has etcd_snapshot, a snapshot that an apply takes, and etcd_backups, the list of those that hosts make.
+// Package snapshots has etcd_snapshot, a snapshot that an apply takes, and etcd_backups, the list of those that hosts
+// make.
 package snapshots
 
 import (

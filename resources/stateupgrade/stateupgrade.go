@@ -27,7 +27,8 @@ func (o Object) In(name string) Object {
 	return within
 }
 
-// Edit is a state upgrader that edits a state in place, one schema version to the current one. What a state lacks becomes null.
+// Edit is a state upgrader that edits a state in place, one schema version to the current one. What a state lacks
+// becomes null.
 func Edit(edit func(Object)) resource.StateUpgrader {
 	return resource.StateUpgrader{StateUpgrader: func(_ context.Context, req resource.UpgradeStateRequest, resp *resource.UpgradeStateResponse) {
 		text, err := edited(req.RawState.JSON, edit)

@@ -298,8 +298,8 @@ func TestOrder(t *testing.T) {
 	}
 }
 
-// TestOrphanBeginsAtTheState: what has left the configuration is looked at, and its end is planned and applied from what
-// the state held before.
+// TestOrphanBeginsAtTheState: what has left the configuration is looked at, and its end is planned and applied from
+// what the state held before.
 func TestOrphanBeginsAtTheState(t *testing.T) {
 	s := &shop{things: map[string]string{}}
 	Run(t, s.start, tftest.TestStep{Config: a(`text = "x"`)}, tftest.TestStep{

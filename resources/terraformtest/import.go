@@ -85,7 +85,8 @@ func (d *driver) importStep(step tftest.TestStep) error {
 	return nil
 }
 
-// compared are the attributes that an import has to find: not those that begin with a text that is ignored, nor what is empty.
+// compared are the attributes that an import has to find: not those that begin with a text that is ignored, nor what is
+// empty.
 func compared(attributes map[string]string, ignored []string) map[string]string {
 	left := map[string]string{}
 	for name, value := range attributes {

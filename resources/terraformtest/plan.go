@@ -264,8 +264,8 @@ func (r *run) planData(p *plan, b *block) error {
 	return err
 }
 
-// planOrphan plans the end of what is in the state and no more in the configuration. The change begins at what the state
-// held before the look, as Terraform has it.
+// planOrphan plans the end of what is in the state and no more in the configuration. The change begins at what the
+// state held before the look, as Terraform has it.
 func (r *run) planOrphan(p *plan, b *block, refresh bool) error {
 	if b.data {
 		delete(p.state, b.address)

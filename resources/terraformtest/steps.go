@@ -2,8 +2,8 @@
 // in this process and no process of Terraform's: a step takes milliseconds in place of a second.
 //
 // It does what Terraform's core does between a configuration and the protocol: it proposes, plans again at apply, and
-// checks that a plan keeps to the configuration and an apply to its plan. What it does not do it refuses (Supports), and
-// Terraform itself has to.
+// checks that a plan keeps to the configuration and an apply to its plan. What it does not do it refuses (Supports),
+// and Terraform itself has to.
 package terraformtest
 
 import (

@@ -19,8 +19,8 @@ func Bound(ctx context.Context, timeout func(context.Context, time.Duration) (ti
 	return context.WithTimeout(ctx, limit)
 }
 
-// Bounded describes timeouts, and refuses those that are over before anything has begun: a plan would say of every host that its time
-// is up.
+// Bounded describes timeouts, and refuses those that are over before anything has begun: a plan would say of every host
+// that its time is up.
 func Bounded(description string, timeouts schema.Attribute) schema.Attribute {
 	nested, is := timeouts.(schema.SingleNestedAttribute)
 	if !is {

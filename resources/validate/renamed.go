@@ -10,9 +10,9 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 )
 
-// Renamed refuses an attribute by its former name, and says the new one. Terraform ignores an attribute of an object that the
-// schema does not have, so a former name within an object stays in the schema to be refused: ignored, it could have the apply do the
-// opposite of what was asked.
+// Renamed refuses an attribute by its former name, and says the new one. Terraform ignores an attribute of an object
+// that the schema does not have, so a former name within an object stays in the schema to be refused: ignored, it could
+// have the apply do the opposite of what was asked.
 type Renamed struct {
 	From string // the former name, where this validates the object around it
 	To   string // the new name, in the same object
@@ -38,8 +38,8 @@ func (r Renamed) ValidateString(_ context.Context, req validator.StringRequest, 
 	r.refuse(req.Path, req.ConfigValue, &resp.Diagnostics)
 }
 
-// ValidateObject refuses an object that has the former name. It is for an object that Required validates too: the framework
-// validates no attribute of one that is refused.
+// ValidateObject refuses an object that has the former name. It is for an object that Required validates too: the
+// framework validates no attribute of one that is refused.
 func (r Renamed) ValidateObject(_ context.Context, req validator.ObjectRequest, resp *validator.ObjectResponse) {
 	if value, has := req.ConfigValue.Attributes()[r.From]; has {
 		r.refuse(req.Path.AtName(r.From), value, &resp.Diagnostics)

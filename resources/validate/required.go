@@ -8,9 +8,9 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 )
 
-// Required wants attributes of an object that is an element of a map, list or set, or that has former names. The framework's own
-// Required is of no use for elements: it takes the attributes of one that is not known yet, as one of a module or of yamldecode,
-// for missing.
+// Required wants attributes of an object that is an element of a map, list or set, or that has former names. The
+// framework's own Required is of no use for elements: it takes the attributes of one that is not known yet, as one of a
+// module or of yamldecode, for missing.
 type Required []string
 
 // Description implements validator.Describer.

@@ -84,8 +84,8 @@ var (
 	Millisecond = textCheck{`a duration of whole milliseconds like "100ms" or "1s"`, checkMilliseconds}
 )
 
-// Text is a validator of texts by a function that says what is wrong with one; wants is what a good one is. The text stands in
-// the error: it is for no secret.
+// Text is a validator of texts by a function that says what is wrong with one; wants is what a good one is. The text
+// stands in the error: it is for no secret.
 func Text(wants string, check func(string) error) validator.String {
 	return textCheck{wants, check}
 }

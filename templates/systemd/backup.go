@@ -115,8 +115,8 @@ func linkDir(cluster string) string { return "etcd-reach/" + cluster }
 // LinkDir holds the links to the directories besides that a cluster's runs write to.
 func LinkDir(cluster string) string { return "/run/" + linkDir(cluster) }
 
-// WritableLink leads to one of the directories besides that a run writes to, where that one answers. The sandbox names the
-// link: a unit that names a directory on a file system whose server is gone hangs before it executes anything.
+// WritableLink leads to one of the directories besides that a run writes to, where that one answers. The sandbox names
+// the link: a unit that names a directory on a file system whose server is gone hangs before it executes anything.
 func WritableLink(cluster string, i int) string {
 	return fmt.Sprintf("%s/writable-%d", LinkDir(cluster), i)
 }
@@ -161,12 +161,12 @@ func checkRun(o RunOptions) error {
 // schedule is what can be a calendar specification. Whether it is one, systemd says.
 var schedule = regexp.MustCompile(`^[A-Za-z0-9*:,./~_+-]+( [A-Za-z0-9*:,./~_+-]+)*$`)
 
-// RunMemory is what a run of a backup or a rehearsal may use, in bytes: a quarter of the host's memory. The pages of files that it reads are
-// a part of it, which the kernel reclaims.
+// RunMemory is what a run of a backup or a rehearsal may use, in bytes: a quarter of the host's memory. The pages of
+// files that it reads are a part of it, which the kernel reclaims.
 func RunMemory(memory int64) int64 { return max(nominal(memory)/4, 256<<20) }
 
-// MountUnits are the units by which systemd would mount a file system that an absolute path lies on, the outermost first,
-// whether there are any.
+// MountUnits are the units by which systemd would mount a file system that an absolute path lies on, the outermost
+// first, whether there are any.
 func MountUnits(dir string) (units []string) {
 	for at, char := range dir + "/" {
 		if char == '/' && at > 0 {

@@ -33,8 +33,8 @@ func TestRenderRuns(t *testing.T) {
 	}
 }
 
-// TestRunsWithoutDirectories: where backups go to S3 alone, and no rehearsals are wanted, there are units for neither. Which units there
-// are is a part of what tells them from others.
+// TestRunsWithoutDirectories: where backups go to S3 alone, and no rehearsals are wanted, there are units for neither.
+// Which units there are is a part of what tells them from others.
 func TestRunsWithoutDirectories(t *testing.T) {
 	all := rendered(t, runOptions())
 	few := runOptions()
@@ -53,8 +53,8 @@ func TestRunsWithoutDirectories(t *testing.T) {
 	}
 }
 
-// TestNoSandboxNamesADirectoryOfRuns: systemd would look at it before it executes anything, for as long as the server of its file
-// system is gone.
+// TestNoSandboxNamesADirectoryOfRuns: systemd would look at it before it executes anything, for as long as the server
+// of its file system is gone.
 func TestNoSandboxNamesADirectoryOfRuns(t *testing.T) {
 	o := runOptions()
 	for name, text := range rendered(t, o) {
@@ -119,9 +119,10 @@ func mustBeExposedBy(t *testing.T, most, name, text string) {
 	}
 }
 
-// TestRunsAreExposedAsLittleAsRootCan keeps what systemd makes of the sandbox of the runs. What is left of it is root's work:
-// root itself, among the host's users, with its say over the files of others (0.8); the network, to the member and to S3
-// wherever that is, and sockets (1.1); the clock that ProtectClock lets it read, and the host's root directory (0.2).
+// TestRunsAreExposedAsLittleAsRootCan keeps what systemd makes of the sandbox of the runs. What is left of it is root's
+// work: root itself, among the host's users, with its say over the files of others (0.8); the network, to the member
+// and to S3 wherever that is, and sockets (1.1); the clock that ProtectClock lets it read, and the host's root
+// directory (0.2).
 func TestRunsAreExposedAsLittleAsRootCan(t *testing.T) {
 	for name, text := range rendered(t, runOptions()) {
 		if filepath.Ext(name) == ".service" {

@@ -56,8 +56,8 @@ func TestRenderRenewalRefuses(t *testing.T) {
 	}
 }
 
-// TestSystemdReadsRenewal holds that systemd understands every word, and makes little more of the unit's exposure than of that of a
-// backup's. What it has beyond that is the right to give keys to the user that members run as.
+// TestSystemdReadsRenewal holds that systemd understands every word, and makes little more of the unit's exposure than
+// of that of a backup's. What it has beyond that is the right to give keys to the user that members run as.
 func TestSystemdReadsRenewal(t *testing.T) {
 	units := renewal(t, renewOptions())
 	mustBeUnderstood(t, units)

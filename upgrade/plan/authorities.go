@@ -159,9 +159,9 @@ func (c *planner) needed() membership.Authorities {
 	return needed
 }
 
-// givenTo returns the authorities that a member is to trust by now: those that are needed, and those that it trusts already
-// as long as another member serves a certificate that its file does not have, which may be of any of them. Its restart ends
-// that. One that joins comes to trust what any member does until then.
+// givenTo returns the authorities that a member is to trust by now: those that are needed, and those that it trusts
+// already as long as another member serves a certificate that its file does not have, which may be of any of them. Its
+// restart ends that. One that joins comes to trust what any member does until then.
 func (c *planner) givenTo(m membership.Member, joins bool) membership.Authorities {
 	var peers, clients bool // another member serves a certificate that its file does not have
 	var kept membership.Authorities
@@ -201,8 +201,8 @@ func (c *planner) allDown() bool {
 	return !found
 }
 
-// remove defers the removal of authorities that members still trust beside the desired ones, as long as another member has
-// certificates of them, or may have.
+// remove defers the removal of authorities that members still trust beside the desired ones, as long as another member
+// has certificates of them, or may have.
 func (c *planner) remove() (membership.Step, bool) {
 	var left membership.Authorities
 	for _, s := range c.Members {
@@ -238,8 +238,8 @@ func peersOf(a membership.Authorities) membership.AuthorityNames   { return a.Pe
 func clientsOf(a membership.Authorities) membership.AuthorityNames { return a.Clients }
 
 // able sets which authorities sign now, out of those whose keys are available: the first one that every member accepts.
-// If there is none, and no member may serve before it gets another authority, it is the first of all. Where all have expired, steps
-// name those nevertheless, and ChangeSigning refuses what they would sign.
+// If there is none, and no member may serve before it gets another authority, it is the first of all. Where all have
+// expired, steps name those nevertheless, and ChangeSigning refuses what they would sign.
 func (c *planner) able() {
 	all := c.allDown()
 	signer := func(candidates []string, of func(membership.Authorities) membership.AuthorityNames) (by, anew membership.AuthorityNames) {
@@ -411,8 +411,8 @@ func (c *planner) provide(step membership.Step) membership.Step {
 	return step
 }
 
-// comesUpUnsigned tells whether a member that is down is configured with the certificates that it has, since none can be signed now:
-// they are valid, and nobody refuses them.
+// comesUpUnsigned tells whether a member that is down is configured with the certificates that it has, since none can
+// be signed now: they are valid, and nobody refuses them.
 func (c *planner) comesUpUnsigned(s membership.MemberStatus) bool {
 	return c.Unsigned && s.From == "" && !s.NeedsCertificates() && !c.isRefused(s)
 }

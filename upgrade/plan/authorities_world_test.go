@@ -10,8 +10,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 )
 
-// drawAuthorities draws which authorities are desired, and how far an exchange of them has come: each member trusts the new ones
-// before any certificate is of them, and the old ones until none is any more.
+// drawAuthorities draws which authorities are desired, and how far an exchange of them has come: each member trusts the
+// new ones before any certificate is of them, and the old ones until none is any more.
 func (e *etcd) drawAuthorities(t *rapid.T) {
 	desired := rapid.SampledFrom([]string{"", "rotated", "exchanged", "put back", "again", "again rotated", "split", "split rotated"}).Draw(t, "authorities")
 	old, both, latest := authorities("old"), authorities("old+new"), authorities("new")
@@ -156,8 +156,8 @@ func (e *etcd) estranged() error {
 	return nil
 }
 
-// notYet tells whether a refusal says that the authorities cannot be exchanged now, and follows its advice: the authority that it
-// names is given with its key, beside those that are desired or in their place.
+// notYet tells whether a refusal says that the authorities cannot be exchanged now, and follows its advice: the
+// authority that it names is given with its key, beside those that are desired or in their place.
 func (e *etcd) notYet(t *rapid.T, err error) bool {
 	refusal, is := err.(*membership.Refusal)
 	if !is || refusal.Attribute != "pki" {

@@ -20,8 +20,8 @@ func (c *planner) backUp() (membership.Step, bool) {
 	return bootstrap.BackUp(names, c.want), true
 }
 
-// renewOnHosts configures the hosts of serving members to renew certificates by themselves, and every host that answers to renew
-// none any more: no host keeps the key for the signing server because its member is down. It disturbs nobody.
+// renewOnHosts configures the hosts of serving members to renew certificates by themselves, and every host that answers
+// to renew none any more: no host keeps the key for the signing server because its member is down. It disturbs nobody.
 func (c *planner) renewOnHosts() (membership.Step, bool) {
 	var names []string
 	for _, s := range c.Members {
@@ -39,13 +39,14 @@ func (c *planner) renewOnHosts() (membership.Step, bool) {
 	return bootstrap.RenewOnHosts(names, c.want), true
 }
 
-// changesRenewals tells whether a member's host is one that is to renew certificates otherwise, and can be told. A store that may not
-// understand it is exchanged first, by whatever configures the member.
+// changesRenewals tells whether a member's host is one that is to renew certificates otherwise, and can be told. A
+// store that may not understand it is exchanged first, by whatever configures the member.
 func changesRenewals(s membership.MemberStatus, want membership.Spec) bool {
 	return s.Unrenewed != "" && !s.OldStore && (backsUp(s) || want.Renewals == "" && s.State != membership.Unreachable && s.State != membership.Foreign)
 }
 
-// backsUp tells whether a member's host is one that backs the cluster up and renews certificates, and can be configured to.
+// backsUp tells whether a member's host is one that backs the cluster up and renews certificates, and can be configured
+// to.
 func backsUp(s membership.MemberStatus) bool {
 	return stays(s) && s.Role == membership.Voter && s.State == membership.Healthy
 }

@@ -50,8 +50,8 @@ func TestBackupsComeLast(t *testing.T) {
 	}
 }
 
-// TestUnitsOfRunsFollowTheStore: a plan that gives a member another store has the units of its backups written anew, where they
-// are an older one's, and none is made for those alone: an older store writes no others.
+// TestUnitsOfRunsFollowTheStore: a plan that gives a member another store has the units of its backups written anew,
+// where they are an older one's, and none is made for those alone: an older store writes no others.
 func TestUnitsOfRunsFollowTheStore(t *testing.T) {
 	want := membership.Spec{Name: "prod", Version: "3.7.3", Backups: "hourly to directory /srv/b"}
 	p := membership.ClusterStatus{Leader: "a"}
@@ -78,8 +78,9 @@ func TestUnitsOfRunsFollowTheStore(t *testing.T) {
 	}
 }
 
-// TestRenewalsOnHosts: hosts of serving members are told how they renew certificates by themselves, after all else, which waits for no
-// host that cannot ask a signing server; a member that joins is told too, and nobody is where nobody need be.
+// TestRenewalsOnHosts: hosts of serving members are told how they renew certificates by themselves, after all else,
+// which waits for no host that cannot ask a signing server; a member that joins is told too, and nobody is where nobody
+// need be.
 func TestRenewalsOnHosts(t *testing.T) {
 	want := membership.Spec{Name: "prod", Version: "3.7.3", Renewals: "peers' by https://192.0.2.8 (settings 1)", Backups: "hourly to directory /srv/b"}
 	p := membership.ClusterStatus{Leader: "a"}
@@ -152,7 +153,8 @@ func TestRenewalsOnHosts(t *testing.T) {
 			t.Errorf("switched on on a host whose member is %s: %q, left %q", state, steps, deferred)
 		}
 	}
-	// A store that may not understand it is exchanged first, on a host that is to renew as on one that is to renew no longer.
+	// A store that may not understand it is exchanged first, on a host that is to renew as on one that is to renew no
+	// longer.
 	p.Members[1].State, p.Members[1].Outdated, p.Members[1].Unasked, p.Members[1].OldStore = membership.Healthy, []string{"its store"}, true, true
 	for renewals, last := range map[string]string{
 		want.Renewals: "renew on hosts: peers' by https://192.0.2.8 (settings 1), on b", "": "renew on hosts: disabled on b; certificates are renewed by applies alone",

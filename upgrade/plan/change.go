@@ -65,10 +65,11 @@ type Signing struct {
 	Recovered bool // the run has begun to recover the cluster
 }
 
-// ChangeSigning plans like Change, as far as certificates can be signed. If some cannot, those that are merely due are left as
-// they are: they hold, and keep no other step from being done; and members that are down come up with those that they have. Beyond
-// that, a recovery goes as far as the first member that joins, and a plan that only mends leaves members alone that need certificates, and
-// does for the others what is safe beside them. It refuses what has to be signed all the same.
+// ChangeSigning plans like Change, as far as certificates can be signed. If some cannot, those that are merely due are
+// left as they are: they hold, and keep no other step from being done; and members that are down come up with those
+// that they have. Beyond that, a recovery goes as far as the first member that joins, and a plan that only mends leaves
+// members alone that need certificates, and does for the others what is safe beside them. It refuses what has to be
+// signed all the same.
 func ChangeSigning(p membership.ClusterStatus, want membership.Spec, signing Signing) (Plan, error) {
 	planned, err := Change(p, want)
 	if err != nil {
@@ -124,13 +125,14 @@ func refuseEnded(p membership.ClusterStatus, steps []membership.Step) error {
 	return nil
 }
 
-// besideLacking are the kinds of steps that are safe beside members that lack certificates: no voter comes, goes or is out of
-// service for a while by them.
+// besideLacking are the kinds of steps that are safe beside members that lack certificates: no voter comes, goes or is
+// out of service for a while by them.
 var besideLacking = []membership.Kind{membership.Stage, membership.Snapshot, membership.Start, membership.Stop, membership.Configure, membership.Agree,
 	membership.RenewCertificates, membership.SyncConfiguration, membership.Disarm, membership.SetAside, membership.Retire}
 
-// beforeJoins cuts a plan that recovers the cluster, or goes on after that, before the first member joins: the survivor serves, and the
-// members that were given up join once their certificates can be signed. It returns false if anything else has to be signed first.
+// beforeJoins cuts a plan that recovers the cluster, or goes on after that, before the first member joins: the survivor
+// serves, and the members that were given up join once their certificates can be signed. It returns false if anything
+// else has to be signed first.
 func beforeJoins(p membership.ClusterStatus, want membership.Spec, planned Plan, signing Signing) (part Plan, is bool) {
 	signs := func(step membership.Step) bool { return signing.Refuse([]membership.Step{step}) != nil }
 	joins := func(step membership.Step) bool {
@@ -164,8 +166,8 @@ func beforeJoins(p membership.ClusterStatus, want membership.Spec, planned Plan,
 	return part, true
 }
 
-// withoutMembersThatLack plans what can be done for other members while those that need certificates which cannot be signed are
-// left alone, as after a step on them has failed. It returns false if that does not come to a quorum, or
+// withoutMembersThatLack plans what can be done for other members while those that need certificates which cannot be
+// signed are left alone, as after a step on them has failed. It returns false if that does not come to a quorum, or
 // takes what is not safe beside them.
 func withoutMembersThatLack(p membership.ClusterStatus, want membership.Spec, signing Signing) (planned Plan, mends bool) {
 	p = p.Clone()
@@ -198,8 +200,8 @@ func withoutMembersThatLack(p membership.ClusterStatus, want membership.Spec, si
 	}
 }
 
-// withoutRenewals returns the status in which no certificate is due, apart from those whose renewal the configuration asks for,
-// and the members whose certificates are due and hold.
+// withoutRenewals returns the status in which no certificate is due, apart from those whose renewal the configuration
+// asks for, and the members whose certificates are due and hold.
 func withoutRenewals(p membership.ClusterStatus, asked func(membership.MemberStatus) bool) (left membership.ClusterStatus, due []membership.MemberStatus) {
 	left = p.Clone()
 	for i := range left.Members {

@@ -58,9 +58,9 @@ func (e *etcd) inflict(address, condition string) {
 		case "starting":
 			h.ready = false
 		case "broken":
-			// Of one that is not desired nobody says by what it ought to run. And one that is to be given another minor version,
-			// which takes a quorum, stays down where that needs it: the apply fails with what its journal says. So does one
-			// that is to be re-addressed.
+			// Of one that is not desired nobody says by what it ought to run. And one that is to be given another minor
+			// version, which takes a quorum, stays down where that needs it: the apply fails with what its journal
+			// says. So does one that is to be re-addressed.
 			if h.ready = false; e.desired(address) && h.from == "" && membership.Minor(e.want.Version) == membership.Minor(h.version) {
 				h.broken, h.current = true, false
 				h.expired = false // what lies behind a certificate that does not hold, only the look after it sees

@@ -336,8 +336,8 @@ func (e *etcd) checkRoll(step membership.Step, h *machine, m *entry) error {
 	return nil
 }
 
-// isNewer tells whether a member runs a newer minor version of etcd than is desired, and none can be swapped for the older one as it is:
-// all run the newer one, or their storage has not come down.
+// isNewer tells whether a member runs a newer minor version of etcd than is desired, and none can be swapped for the
+// older one as it is: all run the newer one, or their storage has not come down.
 func (e *etcd) isNewer() bool {
 	minor, p := membership.Minor(e.want.Version), e.status()
 	newer, older := false, false
@@ -391,8 +391,8 @@ func (e *etcd) checkReaddress(_ membership.Step, h *machine, m *entry) error {
 	return nil
 }
 
-// checkRecover holds what a cluster that was renumbered as a whole is recovered by: the log of each voter, none of which
-// ends later, and none of whose members can be a quorum.
+// checkRecover holds what a cluster that was renumbered as a whole is recovered by: the log of each voter, none of
+// which ends later, and none of whose members can be a quorum.
 func (e *etcd) checkRecover(step membership.Step, h *machine, m *entry) error {
 	if m == nil || m.learner || h.broken && e.staged[step.At] != e.want.Version {
 		return errors.New("it is no voter that comes up")

@@ -304,8 +304,8 @@ func (e *etcd) awaited(address string) bool {
 	return i >= 0 && e.member(e.want.Members[i]).Rebuild == ""
 }
 
-// stays tells whether a member that runs is to come up where it is: one that is to be re-addressed only where the others
-// cannot be a quorum without it.
+// stays tells whether a member that runs is to come up where it is: one that is to be re-addressed only where the
+// others cannot be a quorum without it.
 func (e *etcd) stays(m *entry) bool {
 	if e.left[m.address] && !e.healthy(m) {
 		return false

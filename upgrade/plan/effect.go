@@ -176,8 +176,8 @@ func effectOnMember(p membership.ClusterStatus, s *membership.MemberStatus, want
 	}
 }
 
-// certify applies to a member that it was configured: with new certificates, unless it keeps its own, and with what lies
-// beside them.
+// certify applies to a member that it was configured: with new certificates, unless it keeps its own, and with what
+// lies beside them.
 func certify(s *membership.MemberStatus, done membership.Step) {
 	switch {
 	case !done.Keeps:

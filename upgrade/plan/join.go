@@ -66,8 +66,8 @@ func (c *planner) cleanUp() (membership.Step, bool) {
 	return retire, true
 }
 
-// removeStaleLearners removes learners that are not desired, and learners that cannot catch up from where they are. It leaves them
-// while members are left alone that lack certificates: no quorum counts a learner, and no other comes then.
+// removeStaleLearners removes learners that are not desired, and learners that cannot catch up from where they are. It
+// leaves them while members are left alone that lack certificates: no quorum counts a learner, and no other comes then.
 func (c *planner) removeStaleLearners() (membership.Step, bool) {
 	if _, lacking := first(c.Members, func(s membership.MemberStatus) bool { return s.Lacks }); lacking || !c.HasQuorum() {
 		return membership.Step{}, false

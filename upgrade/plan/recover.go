@@ -112,9 +112,9 @@ func stageSeed(p membership.ClusterStatus, want membership.Spec, seed membership
 	return c.stage(seed, version), seed.Staged != version
 }
 
-// keepsCertificates tells whether a member is recovered with the certificates that it has, so that its service waits for
-// no signer: they are valid and name its address, and if it comes to trust the desired authorities alone, the desired
-// one has signed them.
+// keepsCertificates tells whether a member is recovered with the certificates that it has, so that its service waits
+// for no signer: they are valid and name its address, and if it comes to trust the desired authorities alone, the
+// desired one has signed them.
 func keepsCertificates(p membership.ClusterStatus, want membership.Spec, seed membership.MemberStatus) bool {
 	if seed.From != "" || seed.NeedsCertificates() {
 		return false

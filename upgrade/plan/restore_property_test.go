@@ -68,9 +68,10 @@ func drawStage(t *rapid.T, s *membership.RestoreStatus, stage membership.Restore
 	}
 }
 
-// TestRestorePlansAreSafe holds of every plan, whatever was seen: it touches no host that must not be; nothing is fenced
-// before all desired hosts have the snapshot; nothing is restored while an old member could run; nothing is opened before the
-// members have agreed twice with a start in between, unless a host was opened before; and it has an end.
+// TestRestorePlansAreSafe holds of every plan, whatever was seen: it touches no host that must not be; nothing is
+// fenced before all desired hosts have the snapshot; nothing is restored while an old member could run; nothing is
+// opened before the members have agreed twice with a start in between, unless a host was opened before; and it has an
+// end.
 func TestRestorePlansAreSafe(t *testing.T) {
 	sample.Check(t, 100, func(t *rapid.T) {
 		p, want := drawRestoring(t)

@@ -18,10 +18,11 @@ import (
 //	----
 //	...
 //
-// A site that is not observed carries nothing, not even the store. Words are healthy (of cluster old), finished, unreachable,
-// foreign, away (its disk), storemissing, bare; fenced, restored, checked, opened, of backup.db with SHA-256 5e; source:S, sha:S and token:T
-// for one under way otherwise, seen:N; fetched, configured, running, rested. What is desired is a list of members,
-// overwrites:ID, source:S, sha:S, kept:NAME (in directories of the hosts) and roll-back; words of the whole are agreed, saved, top:N.
+// A site that is not observed carries nothing, not even the store. Words are healthy (of cluster old), finished,
+// unreachable, foreign, away (its disk), storemissing, bare; fenced, restored, checked, opened, of backup.db with
+// SHA-256 5e; source:S, sha:S and token:T for one under way otherwise, seen:N; fetched, configured, running, rested.
+// What is desired is a list of members, overwrites:ID, source:S, sha:S, kept:NAME (in directories of the hosts) and
+// roll-back; words of the whole are agreed, saved, top:N.
 func parseRestoring(t testing.TB, script string) (membership.Restoring, membership.Spec) {
 	t.Helper()
 	want := membership.Spec{Name: "prod", Version: "3.7.3", Restore: membership.Restoration{Source: "backup.db"}}

@@ -14,8 +14,8 @@ import (
 )
 
 // TestRollsGoZoneByZone holds of any cluster, whoever leads and whatever zones its members are in, that every outdated
-// member is rolled once, those of one zone after another, the leader's zone last and the leader last of all; and that one which the
-// configuration does not ask for is not, where restarts are held back.
+// member is rolled once, those of one zone after another, the leader's zone last and the leader last of all; and that
+// one which the configuration does not ask for is not, where restarts are held back.
 func TestRollsGoZoneByZone(t *testing.T) {
 	sample.Check(t, clusters, func(rt *rapid.T) {
 		n := rapid.SampledFrom([]int{3, 5, 7}).Draw(rt, "members")

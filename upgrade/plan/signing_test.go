@@ -26,8 +26,9 @@ func nothingIsSigned(steps []membership.Step) error {
 	return nil
 }
 
-// TestPlansWithoutSigner has certificates be due, and nobody sign: a plan is refused only if it has to sign all the same, and what
-// it does else is what it would do if none were due, and what it would do beside the renewals if they could be signed.
+// TestPlansWithoutSigner has certificates be due, and nobody sign: a plan is refused only if it has to sign all the
+// same, and what it does else is what it would do if none were due, and what it would do beside the renewals if they
+// could be signed.
 func TestPlansWithoutSigner(t *testing.T) {
 	const due = "its peer certificate expires at 2027-03-01T00:00:00Z"
 	sample.Check(t, clusters, func(t *rapid.T) {
@@ -96,8 +97,8 @@ func TestPlansWithoutSigner(t *testing.T) {
 	})
 }
 
-// TestRenewalsThatMayWait: a certificate that is due waits, also where its member is given another list of revoked ones; and where
-// one does not hold, or the configuration asks for its renewal, the plan is refused.
+// TestRenewalsThatMayWait: a certificate that is due waits, also where its member is given another list of revoked
+// ones; and where one does not hold, or the configuration asks for its renewal, the plan is refused.
 func TestRenewalsThatMayWait(t *testing.T) {
 	asked := func(membership.MemberStatus) bool { return true }
 	for script, test := range map[string]struct {
@@ -128,9 +129,9 @@ func TestRenewalsThatMayWait(t *testing.T) {
 	}
 }
 
-// TestPlansBesideMembersThatLackCertificates has members need certificates while nobody signs: what a plan does for the others is safe
-// by etcd's rules, keeps all voters, leaves alone who needs certificates and says so; and once they can be signed, the configuration is met
-// as if all had been done at once.
+// TestPlansBesideMembersThatLackCertificates has members need certificates while nobody signs: what a plan does for the
+// others is safe by etcd's rules, keeps all voters, leaves alone who needs certificates and says so; and once they can
+// be signed, the configuration is met as if all had been done at once.
 func TestPlansBesideMembersThatLackCertificates(t *testing.T) {
 	sample.Check(t, clusters, func(t *rapid.T) {
 		e := draw(t, hopeful)
@@ -178,8 +179,8 @@ func TestPlansBesideMembersThatLackCertificates(t *testing.T) {
 	})
 }
 
-// TestMembersThatLackCertificates: a repair of one member does not wait for certificates of another one, as long as the voters stay as
-// they are and there is something to do; a change does.
+// TestMembersThatLackCertificates: a repair of one member does not wait for certificates of another one, as long as the
+// voters stay as they are and there is something to do; a change does.
 func TestMembersThatLackCertificates(t *testing.T) {
 	for script, want := range map[string]string{ // the steps; empty: it is refused, or there is none
 		"observed a* b/invalid c/stopped\n":                         "start c (192.0.2.13); agree: 3 voters, one cluster ID, one leader, quorum 2",
@@ -216,8 +217,8 @@ func TestMembersThatLackCertificates(t *testing.T) {
 	}
 }
 
-// TestRecoveryWhileNothingIsSigned: a recovery goes as far as the first member that joins, unless anything else has to be signed before,
-// and says what waits.
+// TestRecoveryWhileNothingIsSigned: a recovery goes as far as the first member that joins, unless anything else has to
+// be signed before, and says what waits.
 func TestRecoveryWhileNothingIsSigned(t *testing.T) {
 	const recovers = "recover a (192.0.2.11)"
 	for script, want := range map[string]struct{ begins, deferred string }{
@@ -250,8 +251,8 @@ func TestRecoveryWhileNothingIsSigned(t *testing.T) {
 	}
 }
 
-// TestRestartBeforeRenewal: a member that goes on serving another certificate than its file has would not take up a new one either: it
-// is restarted first, unless its file's does not hold, by which it would not come up.
+// TestRestartBeforeRenewal: a member that goes on serving another certificate than its file has would not take up a new
+// one either: it is restarted first, unless its file's does not hold, by which it would not come up.
 func TestRestartBeforeRenewal(t *testing.T) {
 	for words, want := range map[string]string{"due,serves-other": "roll renew-certificates", "invalid,serves-other": "renew-certificates roll"} {
 		p, spec := parse(t, "observed a* b/"+words+" c\ndesired a b c trusts:old signs:old\n")

@@ -32,8 +32,8 @@ func (l logged) later(than logged) bool {
 // holds tells whether the entry at an index is in a log.
 func (l logged) holds(index, term int) bool { return len(l) >= index && l[index-1] == term }
 
-// drawLogs plays terms of a cluster of n by raft's rules: who leads has the votes of a quorum, whoever hears of it takes its
-// log over, and what a quorum has of the leader's own term is agreed on, with all before it.
+// drawLogs plays terms of a cluster of n by raft's rules: who leads has the votes of a quorum, whoever hears of it
+// takes its log over, and what a quorum has of the leader's own term is agreed on, with all before it.
 func drawLogs(t *rapid.T, n int) (logs []logged, agreed map[int]int) {
 	logs, agreed = make([]logged, n), map[int]int{}
 	for term := 1; term <= 6; term++ {
@@ -69,10 +69,10 @@ func drawLogs(t *rapid.T, n int) (logs []logged, agreed map[int]int) {
 	return logs, agreed
 }
 
-// TestTheRightSurvivor draws clusters of three and five by raft's own rules, every mixture of what their hosts can have come
-// to, and who is to be recovered from. A plan that recovers has its survivor's log end no earlier than that of anybody who was
-// seen and may come up; it loses nothing that was agreed on and that anybody holds who was seen, unless by name; and where it
-// says that nothing is lost, nothing is. Whom a refusal recommends has the last log too.
+// TestTheRightSurvivor draws clusters of three and five by raft's own rules, every mixture of what their hosts can have
+// come to, and who is to be recovered from. A plan that recovers has its survivor's log end no earlier than that of
+// anybody who was seen and may come up; it loses nothing that was agreed on and that anybody holds who was seen, unless
+// by name; and where it says that nothing is lost, nothing is. Whom a refusal recommends has the last log too.
 func TestTheRightSurvivor(t *testing.T) {
 	recovered, recommended, lossless := 0, 0, 0
 	sample.Check(t, clusters, func(t *rapid.T) {

@@ -36,8 +36,8 @@ func (c *Content) Close() error {
 	return os.Remove(c.path)
 }
 
-// File returns a file that is there, and has read it to its end: a snapshot whose content does not have the SHA-256 at its
-// end is refused before a host gets a byte of it. Only hosts can read what is encrypted.
+// File returns a file that is there, and has read it to its end: a snapshot whose content does not have the SHA-256 at
+// its end is refused before a host gets a byte of it. Only hosts can read what is encrypted.
 func File(path string) (*Content, error) {
 	encrypted, err := glance(path)
 	if err != nil {
@@ -92,8 +92,8 @@ const header = "age-encryption.org/v1\n"
 // page is what a database's size is a multiple of; a snapshot has a SHA-256 behind it.
 const page = 512
 
-// glance refuses what can be seen at a glance to be no snapshot: it is not there, empty, or cut off. It tells whether the
-// file is encrypted.
+// glance refuses what can be seen at a glance to be no snapshot: it is not there, empty, or cut off. It tells whether
+// the file is encrypted.
 func glance(path string) (encrypted bool, err error) {
 	info, err := os.Stat(path)
 	switch {

@@ -129,7 +129,8 @@ func ownPackages(t *testing.T, s source) []string {
 	return folders
 }
 
-// TestMakeKnowsWhatStoresAreBuiltOf holds that a change of any package that the store is built of has make compile it again.
+// TestMakeKnowsWhatStoresAreBuiltOf holds that a change of any package that the store is built of has make compile it
+// again.
 func TestMakeKnowsWhatStoresAreBuiltOf(t *testing.T) {
 	s, err := findSource(t.Context())
 	if err != nil {

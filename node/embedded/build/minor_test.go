@@ -41,8 +41,8 @@ func required(t *testing.T, file string) map[string]string {
 	return direct
 }
 
-// TestMinorVersionsOfThisCheckout holds that each module file is of a minor version of its own, and that all of its etcd
-// modules are of one patch.
+// TestMinorVersionsOfThisCheckout holds that each module file is of a minor version of its own, and that all of its
+// etcd modules are of one patch.
 func TestMinorVersionsOfThisCheckout(t *testing.T) {
 	s, err := findSource(t.Context())
 	if err != nil {

@@ -1,6 +1,6 @@
-// Package agree has everything that a stopped member has logged count as agreed on. A recovery does so before it starts the
-// member alone by force: etcd then drops entries that the member does not know to be agreed on, and a member learns of
-// agreement late. Entries that its leader acknowledged just before it died would be among those.
+// Package agree has everything that a stopped member has logged count as agreed on. A recovery does so before it starts
+// the member alone by force: etcd then drops entries that the member does not know to be agreed on, and a member learns
+// of agreement late. Entries that its leader acknowledged just before it died would be among those.
 //
 // etcd's code opens and creates files by name, in a directory of the system user, who may have put links there. So it
 // runs in a process of that user, for whom links lead to nothing that is not the user's own.
@@ -109,8 +109,8 @@ func (h Host) endIfIdle(process *os.Process, ended <-chan struct{}) error {
 	}
 }
 
-// Run is what Command does: it marks everything in the log of the directory behind logDir as agreed on. It refuses to run
-// as root.
+// Run is what Command does: it marks everything in the log of the directory behind logDir as agreed on. It refuses to
+// run as root.
 func Run() error {
 	if os.Geteuid() == files.RootUser.UID || os.Getegid() == files.RootUser.GID {
 		return errors.New("this is done as the system user of members, and not as root")

@@ -122,8 +122,8 @@ func (h Host) removeOtherFetches(cluster string, r api.FetchRequest) error {
 	return h.RemoveFetched(r.DataDir, keep, true)
 }
 
-// RemoveFetched removes what was fetched, but for the snapshot with this SHA-256, and the parts that have arrived, where
-// they are not to stay; and its directory if nothing else is in it.
+// RemoveFetched removes what was fetched, but for the snapshot with this SHA-256, and the parts that have arrived,
+// where they are not to stay; and its directory if nothing else is in it.
 func (h Host) RemoveFetched(dataDir, keep string, parts bool) error {
 	dir := api.SnapshotDir(dataDir)
 	kept := filepath.Base(api.FetchedSnapshot(dataDir, keep))

@@ -1,5 +1,5 @@
-// Package arrivals brings snapshots onto a host from wherever they are: sent by the provider, from a path, from S3 or from a
-// backup. What has come stays where the rest does not, and is gone on with.
+// Package arrivals brings snapshots onto a host from wherever they are: sent by the provider, from a path, from S3 or
+// from a backup. What has come stays where the rest does not, and is gone on with.
 package arrivals
 
 import (

@@ -43,9 +43,9 @@ func (h Host) Arrived(r api.ArrivedRequest) (api.Arrived, error) {
 	return api.Arrived{Bytes: has}, err
 }
 
-// trusted is how much of a part can be gone on with. Since the host has booted, that is all that was written. A power cut
-// may have taken the end from the disk and left the file its length, so of an older part the end counts as not come: nobody
-// would notice before the whole has come, and all of it would be brought again.
+// trusted is how much of a part can be gone on with. Since the host has booted, that is all that was written. A power
+// cut may have taken the end from the disk and left the file its length, so of an older part the end counts as not
+// come: nobody would notice before the whole has come, and all of it would be brought again.
 func (h Host) trusted(part string) (int64, error) {
 	info, err := os.Lstat(h.Files.Path(part))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -63,14 +63,15 @@ func (h Host) trusted(part string) (int64, error) {
 	return info.Size(), nil
 }
 
-// sinceBoot is a file that says that a part, or a snapshot that was fetched, has been written to since the host has booted, and
-// how long after that.
+// sinceBoot is a file that says that a part, or a snapshot that was fetched, has been written to since the host has
+// booted, and how long after that.
 func sinceBoot(part string) string {
 	sum := sha256.Sum256([]byte(part))
 	return filepath.Join(api.RunDir, "arriving-"+hex.EncodeToString(sum[:8]))
 }
 
-// NoteSinceBoot says so. All that the part has is on the disk by then: what a power cut may take is what is written next.
+// NoteSinceBoot says so. All that the part has is on the disk by then: what a power cut may take is what is written
+// next.
 func (h Host) NoteSinceBoot(part string) error {
 	if err := h.Files.EnsureDir(api.RunDir, files.RootUser, 0o700); err != nil {
 		return err
@@ -116,8 +117,8 @@ func (h Host) begun(from *snapshots.Source, r api.FetchRequest) (before int64, p
 	return before, part, from.Skip(before)
 }
 
-// CutTo takes off a part what comes again, before anybody looks for room: it would be taken by what came before, and wanted
-// for what comes. What stays is on the disk, and counts as such from now on.
+// CutTo takes off a part what comes again, before anybody looks for room: it would be taken by what came before, and
+// wanted for what comes. What stays is on the disk, and counts as such from now on.
 func (h Host) CutTo(part string, before int64) error {
 	has, err := h.trusted(part)
 	if err != nil || has < before {
@@ -164,9 +165,9 @@ func (h Host) comesEncrypted(from *snapshots.Source, before int64, part string) 
 // errStays marks an error after which what has come stays, for the next call to go on with.
 var errStays = errors.New("")
 
-// receive takes what comes from far away, behind what has come of it before, and says where it lies in the clear: where it
-// has arrived, or, where it is encrypted, in a new file. What has come stays where the rest does not. The whole is held
-// against the SHA-256 that it was announced with.
+// receive takes what comes from far away, behind what has come of it before, and says where it lies in the clear: where
+// it has arrived, or, where it is encrypted, in a new file. What has come stays where the rest does not. The whole is
+// held against the SHA-256 that it was announced with.
 func (h Host) receive(from *snapshots.Source, r api.FetchRequest, before int64, part, unfinished string) (clear string, s *api.Checksum, err error) {
 	if s, err = h.Arrive(from, before, part); err != nil {
 		return "", nil, err

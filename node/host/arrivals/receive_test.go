@@ -15,8 +15,8 @@ import (
 
 const dataDir = "/var/lib/etcd/main"
 
-// TestWhatComesAgainTakesNoRoom: what of a part counts as not come, after a boot, is given back before anybody looks for room
-// for it. What counts goes on to count, also where there is none.
+// TestWhatComesAgainTakesNoRoom: what of a part counts as not come, after a boot, is given back before anybody looks
+// for room for it. What counts goes on to count, also where there is none.
 func TestWhatComesAgainTakesNoRoom(t *testing.T) {
 	h := Host{Files: files.Tree{Root: t.TempDir()}}
 	sum := strings.Repeat("0", 64)

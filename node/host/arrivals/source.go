@@ -79,8 +79,8 @@ func (h Host) fromPath(given string) (*snapshots.Source, error) {
 	return &snapshots.Source{ReadCloser: content, What: given, Size: size, TakenAt: at}, nil
 }
 
-// openGiven opens a file at a path that a user has given, and says how many bytes it has. Where it lies on a file system
-// whose server is gone, no call to it ever ends: each is given up once nothing comes of it.
+// openGiven opens a file at a path that a user has given, and says how many bytes it has. Where it lies on a file
+// system whose server is gone, no call to it ever ends: each is given up once nothing comes of it.
 func (h Host) openGiven(given string) (io.ReadCloser, int64, error) {
 	size := make(chan int64, 1) // what was given up may come to its end
 	content, err := backup.OpenBounded(given, h.Hangs, func() (io.ReadCloser, error) {
@@ -97,8 +97,8 @@ func (h Host) openGiven(given string) (io.ReadCloser, int64, error) {
 	return content, <-size, nil
 }
 
-// openFileGiven waits for nobody who is to write to a pipe. Other users of the host may put something else there at any time:
-// what is no file is refused.
+// openFileGiven waits for nobody who is to write to a pipe. Other users of the host may put something else there at any
+// time: what is no file is refused.
 func (h Host) openFileGiven(given string) (io.ReadCloser, int64, error) {
 	info, err := os.Stat(h.Files.Path(given))
 	switch {
@@ -150,8 +150,8 @@ func Bucket(s api.S3) (*backup.S3, error) {
 	})
 }
 
-// LargestManifest is how many bytes of a manifest are read: it has some hundreds, and what lies in its place may have any
-// number.
+// LargestManifest is how many bytes of a manifest are read: it has some hundreds, and what lies in its place may have
+// any number.
 const LargestManifest = 1 << 20
 
 // takenAt is when a snapshot was taken: its own name says so, where it was taken before a change, or the manifest of

@@ -115,8 +115,8 @@ func (h Host) directory(ctx context.Context, dir string) (destination, error) {
 	return destination{backup.Bounded(directory, h.HangsAfter()), "directory", away, directory}, nil
 }
 
-// mustBeMounted refuses a directory on a file system that systemd knows how to mount, and that is not mounted: what lies
-// under the mount point belongs to another file system.
+// mustBeMounted refuses a directory on a file system that systemd knows how to mount, and that is not mounted: what
+// lies under the mount point belongs to another file system.
 func (h Host) mustBeMounted(ctx context.Context, dir string) error {
 	ctx, cancel := context.WithTimeout(ctx, units.Timeout)
 	defer cancel()
@@ -218,8 +218,8 @@ func list(ctx context.Context, at destination, cluster, owner string) (backup.Ca
 	return catalog, err
 }
 
-// listIn lists a cluster's backups at a destination through a source, which shows all of the destination or a part. It has
-// no deadline.
+// listIn lists a cluster's backups at a destination through a source, which shows all of the destination or a part. It
+// has no deadline.
 func listIn(ctx context.Context, at destination, from backup.Source, cluster, owner string) (backup.Catalog, error) {
 	err := at.away
 	if err == nil {
@@ -237,8 +237,8 @@ type listing struct {
 	err error
 }
 
-// listAll lists a cluster's backups at each destination, and the proofs of rehearsals at any of them. A proof counts for all
-// destinations, since a rehearsal fetches from one.
+// listAll lists a cluster's backups at each destination, and the proofs of rehearsals at any of them. A proof counts
+// for all destinations, since a rehearsal fetches from one.
 func listAll(ctx context.Context, all []destination, cluster, owner string) ([]listing, backup.Proofs) {
 	lists, proofs := make([]listing, len(all)), backup.Proofs{}
 	for i, d := range all {
@@ -260,8 +260,8 @@ func stored(e backup.Entry, at string) api.StoredBackup {
 	return s
 }
 
-// Open opens an owner's backup by its name, or the newest one, in a bucket or wherever this host stores its own. If there is
-// a marker, the owner is the marker's.
+// Open opens an owner's backup by its name, or the newest one, in a bucket or wherever this host stores its own. If
+// there is a marker, the owner is the marker's.
 func (h Host) Open(ctx context.Context, cluster, owner, name string, in *api.S3) (*snapshots.Source, error) {
 	fresh, err := h.isFresh(cluster)
 	if err != nil {
@@ -358,8 +358,8 @@ func (n named) List(ctx context.Context, prefix string) ([]backup.Object, error)
 	return slices.DeleteFunc(objects, func(o backup.Object) bool { return !strings.HasPrefix(o.Key, prefix+n.name+".") }), err
 }
 
-// leftToMembers returns how much big files have to leave free on the file system of a path of this process, for the members
-// whose data or log lies there; 0: there is none.
+// leftToMembers returns how much big files have to leave free on the file system of a path of this process, for the
+// members whose data or log lies there; 0: there is none.
 func (h Host) leftToMembers(path string) int64 {
 	members, err := h.Records.Neighbours("")
 	if err != nil {

@@ -16,8 +16,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/templates/systemd"
 )
 
-// mayWriteTo refuses a directory that runs cannot write to. It also refuses one that holds, or lies in, the directories of
-// any member on this host: those are moved and deleted as a whole.
+// mayWriteTo refuses a directory that runs cannot write to. It also refuses one that holds, or lies in, the directories
+// of any member on this host: those are moved and deleted as a whole.
 func (h Host) mayWriteTo(marker api.Marker, what, dir string) error {
 	if dir == "" {
 		return nil
@@ -115,7 +115,8 @@ func (h Host) MustNotTake(marker api.Marker, others []api.Marker) error {
 	return nil
 }
 
-// MustNotPurge refuses to delete backups along with the data. A store of an earlier release took any directory for backups.
+// MustNotPurge refuses to delete backups along with the data. A store of an earlier release took any directory for
+// backups.
 func (h Host) MustNotPurge(marker api.Marker) error {
 	clusters, err := h.Records.Neighbours(marker.Cluster)
 	if err != nil {
@@ -147,8 +148,8 @@ func (h Host) MustNotPurge(marker api.Marker) error {
 // mostWritable is the greatest number of directories, besides its state, that a run writes to.
 const mostWritable = 2
 
-// Reach finds out which of the directories that runs write to answer, and has the sandbox of the next run allow those and no
-// others. It says which do not answer.
+// Reach finds out which of the directories that runs write to answer, and has the sandbox of the next run allow those
+// and no others. It says which do not answer.
 func (h Host) Reach(cluster string, say func(string)) error {
 	b, err := h.backup(cluster)
 	if err != nil || b == nil {
@@ -179,8 +180,8 @@ func (h Host) Reach(cluster string, say func(string)) error {
 	return errors.Join(failed...)
 }
 
-// answers asks the file system of a directory for its free space: a network file system may know the directory from before,
-// and only its server knows the space.
+// answers asks the file system of a directory for its free space: a network file system may know the directory from
+// before, and only its server knows the space.
 func (h Host) answers(dir string) error {
 	_, err := backup.UnlessItHangs(h.HangsAfter(), func(func()) (struct{}, error) {
 		var space unix.Statfs_t

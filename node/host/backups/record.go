@@ -66,8 +66,8 @@ func (r Record) Newest() time.Time {
 	return r.Known
 }
 
-// remember records when another member's run ended. So every host knows how old the newest backup is, also if the host that
-// made the backup cannot be asked.
+// remember records when another member's run ended. So every host knows how old the newest backup is, also if the host
+// that made the backup cannot be asked.
 func (r *run) remember(ended time.Time) error {
 	record := r.Record(r.marker, r.kind)
 	if !ended.After(record.Known) {

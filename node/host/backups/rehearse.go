@@ -24,12 +24,12 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/snapshots"
 )
 
-// giveWay is how long a member leaves the rehearsal to the member that has the newest backup, if each host keeps its own. It
-// is longer than the difference between the hosts' timers.
+// giveWay is how long a member leaves the rehearsal to the member that has the newest backup, if each host keeps its
+// own. It is longer than the difference between the hosts' timers.
 const giveWay = 2 * time.Minute
 
-// unfit is the error of a backup that does not restore, or that does not restore to what its manifest says. Any other error
-// of a rehearsal says nothing of the backup.
+// unfit is the error of a backup that does not restore, or that does not restore to what its manifest says. Any other
+// error of a rehearsal says nothing of the backup.
 type unfit struct{ error }
 
 func (u unfit) Unwrap() error { return u.error }
@@ -56,8 +56,8 @@ func (h Host) RehearseAfter(ctx context.Context, cluster string, now bool, giveW
 	return r.carryOut(ctx, r.config.Rehearsal.Schedule, r.rehearse)
 }
 
-// hasNewest tells whether a destination of this host has the newest backup of any member. It returns true if it cannot find
-// that out: the rehearsal then reports why.
+// hasNewest tells whether a destination of this host has the newest backup of any member. It returns true if it cannot
+// find that out: the rehearsal then reports why.
 func (r *run) hasNewest(ctx context.Context) bool {
 	client, err := r.local(r.marker).Dial(ctx)
 	if err != nil {

@@ -22,12 +22,12 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 )
 
-// rehearsedStall is how long a rehearsed member may make no progress. It reads all of its data twice, at the lowest priority:
-// on a busy host it gets little of the machine.
+// rehearsedStall is how long a rehearsed member may make no progress. It reads all of its data twice, at the lowest
+// priority: on a busy host it gets little of the machine.
 const rehearsedStall = time.Hour
 
-// compareMember starts a member on the restored data, alone and on loopback, reads all of the data, and compares it with the
-// manifest. The member ends with this process, however this process ends.
+// compareMember starts a member on the restored data, alone and on loopback, reads all of the data, and compares it
+// with the manifest. The member ends with this process, however this process ends.
 func (r *run) compareMember(ctx context.Context, m backup.Manifest, work *inside.Dir, peer port) error {
 	// The kernel ends the child with the thread that has started it.
 	runtime.LockOSThread()
@@ -135,8 +135,8 @@ func (r *run) awaitRehearsed(ctx context.Context, alone api.Marker, ended <-chan
 	}
 }
 
-// rehearsedFlags returns the flags of a rehearsed member: it listens on loopback alone, demands the certificates that the
-// live member demands, and knows no other member.
+// rehearsedFlags returns the flags of a rehearsed member: it listens on loopback alone, demands the certificates that
+// the live member demands, and knows no other member.
 func (r *run) rehearsedFlags(peer, client port) []string {
 	cluster := r.marker.Cluster
 	return []string{

@@ -74,8 +74,8 @@ func (h Host) newRun(cluster, kind string, now bool, say func(string)) (*run, er
 	return r, files.Remove(asked)
 }
 
-// carryOut does the run if this member gets the slot, and records the result. Otherwise it records when the other member
-// has done it.
+// carryOut does the run if this member gets the slot, and records the result. Otherwise it records when the other
+// member has done it.
 func (r *run) carryOut(ctx context.Context, schedule string, do func(context.Context) (string, error)) error {
 	r.result.Began = r.Now().UTC()
 	mine := true
@@ -121,7 +121,8 @@ func (r *run) mayRun(ctx context.Context) error {
 	return nil
 }
 
-// patiently asks the local member for its status until it is healthy, or for slotTimeout: a busy member may answer late.
+// patiently asks the local member for its status until it is healthy, or for slotTimeout: a busy member may answer
+// late.
 func (r *run) patiently(ctx context.Context) api.Member {
 	for end := time.Now().Add(slotTimeout); ; {
 		view := r.local(r.marker).Look(ctx)
@@ -151,9 +152,9 @@ func (r *run) inSlot(ctx context.Context, schedule string, do func(context.Conte
 	return mine || err != nil, err
 }
 
-// backUp takes a snapshot, and stores it at each destination. It tries all: what one destination refuses, another one may
-// keep. The slot is done once all have the backup. Near destinations come first: a far one may take many hours, or never
-// end.
+// backUp takes a snapshot, and stores it at each destination. It tries all: what one destination refuses, another one
+// may keep. The slot is done once all have the backup. Near destinations come first: a far one may take many hours, or
+// never end.
 func (r *run) backUp(ctx context.Context) (string, error) {
 	all, err := r.destinations(ctx, r.config)
 	if err != nil {

@@ -29,8 +29,8 @@ const unitDir = "/etc/systemd/system"
 
 // BackUp has the host back its cluster up by timers, or disables that.
 //
-// It writes the settings after the units, so that settings mean that there are units, and before it starts the timers, so
-// that every run finds its settings.
+// It writes the settings after the units, so that settings mean that there are units, and before it starts the timers,
+// so that every run finds its settings.
 func (h Host) BackUp(ctx context.Context, cluster string, r api.BackUpRequest) error {
 	marker, err := h.Records.Owned(cluster, r.Owner)
 	if err != nil {
@@ -101,8 +101,8 @@ func (h Host) mayBackUp(ctx context.Context, marker api.Marker, b api.Backup) er
 	return nil
 }
 
-// Put records the settings of runs, and makes the directory of backups. Runs do not make it: if it is gone later, the disk
-// that belongs there may not be mounted.
+// Put records the settings of runs, and makes the directory of backups. Runs do not make it: if it is gone later, the
+// disk that belongs there may not be mounted.
 func (h Host) Put(marker api.Marker, b api.Backup) error {
 	text, err := json.MarshalIndent(secret.Revealed(b), "", "  ")
 	if err != nil {
@@ -151,8 +151,8 @@ func timers(cluster string, b api.Backup) []string {
 	return names
 }
 
-// AllUnits returns all units that any backup needs, and those that a newer release of the provider has written: they call
-// what this store does not have. Units that start others come first.
+// AllUnits returns all units that any backup needs, and those that a newer release of the provider has written: they
+// call what this store does not have. Units that start others come first.
 func (h Host) AllUnits(cluster string) ([]string, error) {
 	backup, rehearsal := api.BackupUnit(cluster), api.RehearsalUnit(cluster)
 	known := []string{backup + ".timer", rehearsal + ".timer", backup + ".service", rehearsal + ".service", api.ReachUnit(cluster)}
@@ -247,8 +247,8 @@ func (h Host) removeUnit(ctx context.Context, name string) (removed bool, err er
 	return true, files.Remove(file)
 }
 
-// Disable removes all units, settings and records of the cluster's backups. The backups stay. The settings, which show that
-// there is something to remove, go last.
+// Disable removes all units, settings and records of the cluster's backups. The backups stay. The settings, which show
+// that there is something to remove, go last.
 func (h Host) Disable(ctx context.Context, cluster, dataDir string) error {
 	if err := h.putUnits(ctx, cluster, nil); err != nil {
 		return err
@@ -313,7 +313,8 @@ func (h Host) Status(ctx context.Context, marker api.Marker) (*api.BackupStatus,
 	return status, nil
 }
 
-// RunNow starts a run in its unit and waits for its end. The run does its work even if another member has done the slot.
+// RunNow starts a run in its unit and waits for its end. The run does its work even if another member has done the
+// slot.
 func (h Host) RunNow(ctx context.Context, cluster string, r api.RunNowRequest) (api.BackupStatus, error) {
 	marker, err := h.Records.Owned(cluster, r.Owner)
 	if err != nil {
@@ -346,8 +347,8 @@ func (h Host) RunNow(ctx context.Context, cluster string, r api.RunNowRequest) (
 	return *status, nil
 }
 
-// runUnit starts the unit of a run, and waits for its end. If a run was under way that had begun before the request, runUnit
-// waits for that run, and starts another one.
+// runUnit starts the unit of a run, and waits for its end. If a run was under way that had begun before the request,
+// runUnit waits for that run, and starts another one.
 func (h Host) runUnit(ctx context.Context, marker api.Marker, kind, unit string) error {
 	asked := AskedFile(marker.DataDir, kind)
 	if _, err := h.Files.Put(files.File{Path: asked, Text: []byte(h.Now().UTC().Format(time.RFC3339Nano) + "\n"), Owner: files.RootUser, Mode: files.UnitFile}); err != nil {

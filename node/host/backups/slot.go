@@ -47,9 +47,9 @@ type slotRecord struct {
 // errSlotLost ends a run whose lease has ended: another member may be doing the slot by now.
 var errSlotLost = errors.New("the lease by which this member held its slot has ended: it did not reach the cluster for too long")
 
-// runOnce runs do unless another member has completed this slot. It waits for the member that holds the lock, and takes over
-// if that member fails. do returns the name of the backup that completes the slot, or "" if the slot is still to be done.
-// runOnce returns who has completed the slot.
+// runOnce runs do unless another member has completed this slot. It waits for the member that holds the lock, and takes
+// over if that member fails. do returns the name of the backup that completes the slot, or "" if the slot is still to
+// be done. runOnce returns who has completed the slot.
 func (h Host) runOnce(ctx context.Context, t slotRun, do func(ctx context.Context) (string, error)) (by slotRecord, err error) {
 	// A cancelled run revokes its lease too, so that the next run need not wait for the lease's end.
 	lasting := context.WithoutCancel(ctx)

@@ -14,8 +14,8 @@ const (
 	// runStall is how long a run may make no progress before it is ended, so that another member takes over. Reading a
 	// database on a slow disk shows no progress.
 	runStall = 6 * time.Hour
-	// storeStall is how long a destination may take no byte of a backup before the run continues with the next destination.
-	// Bytes that go out to S3 count one by one, not part by part, so that no connection is too slow.
+	// storeStall is how long a destination may take no byte of a backup before the run continues with the next
+	// destination. Bytes that go out to S3 count one by one, not part by part, so that no connection is too slow.
 	storeStall = time.Hour
 	// readyPoll is the time between two questions to a member that does not answer yet.
 	readyPoll = 25 * time.Millisecond
@@ -42,8 +42,8 @@ func whileItMoves(ctx context.Context, bound time.Duration, what string, do func
 	return do(ctx, func() { timer.Reset(bound) })
 }
 
-// guarded does the work of a run while it makes progress. It leaves work behind that does not end when its context does: the
-// work ends with this process, and the result is reported by the run as it was before.
+// guarded does the work of a run while it makes progress. It leaves work behind that does not end when its context
+// does: the work ends with this process, and the result is reported by the run as it was before.
 func (r *run) guarded(ctx context.Context, do func(context.Context) (string, error)) (string, error) {
 	type answer struct {
 		done string

@@ -18,7 +18,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 )
 
-// thinS3 is storage behind a slow connection, to which a part of an upload goes slowly. It is away for some time once a part has come.
+// thinS3 is storage behind a slow connection, to which a part of an upload goes slowly. It is away for some time once a
+// part has come.
 func thinS3(t *testing.T, outage time.Duration) *api.S3 {
 	t.Helper()
 	const piece, pause = 512 << 10, 100 * time.Millisecond
@@ -57,8 +58,8 @@ func thinS3(t *testing.T, outage time.Duration) *api.S3 {
 	return &api.S3{Endpoint: server.URL, Region: "us-east-1", Bucket: "backups", PathStyle: true, AccessKeyID: "id", SecretAccessKey: secret.New("secret")}
 }
 
-// TestAPartThatGoesSlowlyIsNoStall: a part that takes a slow connection longer than the bound is no stall, and an outage behind it counts
-// from the last byte that went out.
+// TestAPartThatGoesSlowlyIsNoStall: a part that takes a slow connection longer than the bound is no stall, and an
+// outage behind it counts from the last byte that went out.
 func TestAPartThatGoesSlowlyIsNoStall(t *testing.T) {
 	t.Parallel()
 	const bound, outage = 2 * time.Second, time.Second
@@ -78,8 +79,8 @@ func TestAPartThatGoesSlowlyIsNoStall(t *testing.T) {
 	}
 }
 
-// TestARunLastsWhileItMoves: what moves takes as long as it likes, what does not is ended, and what does not even end then is
-// left behind.
+// TestARunLastsWhileItMoves: what moves takes as long as it likes, what does not is ended, and what does not even end
+// then is left behind.
 func TestARunLastsWhileItMoves(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for name, test := range map[string]struct {
@@ -147,7 +148,8 @@ func (m manyFar) Open(ctx context.Context, _ string) (io.ReadCloser, error) {
 	return io.NopCloser(strings.NewReader("{}")), nil
 }
 
-// TestAListLastsWhileItMoves: many backups far away are listed for as long as that takes, and what says nothing is given up.
+// TestAListLastsWhileItMoves: many backups far away are listed for as long as that takes, and what says nothing is
+// given up.
 func TestAListLastsWhileItMoves(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()

@@ -23,8 +23,8 @@ type taken struct {
 	room   int64             // bytes that are reserved for it
 }
 
-// snapshotTries is how often a snapshot is taken until its hash can be compared with the member's. It cannot be compared if
-// the cluster was compacted in between.
+// snapshotTries is how often a snapshot is taken until its hash can be compared with the member's. It cannot be
+// compared if the cluster was compacted in between.
 const snapshotTries = 2
 
 // take saves a verified snapshot of the local member, if possible in the directory that keeps it.
@@ -44,8 +44,8 @@ func (r *run) take(ctx context.Context, to []destination) (t taken, err error) {
 	return t, err
 }
 
-// newFile returns the file for a snapshot. If a directory is to keep the snapshot in the clear, the file lies there, so that
-// the snapshot is written once, and not to the member's disk. If that directory is at fault, storing says so.
+// newFile returns the file for a snapshot. If a directory is to keep the snapshot in the clear, the file lies there, so
+// that the snapshot is written once, and not to the member's disk. If that directory is at fault, storing says so.
 func (r *run) newFile(to []destination, size int64) (taken, error) {
 	for _, d := range to {
 		if d.directory == nil || d.away != nil || len(r.config.Recipients) > 0 {

@@ -71,8 +71,8 @@ func TestWhereASnapshotIsTaken(t *testing.T) {
 	}
 }
 
-// TestABackupLeavesRoomToLive: whatever takes the member's disk for a backup leaves what a snapshot leaves, and sets aside
-// what it is to write, and no more.
+// TestABackupLeavesRoomToLive: whatever takes the member's disk for a backup leaves what a snapshot leaves, and sets
+// aside what it is to write, and no more.
 func TestABackupLeavesRoomToLive(t *testing.T) {
 	h := newHost(t)
 	b := backupOf()
@@ -116,8 +116,8 @@ func small(t *testing.T, path string) {
 	})
 }
 
-// TestADirectoryOnTheMembersDisk leaves the member room to live, whichever cluster's that is; one on a disk of its own may be
-// filled.
+// TestADirectoryOnTheMembersDisk leaves the member room to live, whichever cluster's that is; one on a disk of its own
+// may be filled.
 func TestADirectoryOnTheMembersDisk(t *testing.T) {
 	h := newHost(t)
 	small(t, h.Files.Path("/srv/own"))

@@ -1,5 +1,5 @@
-// Package damage finds out whether damage in a member's files keeps etcd from starting, and remembers the result until the
-// host boots.
+// Package damage finds out whether damage in a member's files keeps etcd from starting, and remembers the result until
+// the host boots.
 package damage
 
 import (
@@ -43,10 +43,10 @@ func (r Reader) Known(ctx context.Context) (string, bool) {
 	return "", all
 }
 
-// Find returns which damage keeps etcd from starting, or "" if it sees none. It reads all of the log and of the database, as
-// etcd does when it starts. A file that cannot be read, because the disk fails, a process has it open, or ctx ends, is not
-// known to be damaged. If ctx ends while Find reads a database, the next call continues there: a database may take longer
-// than any observation lasts.
+// Find returns which damage keeps etcd from starting, or "" if it sees none. It reads all of the log and of the
+// database, as etcd does when it starts. A file that cannot be read, because the disk fails, a process has it open, or
+// ctx ends, is not known to be damaged. If ctx ends while Find reads a database, the next call continues there: a
+// database may take longer than any observation lasts.
 func (r Reader) Find(ctx context.Context) string {
 	if !r.data().AreFiles() {
 		return "" // etcd has not made what lies there, and reading it may never end

@@ -46,9 +46,9 @@ type finding struct {
 	At *etcdfs.Position `json:"at,omitempty"`
 }
 
-// stillSound tells whether sound files still count as sound although the member, which got as far as that, has written to
-// them since. A large database is not read after each start in vain, but only after twice as many of them, or if the files
-// were exchanged.
+// stillSound tells whether sound files still count as sound although the member, which got as far as that, has written
+// to them since. A large database is not read after each start in vain, but only after twice as many of them, or if the
+// files were exchanged.
 func (f finding) stillSound(now []fileStamp, restarts int) bool {
 	same := func(a, b fileStamp) bool { return a.Path == b.Path && a.Inode == b.Inode }
 	return f.Says == "" && f.Restarts > 0 && restarts >= f.Restarts && restarts < 2*f.Restarts && slices.EqualFunc(f.Files, now, same)
@@ -78,11 +78,12 @@ func (r Reader) examined() *examined {
 	return e
 }
 
-// settled is the age from which on another write to a file changes its time: file systems round times to some milliseconds.
+// settled is the age from which on another write to a file changes its time: file systems round times to some
+// milliseconds.
 const settled = time.Second
 
-// once returns what a check has found in these files, or runs the check. It continues an interrupted check if the files are
-// the same.
+// once returns what a check has found in these files, or runs the check. It continues an interrupted check if the files
+// are the same.
 func (e *examined) once(check string, paths []string, do func(at *etcdfs.Position) error) error {
 	now, before := e.of.Now(), e.of.stamps(paths)
 	unchanged := func(since []fileStamp) bool { return slices.EqualFunc(since, before, fileStamp.equal) }
@@ -119,8 +120,8 @@ func (e *examined) keep(check string, found finding) {
 	}
 }
 
-// kept returns what a check has found in files that have not changed since, or in a database that still counts as sound;
-// false: neither.
+// kept returns what a check has found in files that have not changed since, or in a database that still counts as
+// sound; false: neither.
 func (e *examined) kept(check string, paths []string) (says string, known bool) {
 	old, known := e.found[check]
 	now := e.of.stamps(paths)

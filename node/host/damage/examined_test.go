@@ -35,8 +35,8 @@ func mustNotFail(t *testing.T, err error) {
 	}
 }
 
-// TestAReadingForDamageGoesOn has looks end before a database is read: each goes on where the one before has come to, until it is
-// known what is wrong with it. A file that was written to since is read from its beginning.
+// TestAReadingForDamageGoesOn has looks end before a database is read: each goes on where the one before has come to,
+// until it is known what is wrong with it. A file that was written to since is read from its beginning.
 func TestAReadingForDamageGoesOn(t *testing.T) {
 	t.Parallel()
 	r := newReader(t)

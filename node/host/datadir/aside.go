@@ -1,5 +1,5 @@
-// Package datadir looks at a member's data directory as a whole, and moves it aside, copies it and deletes it, together with
-// what was moved aside from it before.
+// Package datadir looks at a member's data directory as a whole, and moves it aside, copies it and deletes it, together
+// with what was moved aside from it before.
 package datadir
 
 import (
@@ -36,8 +36,8 @@ func (d Dir) disks() disks.Disks { return disks.Disks{Files: d.Files} }
 // etcd is what a member has written to it.
 func (d Dir) etcd() etcdfs.Data { return etcdfs.Data{Root: d.Files.Root, Dir: d.Path} }
 
-// Aside lists what was moved aside from a data directory. It lies beside the directory, or in it if the directory is a mount
-// point.
+// Aside lists what was moved aside from a data directory. It lies beside the directory, or in it if the directory is a
+// mount point.
 func (d Dir) Aside() ([]string, error) {
 	var found []string
 	for where, prefix := range map[string]string{
@@ -58,12 +58,12 @@ func (d Dir) Aside() ([]string, error) {
 	return found, nil
 }
 
-// SetAside moves a data directory to where nothing takes it for data, on the same file system, and returns where; empty: the
-// directory held nothing, and was removed.
+// SetAside moves a data directory to where nothing takes it for data, on the same file system, and returns where;
+// empty: the directory held nothing, and was removed.
 //
-// One rename moves the directory. A mount point cannot be moved, so SetAside moves its contents one by one into a directory
-// in it. What an interrupted call has moved no longer counts as data, and the next call moves the rest to another
-// directory.
+// One rename moves the directory. A mount point cannot be moved, so SetAside moves its contents one by one into a
+// directory in it. What an interrupted call has moved no longer counts as data, and the next call moves the rest to
+// another directory.
 func (d Dir) SetAside(why string) (string, error) {
 	names, err := d.Contents()
 	if errors.Is(err, fs.ErrNotExist) {
@@ -134,8 +134,8 @@ func (d Dir) SyncMoved() error {
 	return errors.Join(files.SyncAround(d.path()), files.SyncAround(d.Files.Path(filepath.Join(d.Path, api.AsidePrefix))))
 }
 
-// PathAside returns where something goes that is moved aside from the data directory now, named after the reason: beside the
-// directory, or in it if the directory is a mount point.
+// PathAside returns where something goes that is moved aside from the data directory now, named after the reason:
+// beside the directory, or in it if the directory is a mount point.
 func (d Dir) PathAside(why string) (string, error) {
 	return d.pathAside(why + "-" + d.Now().UTC().Format(files.Stamp))
 }

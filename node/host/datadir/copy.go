@@ -18,8 +18,8 @@ import (
 // copySpare is the space that stays free beside a copy of the data, for the member, which goes on writing.
 const copySpare = 256 << 20
 
-// CopyAside copies a data directory to where data is moved aside to, and returns where the copy lies. The copy gets its name
-// only once it is complete and synced. CopyAside makes anew what an interrupted call has left.
+// CopyAside copies a data directory to where data is moved aside to, and returns where the copy lies. The copy gets its
+// name only once it is complete and synced. CopyAside makes anew what an interrupted call has left.
 func (d Dir) CopyAside(why string) (string, error) {
 	names, err := d.Contents()
 	if err != nil {
@@ -69,7 +69,8 @@ func (d Dir) MustHoldCopy() error {
 	return d.disks().MustHoldFiles(filepath.Dir(to), bytes+copySpare, files+disks.FewFiles, "a copy of the data in "+d.Path)
 }
 
-// copyNames copies the entries with these names into a new directory, which belongs to root until all is in it, and syncs it.
+// copyNames copies the entries with these names into a new directory, which belongs to root until all is in it, and
+// syncs it.
 func (d Dir) copyNames(from, to string, names []string) error {
 	source, err := inside.Open(d.Files.Path(from))
 	if err != nil {

@@ -46,8 +46,8 @@ func (d Dir) Data() (api.Data, error) {
 	return data, nil
 }
 
-// Contents returns the names in a data directory that count as data: neither what mkfs makes in a new file system nor what
-// was moved aside.
+// Contents returns the names in a data directory that count as data: neither what mkfs makes in a new file system nor
+// what was moved aside.
 func (d Dir) Contents() ([]string, error) {
 	around, name, err := inside.Around(d.path())
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package disks finds a host's mounted file systems and their free space, refuses what they have no room for, and reserves
-// space for what is about to be written.
+// Package disks finds a host's mounted file systems and their free space, refuses what they have no room for, and
+// reserves space for what is about to be written.
 package disks
 
 import (
@@ -39,8 +39,8 @@ func (d Disks) MountPoint(path string) (string, error) {
 	return found.Point, err
 }
 
-// mountBy finds the mount on which a path lies. It takes an inner mount into account only if counts says so, which is also
-// given the mount around it.
+// mountBy finds the mount on which a path lies. It takes an inner mount into account only if counts says so, which is
+// also given the mount around it.
 func mountBy(path string, counts func(m, around Mount) bool) (Mount, error) {
 	table, err := os.Open("/proc/self/mountinfo")
 	if err != nil {
@@ -62,14 +62,14 @@ func mountBy(path string, counts func(m, around Mount) bool) (Mount, error) {
 }
 
 // changesView tells whether a mount shows other content in its place than the mount around it would. systemd binds the
-// directories that a unit may write to onto themselves, so for the guard, which runs in that unit, all of them are mount
-// points.
+// directories that a unit may write to onto themselves, so for the guard, which runs in that unit, all of them are
+// mount points.
 func changesView(m, around Mount) bool {
 	return m.Device != around.Device || m.Root != filepath.Join(around.Root, strings.TrimPrefix(m.Point, around.Point))
 }
 
-// parseMount reads a line of mountinfo. The mount point is the fifth field. The kind follows the separator, since the number
-// of fields before the separator varies.
+// parseMount reads a line of mountinfo. The mount point is the fifth field. The kind follows the separator, since the
+// number of fields before the separator varies.
 func parseMount(line string) (Mount, bool) {
 	before, after, ok := strings.Cut(line, " - ")
 	fields, kinds := strings.Fields(before), strings.Fields(after)

@@ -8,8 +8,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup"
 )
 
-// TestRoomThatIsTakenIsNotGivenTwice has two writers look for room at once: what the first has set aside the second finds
-// taken, until the first has ended, with less than it had asked for.
+// TestRoomThatIsTakenIsNotGivenTwice has two writers look for room at once: what the first has set aside the second
+// finds taken, until the first has ended, with less than it had asked for.
 func TestRoomThatIsTakenIsNotGivenTwice(t *testing.T) {
 	d := newDisks(t)
 	mountOn(t, d, "/disk", "size=64m")

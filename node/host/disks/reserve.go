@@ -10,8 +10,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 )
 
-// Reserve reserves this many bytes for a file that is about to be written. Others on the same file system, for example a
-// backup beside a call, or a call for another cluster, find them taken when they look for room.
+// Reserve reserves this many bytes for a file that is about to be written. Others on the same file system, for example
+// a backup beside a call, or a call for another cluster, find them taken when they look for room.
 func Reserve(file *os.File, bytes int64) error {
 	if err := durable.Reserve(file, bytes); err != nil {
 		return api.Refuse("there is no room for the %d MiB that %s wants: another call or run has taken it meanwhile; free some space, or wait for its end", Mebibytes(bytes), file.Name())

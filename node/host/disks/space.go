@@ -12,12 +12,12 @@ import (
 // RestoreSpare is the space that a restored member needs beside its database: its log begins with two files of 64 MiB.
 const RestoreSpare = 192 << 20
 
-// SnapshotSpare is the space that stays free beside a snapshot: the log may lie on the same file system, and each of its
-// files has 64 MiB.
+// SnapshotSpare is the space that stays free beside a snapshot: the log may lie on the same file system, and each of
+// its files has 64 MiB.
 const SnapshotSpare = 64 << 20
 
-// FewFiles is more files and directories than any work makes whose need for space is given in bytes: a restored member has
-// a dozen.
+// FewFiles is more files and directories than any work makes whose need for space is given in bytes: a restored member
+// has a dozen.
 const FewFiles = 64
 
 // MustHold refuses this many bytes if the file system has no space for them.
@@ -44,8 +44,8 @@ func (d Disks) MustHoldSnapshot(dir string, bytes int64) error {
 	return d.MustLeaveRoom(dir, bytes, "a snapshot of the member's database")
 }
 
-// MustLeaveRoom refuses big files beside a member's data, of this many bytes, that would leave the member too little space
-// on its disk. The number is only what the files take, without what has to stay free.
+// MustLeaveRoom refuses big files beside a member's data, of this many bytes, that would leave the member too little
+// space on its disk. The number is only what the files take, without what has to stay free.
 func (d Disks) MustLeaveRoom(dir string, bytes int64, what string) error {
 	live, err := RoomToLive(d.Files.Path(dir))
 	if err != nil {
@@ -54,8 +54,8 @@ func (d Disks) MustLeaveRoom(dir string, bytes int64, what string) error {
 	return d.MustHold(dir, bytes+live, fmt.Sprintf("%s, of %d MiB, which has to leave room to the member,", what, Mebibytes(bytes)))
 }
 
-// RoomToLive returns how much a big file has to leave free on the file system of a path of this process: a twentieth, at
-// most 4 GiB, and never less than a file of the log.
+// RoomToLive returns how much a big file has to leave free on the file system of a path of this process: a twentieth,
+// at most 4 GiB, and never less than a file of the log.
 func RoomToLive(path string) (int64, error) {
 	var space unix.Statfs_t
 	if err := unix.Statfs(path, &space); err != nil {
@@ -64,8 +64,8 @@ func RoomToLive(path string) (int64, error) {
 	return max(SnapshotSpare, min(int64(space.Blocks)*space.Frsize/20, 4<<30)), nil
 }
 
-// MustHoldRestore refuses a snapshot if there is no space to fetch this many bytes of it, and to restore it. The old data
-// stays on the same file system.
+// MustHoldRestore refuses a snapshot if there is no space to fetch this many bytes of it, and to restore it. The old
+// data stays on the same file system.
 func (d Disks) MustHoldRestore(dataDir string, fetched, restored int64) error {
 	snapshots, err := d.Files.Nearest(api.SnapshotDir(dataDir))
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package etcdclient asks the member on this host, and its peers: over loopback with the administrator's certificate, in the
-// clear over the metrics port, which answers sooner, and as a peer.
+// Package etcdclient asks the member on this host, and its peers: over loopback with the administrator's certificate,
+// in the clear over the metrics port, which answers sooner, and as a peer.
 package etcdclient
 
 import (
@@ -60,7 +60,8 @@ func (l Local) adminTLS() (*tls.Config, error) {
 }
 
 const (
-	// renaming is how long a pair is given to become whole before it is read again, and renamings how often that is done.
+	// renaming is how long a pair is given to become whole before it is read again, and renamings how often that is
+	// done.
 	renaming  = 20 * time.Millisecond
 	renamings = 25
 )

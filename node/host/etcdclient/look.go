@@ -59,8 +59,8 @@ func (l Local) Look(ctx context.Context) api.Member {
 	questions.Go(func() { view.Ready = l.Ready(ctx) })
 	questions.Wait()
 	if view.Healthy {
-		// The read may have waited for an election: who leads is told by who does after it. And the member may have taken
-		// back the read by which it told whether it is ready, which nobody has repeated.
+		// The read may have waited for an election: who leads is told by who does after it. And the member may have
+		// taken back the read by which it told whether it is ready, which nobody has repeated.
 		askStatus()
 		view.Ready = view.Ready || l.Ready(ctx)
 	}

@@ -49,8 +49,8 @@ func (l Local) Ready(ctx context.Context) bool {
 	return l.Answers(ctx, "/readyz?exclude=data_corruption")
 }
 
-// AppliedIndex is how far the member has come with its log; 0: it does not say. The metrics port answers before the client
-// port is open.
+// AppliedIndex is how far the member has come with its log; 0: it does not say. The metrics port answers before the
+// client port is open.
 func (l Local) AppliedIndex(ctx context.Context) (applied uint64) {
 	_ = l.AskMetrics(ctx, "/metrics", func(_ int, body io.Reader) {
 		for lines := bufio.NewScanner(body); lines.Scan(); {

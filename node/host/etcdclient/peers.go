@@ -100,8 +100,9 @@ func lookAt(ctx context.Context, client *http.Client, url string) peerLook {
 	return peerLook{reached: true, serves: response.StatusCode == http.StatusOK}
 }
 
-// peerClient asks peers as the member does, with its own peer certificate and from its own address: a peer refuses who comes
-// from another one than the certificate names, and of several the kernel would take the first, on the host itself too.
+// peerClient asks peers as the member does, with its own peer certificate and from its own address: a peer refuses who
+// comes from another one than the certificate names, and of several the kernel would take the first, on the host itself
+// too.
 func (l Local) peerClient(flags []string) (*http.Client, error) {
 	config, err := l.identify(api.KeyPeer, api.PeerCAFile(l.Marker.Cluster))
 	if err != nil {

@@ -12,8 +12,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 )
 
-// Served connects to the member's own client and peer port, and returns the certificate that each serves, by the name of its key.
-// A port that shows none is missing. flags are those that the member runs by.
+// Served connects to the member's own client and peer port, and returns the certificate that each serves, by the name
+// of its key. A port that shows none is missing. flags are those that the member runs by.
 func (l Local) Served(ctx context.Context, flags []string) map[string]api.Served {
 	ctx, cancel := context.WithTimeout(ctx, AskTimeout)
 	defer cancel()
@@ -40,8 +40,8 @@ func (l Local) Served(ctx context.Context, flags []string) map[string]api.Served
 	return served
 }
 
-// shown is the certificate that is shown at an address; nil: none. Whether it is a good one is not asked here. The host says who it
-// is, as etcd would log a connection of anybody else.
+// shown is the certificate that is shown at an address; nil: none. Whether it is a good one is not asked here. The host
+// says who it is, as etcd would log a connection of anybody else.
 func (l Local) shown(ctx context.Context, at, key, bundle string, dial func(ctx context.Context, network, to string) (net.Conn, error)) (shown *api.Served) {
 	config, err := l.identify(key, bundle)
 	if err != nil {

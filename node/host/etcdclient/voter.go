@@ -19,8 +19,8 @@ const (
 	// LeaderTimeout bounds a move of the leadership, which takes milliseconds where the other voter has
 	// caught up.
 	LeaderTimeout = 20 * time.Second
-	// reachTimeout is how long a member may take to learn what the others have agreed on: with an election between, which on
-	// a busy machine takes longer than a look waits for.
+	// reachTimeout is how long a member may take to learn what the others have agreed on: with an election between,
+	// which on a busy machine takes longer than a look waits for.
 	reachTimeout = 10 * time.Second
 )
 
@@ -32,8 +32,8 @@ type Voter struct {
 	State      *clientv3.StatusResponse // what it said of itself when it was asked first
 }
 
-// AsVoter asks the member for something, with the whole of the cluster's healthy voters behind it: a learner, which answers
-// next to nothing, is refused.
+// AsVoter asks the member for something, with the whole of the cluster's healthy voters behind it: a learner, which
+// answers next to nothing, is refused.
 func (l Local) AsVoter(ctx context.Context, do func(context.Context, Voter) error) error {
 	client, err := l.Dial(ctx)
 	if err != nil {

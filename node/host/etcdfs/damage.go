@@ -89,8 +89,8 @@ func (d Data) damagedLog(ctx context.Context) error {
 	return err
 }
 
-// shortLog wants a log that goes as far as the database. etcd cuts a log off at a record whose length makes no sense, as
-// if that had not been written to its end, and ends once its leader tells it of what was agreed on.
+// shortLog wants a log that goes as far as the database. etcd cuts a log off at a record whose length makes no sense,
+// as if that had not been written to its end, and ends once its leader tells it of what was agreed on.
 func (d Data) shortLog(context.Context) error {
 	// The database first: the log of a member that is started meanwhile is ahead of what its database was.
 	applied, err := d.ConsistentIndex()
@@ -104,8 +104,8 @@ func (d Data) shortLog(context.Context) error {
 	return err
 }
 
-// AgreedIndex reads a log, which lies at a path of this process, in the way that etcd does, and returns up to which entry it
-// was agreed on.
+// AgreedIndex reads a log, which lies at a path of this process, in the way that etcd does, and returns up to which
+// entry it was agreed on.
 func AgreedIndex(path string) (commit uint64, err error) {
 	defer func() {
 		if r := recover(); r != nil {

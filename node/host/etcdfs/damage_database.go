@@ -20,7 +20,8 @@ import (
 const lockedShare = 16 << 20
 
 // damagedDatabase wants a database of which all pages can be read, and in which each key is one. One that is missing
-// etcd makes anew from the log, unless that begins with a snapshot. It is read on from where an earlier look has come to.
+// etcd makes anew from the log, unless that begins with a snapshot. It is read on from where an earlier look has come
+// to.
 func (d Data) damagedDatabase(ctx context.Context, at *Position) error {
 	switch _, err := os.Stat(d.path(Database(d.Dir))); {
 	case errors.Is(err, fs.ErrNotExist):
@@ -54,7 +55,8 @@ func (d Data) ReadAll(ctx context.Context, at *Position, look func(bucket string
 	}
 }
 
-// readFrom reads a database on from where an earlier reading has come to. It says whether it held the lock when it ended.
+// readFrom reads a database on from where an earlier reading has come to. It says whether it held the lock when it
+// ended.
 func (d Data) readFrom(ctx context.Context, at *Position, look func(bucket string, key, value []byte) error) (locked bool, err error) {
 	locked = true
 	runtime.LockOSThread() // whose disk priority it is
@@ -96,7 +98,8 @@ func (d Data) readFrom(ctx context.Context, at *Position, look func(bucket strin
 					return err
 				}
 				locked = false
-				// Whoever serves, here too, goes first. Not while the lock is held: who waits for that would wait for them as well.
+				// Whoever serves, here too, goes first. Not while the lock is held: who waits for that would wait for
+				// them as well.
 				yielded = diskPriority(ioIdle)
 			}
 			return nil
@@ -119,8 +122,8 @@ func diskPriority(class uintptr) func() {
 	return func() { _, _, _ = unix.Syscall(unix.SYS_IOPRIO_SET, thisThread, 0, 0) }
 }
 
-// panicked is what is wrong with a database that could not be read. It is memory that the file is mapped to, where a disk that
-// fails looks as a file that is too short does: only reading it tells the two apart.
+// panicked is what is wrong with a database that could not be read. It is memory that the file is mapped to, where a
+// disk that fails looks as a file that is too short does: only reading it tells the two apart.
 func (d Data) panicked(ctx context.Context, r any) error {
 	if _, fault := r.(interface{ Addr() uintptr }); fault {
 		file, err := d.openDatabase()

@@ -60,8 +60,8 @@ func viewOpened(open func() (*os.File, error), view func(*pages) error) (err err
 	return err
 }
 
-// mapDatabase locks a database against whoever writes to it, for as long as the file is open, and maps it until unmap is called. A
-// running etcd has locked its own.
+// mapDatabase locks a database against whoever writes to it, for as long as the file is open, and maps it until unmap
+// is called. A running etcd has locked its own.
 func mapDatabase(file *os.File) (mapped []byte, unmap func() error, err error) {
 	for end := time.Now().Add(databaseWait); ; time.Sleep(databaseWait / 10) {
 		err := unix.Flock(int(file.Fd()), unix.LOCK_SH|unix.LOCK_NB)
@@ -158,9 +158,9 @@ func (p *pages) eachIn(bucket string, do func(key, value []byte) error) error {
 	return in.each(nil, func(key, value []byte, _ bool) error { return do(key, value) })
 }
 
-// examine wants a database, at a path of this process, of which etcd's own code can read all: it is not made for what pages of
-// any content lead to. It tells whether a restore has raised the revisions in it: that left an empty record, which etcd's own
-// tools count as a key, and no client can see.
+// examine wants a database, at a path of this process, of which etcd's own code can read all: it is not made for what
+// pages of any content lead to. It tells whether a restore has raised the revisions in it: that left an empty record,
+// which etcd's own tools count as a key, and no client can see.
 func examine(path string) (raised bool, err error) {
 	err = viewDatabase(path, func(p *pages) error {
 		err := p.eachRecord(Position{}, func(bucket string, key, value []byte) error {
@@ -212,8 +212,8 @@ func TakeAlarmsOut(path string) error {
 	return errors.Join(err, db.Close())
 }
 
-// agreedVersion is the version that the cluster of a database had agreed on: 3.7.0. Empty: none yet. etcd of an older minor version
-// does not start from it.
+// agreedVersion is the version that the cluster of a database had agreed on: 3.7.0. Empty: none yet. etcd of an older
+// minor version does not start from it.
 func agreedVersion(p *pages) (string, error) {
 	version, err := p.valueOf("cluster", "clusterVersion")
 	return string(version), err

@@ -23,8 +23,8 @@ const (
 )
 
 // Log is what a member has written, read in the same way whether it runs or not: the log is read beside a running etcd,
-// whose database alone is closed to readers. Its last entry is near the end of its last file, or, where that was begun just
-// before the end, of the one before: no more than 128 MiB are read.
+// whose database alone is closed to readers. Its last entry is near the end of its last file, or, where that was begun
+// just before the end, of the one before: no more than 128 MiB are read.
 func (d Data) Log(runs bool) *api.Log {
 	var l api.Log
 	for try := range logTries {
@@ -81,8 +81,9 @@ func (d Data) Identity() (cluster, member uint64, err error) {
 	return cluster, member, err
 }
 
-// LastEntry is where a log ends. An entry that was written later takes the place of all from its index on; a snapshot from the
-// leader, that of all up to its. A file may have no entry of its own yet, and say of a snapshot that was taken before its time.
+// LastEntry is where a log ends. An entry that was written later takes the place of all from its index on; a snapshot
+// from the leader, that of all up to its. A file may have no entry of its own yet, and say of a snapshot that was taken
+// before its time.
 func (d Data) LastEntry() (term, index uint64, err error) {
 	var snapshotTerm, snapshotIndex uint64
 	files := d.LogFiles()

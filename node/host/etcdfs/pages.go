@@ -10,9 +10,9 @@ import (
 	"sort"
 )
 
-// A member's database is read here by its format on the disk, and not by bbolt, which trusts pages to be a tree: where one
-// leads back to itself, bbolt calls itself or grows its stack of pages without end, and that ends the process, whatever
-// recovers. Here a reading comes to each page once at most, and no deeper than a tree can be.
+// A member's database is read here by its format on the disk, and not by bbolt, which trusts pages to be a tree: where
+// one leads back to itself, bbolt calls itself or grows its stack of pages without end, and that ends the process,
+// whatever recovers. Here a reading comes to each page once at most, and no deeper than a tree can be.
 
 const (
 	pageHead     = 16 // bytes of a page in front of its elements: id, kind, number of elements, pages that it goes on over
@@ -185,8 +185,8 @@ func (g page) value(i int) (value []byte, bucket bool, err error) {
 	return value, binary.NativeEndian.Uint32(element)&isBucket != 0, err
 }
 
-// first is the element at which a reading from a key on begins: the one of a branch that leads there, and of a leaf the first
-// that does not come before it.
+// first is the element at which a reading from a key on begins: the one of a branch that leads there, and of a leaf the
+// first that does not come before it.
 func (g page) first(from []byte) (int, error) {
 	var failed error
 	after := func(order int) int {
@@ -284,7 +284,8 @@ func (t tree) last() ([]byte, error) {
 	return at.key(i)
 }
 
-// each does something with each element, in their order, from a key on. It ends without an error where do says errEnough.
+// each does something with each element, in their order, from a key on. It ends without an error where do says
+// errEnough.
 func (t tree) each(from []byte, do func(key, value []byte, bucket bool) error) error {
 	type level struct {
 		page

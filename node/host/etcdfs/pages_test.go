@@ -309,7 +309,8 @@ func writeMany(t *testing.T, d Data) {
 	}
 }
 
-// TestNoContentOfADatabaseEndsTheProcess looks at databases in which anything was changed, most of it where it does most.
+// TestNoContentOfADatabaseEndsTheProcess looks at databases in which anything was changed, most of it where it does
+// most.
 func TestNoContentOfADatabaseEndsTheProcess(t *testing.T) {
 	t.Parallel()
 	whole := empty(t)

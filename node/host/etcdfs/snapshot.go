@@ -74,8 +74,8 @@ func statusOf(path string) (read snapshot.Status, err error) {
 	return read, err
 }
 
-// neededVersion is that of the oldest etcd that starts from a snapshot: the newer of its storage version and the one that
-// its cluster had agreed on. etcd writes the first some time after the second, and before 3.6 not at all.
+// neededVersion is that of the oldest etcd that starts from a snapshot: the newer of its storage version and the one
+// that its cluster had agreed on. etcd writes the first some time after the second, and before 3.6 not at all.
 func neededVersion(path, storage string) (string, error) {
 	needed := storage
 	err := viewDatabase(path, func(p *pages) error {

@@ -1,5 +1,5 @@
-// Package etcdfs reads what etcd has written: a member's log and its database, whether the member runs or not, what is wrong
-// with them, and snapshots.
+// Package etcdfs reads what etcd has written: a member's log and its database, whether the member runs or not, what is
+// wrong with them, and snapshots.
 package etcdfs
 
 import (
@@ -126,9 +126,9 @@ func (d Data) eachRecord(path string, last bool, do func(kind int64, data []byte
 // frameHead is how many bytes say how long a record is.
 const frameHead = 8
 
-// readFrame reads the next record, and says how many bytes of the file it takes: its length is in the lower 56 bits of a
-// word, and in the upper ones how many bytes fill it up. Files are made longer than what is in them: a length of zero is
-// the end.
+// readFrame reads the next record, and says how many bytes of the file it takes: its length is in the lower 56 bits of
+// a word, and in the upper ones how many bytes fill it up. Files are made longer than what is in them: a length of zero
+// is the end.
 func readFrame(in io.Reader, limit int64) (frame []byte, length int64, err error) {
 	var word [frameHead]byte
 	if _, err := io.ReadFull(in, word[:]); err != nil {
@@ -153,8 +153,8 @@ func readFrame(in io.Reader, limit int64) (frame []byte, length int64, err error
 // sectorSize is the least that a disk writes at once.
 const sectorSize = 512
 
-// isTorn tells whether a record, with what fills it up, that lies at an offset of its file was not written to its end by a power cut: one of its
-// sectors has nothing in it. etcd goes by that too.
+// isTorn tells whether a record, with what fills it up, that lies at an offset of its file was not written to its end
+// by a power cut: one of its sectors has nothing in it. etcd goes by that too.
 func isTorn(record []byte, offset int64) bool {
 	for len(record) > 0 {
 		n := min(int64(len(record)), sectorSize-offset%sectorSize)

@@ -23,9 +23,10 @@ type File struct {
 	Mode  fs.FileMode
 }
 
-// Put writes a file, and tells whether its text changed. Readers see the old text or the new one, whole, also after a power
-// cut. If the file is there already as it is to be, Put leaves it alone and syncs its directory: a call that was killed may
-// have renamed it. A pipe, or anything else that is no file, is replaced, but for a directory with something in it.
+// Put writes a file, and tells whether its text changed. Readers see the old text or the new one, whole, also after a
+// power cut. If the file is there already as it is to be, Put leaves it alone and syncs its directory: a call that was
+// killed may have renamed it. A pipe, or anything else that is no file, is replaced, but for a directory with something
+// in it.
 func (t Tree) Put(f File) (changed bool, err error) {
 	path := t.Path(f.Path)
 	around, name, err := inside.Around(path)
@@ -180,8 +181,8 @@ func (t Tree) Link(path, target string) error {
 	return SyncDir(filepath.Dir(path))
 }
 
-// Remove removes a file, a link or an empty directory, if it is there, for good: a power cut does not bring it back. It syncs
-// the directory also if there is nothing to remove: a call that was killed may have removed it, and not synced.
+// Remove removes a file, a link or an empty directory, if it is there, for good: a power cut does not bring it back. It
+// syncs the directory also if there is nothing to remove: a call that was killed may have removed it, and not synced.
 func Remove(path string) error {
 	around, name, err := inside.Around(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -225,8 +226,8 @@ func (t Tree) RemoveEmpty(dir string) error {
 	return nil
 }
 
-// SyncAround brings to the disk what is around a path, and that the path itself is not there: the entries of its directory, or of the
-// nearest one around that is there.
+// SyncAround brings to the disk what is around a path, and that the path itself is not there: the entries of its
+// directory, or of the nearest one around that is there.
 func SyncAround(path string) error {
 	for {
 		above := filepath.Dir(path)
@@ -249,8 +250,8 @@ func SyncDir(dir string) error {
 // Renaming is another name for a file.
 type Renaming struct{ From, To string }
 
-// RenameBoth gives two files of one directory of the host other names there, one right behind the other, for good. A power cut
-// may come between the two.
+// RenameBoth gives two files of one directory of the host other names there, one right behind the other, for good. A
+// power cut may come between the two.
 func (t Tree) RenameBoth(first, second Renaming) error {
 	around, _, err := inside.Around(t.Path(first.To))
 	if err != nil {

@@ -9,7 +9,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 )
 
-// NamelessPrefix begins the names of files that stay on the host no longer than who fills them: snapshots that are sent, say.
+// NamelessPrefix begins the names of files that stay on the host no longer than who fills them: snapshots that are
+// sent, say.
 const NamelessPrefix = "sending-"
 
 // Nameless is a new file of root's that is gone once it is closed, however this process ends. A name that a call

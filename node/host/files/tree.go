@@ -1,6 +1,6 @@
-// package files keeps the host's files by their paths: a file is written whole or not at all, and what was written, renamed
-// or removed is so for good, also after a power cut. What lies in a directory of another user is reached by handles, as the
-// room inside does it.
+// package files keeps the host's files by their paths: a file is written whole or not at all, and what was written,
+// renamed or removed is so for good, also after a power cut. What lies in a directory of another user is reached by
+// handles, as the room inside does it.
 package files
 
 import (
@@ -8,8 +8,8 @@ import (
 	"path/filepath"
 )
 
-// Tree is the host's files, by their paths on the host. What takes the path of this process, the package's functions, says
-// so.
+// Tree is the host's files, by their paths on the host. What takes the path of this process, the package's functions,
+// says so.
 type Tree struct {
 	Root string // in front of every path; "/" but in tests
 

@@ -14,8 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Dir is a directory that is held by a handle. Its methods act on that very directory, even if somebody moves it away or
-// puts something else in its place. They take names of its direct entries, and follow no links.
+// Dir is a directory that is held by a handle. Its methods act on that very directory, even if somebody moves it away
+// or puts something else in its place. They take names of its direct entries, and follow no links.
 type Dir struct {
 	file *os.File
 	path string
@@ -72,8 +72,8 @@ func (d *Dir) In(name string) (*Dir, error) {
 	return openAt(int(d.file.Fd()), name, filepath.Join(d.path, name))
 }
 
-// Mkdir makes a directory and opens it. It fails if somebody has put another directory in its place meanwhile, or something
-// into it.
+// Mkdir makes a directory and opens it. It fails if somebody has put another directory in its place meanwhile, or
+// something into it.
 func (d *Dir) Mkdir(name string, mode fs.FileMode) (*Dir, error) {
 	if err := unix.Mkdirat(int(d.file.Fd()), name, uint32(mode.Perm())); err != nil {
 		return nil, d.failed("mkdir", name, err)
@@ -122,8 +122,8 @@ func (d *Dir) ReadDir() ([]fs.DirEntry, error) {
 	return entries, err
 }
 
-// OpenFile opens a regular file, and refuses anything else. It never blocks on a pipe. For writing it refuses a file that has
-// another name too: another user may have linked one of root's.
+// OpenFile opens a regular file, and refuses anything else. It never blocks on a pipe. For writing it refuses a file
+// that has another name too: another user may have linked one of root's.
 func (d *Dir) OpenFile(name string, flags int, mode fs.FileMode) (*os.File, error) {
 	opened, err := unix.Openat(int(d.file.Fd()), name, flags|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, uint32(mode.Perm()))
 	if errors.Is(err, unix.ELOOP) {

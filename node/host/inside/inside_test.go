@@ -62,7 +62,8 @@ func TestWay(t *testing.T) {
 	}
 }
 
-// TestHandle does by a handle what there is to do, while what lay there has gone elsewhere and a link lies in its place.
+// TestHandle does by a handle what there is to do, while what lay there has gone elsewhere and a link lies in its
+// place.
 func TestHandle(t *testing.T) {
 	at := t.TempDir()
 	path, outside := filepath.Join(at, "dir"), filepath.Join(at, "outside")

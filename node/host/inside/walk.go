@@ -1,7 +1,7 @@
 // Package inside goes into directories that others than root may write to, as root. The system user of members may put
-// into his directories what he likes, at any time and between any two calls: a link to a file of root's, a pipe that nobody
-// writes to, a directory under the name of another one. So root comes to a directory by a way on which no link of his
-// leads anywhere, keeps a handle on it, and does by that handle what there is to do.
+// into his directories what he likes, at any time and between any two calls: a link to a file of root's, a pipe that
+// nobody writes to, a directory under the name of another one. So root comes to a directory by a way on which no link
+// of his leads anywhere, keeps a handle on it, and does by that handle what there is to do.
 package inside
 
 import (
@@ -26,11 +26,11 @@ const (
 // mostLinks is how many links a way may have, as in the kernel.
 const mostLinks = 40
 
-// walk goes to a directory, and returns a handle that is good for going on from there. Directories that are missing on the
-// way are made where ensure is set.
+// walk goes to a directory, and returns a handle that is good for going on from there. Directories that are missing on
+// the way are made where ensure is set.
 //
-// It follows links that only root can have put where they are: links of root's, such as one by which somebody has given the
-// log a disk of its own, and those in directories that nobody else can write to.
+// It follows links that only root can have put where they are: links of root's, such as one by which somebody has given
+// the log a disk of its own, and those in directories that nobody else can write to.
 func walk(path string, ensure bool) (handle int, err error) {
 	handle, err = openDir(unix.AT_FDCWD, "/")
 	links, rest := 0, parts(path)

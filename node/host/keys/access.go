@@ -13,8 +13,9 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 )
 
-// read reads a file of root's directory of keys and certificates. What else lies there under its name, a link or a pipe, is
-// nothing that can be used: it is not followed and not waited for, and the next file that is written takes its place.
+// read reads a file of root's directory of keys and certificates. What else lies there under its name, a link or a
+// pipe, is nothing that can be used: it is not followed and not waited for, and the next file that is written takes its
+// place.
 func (k Keys) read(path string) ([]byte, fs.FileInfo, error) {
 	around, name, err := inside.Around(k.Files.Path(path))
 	if err != nil {
@@ -46,8 +47,8 @@ func (k Keys) read(path string) ([]byte, fs.FileInfo, error) {
 // largest is far more than any key or bundle has, and little enough to be read.
 const largest = 4 << 20
 
-// exposed tells whether others than the user of a key can read or change its file, or could: one that has another name may be
-// reached by that.
+// exposed tells whether others than the user of a key can read or change its file, or could: one that has another name
+// may be reached by that.
 func exposed(info fs.FileInfo, user files.Owner) bool {
 	owner := files.OwnerOf(info)
 	return info.Mode().Perm()&0o077 != 0 || owner.UID != user.UID && owner.UID != files.RootUser.UID || info.Sys().(*syscall.Stat_t).Nlink > 1
@@ -61,7 +62,8 @@ func userOf(key string, etcd files.Owner) files.Owner {
 	return etcd
 }
 
-// mayRead refuses a file that the system user, whom etcd runs as, cannot read. It reads it at its start, or at each handshake.
+// mayRead refuses a file that the system user, whom etcd runs as, cannot read. It reads it at its start, or at each
+// handshake.
 func (k Keys) mayRead(cluster string, info fs.FileInfo, etcd files.Owner) error {
 	for _, dir := range []string{api.ConfigDir(cluster), api.TLSDir(cluster)} {
 		around, err := os.Stat(k.Files.Path(dir))

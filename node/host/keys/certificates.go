@@ -20,8 +20,8 @@ var bundleNames = map[string]func(cluster string) string{
 	"client-ca": api.ClientCAFile,
 }
 
-// Held returns what the host holds: certificates by the name of the key pair or bundle, and the list of clients' revoked
-// certificates. It looks the system user up once. If it cannot tell who that is, it says nothing of owners.
+// Held returns what the host holds: certificates by the name of the key pair or bundle, and the list of clients'
+// revoked certificates. It looks the system user up once. If it cannot tell who that is, it says nothing of owners.
 func (k Keys) Held(ctx context.Context, cluster string) (certificates map[string]api.Certificate, clientCRL string) {
 	etcd, known, err := k.SystemUser(ctx)
 	known = known && err == nil
@@ -35,8 +35,8 @@ func (k Keys) Held(ctx context.Context, cluster string) (certificates map[string
 	return k.certificates(cluster, usable, exposes), k.clientCRL(cluster, usable)
 }
 
-// certificates reads the key pairs and bundles. usable refuses a file that the system user cannot read, and exposes tells
-// whether others than the user of a key can reach it.
+// certificates reads the key pairs and bundles. usable refuses a file that the system user cannot read, and exposes
+// tells whether others than the user of a key can reach it.
 func (k Keys) certificates(cluster string, usable func(fs.FileInfo) error, exposes func(info fs.FileInfo, key string) bool) map[string]api.Certificate {
 	held := map[string]api.Certificate{}
 	for _, name := range api.KeyNames {
@@ -69,9 +69,9 @@ func (k Keys) certificates(cluster string, usable func(fs.FileInfo) error, expos
 	return held
 }
 
-// Unusable is the key pair or bundle of a member that is missing, or that cannot be used; empty: all can. A member that does not
-// serve will not do so before it is mended: etcd reads them at its start, and its key pairs at each handshake again. nil: nobody
-// has looked.
+// Unusable is the key pair or bundle of a member that is missing, or that cannot be used; empty: all can. A member that
+// does not serve will not do so before it is mended: etcd reads them at its start, and its key pairs at each handshake
+// again. nil: nobody has looked.
 func Unusable(held map[string]api.Certificate) string {
 	for _, name := range slices.Sorted(maps.Keys(held)) {
 		_, bundle := bundleNames[name]
@@ -101,7 +101,8 @@ func (k Keys) certificate(path string, readable func(fs.FileInfo) error) api.Cer
 	return api.Certificate{PEM: string(text)}
 }
 
-// clientCRL is the list of clients' revoked certificates, PEM, as etcd reads it; empty: there is none, or etcd cannot read it.
+// clientCRL is the list of clients' revoked certificates, PEM, as etcd reads it; empty: there is none, or etcd cannot
+// read it.
 func (k Keys) clientCRL(cluster string, usable func(fs.FileInfo) error) string {
 	text, info, err := k.read(api.ClientCRLFile(cluster))
 	if err != nil || usable(info) != nil {

@@ -1,5 +1,5 @@
-// Package keys makes the private keys of a host's members, requests certificates for them, and puts each certificate into its
-// place together with the key that it is of. No key leaves the host.
+// Package keys makes the private keys of a host's members, requests certificates for them, and puts each certificate
+// into its place together with the key that it is of. No key leaves the host.
 package keys
 
 import (
@@ -105,12 +105,12 @@ func parseKey(text []byte) (crypto.Signer, error) {
 	return key, nil
 }
 
-// Ensure makes a new key for a request, unless a fit one waits for its first certificate, and says where it lies. A key is
-// certified once: each renewal brings a new one.
+// Ensure makes a new key for a request, unless a fit one waits for its first certificate, and says where it lies. A key
+// is certified once: each renewal brings a new one.
 //
-// A running member reads its keys anew at each handshake, and a stopped one when it is started, by whomever. If the key in
-// place cannot be used, the new one takes its place at once: no handshake succeeds before that either. A key that the
-// member uses stays until the certificate of the new one is there too. A key that others can read is not fit.
+// A running member reads its keys anew at each handshake, and a stopped one when it is started, by whomever. If the key
+// in place cannot be used, the new one takes its place at once: no handshake succeeds before that either. A key that
+// the member uses stays until the certificate of the new one is there too. A key that others can read is not fit.
 func (k Keys) Ensure(cluster string, r api.KeyRequest, etcd files.Owner) (string, error) {
 	if err := k.removeUnfinished(cluster); err != nil {
 		return "", err
@@ -149,7 +149,8 @@ func (k Keys) isCertified(cluster, name string, key crypto.Signer) bool {
 	return err == nil && certifies(text, key) == nil
 }
 
-// removeUnfinished removes what calls have left that were killed while they wrote keys, and that nothing would write over.
+// removeUnfinished removes what calls have left that were killed while they wrote keys, and that nothing would write
+// over.
 func (k Keys) removeUnfinished(cluster string) error {
 	unfinished := map[string]bool{}
 	for _, name := range api.KeyNames {
@@ -180,9 +181,10 @@ func (k Keys) MayPair(cluster, name, certificate string) error {
 
 // PutPair puts a certificate into its place, and with it the key that it is of, where that waits beside the one in use.
 //
-// Both are on the disk before either takes its place. The certificate goes first, and the key right behind it: etcd reads them
-// in this order at each handshake, and so finds two that do not match only if both of its reads fall between the two
-// renames, or both renames between its reads. CompletePairs finishes what a call that is cut short between them has begun.
+// Both are on the disk before either takes its place. The certificate goes first, and the key right behind it: etcd
+// reads them in this order at each handshake, and so finds two that do not match only if both of its reads fall between
+// the two renames, or both renames between its reads. CompletePairs finishes what a call that is cut short between them
+// has begun.
 func (k Keys) PutPair(cluster, name string, certificate files.File) error {
 	if err := k.MayPair(cluster, name, string(certificate.Text)); err != nil {
 		return err
@@ -212,8 +214,8 @@ func (k Keys) PutPair(cluster, name string, certificate files.File) error {
 	return err
 }
 
-// CompletePairs puts keys and certificates into their places whose other half is in its place already: a call was cut short
-// between the two.
+// CompletePairs puts keys and certificates into their places whose other half is in its place already: a call was cut
+// short between the two.
 func (k Keys) CompletePairs(cluster string) error {
 	for _, name := range api.KeyNames {
 		if err := k.completePair(cluster, name); err != nil {
@@ -249,8 +251,8 @@ type pair struct {
 
 func (p pair) match() bool { return p.key != nil && certifies(p.certificate, p.key) == nil }
 
-// halves reads the pair in place and the one that waits. A file that is missing, or no key and no certificate, is left out; one
-// that cannot be read is an error.
+// halves reads the pair in place and the one that waits. A file that is missing, or no key and no certificate, is left
+// out; one that cannot be read is an error.
 func (k Keys) halves(cluster, name string) (inPlace, waiting pair, err error) {
 	for _, half := range []struct {
 		of               *pair

@@ -15,8 +15,9 @@ import (
 // expiryMetric is the metric that says when a certificate expires.
 const expiryMetric = "etcd_certificate_expiry_timestamp_seconds"
 
-// PutMetrics tells monitoring when the cluster's certificates and authorities on this host expire. They say it themselves, so
-// that it is told once, by whoever has written them: no timer has to, and nothing is asked of the member or of who manages it.
+// PutMetrics tells monitoring when the cluster's certificates and authorities on this host expire. They say it
+// themselves, so that it is told once, by whoever has written them: no timer has to, and nothing is asked of the member
+// or of who manages it.
 func (k Keys) PutMetrics(cluster, member string) error {
 	file := api.CertificateMetricsFile(cluster)
 	// One that is there may be node_exporter's own, or a link to it, and stays as it is.
@@ -29,8 +30,8 @@ func (k Keys) PutMetrics(cluster, member string) error {
 	return err
 }
 
-// RemoveMetrics removes what was told of a cluster that leaves the host, as far as it can: whatever else lies there keeps no
-// cluster from leaving.
+// RemoveMetrics removes what was told of a cluster that leaves the host, as far as it can: whatever else lies there
+// keeps no cluster from leaving.
 func (k Keys) RemoveMetrics(cluster string) {
 	file := api.CertificateMetricsFile(cluster)
 	_ = files.Remove(k.Files.Path(file))
@@ -39,8 +40,8 @@ func (k Keys) RemoveMetrics(cluster string) {
 	}
 }
 
-// metrics are the ends of the certificates in Prometheus' text format. What cannot be read is missing there, which an alert
-// for absent certificates finds.
+// metrics are the ends of the certificates in Prometheus' text format. What cannot be read is missing there, which an
+// alert for absent certificates finds.
 func (k Keys) metrics(cluster, member string) []byte {
 	places := map[string]string{}
 	for _, name := range api.KeyNames {

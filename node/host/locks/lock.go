@@ -48,9 +48,9 @@ const (
 	lifeSign = time.Second
 )
 
-// Hold holds the cluster's lock until beats ends, or is silent for longer than silence. It takes the lock at once or not
-// at all. It calls taken once it holds the lock and no call of an earlier run is left: what is observed from then on stays
-// true.
+// Hold holds the cluster's lock until beats ends, or is silent for longer than silence. It takes the lock at once or
+// not at all. It calls taken once it holds the lock and no call of an earlier run is left: what is observed from then
+// on stays true.
 func (h Host) Hold(ctx context.Context, cluster string, holder api.Holder, beats io.Reader, silence time.Duration, taken func()) error {
 	if holder.ID == "" {
 		return api.Refuse("the lock of cluster %s wants a holder with an ID", cluster)
@@ -135,8 +135,8 @@ func (h Host) Under(ctx context.Context, cluster, holder string, do func() error
 	})
 }
 
-// Idle runs do as a call that changes the host, for nobody's run: alone, and not while a run holds the cluster's lock. A run
-// that begins meanwhile waits for its end.
+// Idle runs do as a call that changes the host, for nobody's run: alone, and not while a run holds the cluster's lock.
+// A run that begins meanwhile waits for its end.
 func (h Host) Idle(ctx context.Context, cluster string, do func() error) error {
 	return h.asCall(ctx, cluster, func(run *file, held bool) error {
 		if held {
@@ -218,8 +218,8 @@ func (h Host) OtherRuns(cluster string) (began time.Time, found bool, err error)
 	return began, found, nil
 }
 
-// BytesCame returns what a call of the lock's holder calls when bytes have arrived for it: on a slow connection the lock's
-// heartbeats wait behind them.
+// BytesCame returns what a call of the lock's holder calls when bytes have arrived for it: on a slow connection the
+// lock's heartbeats wait behind them.
 func (h Host) BytesCame(cluster string) func() {
 	var last time.Time
 	return func() {

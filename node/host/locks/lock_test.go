@@ -29,8 +29,8 @@ func take(t *testing.T, h Host, name string) *file {
 	return lock
 }
 
-// TestWhoHoldsTheLockIsNotMistaken has records of locks say less than is the case: a lock that was taken this moment has none, or
-// that of the run before.
+// TestWhoHoldsTheLockIsNotMistaken has records of locks say less than is the case: a lock that was taken this moment
+// has none, or that of the run before.
 func TestWhoHoldsTheLockIsNotMistaken(t *testing.T) {
 	for name, record := range map[string]string{"none yet": "", "half of one": `{"id":"1","w`, "one without an ID": `{"who":"ops@ci-1"}`} {
 		t.Run(name, func(t *testing.T) {
@@ -48,8 +48,8 @@ func TestWhoHoldsTheLockIsNotMistaken(t *testing.T) {
 	}
 }
 
-// TestWaitForAnOrphanEndsWithTheCall holds that no call waits longer than it lives, neither for the call of an earlier run nor
-// for what another process does alone.
+// TestWaitForAnOrphanEndsWithTheCall holds that no call waits longer than it lives, neither for the call of an earlier
+// run nor for what another process does alone.
 func TestWaitForAnOrphanEndsWithTheCall(t *testing.T) {
 	h := newHost(t)
 	take(t, h, "main.call")

@@ -1,5 +1,5 @@
-// Package pace tells whether a member makes progress, ready or not. So a wait that depends on somebody's disk or data lasts
-// as long as there is progress, and no longer.
+// Package pace tells whether a member makes progress, ready or not. So a wait that depends on somebody's disk or data
+// lasts as long as there is progress, and no longer.
 package pace
 
 import (
@@ -22,16 +22,16 @@ const (
 	StallTimeout = 2 * time.Minute
 	// Poll is the time between two looks for progress.
 	Poll = time.Second
-	// LeastRead is how many bytes a member has to read from its disk within the time of a stall for that to be progress.
-	// A member that waits for others reads next to nothing.
+	// LeastRead is how many bytes a member has to read from its disk within the time of a stall for that to be
+	// progress. A member that waits for others reads next to nothing.
 	LeastRead = 1 << 20
-	// BusyShare says that a member makes progress if it computes for a tenth of the time of a stall: little enough for a
-	// machine that has much else to do. A member that waits for others, and is asked all the while whether it is ready,
-	// computes for a thirtieth.
+	// BusyShare says that a member makes progress if it computes for a tenth of the time of a stall: little enough for
+	// a machine that has much else to do. A member that waits for others, and is asked all the while whether it is
+	// ready, computes for a thirtieth.
 	BusyShare = 10
 	// LargeDatabase is the size of a database, in bytes, from which on computing counts as progress. A member with a
-	// smaller one computes on other things: to refuse its peers' handshakes, ten times a second each, was seen to take a
-	// seventh of the time.
+	// smaller one computes on other things: to refuse its peers' handshakes, ten times a second each, was seen to take
+	// a seventh of the time.
 	LargeDatabase = 16 << 20
 )
 
@@ -50,8 +50,8 @@ func (h Host) local(marker api.Marker) etcdclient.Local {
 	return etcdclient.Local{Root: h.Root, Marker: marker}
 }
 
-// Pace tells whether a member makes progress, ready or not: its files grow, it applies entries, it reads from its disk, or
-// it computes. While etcd opens a database, it only reads and computes, and answers nobody: for many minutes if the
+// Pace tells whether a member makes progress, ready or not: its files grow, it applies entries, it reads from its disk,
+// or it computes. While etcd opens a database, it only reads and computes, and answers nobody: for many minutes if the
 // database is large and the disk slow.
 type Pace struct {
 	host     Host
@@ -111,8 +111,8 @@ func (h Host) WhileItGains(ctx context.Context, marker api.Marker, patience time
 	}, func() {})
 }
 
-// WhileProcessGains does the same for a member without a unit: process returns the process that it runs in. It calls gained
-// at each progress.
+// WhileProcessGains does the same for a member without a unit: process returns the process that it runs in. It calls
+// gained at each progress.
 func (h Host) WhileProcessGains(ctx context.Context, marker api.Marker, patience time.Duration, process func(context.Context) (int, error), gained func()) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	ended := make(chan struct{})

@@ -20,8 +20,8 @@ import (
 // listening is the state of a listening socket in the kernel's tables.
 const listening = "0A"
 
-// looks is how often sockets are looked for whose process is not found: it may end, or close them, between two readings. What is
-// held in the kernel or in another namespace of processes is never found.
+// looks is how often sockets are looked for whose process is not found: it may end, or close them, between two
+// readings. What is held in the kernel or in another namespace of processes is never found.
 const looks = 3
 
 // Listeners finds who listens on any of the ports, sorted by port and address. mainPID is the member's process.
@@ -88,8 +88,8 @@ func (f FS) eachSocket(table string, do func(address netip.AddrPort, state, inod
 	return lines.Err()
 }
 
-// parseSocketAddress reads an address of the kernel's tables: the address, in words of the machine's byte order, and the
-// port, both hexadecimal.
+// parseSocketAddress reads an address of the kernel's tables: the address, in words of the machine's byte order, and
+// the port, both hexadecimal.
 func parseSocketAddress(text string) (netip.AddrPort, error) {
 	address, port, _ := strings.Cut(text, ":")
 	words, err := hex.DecodeString(address)
@@ -107,8 +107,8 @@ func parseSocketAddress(text string) (netip.AddrPort, error) {
 	return netip.AddrPortFrom(ip, uint16(number)), nil
 }
 
-// eachSocketOf finds which of the sockets the matching processes have open, and removes those from inodes. A process that
-// ends meanwhile has none.
+// eachSocketOf finds which of the sockets the matching processes have open, and removes those from inodes. A process
+// that ends meanwhile has none.
 func (f FS) eachSocketOf(processes string, inodes map[string]int, do func(i, pid int, name string)) {
 	descriptors, _ := filepath.Glob(f.path(filepath.Join("/proc", processes, "fd", "*")))
 	for _, descriptor := range descriptors {

@@ -111,8 +111,8 @@ func TestParseSocketAddress(t *testing.T) {
 	}
 }
 
-// TestListenerThatEndsMeanwhile: a socket whose process ends between the reading of the sockets and that of the processes is nobody's,
-// and is found no more.
+// TestListenerThatEndsMeanwhile: a socket whose process ends between the reading of the sockets and that of the
+// processes is nobody's, and is found no more.
 func TestListenerThatEndsMeanwhile(t *testing.T) {
 	root := t.TempDir()
 	tables := filepath.Join(root, "proc/net")

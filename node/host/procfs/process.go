@@ -20,8 +20,8 @@ func (f FS) Arguments(process int) []string { return zeroTerminated(f.of(process
 // Environment returns the variables that a process was started with, or nothing if they cannot be read.
 func (f FS) Environment(process int) []string { return zeroTerminated(f.of(process, "environ")) }
 
-// Binary returns the path of the file that a process runs, as the kernel names it: with " (deleted)" behind it if the file
-// is gone.
+// Binary returns the path of the file that a process runs, as the kernel names it: with " (deleted)" behind it if the
+// file is gone.
 func (f FS) Binary(process int) (string, error) { return os.Readlink(f.of(process, "exe")) }
 
 // zeroTerminated returns the strings in one of the kernel's files about a process, or nothing if it cannot be read.
@@ -67,8 +67,8 @@ func ParseUptime(text string) (time.Duration, error) {
 	return time.Duration(seconds * float64(time.Second)), err
 }
 
-// stat returns what the kernel says of a process, or nothing if it has ended: the fields behind the second one, which is a
-// name in brackets that may hold any character.
+// stat returns what the kernel says of a process, or nothing if it has ended: the fields behind the second one, which
+// is a name in brackets that may hold any character.
 func (f FS) stat(process int) []string {
 	stat, err := os.ReadFile(f.of(process, "stat"))
 	if err != nil {
@@ -105,8 +105,8 @@ func (f FS) Work(process int) Work {
 	return w
 }
 
-// AgeByBoot returns the age of a time that a file, at a path of this process, holds in seconds since the boot: by no clock
-// that jumps. False: nobody knows.
+// AgeByBoot returns the age of a time that a file, at a path of this process, holds in seconds since the boot: by no
+// clock that jumps. False: nobody knows.
 func (f FS) AgeByBoot(file string) (time.Duration, bool) {
 	now, known := f.Uptime()
 	text, err := os.ReadFile(file)

@@ -1,5 +1,5 @@
-// Package records keeps what a host has written down of its clusters: the marker, which says whose host it is, a restore or
-// a recovery that is under way, and how far the member's database has come.
+// Package records keeps what a host has written down of its clusters: the marker, which says whose host it is, a
+// restore or a recovery that is under way, and how far the member's database has come.
 package records
 
 import (
@@ -23,8 +23,8 @@ type Records struct {
 	SystemUser func() (files.Owner, error)
 }
 
-// Marker reads a cluster's marker; nil: this host carries no such cluster. A marker that exists and cannot be read is an
-// error, since nobody knows whose host this is.
+// Marker reads a cluster's marker; nil: this host carries no such cluster. A marker that exists and cannot be read is
+// an error, since nobody knows whose host this is.
 func (r Records) Marker(cluster string) (*api.Marker, error) {
 	text, err := inside.ReadFile(r.Files.Path(api.MarkerFile(cluster)))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -43,8 +43,8 @@ func (r Records) Marker(cluster string) (*api.Marker, error) {
 	return &marker, nil
 }
 
-// checkMarker refuses a marker that no call of this store can have written: calls move and delete the data that a marker
-// names.
+// checkMarker refuses a marker that no call of this store can have written: calls move and delete the data that a
+// marker names.
 func checkMarker(cluster string, marker api.Marker) error {
 	if marker.Cluster != cluster {
 		return fmt.Errorf("it is of cluster %q", marker.Cluster)

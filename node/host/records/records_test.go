@@ -40,8 +40,8 @@ func markerOf(cluster string) api.Marker {
 	return api.Marker{Cluster: cluster, Owner: "owner of " + cluster, Member: "a", DataDir: "/var/lib/etcd/" + cluster}
 }
 
-// TestWhatIsRecordedIsRead holds that what was written down is read as it was, and is the group's of the system user, for
-// the guard; and that a host of which nothing is written down has nothing.
+// TestWhatIsRecordedIsRead holds that what was written down is read as it was, and is the group's of the system user,
+// for the guard; and that a host of which nothing is written down has nothing.
 func TestWhatIsRecordedIsRead(t *testing.T) {
 	r := newRecords(t, "main")
 	if marker, err := r.Marker("main"); marker != nil || err != nil {
@@ -152,8 +152,8 @@ func TestWhoseHostItIs(t *testing.T) {
 	}
 }
 
-// TestARestoresOwnRunCompares holds that members compare themselves again some time after a restore was opened, whatever
-// the clock of the host does.
+// TestARestoresOwnRunCompares holds that members compare themselves again some time after a restore was opened,
+// whatever the clock of the host does.
 func TestARestoresOwnRunCompares(t *testing.T) {
 	now := time.Now()
 	for name, test := range map[string]struct {

@@ -12,8 +12,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 )
 
-// Restoration is what api.RestoreFile holds: what the host reports of a restore, and what it needs to continue or to roll
-// it back.
+// Restoration is what api.RestoreFile holds: what the host reports of a restore, and what it needs to continue or to
+// roll it back.
 type Restoration struct {
 	api.Restoration
 	Owner string `json:"owner"`
@@ -82,8 +82,8 @@ func (r Restoration) String() string {
 	return fmt.Sprintf("a restore of %s is under way since %s (%s)", r.Source, r.Began.UTC().Format("2006-01-02 15:04:05 UTC"), r.Stage)
 }
 
-// MountPoint returns where the file system of the restored data is mounted; empty: the restore has not touched data yet, or
-// a store of an earlier release has begun it, which did not record the mount point.
+// MountPoint returns where the file system of the restored data is mounted; empty: the restore has not touched data
+// yet, or a store of an earlier release has begun it, which did not record the mount point.
 func (r *Restoration) MountPoint() string {
 	if r.Mount == "" && r.Marker != nil && r.Marker.DataDir == r.DataDir {
 		return r.Marker.Mount

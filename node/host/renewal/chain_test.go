@@ -13,8 +13,9 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/pkitest"
 )
 
-// TestTheLastChainStays: an apply that does without the signer lays down a renewed chain, and leaves the host's settings as they are. A
-// renewal does not undo that. Whatever else follows a certificate on the host gives way to the settings.
+// TestTheLastChainStays: an apply that does without the signer lays down a renewed chain, and leaves the host's
+// settings as they are. A renewal does not undo that. Whatever else follows a certificate on the host gives way to the
+// settings.
 func TestTheLastChainStays(t *testing.T) {
 	t.Parallel()
 	company := pkitest.New(t, time.Now(), nil)

@@ -1,5 +1,5 @@
-// Package renewal renews the certificates of a host's members by a timer of systemd, where a signing server can be asked: a
-// cluster whose configuration nobody applies does not end with its certificates.
+// Package renewal renews the certificates of a host's members by a timer of systemd, where a signing server can be
+// asked: a cluster whose configuration nobody applies does not end with its certificates.
 package renewal
 
 import (

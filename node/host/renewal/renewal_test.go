@@ -91,8 +91,8 @@ func TestRenewed(t *testing.T) {
 	}
 }
 
-// TestNotRenewed: whatever the signing server, the member, the clock or a run of the provider make of it, what was there stays, and the
-// record says why.
+// TestNotRenewed: whatever the signing server, the member, the clock or a run of the provider make of it, what was
+// there stays, and the record says why.
 func TestNotRenewed(t *testing.T) {
 	t.Parallel()
 	text := func(answer string) func(*testing.T, *world) {
@@ -265,8 +265,8 @@ func TestNotRenewed(t *testing.T) {
 	}
 }
 
-// TestOthersAreRenewedAllTheSame: where one server does not sign, the certificates of the other one are renewed, and the failure is
-// told. One that is away for a while is asked again.
+// TestOthersAreRenewedAllTheSame: where one server does not sign, the certificates of the other one are renewed, and
+// the failure is told. One that is away for a while is asked again.
 func TestOthersAreRenewedAllTheSame(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 8000*time.Hour, 760*time.Hour)

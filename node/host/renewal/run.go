@@ -22,7 +22,8 @@ import (
 )
 
 const (
-	// servesWithin is for how long a member may take to serve what lies in its files: it reads them at the next handshake.
+	// servesWithin is for how long a member may take to serve what lies in its files: it reads them at the next
+	// handshake.
 	servesWithin = 10 * time.Second
 	// servesPoll is how often it is asked.
 	servesPoll = 100 * time.Millisecond
@@ -43,7 +44,8 @@ type run struct {
 	result   api.RenewalRun
 }
 
-// Run renews those certificates of the member that are due, or all of them, and remembers what became of it. It says what it does.
+// Run renews those certificates of the member that are due, or all of them, and remembers what became of it. It says
+// what it does.
 func (h Host) Run(ctx context.Context, cluster string, all bool, say func(string)) error {
 	marker, err := h.Records.Marker(cluster)
 	if err != nil {
@@ -141,7 +143,8 @@ func ask(place api.SigningPlace) (order.Issuer, []*x509.Certificate, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("read the authority: %w", err)
 	}
-	// A call by SSH may have a proxy in its environment, and the unit has none: what the one can reach is to be what the other can.
+	// A call by SSH may have a proxy in its environment, and the unit has none: what the one can reach is to be what
+	// the other can.
 	server := remote.Server{URL: place.URL, Key: place.Key, Label: place.Label, CACertificate: place.CACertificate, Profiles: map[order.Profile]string{}, Direct: true}
 	for kind, profile := range place.Profiles {
 		server.Profiles[order.Profile(kind)] = profile
@@ -150,9 +153,9 @@ func ask(place api.SigningPlace) (order.Issuer, []*x509.Certificate, error) {
 	return issuer, chain, err
 }
 
-// laidDown returns the authority that signs, with the intermediates that an apply has laid down last. An apply without the
-// signer lays down a renewed chain behind the certificate alone, so that the settings may have an older one. If what
-// lies there is no chain of that authority that is valid now, the settings have it.
+// laidDown returns the authority that signs, with the intermediates that an apply has laid down last. An apply without
+// the signer lays down a renewed chain behind the certificate alone, so that the settings may have an older one. If
+// what lies there is no chain of that authority that is valid now, the settings have it.
 func laidDown(old keys.Pair, settings []*x509.Certificate, now time.Time) []*x509.Certificate {
 	chain := cert.Following(old.Certificate)
 	if len(chain) == 0 || !chain[0].Equal(settings[0]) {
@@ -195,8 +198,8 @@ func (r *run) answers(ctx context.Context) error {
 	return nil
 }
 
-// isOf refuses an authority that the member does not trust, or that has not signed its certificate: an exchange is the provider's, which
-// looks at what the other members trust.
+// isOf refuses an authority that the member does not trust, or that has not signed its certificate: an exchange is the
+// provider's, which looks at what the other members trust.
 func (r *run) isOf(name string, old keys.Pair, authority *x509.Certificate) error {
 	trusted, err := r.Keys.Authorities(r.marker.Cluster, name)
 	switch {
@@ -279,8 +282,8 @@ func (r *run) signed(ctx context.Context, name string, old keys.Pair, issuer ord
 	return keys.Pair{Key: key, Leaf: leaf, Certificate: cert.Encode(append([]*x509.Certificate{leaf}, cert.Behind(chain)...)...)}, nil
 }
 
-// replace puts the new pair into its place, and the old one back where the member does not use it. Under the lock it looks once more at
-// what has led to the new one.
+// replace puts the new pair into its place, and the old one back where the member does not use it. Under the lock it
+// looks once more at what has led to the new one.
 func (r *run) replace(ctx context.Context, name string, place api.SigningPlace, old, next keys.Pair, authority *x509.Certificate) error {
 	etcd, err := r.SystemUser()
 	if err != nil {

@@ -29,7 +29,8 @@ const tryTimeout = time.Minute
 
 // SetUp has the host renew certificates by a timer, or cease to.
 //
-// What it goes by is written after the units, so that who finds it knows that they are there, and before the timer runs.
+// What it goes by is written after the units, so that who finds it knows that they are there, and before the timer
+// runs.
 func (h Host) SetUp(ctx context.Context, cluster string, r api.RenewOnHostRequest) error {
 	marker, err := h.Records.Owned(cluster, r.Owner)
 	if err != nil {
@@ -81,8 +82,8 @@ func check(r api.Renewal) error {
 	return nil
 }
 
-// try has servers that the host has not asked so before sign for keys that nobody keeps. Without it a wrong key or profile would show
-// months later, when the first certificate is due.
+// try has servers that the host has not asked so before sign for keys that nobody keeps. Without it a wrong key or
+// profile would show months later, when the first certificate is due.
 func (h Host) try(ctx context.Context, marker api.Marker, next api.Renewal, has *api.Renewal) error {
 	r := &run{Host: h, marker: marker, settings: next}
 	for _, name := range api.KeyNames {
@@ -141,8 +142,8 @@ func (h Host) putUnits(ctx context.Context, cluster string, units map[string]str
 	return h.Units.Reload(ctx)
 }
 
-// Disable removes all by which the host renews certificates, the key that the signing servers know it by among it. The certificates
-// stay. What says that there is something to remove goes last.
+// Disable removes all by which the host renews certificates, the key that the signing servers know it by among it. The
+// certificates stay. What says that there is something to remove goes last.
 func (h Host) Disable(ctx context.Context, cluster string) error {
 	stale := false
 	for _, name := range unitNames(cluster) {
@@ -191,8 +192,9 @@ func (h Host) settings(cluster string) (*api.Renewal, error) {
 	return r, nil
 }
 
-// earlierDigest stands for that of a place which an earlier store has written, with one digest for both: it is no place's that is desired,
-// so that such a place is replaced or removed once it is known what is desired, and kept until then.
+// earlierDigest stands for that of a place which an earlier store has written, with one digest for both: it is no
+// place's that is desired, so that such a place is replaced or removed once it is known what is desired, and kept until
+// then.
 const earlierDigest = "earlier"
 
 // errSettings is said of a RenewalFile that no call of this store can have written.

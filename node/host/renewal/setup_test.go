@@ -11,8 +11,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 )
 
-// TestSettings: the key by which servers know the host is root's alone, drift of each file shows, and nothing is left once renewals
-// are switched off, whatever fails first.
+// TestSettings: the key by which servers know the host is root's alone, drift of each file shows, and nothing is left
+// once renewals are switched off, whatever fails first.
 func TestSettings(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, time.Hour, 8000*time.Hour)
@@ -85,7 +85,8 @@ func TestSettings(t *testing.T) {
 	if s := must[*api.RenewalStatus](t)(w.Status(t.Context(), "main")); s != nil {
 		t.Errorf("it renews by nobody: %+v", s)
 	}
-	// Of the one digest that an earlier store has written for both, none is any authority's: what it renews by shows, and is kept, and goes.
+	// Of the one digest that an earlier store has written for both, none is any authority's: what it renews by shows,
+	// and is kept, and goes.
 	for _, c := range []struct {
 		by              *api.Renewal
 		of              api.RenewalPlaces

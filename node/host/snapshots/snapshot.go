@@ -1,5 +1,5 @@
-// Package snapshots takes snapshots of the local member, verifies them, and says whether etcd can be started from one on this
-// host: by its version, and by the host's memory.
+// Package snapshots takes snapshots of the local member, verifies them, and says whether etcd can be started from one
+// on this host: by its version, and by the host's memory.
 package snapshots
 
 import (
@@ -25,8 +25,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/procfs"
 )
 
-// Unfinished is the name of a snapshot until it is verified. A call that is cut short leaves such a file, and the next one
-// overwrites it.
+// Unfinished is the name of a snapshot until it is verified. A call that is cut short leaves such a file, and the next
+// one overwrites it.
 const Unfinished = "unfinished"
 
 // Host is a host whose members' snapshots are taken, and whose members are started from snapshots.
@@ -85,8 +85,8 @@ func Send(ctx context.Context, member etcdclient.Voter, to io.Writer) (*api.Chec
 // Name returns the file name of a verified snapshot: its revision, and when it was taken.
 var Name = regexp.MustCompile(`^\d+-(\d{8}T\d{6}Z)\.db$`)
 
-// KeepNewest removes the oldest snapshots until this many are left. It never removes the one that was just taken, whatever
-// the clock says.
+// KeepNewest removes the oldest snapshots until this many are left. It never removes the one that was just taken,
+// whatever the clock says.
 func (h Host) KeepNewest(dir, taken string, keep int) error {
 	entries, err := inside.ReadDir(h.Files.Path(dir))
 	if err != nil {

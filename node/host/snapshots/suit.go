@@ -10,8 +10,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
-// MustSuit refuses a snapshot from which etcd of this minor version does not start: etcd reads snapshots of its own and of
-// older minor versions.
+// MustSuit refuses a snapshot from which etcd of this minor version does not start: etcd reads snapshots of its own and
+// of older minor versions.
 func MustSuit(what string, s api.Snapshot, minor string) error {
 	if s.Version == "" {
 		return nil // its cluster had agreed on no version yet
@@ -25,8 +25,8 @@ func MustSuit(what string, s api.Snapshot, minor string) error {
 	return nil
 }
 
-// Restore has etcd's own code restore a snapshot that was verified page by page: etcd itself compares only the checksum,
-// and panics at some damage.
+// Restore has etcd's own code restore a snapshot that was verified page by page: etcd itself compares only the
+// checksum, and panics at some damage.
 func Restore(c snapshot.RestoreConfig) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {

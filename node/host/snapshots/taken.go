@@ -44,8 +44,8 @@ func (h Host) Check(ctx context.Context, member etcdclient.Voter, file *os.File,
 	return saved, errors.Join(err, letGo())
 }
 
-// hashLike returns the member's own hash of what a snapshot holds. It returns 0 if the member has compacted more since, or
-// up to the very revision: the member then answers with the hash that it computed just before.
+// hashLike returns the member's own hash of what a snapshot holds. It returns 0 if the member has compacted more since,
+// or up to the very revision: the member then answers with the hash that it computed just before.
 func (h Host) hashLike(ctx context.Context, member etcdclient.Voter, taken api.Snapshot, path string) (uint32, error) {
 	inside, err := etcdfs.RevisionsIn(path)
 	if err != nil {

@@ -1,4 +1,5 @@
-// Package stores is the installed stores of a host: which there are, which a cluster selects, and which no cluster needs any more.
+// Package stores is the installed stores of a host: which there are, which a cluster selects, and which no cluster
+// needs any more.
 package stores
 
 import (
@@ -36,8 +37,8 @@ type Stores struct {
 	EtcdVersion string // that it is
 	Now         func() time.Time
 
-	// OtherRuns says when the first of those runs began that are under way for another cluster on this host, and that may
-	// have brought a store which they have yet to select; false: none is.
+	// OtherRuns says when the first of those runs began that are under way for another cluster on this host, and that
+	// may have brought a store which they have yet to select; false: none is.
 	OtherRuns func(cluster string) (began time.Time, found bool, err error)
 	// IsRunning tells whether a run is under way for a cluster.
 	IsRunning func(cluster string) (bool, error)
@@ -163,16 +164,16 @@ func (s Stores) Deselect(cluster string) error {
 	return s.sweep(cluster, selected)
 }
 
-// Recent is for how long a store is another run's that has said that it wants it, or, of an older version's, that has brought it:
-// a create installs stores before it has the lock.
+// Recent is for how long a store is another run's that has said that it wants it, or, of an older version's, that has
+// brought it: a create installs stores before it has the lock.
 const Recent = time.Hour
 
 // Leaving is in front of the name of a store that is removed.
 const Leaving = ".leaving-"
 
-// sweep removes the stores that no cluster selects, and none wants: dropped, the one that was just deselected, and others,
-// unless they are recent, or as young as a run of another cluster that is under way: a slow upgrade selects a store long after
-// it has installed it. The programs go on to the first of the clusters that are left.
+// sweep removes the stores that no cluster selects, and none wants: dropped, the one that was just deselected, and
+// others, unless they are recent, or as young as a run of another cluster that is under way: a slow upgrade selects a
+// store long after it has installed it. The programs go on to the first of the clusters that are left.
 func (s Stores) sweep(cluster, dropped string) error {
 	entries, err := os.ReadDir(s.Files.Path(api.StoreRoot))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -219,8 +220,8 @@ func (s Stores) sweep(cluster, dropped string) error {
 	return s.Files.RemoveEmpty(api.StoreRoot)
 }
 
-// removeStore removes a store that no run of another cluster wants, or what is left of one whose removal was cut short. It is moved
-// away before it is asked for the last time: who finds it in its place has said by then that it wants it.
+// removeStore removes a store that no run of another cluster wants, or what is left of one whose removal was cut short.
+// It is moved away before it is asked for the last time: who finds it in its place has said by then that it wants it.
 func (s Stores) removeStore(cluster, hash string, cutShort bool) error {
 	place, away := s.Files.Path(filepath.Join(api.StoreRoot, hash)), s.Files.Path(filepath.Join(api.StoreRoot, Leaving+hash))
 	if cutShort {
@@ -239,7 +240,8 @@ func (s Stores) removeStore(cluster, hash string, cutShort bool) error {
 	return errors.Join(err, files.RemoveAll(away)) // where it was wanted, it was brought anew meanwhile
 }
 
-// wantedByOthers tells whether a run of another cluster wants a store: one that is under way, or may not have its lock yet.
+// wantedByOthers tells whether a run of another cluster wants a store: one that is under way, or may not have its lock
+// yet.
 func (s Stores) wantedByOthers(cluster, hash string) (bool, error) {
 	entries, err := os.ReadDir(s.Files.Path(api.RunDir))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -264,8 +266,9 @@ func (s Stores) wantedByOthers(cluster, hash string) (bool, error) {
 	return false, nil
 }
 
-// Of is the hash of the installed store that a binary is, by the kernel's name of it; empty: it is none. The kernel names files by
-// where they lie, and the directory of stores may be reached through a link: /usr/local is one on systems that are updated as a whole.
+// Of is the hash of the installed store that a binary is, by the kernel's name of it; empty: it is none. The kernel
+// names files by where they lie, and the directory of stores may be reached through a link: /usr/local is one on
+// systems that are updated as a whole.
 func (s Stores) Of(binary string) string {
 	hash := filepath.Base(filepath.Dir(binary))
 	if !name.MatchString(hash) {

@@ -38,8 +38,8 @@ func elapses(text []byte) (all []string) {
 	return all
 }
 
-// elapsesAhead is how many times of a schedule are looked at, to find the longest between two of them: those of weekdays
-// only, or of working hours, are not evenly spread.
+// elapsesAhead is how many times of a schedule are looked at, to find the longest between two of them: those of
+// weekdays only, or of working hours, are not evenly spread.
 const elapsesAhead = "64"
 
 // LongestGap is the longest time between two runs that a schedule has in the time to come. 0: it is not known, as by a

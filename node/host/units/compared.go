@@ -10,7 +10,8 @@ import (
 )
 
 const (
-	// comparisonFailed is what etcd says where the comparison that it makes before it serves finds other data at a peer.
+	// comparisonFailed is what etcd says where the comparison that it makes before it serves finds other data at a
+	// peer.
 	comparisonFailed = "checkInitialHashKV failed"
 	// otherHash is what it says before that of each such peer, with the hash of its own data.
 	otherHash = "found different hash values from remote peer"
@@ -24,8 +25,8 @@ func Differs(journal []string) bool {
 	return slices.ContainsFunc(journal, func(line string) bool { return strings.Contains(line, comparisonFailed) })
 }
 
-// ComparedHash is the hash of a member's data that etcd compared with that of its peers when it was last started; nil: the
-// journal does not say.
+// ComparedHash is the hash of a member's data that etcd compared with that of its peers when it was last started; nil:
+// the journal does not say.
 func ComparedHash(journal []string) *api.Hash {
 	for _, line := range slices.Backward(journal) {
 		said := ownHash.FindStringSubmatch(line)

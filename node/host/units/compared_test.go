@@ -8,8 +8,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
-// TestWhatAMemberComparedIsRead reads the hash of a member's own data from etcd's words, in a line that is cut off at the end,
-// of the last start alone, and where many other lines stand beside it.
+// TestWhatAMemberComparedIsRead reads the hash of a member's own data from etcd's words, in a line that is cut off at
+// the end, of the last start alone, and where many other lines stand beside it.
 func TestWhatAMemberComparedIsRead(t *testing.T) {
 	line := func(revision, hash string) string {
 		return `{"level":"warn","ts":"2026-11-28T09:00:00.000000Z","caller":"etcdserver/corrupt.go:129","msg":"found different hash values from remote peer","local-member-id":"8e9e05c52164694d",` +

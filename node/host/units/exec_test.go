@@ -21,8 +21,8 @@ func TestExec(t *testing.T) {
 	}
 }
 
-// TestExecDoesNotWaitForChildren has a program leave a child behind that holds its output: neither the program's end nor the
-// context's ends the child.
+// TestExecDoesNotWaitForChildren has a program leave a child behind that holds its output: neither the program's end
+// nor the context's ends the child.
 func TestExecDoesNotWaitForChildren(t *testing.T) {
 	for name, program := range map[string]string{"ends": `cat "$0" & echo out`, "is ended": `cat "$0" & wait`} {
 		t.Run(name, func(t *testing.T) {

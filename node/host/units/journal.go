@@ -13,8 +13,8 @@ import (
 // journalLines is how many lines of a unit's journal an observation holds.
 const journalLines = 20
 
-// journalReach is how many of the last lines are read for them: those of several starts, since a unit that systemd starts again
-// and again ends in the middle of one.
+// journalReach is how many of the last lines are read for them: those of several starts, since a unit that systemd
+// starts again and again ends in the middle of one.
 const journalReach = 400
 
 // journalWhy is how many of them may be lines that say why it failed. The others are the last ones.
@@ -26,8 +26,8 @@ const journalWidth = 500
 // Journal reads what units have logged.
 type Journal struct{ Run Runner }
 
-// Failure is what a unit's journal says of its failure: the lines that say why, and the last ones. They are evidence beside a state
-// that is known, so a journal that cannot be read says so in a line of its own.
+// Failure is what a unit's journal says of its failure: the lines that say why, and the last ones. They are evidence
+// beside a state that is known, so a journal that cannot be read says so in a line of its own.
 func (j Journal) Failure(ctx context.Context, unit string) []string {
 	out, err := j.Run(ctx, "journalctl", "--unit="+unit, fmt.Sprintf("--lines=%d", journalReach), "--output=cat", "--no-pager", "--quiet")
 	if err != nil {
@@ -49,9 +49,9 @@ func (j Journal) Failure(ctx context.Context, unit string) []string {
 // stackTrace is a call in the stack trace of a Go program, in two lines, or the heading of a goroutine's.
 var stackTrace = regexp.MustCompile(`(?m)^.*\n\t\S+\.go:\d+.*(\n|$)|^goroutine \d+ .*\n`)
 
-// telling are the lines of a journal that say why a unit has failed, the worst and the newest first where there are too many, and
-// as many of the last ones as there is room for; all in their order. Of lines that say the same, as with each start of a unit that
-// is started again and again, it takes the last.
+// telling are the lines of a journal that say why a unit has failed, the worst and the newest first where there are too
+// many, and as many of the last ones as there is room for; all in their order. Of lines that say the same, as with each
+// start of a unit that is started again and again, it takes the last.
 func telling(lines []string) []string {
 	take := make([]bool, len(lines))
 	taken, said := 0, map[string]bool{}
@@ -87,7 +87,8 @@ const (
 	fatal            // what the process ended by
 )
 
-// gravityOf is the gravity of a line, and what it says apart from when. etcd logs JSON; a panic of Go, and the guard, write text.
+// gravityOf is the gravity of a line, and what it says apart from when. etcd logs JSON; a panic of Go, and the guard,
+// write text.
 func gravityOf(line string) (g gravity, what string) {
 	var entry struct{ Level, Caller, Msg, Error string }
 	if !strings.HasPrefix(line, "{") || json.Unmarshal([]byte(line), &entry) != nil {

@@ -10,7 +10,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// fullDisk is what etcd 3.7.3 logs where its disk has no room for a log, shortened, between what it logs at every start.
+// fullDisk is what etcd 3.7.3 logs where its disk has no room for a log, shortened, between what it logs at every
+// start.
 func fullDisk(start int) []string {
 	at := fmt.Sprintf(`"ts":"2026-11-28T04:17:%02d.755105Z"`, start)
 	var lines []string
@@ -24,8 +25,8 @@ func fullDisk(start int) []string {
 		"panic: failed to create WAL", "", "etcd@prod.service: Main process exited, code=exited, status=2/INVALIDARGUMENT")
 }
 
-// TestJournalSaysWhy has a unit that is started again and again, and caught in the middle of a start: the lines that say why it
-// failed are among those that are shown, once each, and so are the last ones.
+// TestJournalSaysWhy has a unit that is started again and again, and caught in the middle of a start: the lines that
+// say why it failed are among those that are shown, once each, and so are the last ones.
 func TestJournalSaysWhy(t *testing.T) {
 	var lines []string
 	for start := range 4 {

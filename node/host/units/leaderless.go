@@ -12,8 +12,9 @@ import (
 // leaderlessReach is how far back the journal is read for elections: more than a failure has to last, and few lines.
 const leaderlessReach = "--since=-90s"
 
-// Leaderless tells for how long the member whose process is named has known no leader, as far as its unit's journal says so; 0 where
-// the journal does not say. A member without a leader campaigns every few seconds, and logs each campaign.
+// Leaderless tells for how long the member whose process is named has known no leader, as far as its unit's journal
+// says so; 0 where the journal does not say. A member without a leader campaigns every few seconds, and logs each
+// campaign.
 func (j Journal) Leaderless(ctx context.Context, unit string, process int) time.Duration {
 	out, err := j.Run(ctx, "journalctl", "--unit="+unit, leaderlessReach, "--output=json",
 		"--output-fields=MESSAGE,_PID", "--no-pager", "--quiet")

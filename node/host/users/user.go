@@ -15,16 +15,16 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/units"
 )
 
-// Shadow makes users by the tools of the shadow suite. It also finds users that the machine knows from elsewhere: systemd
-// runs units as those too, and useradd makes no second user of the same name.
+// Shadow makes users by the tools of the shadow suite. It also finds users that the machine knows from elsewhere:
+// systemd runs units as those too, and useradd makes no second user of the same name.
 type Shadow struct {
 	Run    units.Runner
 	Within time.Duration // for how long a lookup waits; 0: units.Timeout
 }
 
-// Lookup finds a user and the group of the same name, since the unit names both; the user's primary group may be another.
-// False: the user or the group is missing. Lookup gives a service that answers no question about accounts, a hung sssd
-// for example, no longer than Within.
+// Lookup finds a user and the group of the same name, since the unit names both; the user's primary group may be
+// another. False: the user or the group is missing. Lookup gives a service that answers no question about accounts, a
+// hung sssd for example, no longer than Within.
 func (s Shadow) Lookup(ctx context.Context, name string) (files.Owner, bool, error) {
 	ctx, cancel := s.bounded(ctx)
 	defer cancel()
@@ -94,9 +94,10 @@ const (
 const notFound = 2
 
 // id finds the number of a user or a group; false: the machine knows none of that name. It asks getent, since users may
-// come from sssd, from an image (altfiles) or from systemd-userdbd, and the store, which is linked without the C library,
-// reads only /etc/passwd and /etc/group by itself. id goes by the files if getent is missing, has not noticed a change of
-// the files yet, or does not answer in time. A name that is not in the files then is unknown, and not missing.
+// come from sssd, from an image (altfiles) or from systemd-userdbd, and the store, which is linked without the C
+// library, reads only /etc/passwd and /etc/group by itself. id goes by the files if getent is missing, has not noticed
+// a change of the files yet, or does not answer in time. A name that is not in the files then is unknown, and not
+// missing.
 func (s Shadow) id(ctx context.Context, database, name string) (int, bool, error) {
 	text, err := s.Run(ctx, "getent", database, name)
 	if err == nil {

@@ -34,8 +34,8 @@ func TestShadowFindsUsers(t *testing.T) {
 	}
 }
 
-// accounts are the users and groups that a host knows, from wherever, as lines of getent by name. Its tools refuse what is
-// there.
+// accounts are the users and groups that a host knows, from wherever, as lines of getent by name. Its tools refuse what
+// is there.
 type accounts struct {
 	users, groups map[string]string
 	made          [][]string
@@ -75,8 +75,8 @@ func (a *accounts) run(ctx context.Context, name string, args ...string) ([]byte
 	return nil, nil
 }
 
-// TestShadowEnsuresTheUserAndItsGroup holds that a host has the user and the group that the unit names, whatever of them
-// it knew, and from wherever.
+// TestShadowEnsuresTheUserAndItsGroup holds that a host has the user and the group that the unit names, whatever of
+// them it knew, and from wherever.
 func TestShadowEnsuresTheUserAndItsGroup(t *testing.T) {
 	const name = "nobody-has-this-name"
 	useradd := func(group ...string) []string {
@@ -122,8 +122,8 @@ func TestShadowEnsuresTheUserAndItsGroup(t *testing.T) {
 	}
 }
 
-// TestShadowIsBounded asks services that never answer: those in the files are found all the same, and nobody is taken for
-// missing, neither by a lookup nor by who would make the account.
+// TestShadowIsBounded asks services that never answer: those in the files are found all the same, and nobody is taken
+// for missing, neither by a lookup nor by who would make the account.
 func TestShadowIsBounded(t *testing.T) {
 	asked := 0
 	hangs := func(ctx context.Context, name string, _ ...string) ([]byte, error) {

@@ -1,5 +1,5 @@
-// Package model is what the members of a simulated cluster have written and agreed on: their logs, the state that these come to,
-// the versions by which they may read it, and the processes that serve it. It knows no hosts.
+// Package model is what the members of a simulated cluster have written and agreed on: their logs, the state that these
+// come to, the versions by which they may read it, and the processes that serve it. It knows no hosts.
 package model
 
 import (

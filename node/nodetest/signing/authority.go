@@ -1,5 +1,5 @@
-// Package signing has the keys of simulated hosts and the authority that signs for them: keys are really made, and certificates
-// really signed.
+// Package signing has the keys of simulated hosts and the authority that signs for them: keys are really made, and
+// certificates really signed.
 package signing
 
 import (

@@ -23,7 +23,8 @@ import (
 // Key is the key by which servers tell their callers.
 const Key = "00112233445566778899aabbccddeeff"
 
-// backdate is more than a test waits for its turn: the server goes by the machine's clock, and a test by that of its start.
+// backdate is more than a test waits for its turn: the server goes by the machine's clock, and a test by that of its
+// start.
 const backdate = 24 * time.Hour
 
 // Handler signs by an authority with the profiles that cfssl's documentation has. edit changes them; nil: nothing.

@@ -1,4 +1,5 @@
-// Package backups is what a configuration says of the backups that the hosts of a cluster make, and what the hosts say of them.
+// Package backups is what a configuration says of the backups that the hosts of a cluster make, and what the hosts say
+// of them.
 package backups
 
 import (
@@ -141,8 +142,8 @@ func From(ctx context.Context, object types.Object, cluster string) (*api.Backup
 	return b, diags
 }
 
-// Open is what of a backup the units depend on that make it, which holds no secret; nil: there is none. Of one that is not
-// all known it is empty.
+// Open is what of a backup the units depend on that make it, which holds no secret; nil: there is none. Of one that is
+// not all known it is empty.
 func Open(object types.Object) *api.Backup {
 	if object.IsNull() {
 		return nil

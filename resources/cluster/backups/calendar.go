@@ -48,7 +48,8 @@ var (
 	times = []field{{"hour", 0, 23}, {"minute", 0, 59}, {"second", 0, 60}}
 )
 
-// checkCalendar is nil where a text may be a calendar event: [WEEKDAYS] [[YEAR-]MONTH-DAY] [HOUR:MINUTE[:SECOND]] [ZONE].
+// checkCalendar is nil where a text may be a calendar event: [WEEKDAYS] [[YEAR-]MONTH-DAY] [HOUR:MINUTE[:SECOND]]
+// [ZONE].
 func checkCalendar(text string) error {
 	words := strings.Fields(text)
 	if !plain.MatchString(text) || len(words) == 0 {

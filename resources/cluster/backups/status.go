@@ -107,8 +107,8 @@ func Watch(ctx context.Context, backup types.Object, name string, reports bootst
 }
 
 // missBackups warns where the newest backup is older than the schedule has it: of a run that has not started, or was
-// killed, nobody says that it failed. A schedule counts from when it came into force: it says nothing of the time before.
-// A run may take as long as the last one, and some time more.
+// killed, nobody says that it failed. A schedule counts from when it came into force: it says nothing of the time
+// before. A run may take as long as the last one, and some time more.
 func missBackups(name string, reports bootstrap.Reports, runs []api.Run, now time.Time) (diags diag.Diagnostics) {
 	var newest, since time.Time
 	var every time.Duration

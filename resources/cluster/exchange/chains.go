@@ -50,8 +50,8 @@ func (c Chains) Keep(ctx context.Context, private private.State) (diags diag.Dia
 	return private.SetKey(ctx, chainsKey, text)
 }
 
-// DifferFrom tells whether an authority of a configuration has another chain than the last complete apply laid down. The
-// chain of an authority that is no longer given stays where it is, and does not count.
+// DifferFrom tells whether an authority of a configuration has another chain than the last complete apply laid down.
+// The chain of an authority that is no longer given stays where it is, and does not count.
 func (c Chains) DifferFrom(last Chains) bool {
 	for name, digest := range c {
 		if digest != last[name] {

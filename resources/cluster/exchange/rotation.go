@@ -14,8 +14,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/providerdata"
 )
 
-// Concerned are those of the rotations that this run plans which change a cluster's authorities: pki is to sign by the same one. Where
-// pki is not known yet, the members tell.
+// Concerned are those of the rotations that this run plans which change a cluster's authorities: pki is to sign by the
+// same one. Where pki is not known yet, the members tell.
 func Concerned(planned []providerdata.Rotation, pki authority.Model, status membership.ClusterStatus) (concerned []providerdata.Rotation) {
 	for _, rotation := range planned {
 		signs := pki.Client.Certificate
@@ -41,9 +41,9 @@ func of(rotation providerdata.Rotation, both membership.Authorities) membership.
 	return both.Clients
 }
 
-// RefuseUnfollowed refuses rotations that the members are not ready for: each has to trust the authority that is to sign, and to need
-// none that is given up. Members have come to that in the phase before, unless its apply was cut short. A member that leaves and
-// cannot be asked does not count.
+// RefuseUnfollowed refuses rotations that the members are not ready for: each has to trust the authority that is to
+// sign, and to need none that is given up. Members have come to that in the phase before, unless its apply was cut
+// short. A member that leaves and cannot be asked does not count.
 func RefuseUnfollowed(cluster string, rotations []providerdata.Rotation, status membership.ClusterStatus) (diags diag.Diagnostics) {
 	if len(rotations) == 0 {
 		return nil

@@ -92,8 +92,8 @@ func Drift(s membership.MemberStatus) types.List {
 	return value.List(drift)
 }
 
-// asFact turns the reason of a step into what is so on the host: a step says what becomes of it, and drift stands in a state that
-// no apply has followed yet.
+// asFact turns the reason of a step into what is so on the host: a step says what becomes of it, and drift stands in a
+// state that no apply has followed yet.
 func asFact(reason string) string {
 	switch {
 	case reason == "its unit":

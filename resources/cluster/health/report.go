@@ -10,8 +10,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
 )
 
-// LeftUndone is what a change was asked for and could not do, and what it did; nil: it did all. What is held back of a repair is
-// for the next plan to show.
+// LeftUndone is what a change was asked for and could not do, and what it did; nil: it did all. What is held back of a
+// repair is for the next plan to show.
 func LeftUndone(outcome upgrade.Outcome) error {
 	var left []error
 	for _, deferred := range outcome.Deferred {

@@ -42,8 +42,8 @@ func Attribute() schema.SingleNestedAttribute {
 	}
 }
 
-// Asked is what a configuration asks for beyond what the state says was done; the zero Recovery: nothing. clusterID is the ID of the
-// cluster that there is.
+// Asked is what a configuration asks for beyond what the state says was done; the zero Recovery: nothing. clusterID is
+// the ID of the cluster that there is.
 func Asked(ctx context.Context, object, done types.Object, clusterID types.String) (membership.Recovery, diag.Diagnostics) {
 	if object.IsNull() || object.IsUnknown() || object.Equal(done) {
 		return membership.Recovery{}, nil

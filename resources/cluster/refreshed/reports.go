@@ -30,8 +30,8 @@ const reportsKey = "sight"
 // Reports is the last look at the hosts.
 type Reports struct {
 	Members []Report `json:"seats"`
-	// At is the time that plans take for that of the look, where a certificate had expired or was due by then. A time that changed with
-	// every look would change the state with every look.
+	// At is the time that plans take for that of the look, where a certificate had expired or was due by then. A time
+	// that changed with every look would change the state with every look.
 	At time.Time `json:"at,omitzero"`
 	// Acknowledged are entries of the log that members, by their ID, had on their disks at the last apply that looked
 	// twice. A refresh keeps them as they are, for the same reason.
@@ -113,7 +113,8 @@ func New(reports bootstrap.Reports, members []membership.Member, others provider
 // skewUnit is the unit in which the skew of a clock is kept: more would change the state with every look.
 const skewUnit = 10 * time.Second
 
-// awayFromZero rounds a skew to whole units, so that one that is too large stays so: the limit is a whole number of units.
+// awayFromZero rounds a skew to whole units, so that one that is too large stays so: the limit is a whole number of
+// units.
 func awayFromZero(skew time.Duration) time.Duration {
 	rounded := skew.Truncate(skewUnit)
 	switch {

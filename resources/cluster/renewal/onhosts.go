@@ -16,10 +16,12 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 )
 
-// missed is for how long the last run of a host's timer may be over, which runs hourly, until it counts as one that does not run.
+// missed is for how long the last run of a host's timer may be over, which runs hourly, until it counts as one that
+// does not run.
 const missed = 3 * 24 * time.Hour
 
-// Watch warns of hosts that were to renew certificates by themselves and have failed, or have not tried though some are due.
+// Watch warns of hosts that were to renew certificates by themselves and have failed, or have not tried though some are
+// due.
 func Watch(object types.Object, cluster string, reports bootstrap.Reports, now time.Time) (diags diag.Diagnostics) {
 	before := Of(object).Before
 	var failed, idle []string

@@ -1,5 +1,5 @@
-// Package renewal has the attribute by which a configuration says how long members' certificates are valid, and when they are
-// renewed.
+// Package renewal has the attribute by which a configuration says how long members' certificates are valid, and when
+// they are renewed.
 package renewal
 
 import (
@@ -83,9 +83,9 @@ func Check(object types.Object) (diags diag.Diagnostics) {
 	return diags
 }
 
-// CheckAuthorities refuses a validity that the authorities never allow, and warns of one that they no longer do, or that the one which
-// is to sign next never allows. The bundles are PEM, and begin with the authority that signs; of one that is not known yet, it says
-// nothing. above are the certificates above those that sign.
+// CheckAuthorities refuses a validity that the authorities never allow, and warns of one that they no longer do, or
+// that the one which is to sign next never allows. The bundles are PEM, and begin with the authority that signs; of one
+// that is not known yet, it says nothing. above are the certificates above those that sign.
 func CheckAuthorities(object types.Object, peers, clients types.String, above []*x509.Certificate, now time.Time) (diags diag.Diagnostics) {
 	lasts := Of(object).Validity
 	for _, bundle := range []types.String{peers, clients} {
@@ -116,7 +116,8 @@ func lifetime(certificate *x509.Certificate) time.Duration {
 	return certificate.NotAfter.Sub(cert.Issued(certificate))
 }
 
-// successor is the authority of a bundle that is to sign next: it is younger than the one that signs. nil: there is none.
+// successor is the authority of a bundle that is to sign next: it is younger than the one that signs. nil: there is
+// none.
 func successor(bundle []*x509.Certificate) *x509.Certificate {
 	for _, other := range bundle[1:] {
 		if other.NotBefore.After(bundle[0].NotBefore) {

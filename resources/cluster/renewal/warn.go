@@ -26,8 +26,9 @@ type Left struct {
 	Due     bool   // the planner has found that they are due
 }
 
-// Warn says which certificates are due and not renewed by this plan, and in the last week before their end by another summary. Those that end with their authority, at its end, are no matter of a renewal. why says why no
-// certificate of this cluster is signed now; empty: some are.
+// Warn says which certificates are due and not renewed by this plan, and in the last week before their end by another
+// summary. Those that end with their authority, at its end, are no matter of a renewal. why says why no certificate of
+// this cluster is signed now; empty: some are.
 func Warn(object types.Object, left []Left, why string, authorityEnds, now time.Time) (diags diag.Diagnostics) {
 	says := Of(object)
 	window := says.Before

@@ -133,8 +133,8 @@ func Asked(ctx context.Context, object, done, backup types.Object) (membership.R
 	return asked, diags
 }
 
-// CheckSource reads a snapshot on this machine to its end, and refuses one that is damaged or that the configuration does not mean. It is
-// for a restore that is to be done: once it is, nobody has to keep the file.
+// CheckSource reads a snapshot on this machine to its end, and refuses one that is damaged or that the configuration
+// does not mean. It is for a restore that is to be done: once it is, nobody has to keep the file.
 func CheckSource(ctx context.Context, object types.Object) (diags diag.Diagnostics) {
 	if object.IsNull() || object.IsUnknown() {
 		return nil
@@ -159,11 +159,12 @@ func CheckSource(ctx context.Context, object types.Object) (diags diag.Diagnosti
 	return diags
 }
 
-// FormerTrigger is the attribute that was one text before there were triggers, and the key under which an upgraded state has it.
+// FormerTrigger is the attribute that was one text before there were triggers, and the key under which an upgraded
+// state has it.
 const FormerTrigger = "trigger"
 
-// triggersText are triggers as one text, which hosts have recorded a digest of. That of the former text alone is itself, so
-// that what was restored by it is not restored again.
+// triggersText are triggers as one text, which hosts have recorded a digest of. That of the former text alone is
+// itself, so that what was restored by it is not restored again.
 func triggersText(triggers types.Map) string {
 	values := map[string]string{}
 	for name, value := range triggers.Elements() {

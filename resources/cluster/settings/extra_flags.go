@@ -58,8 +58,8 @@ func ExtraFlagsFrom(flags map[string]string) types.Map {
 	return types.MapValueMust(types.StringType, extra)
 }
 
-// CheckExtraFlags refuses extra flags that are not a configuration's to set, and that etcd of this version or minor version does not
-// take; empty: which one is not known yet.
+// CheckExtraFlags refuses extra flags that are not a configuration's to set, and that etcd of this version or minor
+// version does not take; empty: which one is not known yet.
 func CheckExtraFlags(extra types.Map, version string) (diags diag.Diagnostics) {
 	refuse := func(name string, err error) {
 		diags.AddAttributeError(path.Root("extra_flags").AtMapKey(name), "This flag cannot be set", err.Error()+".")
