@@ -100,8 +100,8 @@ func TestDocumentsAreNarrow(t *testing.T) {
 	}
 }
 
-// TestCommentsAreNarrow holds that comments of the code have at most 120 columns, with four for a tab. A comment behind code is as
-// wide as it has to be, and so is what a comment quotes as code.
+// TestCommentsAreNarrow holds that comments of the code have at most 120 columns, with four for a tab. A comment behind
+// code is as wide as it has to be, and so is what a comment quotes as code.
 func TestCommentsAreNarrow(t *testing.T) {
 	lines := 0
 	err := filepath.WalkDir("..", func(path string, entry fs.DirEntry, err error) error {
