@@ -61,12 +61,17 @@ func on(t *testing.T, h *Host, args ...string) string {
 	return strings.TrimSpace(text)
 }
 
-// reaches tells whether one host gets an answer from another, over IPv4 and over IPv6 alike.
-func reaches(t *testing.T, from, to *Host) bool {
+// reaches tells whether one host reads the greeting of the other's sshd. A busy machine takes its time to give it.
+func reaches(t *testing.T, from, to *Host) bool { t.Helper(); return greeted(t, from, to, "30") }
+
+// cutOff tells whether one host hears nothing of the other's sshd in a time in which the firewall of a lab lets it wait.
+func cutOff(t *testing.T, from, to *Host) bool { t.Helper(); return !greeted(t, from, to, "2") }
+
+func greeted(t *testing.T, from, to *Host, seconds string) bool {
 	t.Helper()
 	answers := map[bool]int{}
 	for _, address := range []string{to.Address(), to.Address6()} {
-		_, err := from.Run(t.Context(), "timeout", "2", "bash", "-c",
+		_, err := from.Run(t.Context(), "timeout", seconds, "bash", "-c",
 			fmt.Sprintf("exec 3<>/dev/tcp/%s/%d && head -c 4 <&3", address, to.Config.Port))
 		answers[err == nil]++
 	}
