@@ -22,13 +22,13 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/templates/systemd"
 )
 
-// Fetching is what a snapshot is called until it is verified.
+// Fetching is the name of a snapshot's file until the snapshot is verified.
 const Fetching = "fetching"
 
-// fetchedName is what a fetched snapshot is called.
+// fetchedName matches the names of fetched snapshots.
 var fetchedName = regexp.MustCompile(`^restore-[0-9a-f]{64}\.db$`)
 
-// Fetch brings a snapshot onto the host, in the clear, and verifies it.
+// Fetch brings a snapshot onto the host, decrypts it if it is encrypted, and verifies it.
 func (h Host) Fetch(ctx context.Context, cluster string, r api.FetchRequest, input io.Reader) (api.Snapshot, error) {
 	if err := h.mayFetch(cluster, r); err != nil {
 		return api.Snapshot{}, err
@@ -54,8 +54,9 @@ func (h Host) Fetch(ctx context.Context, cluster string, r api.FetchRequest, inp
 	return fetched, err
 }
 
-// fetchOnce opens the source and brings what is missing of it. anew: of what came before nothing is left, since it
-// was of another object, or no part of a snapshot, and all of it may be brought.
+// fetchOnce opens the source and brings what the host does not have yet. If that fails, anew says whether another try
+// may succeed: the part from an earlier call was of another object, or of no snapshot, and is deleted, so that the next
+// try brings the whole snapshot.
 func (h Host) fetchOnce(ctx context.Context, cluster string, r api.FetchRequest, input io.Reader) (fetched api.Snapshot, anew bool, err error) {
 	from, err := h.Open(ctx, cluster, r.Owner, r.Source, input)
 	if err != nil {
@@ -83,7 +84,7 @@ func (h Host) fetchOnce(ctx context.Context, cluster string, r api.FetchRequest,
 	return fetched, false, h.removeOtherParts(r.DataDir, "")
 }
 
-// mayFetch refuses a request that does not make sense, or is not for who asks.
+// mayFetch refuses a request that makes no sense, or comes from somebody who does not own the cluster.
 func (h Host) mayFetch(cluster string, r api.FetchRequest) error {
 	if err := systemd.CheckDataDir(r.DataDir); err != nil {
 		return api.Refuse("data directory %q: %s", r.DataDir, err)
@@ -106,7 +107,7 @@ func (h Host) mayFetch(cluster string, r api.FetchRequest) error {
 	return err
 }
 
-// removeOtherFetches removes what fetches that were cut short, or were for another restore, have left.
+// removeOtherFetches removes what fetches have left that were cut short or were for another restore.
 func (h Host) removeOtherFetches(cluster string, r api.FetchRequest) error {
 	under, err := h.Records.Restoration(cluster)
 	if err != nil {
@@ -114,7 +115,7 @@ func (h Host) removeOtherFetches(cluster string, r api.FetchRequest) error {
 	}
 	keep := r.SHA256
 	if keep == "" && r.Source.Upload != nil {
-		keep = r.Source.Upload.SHA256 // that of the snapshot, where it is not encrypted
+		keep = r.Source.Upload.SHA256 // the upload's hash is the snapshot's, unless the upload is encrypted
 	}
 	if under != nil && under.Stage != api.StageFenced {
 		keep = under.Snapshot
@@ -122,8 +123,8 @@ func (h Host) removeOtherFetches(cluster string, r api.FetchRequest) error {
 	return h.RemoveFetched(r.DataDir, keep, true)
 }
 
-// RemoveFetched removes what was fetched, but for the snapshot with this SHA-256, and the parts that have arrived,
-// where they are not to stay; and its directory if nothing else is in it.
+// RemoveFetched removes the fetched snapshots, except the one with the SHA-256 keep. parts says whether parts of
+// snapshots stay; if they do not and keep is empty, an empty directory is removed too.
 func (h Host) RemoveFetched(dataDir, keep string, parts bool) error {
 	dir := api.SnapshotDir(dataDir)
 	kept := filepath.Base(api.FetchedSnapshot(dataDir, keep))
@@ -136,15 +137,15 @@ func (h Host) RemoveFetched(dataDir, keep string, parts bool) error {
 	return h.Files.RemoveEmpty(dir)
 }
 
-// removeOtherParts removes all parts of what was on its way but for one, which may have no name.
+// removeOtherParts removes all parts of snapshots except keep, or all if keep is empty.
 func (h Host) removeOtherParts(dataDir, keep string) error {
 	return h.Files.RemoveIn(api.SnapshotDir(dataDir), func(entry fs.DirEntry) bool {
 		return ArrivingName.MatchString(entry.Name()) && entry.Name() != filepath.Base(keep)
 	})
 }
 
-// fetchedBefore is the snapshot where it is here already and is still whole; nil: it is to be fetched. One that is
-// not whole any more goes.
+// fetchedBefore returns the snapshot if an earlier call has fetched it and it is still whole, or nil if it has to be
+// fetched. It removes a snapshot that is no longer whole.
 func (h Host) fetchedBefore(r api.FetchRequest) (*api.Snapshot, error) {
 	known := r.SHA256
 	if known == "" && r.Source.Upload != nil {
@@ -172,8 +173,9 @@ func (h Host) fetchedBefore(r api.FetchRequest) (*api.Snapshot, error) {
 	return &here, h.disks().MustHoldRestore(r.DataDir, 0, info.Size())
 }
 
-// fetch brings a snapshot, verifies it, and gives it its name. unfinished is where it is written in the clear where it
-// does not arrive so; part is where it arrives, and can be gone on with, behind so many bytes before; empty: it cannot.
+// fetch brings a snapshot, verifies it, and renames it to its final name. A transfer that can be resumed is written to
+// part, which holds the first before bytes already; part is empty if the transfer cannot be resumed. The decrypted
+// snapshot is written to unfinished, and so is one that cannot be resumed.
 func (h Host) fetch(from *snapshots.Source, r api.FetchRequest, before int64, part, unfinished string) (api.Snapshot, error) {
 	if from.Size == 0 {
 		return api.Snapshot{}, api.Refuse("%s is empty: a snapshot is what etcdctl snapshot save makes", from.What)
@@ -206,15 +208,15 @@ func (h Host) fetch(from *snapshots.Source, r api.FetchRequest, before int64, pa
 	return fetched, errors.Join(h.Files.Rename(clear, fetched.Path), h.NoteSinceBoot(fetched.Path))
 }
 
-// download writes what comes, in the clear, to a new file, and brings it to the disk. It holds what came against the
-// size and the SHA-256 that it was announced with.
+// download decrypts what arrives if it is encrypted, writes it to a new file, and syncs that. It compares what arrives
+// with the announced size and SHA-256.
 func (h Host) download(from *snapshots.Source, identities, path string) (*api.Checksum, error) {
 	arrived, s := &snapshots.Counted{From: from, Hash: sha256.New()}, api.NewChecksum()
 	content, failed := inTheClear(arrived, identities)
 	if failed == nil {
 		failed = h.disks().WriteNew(path, from.Size, io.TeeReader(content, s))
 	}
-	// What does not decrypt may be damaged: all of it is read before anything is said of the identities.
+	// Content that does not decrypt may be damaged, so all of it is read before the identities are blamed.
 	_, broken := io.Copy(io.Discard, arrived)
 	switch sum := hex.EncodeToString(arrived.Hash.Sum(nil)); {
 	case broken != nil:
@@ -231,7 +233,7 @@ func (h Host) download(from *snapshots.Source, identities, path string) (*api.Ch
 	return s, nil
 }
 
-// verifyFetched verifies a snapshot, and says of what is none what it may be.
+// verifyFetched verifies a snapshot. If the file is no snapshot, the error says what it may be.
 func (h Host) verifyFetched(what, path string, s *api.Checksum) (api.Snapshot, error) {
 	file, err := inside.OpenFile(h.Files.Path(path), os.O_RDONLY, 0)
 	if err != nil {
@@ -242,7 +244,7 @@ func (h Host) verifyFetched(what, path string, s *api.Checksum) (api.Snapshot, e
 	if err != nil {
 		return api.Snapshot{}, err
 	}
-	// The first page of a database says what it is, behind its own head.
+	// The magic number of a database follows the 16 bytes at the head of its first page.
 	var head [20]byte
 	_, err = file.ReadAt(head[:], 0)
 	switch {
@@ -260,5 +262,5 @@ func (h Host) verifyFetched(what, path string, s *api.Checksum) (api.Snapshot, e
 	return fetched, nil
 }
 
-// databaseMagic is bbolt's.
+// databaseMagic begins the meta pages of bbolt's databases.
 const databaseMagic = 0xED0CDAED

@@ -1,5 +1,5 @@
-// Package arrivals brings snapshots onto a host from wherever they are: sent by the provider, from a path, from S3 or
-// from a backup. What has come stays where the rest does not, and is gone on with.
+// Package arrivals brings snapshots onto a host: from the provider, from a path of the host, from S3 or from a backup.
+// If a transfer is cut short, what has arrived stays, and the next call resumes it.
 package arrivals
 
 import (
@@ -14,19 +14,20 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/snapshots"
 )
 
-// Host is where snapshots are brought.
+// Host is a host that snapshots are brought to.
 type Host struct {
 	Files     files.Tree
 	Records   records.Records
-	Snapshots snapshots.Host // says whether the host can start etcd from one
+	Snapshots snapshots.Host // says whether the host can start etcd from a snapshot
 	Backups   Backups
 	Now       func() time.Time
-	Hangs     time.Duration // for how long a call to a file system may come to nothing
+	Hangs     time.Duration // how long a call to a file system may take without any progress
 }
 
-// Backups are those that this host knows of.
+// Backups are the backups that this host can open.
 type Backups interface {
-	// Open opens an owner's backup by its name, or the newest one: in a bucket, or wherever this host stores its own.
+	// Open opens the owner's backup with this name (api.LatestBackup is the newest one): in the given bucket, or, if in
+	// is nil, wherever this host stores its own.
 	Open(ctx context.Context, cluster, owner, name string, in *api.S3) (*snapshots.Source, error)
 }
 

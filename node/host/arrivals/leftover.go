@@ -12,21 +12,21 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 )
 
-// LeftAfter is the age from which on a part of an upload, or a snapshot that was fetched and never restored, counts as
-// left behind: whoever goes on with one after a weekend finds it. It is brought again where it is desired after that.
+// LeftAfter is the age from which a part of an upload, or a fetched snapshot that was never restored, counts as left
+// behind. A run that continues after a weekend still finds it; a later one brings the snapshot again.
 const LeftAfter = 3 * 24 * time.Hour
 
-// isLeft tells whether a file has been left behind: by the host's clock, and, where it has been written to since the
-// host has booted, by the time since the boot too. The clock may have jumped ahead since.
+// isLeft tells whether a file has been left behind, by the host's clock. If the file was written to since the host has
+// booted, it must also be old by the time since the boot, since the clock may have jumped ahead.
 func (h Host) isLeft(path string, info fs.FileInfo) bool {
 	age, known := h.proc().AgeByBoot(h.Files.Path(sinceBoot(path)))
 	return h.Now().Sub(info.ModTime()) >= LeftAfter && (!known || age >= LeftAfter)
 }
 
 // CleanUp removes what fetches have left for a restore that was given up before it fenced this host: no end of a
-// restore, and no retirement, comes by to remove it. Of what may be gone on with yet, it gives back what a call that
-// was killed had set aside for the rest. It is for a run that has just got the cluster's lock, before any of its calls:
-// nobody else writes these files. A restore that is under way sees to its own.
+// restore and no retirement removes that. It releases the space that a killed call has reserved for a part that can
+// still be resumed. A run calls it when it has just acquired the cluster's lock, before any other call, since nobody
+// else writes these files then. While a restore is under way, CleanUp does nothing: the restore removes its own files.
 func (h Host) CleanUp(cluster string) error {
 	under, err := h.Records.Restoration(cluster)
 	if err != nil || under != nil {
@@ -53,8 +53,8 @@ func (h Host) CleanUp(cluster string) error {
 	return errors.Join(append(released, err)...)
 }
 
-// ownDataDir is where the data of a cluster lies on this host, or would by default where the host does not carry it;
-// empty: that is another cluster's.
+// ownDataDir returns the data directory of the cluster on this host, or the default one if the host does not carry the
+// cluster. It returns "" if the default directory is another cluster's, or holds no snapshots that root has put there.
 func (h Host) ownDataDir(cluster string) (string, error) {
 	marker, err := h.Records.Marker(cluster)
 	if err != nil {
@@ -69,7 +69,7 @@ func (h Host) ownDataDir(cluster string) (string, error) {
 		return "", err
 	}
 	if info, err := os.Lstat(h.Files.Path(api.SnapshotDir(dir))); err != nil || !info.IsDir() || files.OwnerOf(info) != files.RootUser {
-		return "", nil // what fetches make is root's
+		return "", nil // fetches make the directory as root
 	}
 	return dir, nil
 }

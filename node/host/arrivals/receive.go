@@ -23,15 +23,16 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/templates/systemd"
 )
 
-// ArrivingName is what an upload is called of which only a part has come: it is gone on with.
+// ArrivingName matches the names of parts of snapshots: what has arrived of a transfer that can be resumed.
 var ArrivingName = regexp.MustCompile(`^arriving-[0-9a-f]{64}$`)
 
-// ArrivingFile is where an upload lies that is on its way, as it was sent.
+// ArrivingFile is the path of the part of an upload with this SHA-256. It holds the upload as it was sent, encrypted or
+// not.
 func ArrivingFile(dataDir, sha256 string) string {
 	return filepath.Join(api.SnapshotDir(dataDir), "arriving-"+sha256)
 }
 
-// Arrived says how much of an upload has come with a call that was cut short.
+// Arrived returns how many bytes of an upload have arrived with calls that were cut short.
 func (h Host) Arrived(r api.ArrivedRequest) (api.Arrived, error) {
 	if err := systemd.CheckDataDir(r.DataDir); err != nil {
 		return api.Arrived{}, api.Refuse("data directory %q: %s", r.DataDir, err)
@@ -43,9 +44,9 @@ func (h Host) Arrived(r api.ArrivedRequest) (api.Arrived, error) {
 	return api.Arrived{Bytes: has}, err
 }
 
-// trusted is how much of a part can be gone on with. Since the host has booted, that is all that was written. A power
-// cut may have taken the end from the disk and left the file its length, so of an older part the end counts as not
-// come: nobody would notice before the whole has come, and all of it would be brought again.
+// trusted returns how many bytes of a part can be kept. If the part was written since the host has booted, these are
+// all of them. A power cut may have lost the end of an older part and kept the length of its file, so the end does not
+// count: the damage would show only once all has arrived, and then all would have to be sent again.
 func (h Host) trusted(part string) (int64, error) {
 	info, err := os.Lstat(h.Files.Path(part))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -63,15 +64,15 @@ func (h Host) trusted(part string) (int64, error) {
 	return info.Size(), nil
 }
 
-// sinceBoot is a file that says that a part, or a snapshot that was fetched, has been written to since the host has
-// booted, and how long after that.
+// sinceBoot is the path of a file that exists if a part, or a fetched snapshot, was written to since the host has
+// booted. The file says how long after the boot.
 func sinceBoot(part string) string {
 	sum := sha256.Sum256([]byte(part))
 	return filepath.Join(api.RunDir, "arriving-"+hex.EncodeToString(sum[:8]))
 }
 
-// NoteSinceBoot says so. All that the part has is on the disk by then: what a power cut may take is what is written
-// next.
+// NoteSinceBoot writes the file that sinceBoot names. The caller has synced the part: a power cut can only lose what is
+// written afterwards.
 func (h Host) NoteSinceBoot(part string) error {
 	if err := h.Files.EnsureDir(api.RunDir, files.RootUser, 0o700); err != nil {
 		return err
@@ -83,15 +84,16 @@ func (h Host) NoteSinceBoot(part string) error {
 	return os.WriteFile(h.Files.Path(sinceBoot(part)), []byte(up), 0o600)
 }
 
-// begun says where what comes from far away lies until all of it is there, and how much of it came before, with calls
-// that were cut short. No name: it cannot be gone on with.
+// begun returns the file that a transfer arrives in, and how many bytes of it earlier calls have brought. part is "" if
+// the transfer cannot be resumed.
 func (h Host) begun(from *snapshots.Source, r api.FetchRequest) (before int64, part string, err error) {
 	if r.Source.Upload != nil {
 		part = ArrivingFile(r.DataDir, from.SHA256)
 		if err := h.Release(part); err != nil {
 			return 0, "", err
 		}
-		return r.From, part, h.CutTo(part, r.From) // who sends it says how much it leaves out
+		// The sender leaves out the first r.From bytes.
+		return r.From, part, h.CutTo(part, r.From)
 	}
 	if part = partFile(from, r.DataDir); part == "" {
 		return 0, "", nil
@@ -110,19 +112,20 @@ func (h Host) begun(from *snapshots.Source, r api.FetchRequest) (before int64, p
 	}
 	if h.disks().MustHoldRestore(r.DataDir, 2*from.Size-before, from.Size) != nil {
 		encrypted, err := h.comesEncrypted(from, before, part)
-		if err != nil || encrypted { // there is no room for it both as it comes and in the clear
+		// There is no room for both the encrypted and the decrypted snapshot.
+		if err != nil || encrypted {
 			return 0, "", errors.Join(err, from.Skip(0))
 		}
 	}
 	return before, part, from.Skip(before)
 }
 
-// CutTo takes off a part what comes again, before anybody looks for room: it would be taken by what came before, and
-// wanted for what comes. What stays is on the disk, and counts as such from now on.
+// CutTo truncates a part to the bytes that are kept, before free space is checked: otherwise the bytes that arrive
+// again would take their space twice. What stays is synced, and counts as trusted from now on.
 func (h Host) CutTo(part string, before int64) error {
 	has, err := h.trusted(part)
 	if err != nil || has < before {
-		return err // whoever goes on with it refuses
+		return err // Arrive refuses a part that is too short
 	}
 	return h.inPart(part, func(file *os.File, size int64) error {
 		if size <= before {
@@ -132,12 +135,13 @@ func (h Host) CutTo(part string, before int64) error {
 	})
 }
 
-// Release gives back what a call that was killed had set aside for a part: it would count as taken by another.
+// Release frees the space that a killed call has reserved for a part: it would count as used by something else.
 func (h Host) Release(part string) error {
 	return h.inPart(part, func(file *os.File, _ int64) error { return durable.Release(file) })
 }
 
-// inPart does something in a part, if it is there, which keeps the age by which it counts as given up.
+// inPart runs do on a part, if the part exists, and keeps the part's modification time, by which it counts as left
+// behind.
 func (h Host) inPart(part string, do func(file *os.File, size int64) error) error {
 	file, err := inside.OpenFile(h.Files.Path(part), os.O_WRONLY, 0)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -154,7 +158,7 @@ func (h Host) inPart(part string, do func(file *os.File, size int64) error) erro
 	return errors.Join(do(file, info.Size()), os.Chtimes(inside.PathOf(file), time.Time{}, info.ModTime()))
 }
 
-// comesEncrypted tells whether age has encrypted what comes behind what has come before.
+// comesEncrypted tells whether age has encrypted the snapshot, of which the first before bytes are in part.
 func (h Host) comesEncrypted(from *snapshots.Source, before int64, part string) (bool, error) {
 	if before >= int64(len(EncryptedHeader)) {
 		return h.isEncrypted(part)
@@ -162,12 +166,12 @@ func (h Host) comesEncrypted(from *snapshots.Source, before int64, part string) 
 	return beginsEncrypted(from)
 }
 
-// errStays marks an error after which what has come stays, for the next call to go on with.
+// errStays marks an error after which the part stays, for the next call to resume.
 var errStays = errors.New("")
 
-// receive takes what comes from far away, behind what has come of it before, and says where it lies in the clear: where
-// it has arrived, or, where it is encrypted, in a new file. What has come stays where the rest does not. The whole is
-// held against the SHA-256 that it was announced with.
+// receive completes a part with what arrives from the source, and compares the whole with the SHA-256 that was
+// announced. It returns the path of the decrypted snapshot: the part itself, or the new file unfinished if the part is
+// encrypted.
 func (h Host) receive(from *snapshots.Source, r api.FetchRequest, before int64, part, unfinished string) (clear string, s *api.Checksum, err error) {
 	if s, err = h.Arrive(from, before, part); err != nil {
 		return "", nil, err
@@ -188,7 +192,8 @@ func (h Host) receive(from *snapshots.Source, r api.FetchRequest, before int64, 
 	return unfinished, s, err
 }
 
-// Arrive appends what comes to what has come before, in so many bytes, until all of it is there.
+// Arrive appends what the source sends to the first before bytes of a part, until all has arrived. It returns the
+// checksum of the whole.
 func (h Host) Arrive(from *snapshots.Source, before int64, part string) (whole *api.Checksum, err error) {
 	file, err := inside.OpenFile(h.Files.Path(part), os.O_RDWR|os.O_CREATE, files.KeyFile)
 	if err != nil {
@@ -206,7 +211,7 @@ func (h Host) Arrive(from *snapshots.Source, before int64, part string) (whole *
 		return nil, err
 	}
 	if err := disks.Reserve(file, from.Size); err != nil {
-		return nil, fmt.Errorf("%w%w", errStays, err) // what has come stays
+		return nil, fmt.Errorf("%w%w", errStays, err)
 	}
 	defer func() { err = errors.Join(err, durable.Release(file)) }()
 	sum, s := sha256.New(), api.NewChecksum()
@@ -248,7 +253,7 @@ func beginsEncrypted(content io.Reader) (bool, error) {
 	return bytes.Equal(head, EncryptedHeader), err
 }
 
-// decrypt writes what has arrived encrypted in the clear.
+// decrypt decrypts what has arrived into a new file at path.
 func (h Host) decrypt(from *snapshots.Source, arrived *os.File, r api.FetchRequest, path string) (*api.Checksum, error) {
 	if err := h.disks().MustHoldRestore(r.DataDir, from.Size, from.Size); err != nil {
 		return nil, fmt.Errorf("%w%w", errStays, err)

@@ -15,8 +15,8 @@ import (
 
 const dataDir = "/var/lib/etcd/main"
 
-// TestWhatComesAgainTakesNoRoom: what of a part counts as not come, after a boot, is given back before anybody looks
-// for room for it. What counts goes on to count, also where there is none.
+// TestWhatComesAgainTakesNoRoom: after a boot, the end of a part that is not trusted is truncated before free space is
+// checked. What is trusted stays trusted, also if there is no free space.
 func TestWhatComesAgainTakesNoRoom(t *testing.T) {
 	h := Host{Files: files.Tree{Root: t.TempDir()}}
 	sum := strings.Repeat("0", 64)
@@ -46,7 +46,7 @@ func TestWhatComesAgainTakesNoRoom(t *testing.T) {
 			t.Fatalf("of the part count %d bytes now, %v", arrived.Bytes, err)
 		}
 	}
-	// Less is there than was asked for: the call that goes on refuses, and nothing is made longer.
+	// The part is shorter than the request says: it is not extended, and Arrive refuses it.
 	r.From = 11
 	if _, _, err := h.begun(from, r); err != nil {
 		t.Fatal(err)

@@ -25,7 +25,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/snapshots"
 )
 
-// partFile is where what has come of it lies until all has; empty: it cannot be gone on with.
+// partFile returns the file in which a transfer arrives, or "" if the source cannot be resumed.
 func partFile(o *snapshots.Source, dataDir string) string {
 	far, ok := o.ReadCloser.(backup.Resumable)
 	if !ok || far.Mark() == "" {
@@ -35,7 +35,7 @@ func partFile(o *snapshots.Source, dataDir string) string {
 	return ArrivingFile(dataDir, hex.EncodeToString(mark[:]))
 }
 
-// Open opens a source of snapshots of a cluster, for an owner.
+// Open opens a source of a snapshot of a cluster for the cluster's owner.
 func (h Host) Open(ctx context.Context, cluster, owner string, s api.Source, input io.Reader) (*snapshots.Source, error) {
 	switch s {
 	case api.Source{Upload: s.Upload}:
@@ -79,10 +79,11 @@ func (h Host) fromPath(given string) (*snapshots.Source, error) {
 	return &snapshots.Source{ReadCloser: content, What: given, Size: size, TakenAt: at}, nil
 }
 
-// openGiven opens a file at a path that a user has given, and says how many bytes it has. Where it lies on a file
-// system whose server is gone, no call to it ever ends: each is given up once nothing comes of it.
+// openGiven opens the file at a path that a user has given, and returns its size in bytes. If the server of the path's
+// file system is gone, no call to the file ever ends, so each call is given up after a time without progress.
 func (h Host) openGiven(given string) (io.ReadCloser, int64, error) {
-	size := make(chan int64, 1) // what was given up may come to its end
+	// Buffered, since a call that was given up may end after all.
+	size := make(chan int64, 1)
 	content, err := backup.OpenBounded(given, h.Hangs, func() (io.ReadCloser, error) {
 		file, bytes, err := h.openFileGiven(given)
 		size <- bytes
@@ -97,8 +98,8 @@ func (h Host) openGiven(given string) (io.ReadCloser, int64, error) {
 	return content, <-size, nil
 }
 
-// openFileGiven waits for nobody who is to write to a pipe. Other users of the host may put something else there at any
-// time: what is no file is refused.
+// openFileGiven opens a regular file, and does not wait for the writer of a pipe. It looks twice, since other users of
+// the host may replace the file at any time.
 func (h Host) openFileGiven(given string) (io.ReadCloser, int64, error) {
 	info, err := os.Stat(h.Files.Path(given))
 	switch {
@@ -106,7 +107,7 @@ func (h Host) openFileGiven(given string) (io.ReadCloser, int64, error) {
 		return nil, 0, api.Refuse("%s is not there", given)
 	case err != nil:
 		return nil, 0, err
-	case !info.Mode().IsRegular(): // to open a device may do something to it
+	case !info.Mode().IsRegular(): // opening a device may have an effect
 		return nil, 0, api.Refuse("%s is no file", given)
 	}
 	file, err := os.OpenFile(h.Files.Path(given), os.O_RDONLY|unix.O_NONBLOCK, 0)
@@ -142,7 +143,7 @@ func fromS3(ctx context.Context, s api.S3) (*snapshots.Source, error) {
 	return &snapshots.Source{ReadCloser: content, What: fmt.Sprintf("%s in %s", s.Key, storage), Size: found[0].Size, TakenAt: at}, nil
 }
 
-// Bucket is storage whose objects are called by their whole keys.
+// Bucket returns a bucket as storage in which objects are named by their full keys.
 func Bucket(s api.S3) (*backup.S3, error) {
 	return backup.NewS3(backup.S3Config{
 		Endpoint: s.Endpoint, Region: s.Region, Bucket: s.Bucket, PathStyle: s.PathStyle, CA: s.CA, Patience: backup.StoragePatience,
@@ -150,12 +151,12 @@ func Bucket(s api.S3) (*backup.S3, error) {
 	})
 }
 
-// LargestManifest is how many bytes of a manifest are read: it has some hundreds, and what lies in its place may have
-// any number.
+// LargestManifest bounds how many bytes of a manifest are read. A manifest has some hundreds, but any file may lie in
+// its place.
 const LargestManifest = 1 << 20
 
-// takenAt is when a snapshot was taken: its own name says so, where it was taken before a change, or the manifest of
-// a backup beside it. Zero: nobody knows.
+// takenAt returns when a snapshot was taken: by its own name if it was taken before a change, and otherwise by the
+// backup's manifest beside it. It returns zero if neither says.
 func takenAt(key string, open func(key string) (io.ReadCloser, error)) time.Time {
 	if name := snapshots.Name.FindStringSubmatch(path.Base(key)); name != nil {
 		if at, err := time.Parse(files.Stamp, name[1]); err == nil {
@@ -175,18 +176,19 @@ func takenAt(key string, open func(key string) (io.ReadCloser, error)) time.Time
 	return manifest.TakenAt
 }
 
-// errEncrypted marks what is wrong with the identities for something that is encrypted.
+// errEncrypted marks an error that the identities are to blame for: the content is encrypted.
 var errEncrypted = errors.New("")
 
 // EncryptedHeader is how a file begins that age has encrypted.
 var EncryptedHeader = []byte("age-encryption.org/v1")
 
-// atOnce is how much is read of a source at once.
-const atOnce = 256 << 10
+// bufferSize is how many bytes of a source are read at once.
+const bufferSize = 256 << 10
 
-// inTheClear decrypts what is encrypted, by age identities, and leaves alone what is not.
+// inTheClear returns a reader of the decrypted content. It decrypts by age identities if the content is encrypted, and
+// otherwise returns it as it is.
 func inTheClear(content io.Reader, identities string) (io.Reader, error) {
-	buffered := bufio.NewReaderSize(content, atOnce)
+	buffered := bufio.NewReaderSize(content, bufferSize)
 	head, err := buffered.Peek(len(EncryptedHeader))
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
