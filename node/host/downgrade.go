@@ -22,6 +22,6 @@ func (m *Machine) Downgrade(ctx context.Context, cluster string, r api.Downgrade
 		return refuse("%q is no minor version to downgrade to: give one like 3.6", r.Version)
 	}
 	return m.through(ctx, cluster, r.Owner, downgradeTimeout, func(ctx context.Context, member etcdclient.Voter) error {
-		return member.GoDown(ctx, r.Version)
+		return member.SetDowngrade(ctx, r.Version)
 	})
 }

@@ -9,13 +9,13 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// DisarmCorrupt disarms the alarms that the data of members differ.
+// DisarmCorrupt disarms the CORRUPT alarms, by which etcd says that the data of members differs.
 func (v Voter) DisarmCorrupt(ctx context.Context) error {
 	return v.disarm(ctx, func(a *etcdserverpb.AlarmMember) bool { return a.Alarm == etcdserverpb.AlarmType_CORRUPT })
 }
 
-// DisarmSpace disarms the alarms for space that are the local member's, or those of a member that is gone. Of
-// others only they know whether their reason is gone.
+// DisarmSpace disarms the NOSPACE alarms of the local member, and of members that are gone. Whether another member
+// still lacks space, only that member knows.
 func (v Voter) DisarmSpace(ctx context.Context) error {
 	list, err := v.MemberList(ctx)
 	if err != nil {
@@ -27,7 +27,7 @@ func (v Voter) DisarmSpace(ctx context.Context) error {
 	})
 }
 
-// disarm disarms those of the cluster's alarms that are meant.
+// disarm disarms the alarms of the cluster that meant selects.
 func (v Voter) disarm(ctx context.Context, meant func(*etcdserverpb.AlarmMember) bool) error {
 	raised, err := v.AlarmList(ctx)
 	if err != nil {

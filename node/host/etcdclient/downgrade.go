@@ -11,9 +11,10 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
-// GoDown has etcd validate and enable a downgrade of the cluster to a minor version, or cancels the one that is under
-// way where none is given. To enable one that is under way is an error of etcd's, so the member is asked first.
-func (v Voter) GoDown(ctx context.Context, version string) error {
+// SetDowngrade has etcd validate and enable a downgrade of the cluster to a minor version. If version is empty, it
+// cancels the downgrade that is under way. etcd refuses to enable a downgrade twice, so SetDowngrade looks at the
+// member's status first.
+func (v Voter) SetDowngrade(ctx context.Context, version string) error {
 	underWay := ""
 	if d := v.State.DowngradeInfo; d != nil && d.Enabled {
 		underWay = d.TargetVersion

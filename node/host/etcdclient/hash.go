@@ -12,7 +12,7 @@ import (
 )
 
 // Hash asks the member for the hash of its key space at a revision, as a peer would: over its peer URL, with its own
-// peer certificate. That is where a learner answers too.
+// peer certificate. A learner answers there too.
 func (l Local) Hash(ctx context.Context, flags []string, revision int64) (api.Hash, error) {
 	id, err := l.clusterID(ctx)
 	if err != nil {
@@ -33,7 +33,7 @@ func (l Local) Hash(ctx context.Context, flags []string, revision int64) (api.Ha
 	return api.Hash{Hash: answer.Hash, HashRevision: answer.HashRevision, CompactRevision: answer.CompactRevision, Revision: answer.Header.Revision}, nil
 }
 
-// CountKeys asks the member, over its client port, how many keys it had itself at a revision.
+// CountKeys asks the member, over its client port, how many keys its own data has at a revision.
 func (l Local) CountKeys(ctx context.Context, revision int64) (int64, error) {
 	client, err := l.Dial(ctx)
 	if err != nil {
@@ -47,7 +47,7 @@ func (l Local) CountKeys(ctx context.Context, revision int64) (int64, error) {
 	return all.Count, nil
 }
 
-// clusterID is the ID of the cluster that the member is a part of.
+// clusterID asks the member for the ID of its cluster.
 func (l Local) clusterID(ctx context.Context) (uint64, error) {
 	client, err := l.Dial(ctx)
 	if err != nil {

@@ -1,5 +1,6 @@
-// Package etcdclient asks the member on this host, and its peers: over loopback with the administrator's certificate,
-// in the clear over the metrics port, which answers sooner, and as a peer.
+// Package etcdclient asks the member on this host, and its peers. It asks the member over loopback with the
+// administrator's certificate, over the metrics port without TLS, which answers sooner, and over the peer port as a
+// peer.
 package etcdclient
 
 import (
@@ -19,10 +20,10 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 )
 
-// Loopback is where members listen for their own host.
+// Loopback is the address on which members listen for their own host.
 const Loopback = "127.0.0.1"
 
-// Local is the member on this host that a marker tells of.
+// Local is the member on this host that the marker describes.
 type Local struct {
 	Root   string // in front of every path; "/" but in tests
 	Marker api.Marker
@@ -31,8 +32,8 @@ type Local struct {
 // path is where a path of the host lies for this process.
 func (l Local) path(p string) string { return filepath.Join(l.Root, p) }
 
-// Dial makes a client of the member, where somebody listens on its port: of a port that is closed
-// the client itself would only say after all of its time that it could not connect.
+// Dial returns a client of the member. It first connects to the member's port itself: the client would report a closed
+// port only once the whole time for a request is over.
 func (l Local) Dial(ctx context.Context) (*clientv3.Client, error) {
 	config, err := l.adminTLS()
 	if err != nil {
@@ -50,24 +51,25 @@ func (l Local) Dial(ctx context.Context) (*clientv3.Client, error) {
 		Context:   ctx,
 		Endpoints: []string{"https://" + port},
 		TLS:       config,
-		Logger:    zap.NewNop(), // what goes wrong is in the errors
+		Logger:    zap.NewNop(), // errors say what goes wrong
 	})
 }
 
-// adminTLS is how the store shows itself to the member: with the administrator's certificate.
+// adminTLS returns the TLS configuration by which the store connects to the member: with the administrator's
+// certificate.
 func (l Local) adminTLS() (*tls.Config, error) {
 	return l.identify(api.KeyAdmin, api.ClientCAFile(l.Marker.Cluster))
 }
 
 const (
-	// renaming is how long a pair is given to become whole before it is read again, and renamings how often that is
-	// done.
-	renaming  = 20 * time.Millisecond
-	renamings = 25
+	// pairPoll is how long pair waits before it reads a key and a certificate that do not match again, and pairTries
+	// how often it does so.
+	pairPoll  = 20 * time.Millisecond
+	pairTries = 25
 )
 
-// pair reads one of the cluster's keys with its certificate. It reads two that do not match again, since a renewal puts
-// both halves into their places one right behind the other. A half that is missing stays missing.
+// pair reads one of the cluster's keys with its certificate. If the two do not match, pair reads both again, since a
+// renewal renames one right after the other. It does not wait for a missing half.
 func (l Local) pair(key string) (tls.Certificate, error) {
 	for tries := 0; ; tries++ {
 		certificate, err := inside.ReadFile(l.path(api.CertificateFile(l.Marker.Cluster, key)))
@@ -79,14 +81,15 @@ func (l Local) pair(key string) (tls.Certificate, error) {
 			return tls.Certificate{}, err
 		}
 		pair, err := tls.X509KeyPair(certificate, private)
-		if err == nil || tries == renamings {
+		if err == nil || tries == pairTries {
 			return pair, err
 		}
-		time.Sleep(renaming)
+		time.Sleep(pairPoll)
 	}
 }
 
-// identify shows the identity of one of the cluster's keys, and trusts the authorities of one bundle.
+// identify returns a TLS configuration that presents the certificate of one of the cluster's keys, and trusts the
+// authorities in one bundle.
 func (l Local) identify(key, bundle string) (*tls.Config, error) {
 	identity, err := l.pair(key)
 	if err != nil {

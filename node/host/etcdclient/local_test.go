@@ -12,8 +12,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
-// TestOnlyAPairThatDoesNotMatchIsReadAgain holds that a look at a host without keys waits for nobody: no renewal takes
-// a key away.
+// TestOnlyAPairThatDoesNotMatchIsReadAgain holds that looking at a host without keys takes no time: no renewal deletes
+// a key.
 func TestOnlyAPairThatDoesNotMatchIsReadAgain(t *testing.T) {
 	for name, test := range map[string]struct {
 		there []string // of the two files

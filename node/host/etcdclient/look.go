@@ -14,11 +14,11 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
-// AskTimeout bounds all questions to the member, which are asked at the same time. A member without
-// quorum leaves some of them unanswered. A loaded one has been seen to take 300 ms.
+// AskTimeout bounds all questions to the member, which are asked at the same time. A member without a quorum leaves
+// some of them unanswered. A loaded member has been seen to take 300 ms.
 const AskTimeout = 2500 * time.Millisecond
 
-// Look asks the member how it is.
+// Look asks the member for its status.
 func (l Local) Look(ctx context.Context) api.Member {
 	ctx, cancel := context.WithTimeout(ctx, AskTimeout)
 	defer cancel()
@@ -28,8 +28,8 @@ func (l Local) Look(ctx context.Context) api.Member {
 	}
 	defer client.Close()
 
-	// Each answer fills fields of its own. One that is missing leaves them empty; that of the read, which
-	// needs quorum, says why.
+	// Each answer fills fields of its own, and a missing answer leaves them empty. The error of the read, which needs a
+	// quorum, says why.
 	var view api.Member
 	var questions sync.WaitGroup
 	askStatus := func() {
@@ -42,7 +42,7 @@ func (l Local) Look(ctx context.Context) api.Member {
 	}
 	questions.Go(askStatus)
 	questions.Go(func() {
-		// Linearizable, so that a member that is cut off from its peers does not pass. Any key does.
+		// The read is linearizable, so that it fails on a member that is cut off from its peers. Any key will do.
 		if _, err := client.Get(ctx, "health"); err != nil {
 			view.HealthError = err.Error()
 			return
@@ -50,7 +50,7 @@ func (l Local) Look(ctx context.Context) api.Member {
 		view.Healthy = true
 	})
 	questions.Go(func() {
-		// Serializable: its own view, which it has without quorum too.
+		// The list is serializable: the member's own view, which it has without a quorum too.
 		if list, err := client.MemberList(ctx, clientv3.WithSerializable()); err == nil {
 			view.Members = Listed(list.Members)
 		}
@@ -59,15 +59,15 @@ func (l Local) Look(ctx context.Context) api.Member {
 	questions.Go(func() { view.Ready = l.Ready(ctx) })
 	questions.Wait()
 	if view.Healthy {
-		// The read may have waited for an election: who leads is told by who does after it. And the member may have
-		// taken back the read by which it told whether it is ready, which nobody has repeated.
+		// The read may have waited for an election, so the status is asked for again: it names the new leader.
+		// Readiness is asked for again too, since the member may have given up its own read, by which it tells that.
 		askStatus()
 		view.Ready = view.Ready || l.Ready(ctx)
 	}
 	return view
 }
 
-// tellStatus takes over what the member says of itself.
+// tellStatus copies the member's status to view.
 func tellStatus(view *api.Member, s *clientv3.StatusResponse) {
 	view.Responding = true
 	view.ClusterID, view.MemberID = api.FormatID(s.Header.ClusterId), api.FormatID(s.Header.MemberId)
@@ -86,7 +86,7 @@ func tellStatus(view *api.Member, s *clientv3.StatusResponse) {
 	view.Alarms = Raised(s.Errors)
 }
 
-// Listed is the member's view of the list, sorted by ID.
+// Listed returns a list of members as the store reports it, sorted by ID.
 func Listed(members []*etcdserverpb.Member) []api.ListedMember {
 	var list []api.ListedMember
 	for _, e := range members {
@@ -96,9 +96,9 @@ func Listed(members []*etcdserverpb.Member) []api.ListedMember {
 	return list
 }
 
-// Raised are the alarms among what a status complains of, sorted, each with the member that raised it:
-// "memberID:10276657743932975437 alarm:NOSPACE". A status is asked for them because the list of alarms
-// goes through the log: each question for it would be a write, and learners do not answer it.
+// Raised returns the alarms among the errors of a status, sorted, each with the member that raised it. etcd writes them
+// as "memberID:10276657743932975437 alarm:NOSPACE". The alarms are read from a status because the list of alarms goes
+// through the log: each request for it is a write, and learners refuse it.
 func Raised(complaints []string) []string {
 	var alarms []string
 	for _, complaint := range complaints {

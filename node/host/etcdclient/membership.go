@@ -12,7 +12,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
-// members lists the members, as all voters agree on it.
+// members returns the list of members that all voters agree on.
 func (v Voter) members(ctx context.Context) ([]api.ListedMember, error) {
 	list, err := v.MemberList(ctx)
 	if err != nil {
@@ -21,8 +21,9 @@ func (v Voter) members(ctx context.Context) ([]api.ListedMember, error) {
 	return Listed(list.Members), nil
 }
 
-// AddLearner adds a learner, unless it is there. Before it does, it has the caller leave word of that.
-func (v Voter) AddLearner(ctx context.Context, peerURL string, leaveWord func() error) (added api.AddedLearner, err error) {
+// AddLearner adds a learner with this peer URL, unless the learner is in the list already. It calls announce before it
+// changes the list.
+func (v Voter) AddLearner(ctx context.Context, peerURL string, announce func() error) (added api.AddedLearner, err error) {
 	members, err := v.members(ctx)
 	if err != nil {
 		return added, err
@@ -31,13 +32,13 @@ func (v Voter) AddLearner(ctx context.Context, peerURL string, leaveWord func() 
 	if at >= 0 && !members[at].Learner {
 		return added, api.Refuse("add learner %s: voter %s (%s) has this peer URL; remove it first", peerURL, members[at].Name, members[at].ID)
 	}
-	if err := leaveWord(); err != nil {
+	if err := announce(); err != nil {
 		return added, err
 	}
 	if at >= 0 {
 		return api.AddedLearner{ID: members[at].ID, Members: members}, nil
 	}
-	// The peer URL of a member that was just removed is "member not found" for a second.
+	// For a second after a member was removed, etcd answers "member not found" for its peer URL.
 	err = retried(ctx, []error{rpctypes.ErrUnhealthy, rpctypes.ErrMemberNotFound}, func() error {
 		response, err := v.MemberAddAsLearner(ctx, []string{peerURL})
 		if errors.Is(err, rpctypes.ErrTooManyLearners) {
@@ -52,7 +53,7 @@ func (v Voter) AddLearner(ctx context.Context, peerURL string, leaveWord func() 
 	return added, err
 }
 
-// Remove removes a member, and waits until the local list has it no more.
+// Remove removes a member, and waits until the local list no longer has it.
 func (v Voter) Remove(ctx context.Context, id uint64) error {
 	name := api.FormatID(id)
 	if id == v.ID {
@@ -76,7 +77,7 @@ func (v Voter) Remove(ctx context.Context, id uint64) error {
 	})
 }
 
-// Update gives a voter another peer URL, and waits until the local list has it.
+// Update gives a voter another peer URL, and waits until the local list has that URL.
 func (v Voter) Update(ctx context.Context, id uint64, peerURL string) error {
 	members, err := v.members(ctx)
 	if err != nil {
@@ -107,7 +108,8 @@ func (v Voter) Promote(ctx context.Context, id uint64) error {
 		_, err := v.MemberPromote(ctx, id)
 		switch {
 		case err == nil, errors.Is(err, rpctypes.ErrMemberNotLearner):
-			return nil // the latter: it votes already
+			// ErrMemberNotLearner: the member votes already.
+			return nil
 		case errors.Is(err, rpctypes.ErrMemberLearnerNotReady):
 			return api.Refuse("promote member %s: it has not caught up with the leader: %s", name, err)
 		}
@@ -121,7 +123,8 @@ func (v Voter) Promote(ctx context.Context, id uint64) error {
 	})
 }
 
-// HandOver moves the leadership from the local member, where it leads, to another voter, and waits until it is there.
+// HandOver moves the leadership from the local member to another voter, and waits until another member leads. If the
+// local member does not lead, HandOver does nothing.
 func (v Voter) HandOver(ctx context.Context, to uint64) error {
 	list, err := v.MemberList(ctx, clientv3.WithSerializable())
 	if err != nil {

@@ -18,13 +18,14 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
-// PeersAreDown tells whether no other member serves, though some of their hosts can be reached.
+// PeersAreDown tells whether no other member serves, although at least one of their hosts can be reached.
 //
-// A peer that is only slow is one to compare with: all are asked at the same time, each for as long as etcd would.
+// It asks all peers at the same time, each for as long as etcd would: a peer that is only slow does serve.
 func (l Local) PeersAreDown(ctx context.Context, flags []string) bool {
 	client, err := l.peerClient(flags)
 	if err != nil {
-		return false // etcd is to say what is wrong with its certificates
+		// etcd itself reports what is wrong with its certificates.
+		return false
 	}
 	ctx, cancel := context.WithTimeout(ctx, peerPatience(flags))
 	defer cancel()
@@ -44,7 +45,7 @@ func (l Local) PeersAreDown(ctx context.Context, flags []string) bool {
 	return reached
 }
 
-// peerPatience is for how long etcd waits for the answer of a peer (its ServerConfig.ReqTimeout).
+// peerPatience returns how long etcd waits for the answer of a peer (its ServerConfig.ReqTimeout).
 func peerPatience(flags []string) time.Duration {
 	election := time.Second
 	if ms, err := strconv.Atoi(api.FlagValue(flags, "election-timeout")); err == nil {
@@ -53,7 +54,7 @@ func peerPatience(flags []string) time.Duration {
 	return 5*time.Second + 2*election
 }
 
-// peersOf are the peer URLs of the other members that flags name.
+// peersOf returns the peer URLs of the other members in flags.
 func peersOf(flags []string) []string {
 	own := strings.Split(api.FlagValue(flags, "initial-advertise-peer-urls"), ",")
 	var urls []string
@@ -65,7 +66,7 @@ func peersOf(flags []string) []string {
 	return urls
 }
 
-// PeerURL is where the member's peers find it: its certificate is good for that address.
+// PeerURL returns the member's first advertised peer URL, which its peer certificate is valid for.
 func (l Local) PeerURL(flags []string) (string, error) {
 	first, _, _ := strings.Cut(api.FlagValue(flags, "initial-advertise-peer-urls"), ",")
 	if first == "" {
@@ -74,13 +75,14 @@ func (l Local) PeerURL(flags []string) (string, error) {
 	return strings.TrimSuffix(first, "/"), nil
 }
 
-// peerLook is what was seen of a peer.
+// peerLook is the result of asking a peer.
 type peerLook struct {
-	reached bool // its host takes connections to its port, or refuses them
+	reached bool // its host accepts connections to its port, or refuses them
 	serves  bool
 }
 
-// lookAt asks a peer for its version. One that has only just begun takes connections, and answers nothing on them.
+// lookAt asks a peer for its version. A peer that has only just started accepts connections, and answers nothing on
+// them.
 func lookAt(ctx context.Context, client *http.Client, url string) peerLook {
 	var reached atomic.Bool
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{ConnectDone: func(_, _ string, err error) {
@@ -96,13 +98,13 @@ func lookAt(ctx context.Context, client *http.Client, url string) peerLook {
 	if err != nil {
 		return peerLook{reached: reached.Load()}
 	}
-	_ = response.Body.Close() // what it says is not asked for
+	_ = response.Body.Close() // only the status counts
 	return peerLook{reached: true, serves: response.StatusCode == http.StatusOK}
 }
 
-// peerClient asks peers as the member does, with its own peer certificate and from its own address: a peer refuses who
-// comes from another one than the certificate names, and of several the kernel would take the first, on the host itself
-// too.
+// peerClient returns a client that connects to peers as the member does: with its peer certificate and from its own
+// address. A peer refuses a connection from another address than the certificate names. If the host has several
+// addresses, the kernel would choose the first, even for a connection to the host itself.
 func (l Local) peerClient(flags []string) (*http.Client, error) {
 	config, err := l.identify(api.KeyPeer, api.PeerCAFile(l.Marker.Cluster))
 	if err != nil {
@@ -111,7 +113,7 @@ func (l Local) peerClient(flags []string) (*http.Client, error) {
 	client := direct(config)
 	own, err := l.PeerURL(flags)
 	if err != nil {
-		return client, nil // it has no address of its own yet
+		return client, nil // the member has no address yet
 	}
 	if at, err := neturl.Parse(own); err == nil {
 		client.Transport.(*http.Transport).DialContext = dialFrom(at.Hostname())
@@ -119,7 +121,8 @@ func (l Local) peerClient(flags []string) (*http.Client, error) {
 	return client, nil
 }
 
-// dialFrom dials from an address, where the host has it and the other side is of its family, and else from any.
+// dialFrom returns a function that dials from an address. If the host does not have the address, or the other side is
+// of another family, it dials from any address.
 func dialFrom(address string) func(ctx context.Context, network, to string) (net.Conn, error) {
 	return func(ctx context.Context, network, to string) (net.Conn, error) {
 		if ip := net.ParseIP(address); ip != nil {

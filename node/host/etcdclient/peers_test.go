@@ -5,9 +5,8 @@ import (
 	"testing"
 )
 
-// TestPeersAreDialedFromTheMembersAddress holds that whoever is asked as a peer sees the member's own address, which
-// its certificate names, and not the first of those that the host has; and that an address which is not there keeps
-// nobody from being asked.
+// TestPeersAreDialedFromTheMembersAddress holds that a peer sees the member's own address, which its certificate names,
+// and not the first address of the host. If the host does not have that address, it connects from another one.
 func TestPeersAreDialedFromTheMembersAddress(t *testing.T) {
 	t.Parallel()
 	for own, seen := range map[string]string{"127.0.0.2": "127.0.0.2", "127.0.0.1": "127.0.0.1", "192.0.2.254": "127.0.0.1", "::1": "127.0.0.1", "a.example": "127.0.0.1"} {

@@ -13,7 +13,7 @@ import (
 )
 
 // Served connects to the member's own client and peer port, and returns the certificate that each serves, by the name
-// of its key. A port that shows none is missing. flags are those that the member runs by.
+// of its key. A port that serves none is missing. flags are the flags that the member runs with.
 func (l Local) Served(ctx context.Context, flags []string) map[string]api.Served {
 	ctx, cancel := context.WithTimeout(ctx, AskTimeout)
 	defer cancel()
@@ -40,14 +40,14 @@ func (l Local) Served(ctx context.Context, flags []string) map[string]api.Served
 	return served
 }
 
-// shown is the certificate that is shown at an address; nil: none. Whether it is a good one is not asked here. The host
-// says who it is, as etcd would log a connection of anybody else.
+// shown returns the certificate that is served at an address, without verifying it, or nil if there is none. It
+// presents a certificate of the host's own, since etcd would log a connection without one.
 func (l Local) shown(ctx context.Context, at, key, bundle string, dial func(ctx context.Context, network, to string) (net.Conn, error)) (shown *api.Served) {
 	config, err := l.identify(key, bundle)
 	if err != nil {
 		config = &tls.Config{MinVersion: tls.VersionTLS12}
 	}
-	config.InsecureSkipVerify = true // it is looked at, and not trusted
+	config.InsecureSkipVerify = true // the certificate is only reported
 	config.VerifyConnection = func(state tls.ConnectionState) error {
 		info := cert.InfoOf(state.PeerCertificates[0])
 		shown = &api.Served{SHA256: info.SHA256, Serial: info.SerialNumber}
@@ -58,7 +58,7 @@ func (l Local) shown(ctx context.Context, at, key, bundle string, dial func(ctx 
 		return nil
 	}
 	connection := tls.Client(plain, config)
-	_ = connection.HandshakeContext(ctx) // a member that refuses this host has shown its certificate before
+	_ = connection.HandshakeContext(ctx) // a member sends its certificate before it refuses a client
 	_ = connection.Close()
 	return shown
 }

@@ -8,8 +8,8 @@ import (
 	"strconv"
 )
 
-// clusterVersion is the version that the members have agreed on, which a status does not say; empty: not
-// known, or not agreed on yet.
+// clusterVersion returns the version that the members have agreed on, which a status does not hold. It returns "" if
+// the version is not known or not agreed on yet.
 func (l Local) clusterVersion(ctx context.Context) string {
 	config, err := l.adminTLS()
 	if err != nil {

@@ -13,27 +13,25 @@ import (
 )
 
 const (
-	// membershipPoll is how often a change of membership that etcd does not take yet is tried again, and
-	// the list is asked whether a change is in it.
+	// membershipPoll is how long to wait before a change of membership that etcd does not accept yet is tried again,
+	// and before the list is read again.
 	membershipPoll = 200 * time.Millisecond
-	// LeaderTimeout bounds a move of the leadership, which takes milliseconds where the other voter has
-	// caught up.
+	// LeaderTimeout bounds a move of the leadership, which takes milliseconds if the other voter has caught up.
 	LeaderTimeout = 20 * time.Second
-	// reachTimeout is how long a member may take to learn what the others have agreed on: with an election between,
-	// which on a busy machine takes longer than a look waits for.
+	// reachTimeout is how long a member may take to learn what the others have agreed on. There may be an election
+	// first, which on a busy machine takes longer than AskTimeout.
 	reachTimeout = 10 * time.Second
 )
 
-// Voter is the local member as a change of the cluster is asked of it.
+// Voter is the local member, through which the cluster is changed.
 type Voter struct {
 	*clientv3.Client
 	Local
 	ID, Leader uint64
-	State      *clientv3.StatusResponse // what it said of itself when it was asked first
+	State      *clientv3.StatusResponse // the member's status when it was first asked
 }
 
-// AsVoter asks the member for something, with the whole of the cluster's healthy voters behind it: a learner, which
-// answers next to nothing, is refused.
+// AsVoter calls do with the local member as a voter. It refuses a learner, which serves next to no requests.
 func (l Local) AsVoter(ctx context.Context, do func(context.Context, Voter) error) error {
 	client, err := l.Dial(ctx)
 	if err != nil {
@@ -70,7 +68,7 @@ func (v Voter) untilListed(ctx context.Context, what string, desired func([]api.
 	})
 }
 
-// retried does what etcd refuses for a while only, for as long as it refuses it for one of these reasons.
+// retried repeats do while it returns one of the errors in passing, which etcd returns for a short while only.
 func retried(ctx context.Context, passing []error, do func() error) error {
 	for {
 		err := do()
@@ -85,7 +83,8 @@ func retried(ctx context.Context, passing []error, do func() error) error {
 	}
 }
 
-// Repeat looks until something is the case. A look that fails is repeated too, and told of at the end.
+// Repeat calls look until it returns true, or ctx ends. It ignores errors of look, and reports the last one if the time
+// is over.
 func Repeat(ctx context.Context, what string, look func() (bool, error)) error {
 	for {
 		done, err := look()
