@@ -8,11 +8,11 @@ import (
 	"go.uber.org/zap"
 )
 
-// Agree has all that a log holds, in a directory at a path of this process, count as agreed on.
+// Agree marks all entries of a log as committed. path is the log's directory, as a path of this process.
 func Agree(path string) error {
 	err := agree(path)
 	if errors.Is(err, io.ErrUnexpectedEOF) && wal.Repair(zap.NewNop(), path) {
-		// The last record was not written to its end. etcd itself cuts it off when it starts.
+		// The last record is incomplete. etcd itself truncates it at a start.
 		err = agree(path)
 	}
 	return err

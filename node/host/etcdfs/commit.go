@@ -9,7 +9,7 @@ import (
 	"go.etcd.io/raft/v3/raftpb"
 )
 
-// raiseCommit has a log that was opened count its last entry as agreed on.
+// raiseCommit marks all entries of an opened log as committed.
 func raiseCommit(log *wal.WAL) error {
 	_, state, entries, err := log.ReadAll()
 	if err != nil || len(entries) == 0 {
@@ -23,5 +23,5 @@ func raiseCommit(log *wal.WAL) error {
 	return errors.Join(log.Save(state, nil), log.Sync())
 }
 
-// commitIn is up to which entry a log was agreed on.
+// commitIn returns the index of the last committed entry.
 func commitIn(state *raftpb.HardState) uint64 { return state.GetCommit() }

@@ -15,31 +15,32 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 )
 
-// Checks are what is looked at in a member's files, in this order.
+// Checks returns the checks of a member's files, in the order in which they are made.
 func (d Data) Checks() []Check {
 	return []Check{
-		{"log", d.LogFiles(), atOnce(d.damagedLog)},
+		{"log", d.LogFiles(), unresumed(d.damagedLog)},
 		{CheckDatabase, []string{Database(d.Dir)}, d.damagedDatabase},
-		{"length", append(d.LogFiles(), Database(d.Dir)), atOnce(d.shortLog)},
+		{"length", append(d.LogFiles(), Database(d.Dir)), unresumed(d.shortLog)},
 	}
 }
 
-// CheckDatabase is the check that takes minutes where there is much data.
+// CheckDatabase is the name of the check that takes minutes if there is much data.
 const CheckDatabase = "database"
 
-// Check looks at some of a member's files, and finds them Damaged or not.
+// Check is a check of some of a member's files. Do returns a Damaged error if their content is damaged, and resumes a
+// check at a position.
 type Check struct {
 	Name  string
 	Files []string
 	Do    func(context.Context, *Position) error
 }
 
-// atOnce is a check that is not gone on with where it was cut short.
-func atOnce(do func(context.Context) error) func(context.Context, *Position) error {
+// unresumed makes a Check.Do of a check that starts anew each time.
+func unresumed(do func(context.Context) error) func(context.Context, *Position) error {
 	return func(ctx context.Context, _ *Position) error { return do(ctx) }
 }
 
-// AreFiles tells whether the files of a member's log and its database are files.
+// AreFiles tells whether the files of a member's log and its database are regular files, if they exist.
 func (d Data) AreFiles() bool {
 	names := []string{Database("")}
 	for _, file := range d.LogFiles() {
@@ -57,13 +58,13 @@ func (d Data) AreFiles() bool {
 	return true
 }
 
-// Damaged is what is wrong with the content of a file.
+// Damaged is an error that says what is wrong with the content of a file.
 type Damaged string
 
 func (d Damaged) Error() string { return string(d) }
 
-// damagedLog wants a log that etcd can read from its first file to its last record. A last record that was not
-// written to its end is none: etcd cuts it off.
+// damagedLog returns an error if etcd cannot read a log from its first file to its last record. An incomplete last
+// record is no damage: etcd truncates it.
 func (d Data) damagedLog(ctx context.Context) error {
 	files := d.LogFiles()
 	for _, file := range files[:max(0, len(files)-1)] {
@@ -89,10 +90,10 @@ func (d Data) damagedLog(ctx context.Context) error {
 	return err
 }
 
-// shortLog wants a log that goes as far as the database. etcd cuts a log off at a record whose length makes no sense,
-// as if that had not been written to its end, and ends once its leader tells it of what was agreed on.
+// shortLog returns an error if a log ends before what the database has applied. etcd takes a record whose length makes
+// no sense for an incomplete one and truncates the log there. It then exits once its leader tells it what is committed.
 func (d Data) shortLog(context.Context) error {
-	// The database first: the log of a member that is started meanwhile is ahead of what its database was.
+	// The database is read first: if the member is started meanwhile, its log only gets further ahead of what was read.
 	applied, err := d.ConsistentIndex()
 	if err != nil {
 		return err
@@ -104,8 +105,8 @@ func (d Data) shortLog(context.Context) error {
 	return err
 }
 
-// AgreedIndex reads a log, which lies at a path of this process, in the way that etcd does, and returns up to which
-// entry it was agreed on.
+// AgreedIndex reads a log in the way that etcd does, and returns the index of the last committed entry. path is the
+// log's directory, as a path of this process.
 func AgreedIndex(path string) (commit uint64, err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -126,7 +127,8 @@ func AgreedIndex(path string) (commit uint64, err error) {
 	return commitIn(state), nil
 }
 
-// ofContent tells what the files of a log hold from what kept them from being read.
+// ofContent returns an error of the file system as it is, and makes any other one Damaged: the content is at fault
+// then.
 func ofContent(err error) error {
 	var path *fs.PathError
 	if errors.As(err, &path) {

@@ -15,13 +15,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// lockedShare is how many bytes of a database are read while its lock is held: an etcd that starts meanwhile waits for
-// the lock, and for no longer than that takes.
+// lockedShare is how many bytes of a database are read while it is locked. An etcd that is started meanwhile waits for
+// the lock, and no longer than it takes to read these bytes.
 const lockedShare = 16 << 20
 
-// damagedDatabase wants a database of which all pages can be read, and in which each key is one. One that is missing
-// etcd makes anew from the log, unless that begins with a snapshot. It is read on from where an earlier look has come
-// to.
+// damagedDatabase returns an error if a page or a record of the database cannot be read. It resumes from where an
+// earlier check has stopped. If the database is missing, etcd makes a new one from the log, unless the log begins with
+// a snapshot.
 func (d Data) damagedDatabase(ctx context.Context, at *Position) error {
 	switch _, err := os.Stat(d.path(Database(d.Dir))); {
 	case errors.Is(err, fs.ErrNotExist):
@@ -32,20 +32,20 @@ func (d Data) damagedDatabase(ctx context.Context, at *Position) error {
 	case err != nil:
 		return err
 	}
-	return d.ReadAll(ctx, at, mayBe)
+	return d.ReadAll(ctx, at, checkRecord)
 }
 
 // Position is how far a database has been read.
 type Position struct {
-	Bucket []byte `json:"bucket,omitempty"` // nil: nothing of it
+	Bucket []byte `json:"bucket,omitempty"` // nil: nothing was read
 	Key    []byte `json:"key,omitempty"`
 }
 
-// ReadAll has all records of a database looked at.
+// ReadAll calls look for all records of a database, from a position on.
 //
-// The member may be started at any time, and must not wait until all is read: the lock is held for the first records
-// alone. What is read after that may be torn by what etcd writes meanwhile, so whatever is wrong with it is read anew
-// from there on, under the lock: wrong is what is wrong then.
+// The member may be started at any time and must not wait until all is read, so only the first records are read under
+// the database's lock. What is read afterwards may be torn by etcd's own writes, so ReadAll reads from the first bad
+// record on again, under the lock, and only reports what is wrong then.
 func (d Data) ReadAll(ctx context.Context, at *Position, look func(bucket string, key, value []byte) error) error {
 	for {
 		locked, err := d.readFrom(ctx, at, look)
@@ -55,11 +55,11 @@ func (d Data) ReadAll(ctx context.Context, at *Position, look func(bucket string
 	}
 }
 
-// readFrom reads a database on from where an earlier reading has come to. It says whether it held the lock when it
+// readFrom reads a database from a position on, once. locked says whether readFrom held the database's lock when it
 // ended.
 func (d Data) readFrom(ctx context.Context, at *Position, look func(bucket string, key, value []byte) error) (locked bool, err error) {
 	locked = true
-	runtime.LockOSThread() // whose disk priority it is
+	runtime.LockOSThread() // diskPriority is of this thread
 	defer runtime.UnlockOSThread()
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
@@ -98,8 +98,8 @@ func (d Data) readFrom(ctx context.Context, at *Position, look func(bucket strin
 					return err
 				}
 				locked = false
-				// Whoever serves, here too, goes first. Not while the lock is held: who waits for that would wait for
-				// them as well.
+				// From here on, all other users of the disk go first. Under the lock they would not: an etcd that waits
+				// for the lock would wait for them too.
 				yielded = diskPriority(ioIdle)
 			}
 			return nil
@@ -111,19 +111,19 @@ func (d Data) readFrom(ctx context.Context, at *Position, look func(bucket strin
 	return locked, err
 }
 
-// ioIdle is the class of disk access that goes after all others.
+// ioIdle is the scheduling class of disk access that goes after all others.
 const ioIdle = 3
 
-// diskPriority gives this thread a class of disk access, and returns what undoes that. It is a favour to others: where
-// the kernel has none of this, nothing is lost.
+// diskPriority sets the class of disk access of this thread, and returns a function that resets it. It ignores errors:
+// a kernel without these classes only treats the access as any other.
 func diskPriority(class uintptr) func() {
 	const thisThread, classAt = 1, 13
 	_, _, _ = unix.Syscall(unix.SYS_IOPRIO_SET, thisThread, 0, class<<classAt)
 	return func() { _, _, _ = unix.Syscall(unix.SYS_IOPRIO_SET, thisThread, 0, 0) }
 }
 
-// panicked is what is wrong with a database that could not be read. It is memory that the file is mapped to, where a
-// disk that fails looks as a file that is too short does: only reading it tells the two apart.
+// panicked returns the error that a panic during a reading stands for. A failing disk and a truncated file both fault
+// in mapped memory. panicked reads the file to tell the two apart.
 func (d Data) panicked(ctx context.Context, r any) error {
 	if _, fault := r.(interface{ Addr() uintptr }); fault {
 		file, err := d.openDatabase()
@@ -138,7 +138,7 @@ func (d Data) panicked(ctx context.Context, r any) error {
 	return Damaged(fmt.Sprintf("its database %s is damaged: %v", Database(d.Dir), r))
 }
 
-// readThrough reads all there is.
+// readThrough reads to the end, and returns the first error.
 func readThrough(ctx context.Context, from io.Reader) error {
 	for piece := make([]byte, 1<<20); ; {
 		_, err := from.Read(piece)
@@ -153,10 +153,10 @@ func readThrough(ctx context.Context, from io.Reader) error {
 	}
 }
 
-// mayBe wants a record that etcd can read.
-func mayBe(bucket string, key, value []byte) error {
+// checkRecord returns an error if etcd cannot read a record.
+func checkRecord(bucket string, key, value []byte) error {
 	if bucket != "key" {
-		_ = slices.Max(append([]byte{0}, value...)) // all of it is touched
+		_ = slices.Max(append([]byte{0}, value...)) // reads every byte
 		return nil
 	}
 	if _, err := parseFields(value); err != nil || len(key) < 17 {

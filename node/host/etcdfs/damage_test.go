@@ -16,7 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// empty is a data directory with no database yet.
+// empty returns a data directory with no database yet.
 func empty(t *testing.T) Data {
 	t.Helper()
 	d := Data{Root: t.TempDir(), Dir: "/var/lib/etcd/main"}
@@ -26,7 +26,7 @@ func empty(t *testing.T) Data {
 	return d
 }
 
-// filled is a data directory with a database that holds more than is read under its lock.
+// filled returns a data directory with a database that holds more than is read under its lock.
 func filled(t *testing.T) (d Data, records int) {
 	t.Helper()
 	d = empty(t)
@@ -35,7 +35,7 @@ func filled(t *testing.T) (d Data, records int) {
 	return d, records
 }
 
-// writeRecords writes the records of a database anew, as etcd would: whoever it has to wait for must not take long.
+// writeRecords replaces the records of a database as etcd would write them. Nobody may keep it waiting for long.
 func writeRecords(t *testing.T, d Data, from, to int) {
 	t.Helper()
 	db, err := bbolt.Open(d.path(Database(d.Dir)), 0o600, &bbolt.Options{Timeout: time.Second})
@@ -56,7 +56,8 @@ func writeRecords(t *testing.T, d Data, from, to int) {
 	}
 }
 
-// TestAMemberStartsWhileItsDatabaseIsRead has etcd open a database, and write to it, while it is read for damage.
+// TestAMemberStartsWhileItsDatabaseIsRead has etcd open a database, and write to it, while the database is checked for
+// damage.
 func TestAMemberStartsWhileItsDatabaseIsRead(t *testing.T) {
 	t.Parallel()
 	d, records := filled(t)
@@ -77,7 +78,8 @@ func TestAMemberStartsWhileItsDatabaseIsRead(t *testing.T) {
 	last := string(binary.BigEndian.AppendUint64(make([]byte, 9), uint64(records-1))) //nolint:gosec // not negative
 	first := true
 	err = d.ReadAll(t.Context(), &Position{}, func(_ string, key, _ []byte) error {
-		// In the way of nobody, unless somebody waits for the lock: so it begins, and so what looks wrong is read anew.
+		// The reading lets others go first, except while it holds the lock: at its beginning, and when it reads again
+		// what looked wrong.
 		class, _, _ := unix.Syscall(unix.SYS_IOPRIO_GET, 1, 0, 0)
 		if idle := class>>13 == ioIdle; first && idle || string(key) == last && again == idle {
 			t.Errorf("it is read as idle: %t", idle)
@@ -95,7 +97,7 @@ func TestAMemberStartsWhileItsDatabaseIsRead(t *testing.T) {
 	}
 }
 
-// TestAReadingForDamageEndsWithItsCaller cancels a reading half way.
+// TestAReadingForDamageEndsWithItsCaller cancels a reading halfway.
 func TestAReadingForDamageEndsWithItsCaller(t *testing.T) {
 	t.Parallel()
 	d, _ := filled(t)
@@ -114,12 +116,12 @@ func TestAReadingForDamageEndsWithItsCaller(t *testing.T) {
 	}
 }
 
-// fault is what reading mapped memory panics with where the file behind it cannot be read.
+// fault imitates the panic of a reading of mapped memory whose file cannot be read.
 type fault struct{}
 
 func (fault) Addr() uintptr { return 1 }
 
-// TestADiskThatFailsIsNoDamage holds that a fault is laid to what the file holds only where the file can be read.
+// TestADiskThatFailsIsNoDamage holds that a fault counts as damage only if the file itself can be read.
 func TestADiskThatFailsIsNoDamage(t *testing.T) {
 	d := empty(t)
 	write := func() {

@@ -18,10 +18,10 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 )
 
-// ErrInUse is what a database says that a process has open.
+// ErrInUse is returned for a database that a process has open.
 var ErrInUse = errors.New("a process has it open")
 
-// viewDatabase reads a database that lies at a path of this process, of whatever content.
+// viewDatabase calls view with the pages of a database, whatever its content. path is a path of this process.
 func viewDatabase(path string, view func(*pages) error) error {
 	return viewOpened(func() (*os.File, error) { return os.Open(path) }, view)
 }
@@ -41,7 +41,7 @@ func viewOpened(open func() (*os.File, error), view func(*pages) error) (err err
 	defer file.Close()
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
-		if r := recover(); r != nil { // the file was cut off meanwhile, or its disk fails
+		if r := recover(); r != nil { // the file was truncated meanwhile, or its disk fails
 			err = fmt.Errorf("it is damaged: %v", r)
 		}
 	}()
@@ -60,8 +60,8 @@ func viewOpened(open func() (*os.File, error), view func(*pages) error) (err err
 	return err
 }
 
-// mapDatabase locks a database against whoever writes to it, for as long as the file is open, and maps it until unmap
-// is called. A running etcd has locked its own.
+// mapDatabase locks a database against writers for as long as the file is open, and maps it into memory until unmap is
+// called. It returns ErrInUse if a running etcd holds the lock.
 func mapDatabase(file *os.File) (mapped []byte, unmap func() error, err error) {
 	for end := time.Now().Add(databaseWait); ; time.Sleep(databaseWait / 10) {
 		err := unix.Flock(int(file.Fd()), unix.LOCK_SH|unix.LOCK_NB)
@@ -79,7 +79,7 @@ func mapDatabase(file *os.File) (mapped []byte, unmap func() error, err error) {
 	switch {
 	case err != nil:
 		return nil, nil, err
-	case info.Size() == 0: // which cannot be mapped
+	case info.Size() == 0: // an empty file cannot be mapped
 		return nil, func() error { return nil }, nil
 	case info.Size() > math.MaxInt:
 		return nil, nil, fmt.Errorf("%s has %d bytes, too many for this machine", file.Name(), info.Size())
@@ -91,24 +91,24 @@ func mapDatabase(file *os.File) (mapped []byte, unmap func() error, err error) {
 	return mapped, func() error { return unix.Munmap(mapped) }, nil
 }
 
-// Revisions are those that a database knows of.
+// Revisions are the revisions in a database.
 type Revisions struct {
-	Newest  int64 // that clients were served
-	Stored  int64 // the newest that is still in it: what it is raised from
-	Compact int64 // up to which it is compacted, or about to be; -1: it was never
+	Newest  int64 // the newest that clients can have seen
+	Stored  int64 // the newest that still has a record, from which a restore raises the revision
+	Compact int64 // up to which the database is compacted, or about to be; -1: it never was
 }
 
-// RevisionsIn reads a database of etcd's at a path of this process. A compaction may have dropped the newest
-// revision, where it had deleted a key.
+// RevisionsIn reads the revisions in a database of etcd's at a path of this process. Stored can be less than Newest,
+// since a compaction drops the record of the newest revision if that revision deleted a key.
 func RevisionsIn(path string) (Revisions, error) {
 	return revisionsBy(func(read func(*pages) error) error { return viewDatabase(path, read) })
 }
 
-// Revisions reads those of the database.
+// Revisions reads the revisions in the database.
 func (d Data) Revisions() (Revisions, error) { return revisionsBy(d.view) }
 
 func revisionsBy(view func(read func(*pages) error) error) (Revisions, error) {
-	found := Revisions{Newest: 1, Compact: -1} // a database in which nothing was written is at 1
+	found := Revisions{Newest: 1, Compact: -1} // a database without any records is at revision 1
 	err := view(func(p *pages) error {
 		keys, err := p.bucket("key")
 		if err != nil {
@@ -119,7 +119,7 @@ func revisionsBy(view func(read func(*pages) error) error) (Revisions, error) {
 			if err != nil {
 				return err
 			}
-			// Each record is called by its revision, which begins with the main one.
+			// The key of a record is its revision, which begins with the main revision.
 			if len(last) >= 8 {
 				found.Stored = int64(binary.BigEndian.Uint64(last)) //nolint:gosec // etcd's own are no greater
 			}
@@ -139,7 +139,7 @@ func revisionsBy(view func(read func(*pages) error) error) (Revisions, error) {
 	return found, err
 }
 
-// valueOf is the value of a key in a bucket; nil: there is none.
+// valueOf returns the value of a key in a bucket, or nil if there is none.
 func (p *pages) valueOf(bucket, key string) ([]byte, error) {
 	in, err := p.bucket(bucket)
 	if err != nil || in == nil {
@@ -149,7 +149,7 @@ func (p *pages) valueOf(bucket, key string) ([]byte, error) {
 	return value, err
 }
 
-// eachIn does something with each record of a bucket, if it is there.
+// eachIn calls do for each record of a bucket, if the bucket exists.
 func (p *pages) eachIn(bucket string, do func(key, value []byte) error) error {
 	in, err := p.bucket(bucket)
 	if err != nil || in == nil {
@@ -158,14 +158,14 @@ func (p *pages) eachIn(bucket string, do func(key, value []byte) error) error {
 	return in.each(nil, func(key, value []byte, _ bool) error { return do(key, value) })
 }
 
-// examine wants a database, at a path of this process, of which etcd's own code can read all: it is not made for what
-// pages of any content lead to. It tells whether a restore has raised the revisions in it: that left an empty record,
-// which etcd's own tools count as a key, and no client can see.
+// examine returns an error if etcd's own code could not read a whole database, at a path of this process: that code is
+// not made for damaged pages. raised says whether a restore has raised the revisions in the database. That leaves an
+// empty record, which etcd's own tools count as a key and no client can see.
 func examine(path string) (raised bool, err error) {
 	err = viewDatabase(path, func(p *pages) error {
 		err := p.eachRecord(Position{}, func(bucket string, key, value []byte) error {
 			raised = raised || bucket == "key" && len(value) == 0
-			return mayBe(bucket, key, value)
+			return checkRecord(bucket, key, value)
 		})
 		if err != nil {
 			return err
@@ -175,7 +175,7 @@ func examine(path string) (raised bool, err error) {
 	return raised, err
 }
 
-// holdsCorrupt tells whether a database holds the CORRUPT alarm. Each key of the bucket is an alarm, as
+// holdsCorrupt tells whether a database holds a CORRUPT alarm. Each key of the bucket is an encoded
 // etcdserverpb.AlarmMember.
 func holdsCorrupt(p *pages) (bool, error) {
 	found := false
@@ -187,8 +187,8 @@ func holdsCorrupt(p *pages) (bool, error) {
 	return found, err
 }
 
-// TakeAlarmsOut takes the alarms out of a restored database, at a path of this process. They tell of members that there
-// are no more, and would have the new ones take no writes.
+// TakeAlarmsOut removes the alarms from a restored database, at a path of this process. They are about members that no
+// longer exist, and would keep the new members from accepting writes.
 func TakeAlarmsOut(path string) error {
 	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: databaseWait})
 	if err != nil {
@@ -212,14 +212,14 @@ func TakeAlarmsOut(path string) error {
 	return errors.Join(err, db.Close())
 }
 
-// agreedVersion is the version that the cluster of a database had agreed on: 3.7.0. Empty: none yet. etcd of an older
-// minor version does not start from it.
+// agreedVersion returns the version that the cluster of a database had agreed on (3.7.0), or "" if there was none yet.
+// etcd of an older minor version does not start from the database.
 func agreedVersion(p *pages) (string, error) {
 	version, err := p.valueOf("cluster", "clusterVersion")
 	return string(version), err
 }
 
-// Members are the IDs of the members that the database of a member that does not run knows of, hexadecimal and sorted.
+// Members returns the IDs of the members in the database, hexadecimal and sorted. The local member must be stopped.
 func (d Data) Members() (ids []string, err error) {
 	err = d.view(func(p *pages) error {
 		return p.eachIn("members", func(id, _ []byte) error {
@@ -230,9 +230,9 @@ func (d Data) Members() (ids []string, err error) {
 	return ids, err
 }
 
-// HighestRevision is one that no client can have seen a higher one than, of a member that does not run: each entry
-// of its log that its database has not applied yet, or had not written yet when it was killed, raised the revision by
-// one at most. 0: there is no data that can be read.
+// HighestRevision returns a revision that no client can have seen a higher one than, or 0 if there is no data that can
+// be read. The local member must be stopped. Each log entry that its database has not applied, or not written before
+// the member was killed, has raised the revision by one at most.
 func (d Data) HighestRevision() (int64, error) {
 	if !d.HasMember() {
 		return 0, nil

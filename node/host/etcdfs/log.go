@@ -13,18 +13,18 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
-// databaseWait bounds the wait for a database that a running etcd has locked for itself.
+// databaseWait bounds the wait for the lock of a database, which a running etcd holds.
 const databaseWait = 100 * time.Millisecond
 
-// A record that a running etcd is in the middle of writing reads as a damaged one for a moment.
+// logTries and logPause repeat a reading: a record that a running etcd is writing looks damaged for a moment.
 const (
 	logTries = 3
 	logPause = 50 * time.Millisecond
 )
 
-// Log is what a member has written, read in the same way whether it runs or not: the log is read beside a running etcd,
-// whose database alone is closed to readers. Its last entry is near the end of its last file, or, where that was begun
-// just before the end, of the one before: no more than 128 MiB are read.
+// Log reads what a member has written, whether the member runs or not: a running etcd only locks its database. The last
+// entry is near the end of the last file, or, if that file has none yet, of the file before. So Log reads at most 128
+// MiB.
 func (d Data) Log(runs bool) *api.Log {
 	var l api.Log
 	for try := range logTries {
@@ -44,7 +44,7 @@ func (d Data) Log(runs bool) *api.Log {
 	return &l
 }
 
-// ReadLog is what a member's log says, its database aside.
+// ReadLog reads what a member's log says, without its database.
 func (d Data) ReadLog() (l api.Log) {
 	cluster, member, err := d.Identity()
 	if err == nil {
@@ -57,7 +57,8 @@ func (d Data) ReadLog() (l api.Log) {
 	return l
 }
 
-// Identity is whose log a data directory holds: every file of it says so in its second record.
+// Identity returns the IDs of the cluster and the member whose log a data directory holds. Every file of the log has
+// them in its second record.
 func (d Data) Identity() (cluster, member uint64, err error) {
 	files := d.LogFiles()
 	if len(files) == 0 {
@@ -81,9 +82,9 @@ func (d Data) Identity() (cluster, member uint64, err error) {
 	return cluster, member, err
 }
 
-// LastEntry is where a log ends. An entry that was written later takes the place of all from its index on; a snapshot
-// from the leader, that of all up to its. A file may have no entry of its own yet, and say of a snapshot that was taken
-// before its time.
+// LastEntry returns the term and index at which a log ends. A later entry replaces all entries from its index on. A
+// snapshot from the leader replaces all entries up to the snapshot's. The last file may have no entry of its own yet,
+// and may have the record of a snapshot that is older than the entries in the file before.
 func (d Data) LastEntry() (term, index uint64, err error) {
 	var snapshotTerm, snapshotIndex uint64
 	files := d.LogFiles()
@@ -116,23 +117,24 @@ func (d Data) LastEntry() (term, index uint64, err error) {
 	return term, index, nil
 }
 
-// Database is the file of a member's database.
+// Database returns the path of a member's database.
 func Database(dir string) string { return filepath.Join(dir, "member", "snap", "db") }
 
-// ConsistentIndex is how far a database has applied the log, as it is in its file. 0: there is none.
+// ConsistentIndex returns the index of the last log entry that the database's file has applied, or 0 if there is no
+// database.
 func (d Data) ConsistentIndex() (uint64, error) {
 	read, err := d.applied()
 	return read.index, err
 }
 
-// databaseState is what a database has of its cluster, as it is in its file.
+// databaseState is what a database's file says of its cluster.
 type databaseState struct {
-	index   uint64 // of the last entry of the log that it has applied; 0: none
+	index   uint64 // of the last log entry that was applied; 0: none
 	version string // that the cluster had agreed on by then
 	corrupt bool   // the CORRUPT alarm was raised by then
 }
 
-// applied reads how far a database has come. The zero value: there is none.
+// applied reads the state of a database, or returns the zero value if there is no database.
 func (d Data) applied() (databaseState, error) {
 	var read databaseState
 	if _, err := os.Lstat(d.path(Database(d.Dir))); errors.Is(err, fs.ErrNotExist) {

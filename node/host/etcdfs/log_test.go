@@ -11,9 +11,8 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// TestLogEndsInTheFileBefore holds that a file which was begun just before the end, and has nothing but a snapshot that
-// was taken earlier, does not hide the entries of the one before; and that a snapshot from the leader counts where it
-// is ahead.
+// TestLogEndsInTheFileBefore holds that a last file which has nothing but the record of an older snapshot does not hide
+// the entries of the file before. A snapshot from the leader that is ahead of the entries counts.
 func TestLogEndsInTheFileBefore(t *testing.T) {
 	t.Parallel()
 	d := Data{Root: t.TempDir(), Dir: "/var/lib/etcd/main"}

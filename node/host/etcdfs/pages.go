@@ -10,14 +10,14 @@ import (
 	"sort"
 )
 
-// A member's database is read here by its format on the disk, and not by bbolt, which trusts pages to be a tree: where
-// one leads back to itself, bbolt calls itself or grows its stack of pages without end, and that ends the process,
-// whatever recovers. Here a reading comes to each page once at most, and no deeper than a tree can be.
+// This file reads a member's database by its format on the disk. bbolt trusts the pages to be a tree: if a page leads
+// back to itself, bbolt calls itself or grows its stack of pages without end, which ends the process and cannot be
+// recovered from. The reader here comes to each page once at most, and no deeper than a tree can be.
 
 const (
-	pageHead     = 16 // bytes of a page in front of its elements: id, kind, number of elements, pages that it goes on over
-	pageElement  = 16 // bytes of each of those
-	bucketHead   = 16 // bytes of a bucket in front of its page, where that is inline: id of its root, sequence
+	pageHead     = 16 // bytes at the head of a page: id, kind, number of elements, number of overflow pages
+	pageElement  = 16 // bytes of an element's header
+	bucketHead   = 16 // bytes at the head of a bucket's value: id of its root page, sequence; an inline page follows
 	metaBytes    = 64
 	metaMagic    = 0xED0CDAED
 	metaVersion  = 2
@@ -28,26 +28,26 @@ const (
 	noFreelist   = math.MaxUint64
 	smallestPage = 512
 	largestPage  = 1 << 24
-	// deepest is how many pages lie above one another at most: a branch has two children at least.
+	// deepest bounds the depth of a tree: a branch has two children at least.
 	deepest = 64
 )
 
-// malformed is what is wrong with the pages of a database.
+// malformed is an error that says what is wrong with the pages of a database.
 type malformed string
 
 func (m malformed) Error() string { return string(m) }
 
-// pages are those of a database's file, of any content.
+// pages are the pages of a database's file, whatever its content.
 type pages struct {
 	text     []byte // all of the file
-	size     uint64 // of a page
-	count    uint64 // of those that the database has
+	size     uint64 // bytes of a page
+	count    uint64 // pages that the database has
 	root     uint64 // page of the tree of buckets
-	freelist uint64 // page of it, or noFreelist
-	seen     []bool // to which pages a reading has come; nil: to none yet
+	freelist uint64 // page of the list of free pages, or noFreelist
+	seen     []bool // the pages that were read; nil: none yet
 }
 
-// meta is what one of the first two pages says of the database.
+// meta is what a meta page says of the database. The first two pages are meta pages.
 type meta struct{ size, root, freelist, count, transaction uint64 }
 
 // metaAt reads a meta page.
@@ -75,7 +75,7 @@ func metaAt(text []byte, at uint64) (meta, error) {
 	return found, nil
 }
 
-// pagesOf are the pages of a file, as the newer of its two meta pages has them that can be read.
+// pagesOf returns the pages of a file by the newer one of its meta pages that can be read.
 func pagesOf(text []byte) (*pages, error) {
 	newest, err := metaAt(text, 0)
 	second := newest.size
@@ -96,15 +96,15 @@ func pagesOf(text []byte) (*pages, error) {
 	return &pages{text: text, size: newest.size, count: newest.count, root: newest.root, freelist: newest.freelist}, nil
 }
 
-// page is one of a tree.
+// page is a page of a tree.
 type page struct {
 	leaf     bool
 	elements int
-	text     []byte // of all pages that it goes on over
-	spans    uint64 // how many these are
+	text     []byte // of the page and its overflow pages
+	spans    uint64 // how many pages these are
 }
 
-// whole is the text of a page and of those that it goes on over.
+// whole returns the text of a page and its overflow pages, and how many these are.
 func (p *pages) whole(id uint64) ([]byte, uint64, error) {
 	if id < 2 || id >= p.count {
 		return nil, 0, malformed(fmt.Sprintf("a page leads to page %d, of %d", id, p.count))
@@ -120,7 +120,7 @@ func (p *pages) whole(id uint64) ([]byte, uint64, error) {
 	return text[:spans*p.size], spans, nil
 }
 
-// page reads one of a tree.
+// page reads a page of a tree.
 func (p *pages) page(id uint64) (page, error) {
 	text, spans, err := p.whole(id)
 	if err != nil {
@@ -129,7 +129,7 @@ func (p *pages) page(id uint64) (page, error) {
 	return pageOf(text, spans, fmt.Sprintf("page %d", id))
 }
 
-// below reads a page that a branch leads to. Only a tree that holds nothing has an empty one.
+// below reads a page that a branch leads to. Such a page is never empty: only the root of an empty tree is.
 func (p *pages) below(id uint64) (page, error) {
 	found, err := p.page(id)
 	if err == nil && found.elements == 0 {
@@ -138,7 +138,7 @@ func (p *pages) below(id uint64) (page, error) {
 	return found, err
 }
 
-// pageOf reads a page of a tree. Errors call it by its name.
+// pageOf reads a page of a tree. Errors call the page by name.
 func pageOf(text []byte, spans uint64, name string) (page, error) {
 	if len(text) < pageHead {
 		return page{}, malformed(name + " is too short")
@@ -154,7 +154,7 @@ func pageOf(text []byte, spans uint64, name string) (page, error) {
 	return found, nil
 }
 
-// part is what lies so far behind an element.
+// part returns length bytes that begin from bytes behind the header of an element.
 func (g page) part(i int, from, length uint64) ([]byte, error) {
 	text := g.text[pageHead+i*pageElement:]
 	if from > uint64(len(text)) || length > uint64(len(text))-from {
@@ -163,7 +163,7 @@ func (g page) part(i int, from, length uint64) ([]byte, error) {
 	return text[from : from+length : from+length], nil
 }
 
-// key is that of an element.
+// key returns the key of an element.
 func (g page) key(i int) ([]byte, error) {
 	element := g.text[pageHead+i*pageElement:]
 	if g.leaf {
@@ -172,12 +172,12 @@ func (g page) key(i int) ([]byte, error) {
 	return g.part(i, uint64(binary.NativeEndian.Uint32(element)), uint64(binary.NativeEndian.Uint32(element[4:])))
 }
 
-// child is the page that an element of a branch leads to.
+// child returns the page that an element of a branch leads to.
 func (g page) child(i int) uint64 {
 	return binary.NativeEndian.Uint64(g.text[pageHead+i*pageElement+8:])
 }
 
-// value is that of an element of a leaf.
+// value returns the value of an element of a leaf, and whether that is a bucket.
 func (g page) value(i int) (value []byte, bucket bool, err error) {
 	element := g.text[pageHead+i*pageElement:]
 	at, key, length := binary.NativeEndian.Uint32(element[4:]), binary.NativeEndian.Uint32(element[8:]), binary.NativeEndian.Uint32(element[12:])
@@ -185,8 +185,8 @@ func (g page) value(i int) (value []byte, bucket bool, err error) {
 	return value, binary.NativeEndian.Uint32(element)&isBucket != 0, err
 }
 
-// first is the element at which a reading from a key on begins: the one of a branch that leads there, and of a leaf the
-// first that does not come before it.
+// first returns the element at which a reading from a key on begins: in a branch the element that leads to the key, in
+// a leaf the first element that is not before the key.
 func (g page) first(from []byte) (int, error) {
 	var failed error
 	after := func(order int) int {
@@ -202,17 +202,17 @@ func (g page) first(from []byte) (int, error) {
 	return max(0, after(1)-1), failed
 }
 
-// tree is a bucket, or that of all buckets.
+// tree is a bucket, or the tree of all buckets.
 type tree struct {
 	of     *pages
 	root   uint64
-	inline []byte // its one page; nil: it has pages of its own
+	inline []byte // the only page of an inline bucket; nil: the tree has pages of its own
 }
 
-// buckets is the tree of all buckets.
+// buckets returns the tree of all buckets.
 func (p *pages) buckets() tree { return tree{of: p, root: p.root} }
 
-// bucketOf is the bucket that lies in a value.
+// bucketOf returns the bucket in a value.
 func (p *pages) bucketOf(value []byte) (tree, error) {
 	if len(value) < bucketHead {
 		return tree{}, malformed(fmt.Sprintf("a bucket has %d bytes", len(value)))
@@ -224,7 +224,7 @@ func (p *pages) bucketOf(value []byte) (tree, error) {
 	return t, nil
 }
 
-// bucket is the one with a name; nil: there is none.
+// bucket returns the bucket with a name, or nil if there is none.
 func (p *pages) bucket(name string) (*tree, error) {
 	value, bucket, err := p.buckets().find([]byte(name))
 	if err != nil || value == nil {
@@ -244,7 +244,8 @@ func (t tree) top() (page, error) {
 	return t.of.page(t.root)
 }
 
-// leaf goes down to a leaf, by the element of each page that is chosen.
+// leaf goes down to a leaf, by the element that choose returns for each page. It returns the leaf and the element in
+// it.
 func (t tree) leaf(choose func(page) (int, error)) (page, int, error) {
 	at, err := t.top()
 	for depth := 1; err == nil; depth++ {
@@ -262,7 +263,7 @@ func (t tree) leaf(choose func(page) (int, error)) (page, int, error) {
 	return page{}, 0, err
 }
 
-// find finds the value of a key; nil: it is not there.
+// find returns the value of a key, and whether it is a bucket, or nil if the key is not there.
 func (t tree) find(key []byte) (value []byte, bucket bool, err error) {
 	at, i, err := t.leaf(func(g page) (int, error) { return g.first(key) })
 	if err != nil || i >= at.elements {
@@ -275,7 +276,7 @@ func (t tree) find(key []byte) (value []byte, bucket bool, err error) {
 	return at.value(i)
 }
 
-// last is the last key; nil: there is none.
+// last returns the last key, or nil if there is none.
 func (t tree) last() ([]byte, error) {
 	at, i, err := t.leaf(func(g page) (int, error) { return g.elements - 1, nil })
 	if err != nil || i < 0 {
@@ -284,8 +285,7 @@ func (t tree) last() ([]byte, error) {
 	return at.key(i)
 }
 
-// each does something with each element, in their order, from a key on. It ends without an error where do says
-// errEnough.
+// each calls do for each element in order, from a key on. If do returns errEnough, each ends without an error.
 func (t tree) each(from []byte, do func(key, value []byte, bucket bool) error) error {
 	type level struct {
 		page
@@ -324,7 +324,8 @@ func (t tree) each(from []byte, do func(key, value []byte, bucket bool) error) e
 			continue
 		}
 		if !at.leaf {
-			// Its keys lead a search. bbolt's own check reads them all, in a goroutine that nobody can recover.
+			// The keys of branches are checked too, since searches go by them. bbolt's own check reads them all in a
+			// goroutine, whose panic nobody can recover.
 			if _, err := at.key(i); err != nil {
 				return err
 			}
@@ -360,7 +361,7 @@ func (t tree) each(from []byte, do func(key, value []byte, bucket bool) error) e
 	return nil
 }
 
-// see notes that a reading has come to a page, which no other page leads to.
+// see notes that a page was read. It returns an error if the page was read before: two pages lead to it.
 func (p *pages) see(id, spans uint64) error {
 	if p.seen == nil {
 		p.seen = make([]bool, p.count)
@@ -374,7 +375,7 @@ func (p *pages) see(id, spans uint64) error {
 	return nil
 }
 
-// eachRecord does something with each record of each bucket. Buckets of etcd's hold no others.
+// eachRecord calls do for each record of each bucket, from a position on. In etcd's databases no bucket holds another.
 func (p *pages) eachRecord(from Position, do func(bucket string, key, value []byte) error) error {
 	return p.buckets().each(from.Bucket, func(name, value []byte, bucket bool) error {
 		if !bucket {
@@ -397,10 +398,11 @@ func (p *pages) eachRecord(from Position, do func(bucket string, key, value []by
 	})
 }
 
-// mustBeFree wants the list of free pages, once all records were read, to list no page that holds any.
+// mustBeFree returns an error if the list of free pages lists a page that is in use. All records must have been read
+// before.
 func (p *pages) mustBeFree() error {
 	if p.freelist == noFreelist {
-		return nil // bbolt finds them by what is in use
+		return nil // bbolt finds the free pages by the pages in use
 	}
 	text, spans, err := p.whole(p.freelist)
 	if err == nil {

@@ -17,12 +17,12 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// record is one that etcd can read, of about so many bytes.
+// record returns a record of about this many bytes that etcd can read.
 func record(bytes int) []byte {
 	return protowire.AppendBytes(protowire.AppendTag(nil, 1, protowire.BytesType), make([]byte, bytes))
 }
 
-// grown is a data directory with a database of some levels, of which some was deleted again.
+// grown returns a data directory with a database of several levels, in which some records were deleted.
 func grown(t *testing.T, seed uint64, options bbolt.Options) Data {
 	t.Helper()
 	d := empty(t)
@@ -65,7 +65,7 @@ func grown(t *testing.T, seed uint64, options bbolt.Options) Data {
 	return d
 }
 
-// records are what a reading comes to.
+// records returns, as text, all records that read passes to look.
 func records(read func(look func(bucket string, key, value []byte) error) error) (found []string, err error) {
 	err = read(func(bucket string, key, value []byte) error {
 		found = append(found, fmt.Sprintf("%s %x %x", bucket, key, value))
@@ -74,7 +74,7 @@ func records(read func(look func(bucket string, key, value []byte) error) error)
 	return found, err
 }
 
-// TestPagesAreReadAsBboltReadsThem holds the reader of pages against bbolt, with databases of many shapes.
+// TestPagesAreReadAsBboltReadsThem compares the reader of pages with bbolt, on databases of many shapes.
 func TestPagesAreReadAsBboltReadsThem(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(12) {
@@ -142,16 +142,16 @@ func TestPagesAreReadAsBboltReadsThem(t *testing.T) {
 	}
 }
 
-// from is a bucket as another reading has it.
+// from returns the same tree for the reading p.
 func (p *pages) from(t tree) tree { return tree{p, t.root, t.inline} }
 
-// looks are all that is read in a database of whatever content. None may end the process, or not end.
+// looks are all readings of databases of unknown content. Each of them has to end, and not by ending the process.
 func looks(t *testing.T, d Data) (damage error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	damage = d.ReadAll(ctx, &Position{}, mayBe)
-	_ = d.ReadAll(ctx, &Position{[]byte("key"), []byte("\x00\x00")}, mayBe)
+	damage = d.ReadAll(ctx, &Position{}, checkRecord)
+	_ = d.ReadAll(ctx, &Position{[]byte("key"), []byte("\x00\x00")}, checkRecord)
 	_, _ = d.Revisions()
 	_, _ = d.ConsistentIndex()
 	_, _ = d.Members()
@@ -180,7 +180,7 @@ func rewritten(t *testing.T, d Data, change func(p *pages)) {
 	}
 }
 
-// branches are the pages of a bucket that lead to others, the one at its top first.
+// branches returns the branch pages of a bucket, its root first.
 func (p *pages) branches(bucket string) (all []uint64) {
 	in, err := p.bucket(bucket)
 	if err != nil {
@@ -207,7 +207,7 @@ func (p *pages) lead(id uint64, element int, to uint64) {
 	binary.NativeEndian.PutUint64(p.text[id*p.size+pageHead+uint64(element)*pageElement+8:], to) //nolint:gosec // not negative
 }
 
-// chain makes a tree of buckets of so many pages, each of which leads to the next.
+// chain makes a tree of buckets of this many pages, each of which leads to the next.
 func chain(t *testing.T, depth int) Data {
 	t.Helper()
 	const size = 1024
@@ -241,7 +241,7 @@ func chain(t *testing.T, depth int) Data {
 	return d
 }
 
-// TestPagesThatAreNoTreeAreDamage has pages lead to one another in ways that bbolt does not come out of.
+// TestPagesThatAreNoTreeAreDamage has pages lead to one another in ways from which bbolt does not return.
 func TestPagesThatAreNoTreeAreDamage(t *testing.T) {
 	t.Parallel()
 	of := func(change func(p *pages, branches []uint64)) func(*testing.T) Data {
@@ -309,8 +309,8 @@ func writeMany(t *testing.T, d Data) {
 	}
 }
 
-// TestNoContentOfADatabaseEndsTheProcess looks at databases in which anything was changed, most of it where it does
-// most.
+// TestNoContentOfADatabaseEndsTheProcess reads databases with random changes, most of them at the places that have the
+// greatest effect.
 func TestNoContentOfADatabaseEndsTheProcess(t *testing.T) {
 	t.Parallel()
 	whole := empty(t)

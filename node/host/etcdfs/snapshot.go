@@ -14,7 +14,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 )
 
-// VerifySnapshot verifies a snapshot at a path of this process. Errors call it by its name.
+// VerifySnapshot verifies a snapshot at a path of this process. Errors call the snapshot by name.
 func VerifySnapshot(name, path string) (api.Snapshot, error) {
 	file, err := inside.OpenFile(path, os.O_RDONLY, 0)
 	if err != nil {
@@ -28,9 +28,9 @@ func VerifySnapshot(name, path string) (api.Snapshot, error) {
 	return Verify(name, inside.PathOf(file), s)
 }
 
-// Verify verifies a snapshot whose checksum was taken on its way to a path of this process: by the sum that it
-// ends in, which etcd's own status does not look at, and key by key. The sum comes first, since the other does not
-// survive a file that was cut off.
+// Verify verifies a snapshot at a path of this process, whose checksum was taken while the snapshot was written there.
+// It compares the sum at the end of the file, which etcd's own status ignores, and reads key by key. The sum comes
+// first, since etcd's code for reading keys may crash on a truncated file.
 func Verify(name, path string, s *api.Checksum) (api.Snapshot, error) {
 	whole, err := s.Sum()
 	if err != nil {
@@ -43,7 +43,7 @@ func Verify(name, path string, s *api.Checksum) (api.Snapshot, error) {
 	return api.Snapshot{SHA256: whole, SizeBytes: s.Size, Revision: read.Revision, Keys: read.TotalKey, Version: read.Version}, nil
 }
 
-// statusOf reads all keys of a snapshot at a path of this process, and counts those that clients can see.
+// statusOf reads all keys of a snapshot at a path of this process, and counts the keys that clients can see.
 func statusOf(path string) (read snapshot.Status, err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -54,16 +54,16 @@ func statusOf(path string) (read snapshot.Status, err error) {
 	if err != nil {
 		return read, err
 	}
-	letGo, err := Prefault(file)
+	release, err := Prefault(file)
 	if err := errors.Join(err, file.Close()); err != nil {
 		return read, err
 	}
-	defer func() { err = errors.Join(err, letGo()) }()
+	defer func() { err = errors.Join(err, release()) }()
 	raised, err := examine(path)
 	if err != nil {
 		return read, err
 	}
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true)) // the file is cut off meanwhile, or its disk fails
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true)) // the file is truncated meanwhile, or its disk fails
 	if read, err = snapshot.NewV3(zap.NewNop()).Status(path); err != nil {
 		return read, err
 	}
@@ -74,8 +74,9 @@ func statusOf(path string) (read snapshot.Status, err error) {
 	return read, err
 }
 
-// neededVersion is that of the oldest etcd that starts from a snapshot: the newer of its storage version and the one
-// that its cluster had agreed on. etcd writes the first some time after the second, and before 3.6 not at all.
+// neededVersion returns the version of the oldest etcd that starts from a snapshot: the newer of the snapshot's storage
+// version and the version that its cluster had agreed on. etcd writes the storage version some time after the other,
+// and before 3.6 not at all.
 func neededVersion(path, storage string) (string, error) {
 	needed := storage
 	err := viewDatabase(path, func(p *pages) error {
@@ -83,7 +84,7 @@ func neededVersion(path, storage string) (string, error) {
 		if err != nil {
 			return err
 		}
-		// A storage version that is none is the smallest.
+		// An invalid storage version counts as the oldest.
 		if api.IsVersion(agreed) && (!api.IsVersion(storage) || api.CompareVersions(api.Minor(agreed), api.Minor(storage)) > 0) {
 			needed = agreed
 		}

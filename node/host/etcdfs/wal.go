@@ -1,5 +1,5 @@
-// Package etcdfs reads what etcd has written: a member's log and its database, whether the member runs or not, what is
-// wrong with them, and snapshots.
+// Package etcdfs reads what etcd has written: a member's log and database, whether the member runs or not, and
+// snapshots. It says what is damaged.
 package etcdfs
 
 import (
@@ -22,15 +22,15 @@ import (
 
 // Data is a member's data directory.
 type Data struct {
-	Root string // in front of every path; "/" but in tests
-	Dir  string // on the host
+	Root string // in front of every path; "/" except in tests
+	Dir  string // path on the host
 }
 
-// path is where a path of the host lies for this process.
+// path returns the path at which this process finds a path of the host.
 func (d Data) path(p string) string { return filepath.Join(d.Root, p) }
 
-// A member's log is read here by its format on the disk, which all versions of etcd share, and not by etcd's
-// own package: that reads all of it into memory, from its first file on, and has other types in each version.
+// This file reads a member's log by its format on the disk, which all versions of etcd share. etcd's own package reads
+// the whole log into memory, from its first file on, and has other types in each version.
 
 // Kinds of a log's records.
 const (
@@ -40,16 +40,16 @@ const (
 	recordSnapshot int64 = 5
 )
 
-// errEnough ends the reading of a log before its end.
+// errEnough ends a reading before its end, without an error.
 var errEnough = errors.New("enough was read")
 
-// castagnoli is what the log's checksums are made by.
+// castagnoli is the table of the log's checksums.
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// LogDir is where a member's log lies.
+// LogDir returns the directory of a member's log.
 func LogDir(dir string) string { return filepath.Join(dir, "member", "wal") }
 
-// LogFiles are the files of a member's log, in their order; none where there is no log.
+// LogFiles returns the files of a member's log in order, or none if there is no log.
 func (d Data) LogFiles() []string {
 	entries, _ := inside.ReadDir(d.path(LogDir(d.Dir)))
 	var files []string
@@ -62,8 +62,8 @@ func (d Data) LogFiles() []string {
 	return files
 }
 
-// HasMember tells whether there is a member's data by etcd's own measure: a file of a log. A log that is there and
-// cannot be listed counts: it is not gone.
+// HasMember tells whether the directory holds a member's data, as etcd itself decides: by a file of a log. A log that
+// exists and cannot be listed counts too.
 func (d Data) HasMember() bool {
 	if len(d.LogFiles()) > 0 {
 		return true
@@ -77,8 +77,9 @@ func (d Data) openLogFile(path string) (*os.File, error) {
 	return inside.OpenFile(d.path(path), os.O_RDONLY, 0)
 }
 
-// eachRecord reads one file of a log, until its end or until do ends it. A record that was not written to its end, as a
-// power cut leaves it, is the end where the file is the last one: etcd takes it for that too.
+// eachRecord calls do for each record of one file of a log, until the end of the file or until do returns errEnough. If
+// the file is the last one, an incomplete record, as a power cut leaves it, is its end: etcd treats such a record in
+// the same way.
 func (d Data) eachRecord(path string, last bool, do func(kind int64, data []byte) error) error {
 	file, err := d.openLogFile(path)
 	if err != nil {
@@ -108,7 +109,7 @@ func (d Data) eachRecord(path string, last bool, do func(kind int64, data []byte
 		}
 		kind, data := int64(fields.numbers[1]), fields.texts[3]
 		if kind == recordCRC {
-			crc = uint32(fields.numbers[2]) // the sum goes on from the file before
+			crc = uint32(fields.numbers[2]) // the sum continues that of the file before
 		} else if crc = crc32.Update(crc, castagnoli, data); crc != uint32(fields.numbers[2]) {
 			if last && isTorn(frame[:cap(frame)], offset-length+frameHead) {
 				return nil
@@ -123,12 +124,12 @@ func (d Data) eachRecord(path string, last bool, do func(kind int64, data []byte
 	}
 }
 
-// frameHead is how many bytes say how long a record is.
+// frameHead is how many bytes hold the length of a record.
 const frameHead = 8
 
-// readFrame reads the next record, and says how many bytes of the file it takes: its length is in the lower 56 bits of
-// a word, and in the upper ones how many bytes fill it up. Files are made longer than what is in them: a length of zero
-// is the end.
+// readFrame reads the next record, and returns how many bytes of the file it takes. The lower 56 bits of the first word
+// are the record's length, and the upper ones how many bytes of padding follow. Files are longer than their content: a
+// length of zero is the end.
 func readFrame(in io.Reader, limit int64) (frame []byte, length int64, err error) {
 	var word [frameHead]byte
 	if _, err := io.ReadFull(in, word[:]); err != nil {
@@ -150,11 +151,11 @@ func readFrame(in io.Reader, limit int64) (frame []byte, length int64, err error
 	return frame[: size : size+padding], frameHead + size + padding, err
 }
 
-// sectorSize is the least that a disk writes at once.
+// sectorSize is the smallest unit that a disk writes.
 const sectorSize = 512
 
-// isTorn tells whether a record, with what fills it up, that lies at an offset of its file was not written to its end
-// by a power cut: one of its sectors has nothing in it. etcd goes by that too.
+// isTorn tells whether a power cut has left a record incomplete: one of its sectors, its padding included, has only
+// zeros. offset is the record's position in its file. etcd decides in the same way.
 func isTorn(record []byte, offset int64) bool {
 	for len(record) > 0 {
 		n := min(int64(len(record)), sectorSize-offset%sectorSize)
@@ -166,7 +167,7 @@ func isTorn(record []byte, offset int64) bool {
 	return false
 }
 
-// fields are those of a protobuf message that are numbers or texts.
+// fields are the varints and the byte strings of a protobuf message.
 type fields struct {
 	numbers map[protowire.Number]uint64
 	texts   map[protowire.Number][]byte
