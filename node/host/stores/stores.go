@@ -1,5 +1,5 @@
-// Package stores is the installed stores of a host: which there are, which a cluster selects, and which no cluster
-// needs any more.
+// Package stores manages the stores installed on a host: it says which there are and which a cluster selects, and
+// removes those that no cluster needs any more.
 package stores
 
 import (
@@ -21,30 +21,30 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/procfs"
 )
 
-// programs are the names under which the store is etcd's programs.
+// programs are the names of etcd's programs. Each is a link to the store.
 var programs = []string{"etcd", "etcdctl", "etcdutl"}
 
-// toolsDir is where an operator who logs in finds the programs.
+// toolsDir is the directory of the programs for operators who log in.
 const toolsDir = "/usr/local/bin"
 
-// name is the name of the directory of an installed store: the SHA-256 of its binary.
+// name matches the directory of an installed store: the SHA-256 of its binary.
 var name = regexp.MustCompile(`^[0-9a-f]{64}$`)
 
-// Stores are those of a host.
+// Stores are the stores of a host.
 type Stores struct {
 	Files       files.Tree
-	Binary      string // path of the store that this is, links resolved
-	EtcdVersion string // that it is
+	Binary      string // path of the store that runs this code, links resolved
+	EtcdVersion string // of the store that runs this code
 	Now         func() time.Time
 
-	// OtherRuns says when the first of those runs began that are under way for another cluster on this host, and that
-	// may have brought a store which they have yet to select; false: none is.
+	// OtherRuns returns when the oldest run began that is under way for another cluster on this host, if there is any.
+	// Such a run may have installed a store that it has yet to select.
 	OtherRuns func(cluster string) (began time.Time, found bool, err error)
 	// IsRunning tells whether a run is under way for a cluster.
 	IsRunning func(cluster string) (bool, error)
 }
 
-// State says which store this is, which are installed, and which the cluster selects.
+// State reports which store runs this code, which are installed, and which the cluster selects.
 func (s Stores) State(cluster string) (api.Store, error) {
 	state := api.Store{EtcdVersion: s.EtcdVersion}
 	var err error
@@ -58,8 +58,8 @@ func (s Stores) State(cluster string) (api.Store, error) {
 	return state, err
 }
 
-// Hash is the SHA-256 of the store that this is. An installed one has it in its name, which was
-// verified when it was installed.
+// Hash returns the SHA-256 of the store that runs this code. An installed store has it in the name of its directory,
+// which was verified at its installation.
 func (s Stores) Hash() (string, error) {
 	if hash := s.Of(s.Binary); hash != "" {
 		return hash, nil
@@ -76,7 +76,7 @@ func (s Stores) Hash() (string, error) {
 	return hex.EncodeToString(sum.Sum(nil)), nil
 }
 
-// Selected is the hash of the store that a cluster selects; empty: none.
+// Selected returns the hash of the store that a cluster selects, or "" if it selects none.
 func (s Stores) Selected(cluster string) (string, error) {
 	target, err := os.Readlink(s.Files.Path(api.SelectedStore(cluster)))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -85,7 +85,7 @@ func (s Stores) Selected(cluster string) (string, error) {
 	return path.Base(target), err
 }
 
-// Installed are the hashes of the installed stores, sorted.
+// Installed returns the hashes of the installed stores, sorted.
 func (s Stores) Installed() ([]string, error) {
 	entries, err := os.ReadDir(s.Files.Path(api.StoreRoot))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -100,7 +100,7 @@ func (s Stores) Installed() ([]string, error) {
 	return found, nil
 }
 
-// IsInstalled tells whether a store can be run.
+// IsInstalled tells whether a store is installed and executable.
 func (s Stores) IsInstalled(hash string) bool {
 	if !name.MatchString(hash) {
 		return false
@@ -109,7 +109,7 @@ func (s Stores) IsInstalled(hash string) bool {
 	return err == nil && info.Mode().IsRegular() && info.Mode().Perm()&0o100 != 0
 }
 
-// Select makes a cluster run an installed store, in one rename, and gives operators its programs.
+// Select makes a cluster run an installed store, in one rename, and links the store's programs for operators.
 func (s Stores) Select(cluster, hash string) error {
 	for _, program := range programs {
 		if err := s.Files.Link(path.Join(api.StoreRoot, hash, program), "store"); err != nil {
@@ -119,7 +119,8 @@ func (s Stores) Select(cluster, hash string) error {
 	if err := s.Files.Link(api.SelectedStore(cluster), hash); err != nil {
 		return err
 	}
-	if err := files.Remove(s.Files.Path(api.WantedStore(cluster, hash))); err != nil { // it is kept by that from now on
+	// The cluster's selection keeps the store from now on.
+	if err := files.Remove(s.Files.Path(api.WantedStore(cluster, hash))); err != nil {
 		return err
 	}
 	if err := os.MkdirAll(s.Files.Path(toolsDir), files.PublicDir); err != nil {
@@ -133,8 +134,8 @@ func (s Stores) Select(cluster, hash string) error {
 	return nil
 }
 
-// offer links a program for operators, unless something else has its name already: another etcd, or
-// another cluster's.
+// offer links a program for operators, unless something else has its name already, such as another etcd or another
+// cluster's program.
 func (s Stores) offer(cluster, program string) error {
 	tool := path.Join(toolsDir, program)
 	if _, err := os.Lstat(s.Files.Path(tool)); !errors.Is(err, fs.ErrNotExist) {
@@ -143,8 +144,8 @@ func (s Stores) offer(cluster, program string) error {
 	return s.Files.Link(tool, path.Join(api.SelectedStore(cluster), program))
 }
 
-// Deselect takes a cluster's selection back: the programs that it offered, its link, and the stores
-// that no cluster selects any more.
+// Deselect removes a cluster's selection: the links to its programs, the link to its store, and the stores that no
+// cluster selects any more.
 func (s Stores) Deselect(cluster string) error {
 	selected, err := s.Selected(cluster)
 	if err != nil {
@@ -164,16 +165,17 @@ func (s Stores) Deselect(cluster string) error {
 	return s.sweep(cluster, selected)
 }
 
-// Recent is for how long a store is another run's that has said that it wants it, or, of an older version's, that has
-// brought it: a create installs stores before it has the lock.
+// Recent is how long a store is kept for another cluster's run that has demanded it, and for a run of an earlier
+// release, which only installs it: a create installs stores before it acquires the lock.
 const Recent = time.Hour
 
-// Leaving is in front of the name of a store that is removed.
+// Leaving begins the name of a store that is being removed.
 const Leaving = ".leaving-"
 
-// sweep removes the stores that no cluster selects, and none wants: dropped, the one that was just deselected, and
-// others, unless they are recent, or as young as a run of another cluster that is under way: a slow upgrade selects a
-// store long after it has installed it. The programs go on to the first of the clusters that are left.
+// sweep removes the stores that no cluster selects and no run has demanded. dropped is the store that was just
+// deselected. Another store is kept if it is recent, or as young as a run of another cluster that is under way: a slow
+// upgrade selects a store long after it has installed it. The links for operators go to the first of the remaining
+// clusters.
 func (s Stores) sweep(cluster, dropped string) error {
 	entries, err := os.ReadDir(s.Files.Path(api.StoreRoot))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -216,12 +218,13 @@ func (s Stores) sweep(cluster, dropped string) error {
 			}
 		}
 	}
-	// Gone only where it was the last: a directory that holds something stays.
+	// RemoveEmpty keeps a directory that holds anything.
 	return s.Files.RemoveEmpty(api.StoreRoot)
 }
 
-// removeStore removes a store that no run of another cluster wants, or what is left of one whose removal was cut short.
-// It is moved away before it is asked for the last time: who finds it in its place has said by then that it wants it.
+// removeStore removes a store that no run of another cluster has demanded, or the rest of one whose removal was cut
+// short. It moves the store away before it looks for demands for the last time: a run that has found the store in its
+// place has written its demand before that.
 func (s Stores) removeStore(cluster, hash string, cutShort bool) error {
 	place, away := s.Files.Path(filepath.Join(api.StoreRoot, hash)), s.Files.Path(filepath.Join(api.StoreRoot, Leaving+hash))
 	if cutShort {
@@ -237,10 +240,10 @@ func (s Stores) removeStore(cluster, hash string, cutShort bool) error {
 	if wanted, err = s.wantedByOthers(cluster, hash); wanted && os.Rename(away, place) == nil {
 		return nil
 	}
-	return errors.Join(err, files.RemoveAll(away)) // where it was wanted, it was brought anew meanwhile
+	return errors.Join(err, files.RemoveAll(away)) // if a run demands the store, that run has installed it again meanwhile
 }
 
-// wantedByOthers tells whether a run of another cluster wants a store: one that is under way, or may not have its lock
+// wantedByOthers tells whether a run of another cluster has demanded a store, and is under way or may not have its lock
 // yet.
 func (s Stores) wantedByOthers(cluster, hash string) (bool, error) {
 	entries, err := os.ReadDir(s.Files.Path(api.RunDir))
@@ -266,9 +269,9 @@ func (s Stores) wantedByOthers(cluster, hash string) (bool, error) {
 	return false, nil
 }
 
-// Of is the hash of the installed store that a binary is, by the kernel's name of it; empty: it is none. The kernel
-// names files by where they lie, and the directory of stores may be reached through a link: /usr/local is one on
-// systems that are updated as a whole.
+// Of returns the hash of the installed store at the path of a binary, or "" if the binary is no installed store. The
+// kernel names the file by its resolved path, and the directory of stores may be reached through a link: /usr/local is
+// one on image-based systems.
 func (s Stores) Of(binary string) string {
 	hash := filepath.Base(filepath.Dir(binary))
 	if !name.MatchString(hash) {

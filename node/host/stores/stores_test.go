@@ -16,13 +16,12 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 )
 
-// Hashes of stores.
 var (
 	storeA = strings.Repeat("a1", 32)
 	storeB = strings.Repeat("b2", 32)
 )
 
-// newStores is a host with one store, which this is.
+// newStores returns a host with one store, which runs this code.
 func newStores(t *testing.T) Stores {
 	t.Helper()
 	root, err := filepath.EvalSymlinks(t.TempDir())
@@ -58,7 +57,7 @@ func install(t *testing.T, s Stores, hash string) {
 func TestWhichStoresThereAre(t *testing.T) {
 	s := newStores(t)
 	install(t, s, storeB)
-	// What an upload that was cut short leaves is no store, and neither is one that cannot be run.
+	// What a cut-off upload leaves is no store, and neither is a file that is not executable.
 	writeFile(t, s, api.StoreRoot+"/.incoming.x1/store", "half")
 	writeFile(t, s, api.InstalledStore(hex.EncodeToString(make([]byte, 32))), "not executable")
 	if err := s.Files.Link(api.SelectedStore("main"), storeB); err != nil {
@@ -71,8 +70,8 @@ func TestWhichStoresThereAre(t *testing.T) {
 	}
 }
 
-// TestAStoreThatIsNotInstalledKnowsItself holds that one that runs from elsewhere, as in a checkout,
-// has the name that it would be installed by.
+// TestAStoreThatIsNotInstalledKnowsItself holds that a store that runs from elsewhere, such as a checkout, has the hash
+// by which it would be installed.
 func TestAStoreThatIsNotInstalledKnowsItself(t *testing.T) {
 	s := newStores(t)
 	writeFile(t, s, "/home/me/store", "binary")
