@@ -7,11 +7,11 @@ import (
 	"time"
 )
 
-// Calendar reads schedules, as systemd does.
+// Calendar reads schedules as systemd does.
 type Calendar struct{ Run Runner }
 
-// Slot names the time between two runs of a schedule that it is now: by when the next one is. The clock of the host
-// is what its timer goes by too, so that members whose clocks differ name it alike.
+// Slot names the present interval between two runs of a schedule by the time of the next run. Members name it by their
+// hosts' clocks, as their timers do, and agree on it even if the clocks differ.
 func (c Calendar) Slot(ctx context.Context, schedule string) (string, error) {
 	text, err := c.Run(ctx, "systemd-analyze", "calendar", "--", schedule)
 	if err != nil {
@@ -24,7 +24,7 @@ func (c Calendar) Slot(ctx context.Context, schedule string) (string, error) {
 	return schedule + ": " + all[0], nil
 }
 
-// elapses are the times at which systemd says that a schedule elapses: in UTC, where the host's time is another.
+// elapses returns the times at which systemd says that a schedule elapses, in UTC.
 func elapses(text []byte) (all []string) {
 	for line := range strings.Lines(string(text)) {
 		name, value, _ := strings.Cut(strings.TrimSpace(line), ": ")
@@ -38,12 +38,12 @@ func elapses(text []byte) (all []string) {
 	return all
 }
 
-// elapsesAhead is how many times of a schedule are looked at, to find the longest between two of them: those of
-// weekdays only, or of working hours, are not evenly spread.
+// elapsesAhead is how many times of a schedule are read to find the longest interval between two of them: on weekdays
+// only, or in working hours, they are not evenly spread.
 const elapsesAhead = "64"
 
-// LongestGap is the longest time between two runs that a schedule has in the time to come. 0: it is not known, as by a
-// systemd before 242, or there is one run at most.
+// LongestGap returns the longest interval between two future runs of a schedule, or 0 if it is not known: systemd
+// before 242 does not say it, and a schedule may have one run at most.
 func (c Calendar) LongestGap(ctx context.Context, schedule string) (longest time.Duration) {
 	text, err := c.Run(ctx, "systemd-analyze", "calendar", "--iterations="+elapsesAhead, "--", schedule)
 	if err != nil {

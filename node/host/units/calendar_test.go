@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// TestLongestGap: how far runs of a schedule are apart at most, as systemd itself reads it.
+// TestLongestGap reads the longest interval between runs of a schedule from the host's own systemd.
 func TestLongestGap(t *testing.T) {
 	c := Calendar{Exec}
 	for schedule, want := range map[string]time.Duration{
@@ -17,7 +17,7 @@ func TestLongestGap(t *testing.T) {
 			t.Errorf("%s: %s", schedule, got)
 		}
 	}
-	// On a host whose time is not UTC, and where a change of it lies between.
+	// The host's time is not UTC, and its offset changes between two runs.
 	c.Run = func(context.Context, string, ...string) ([]byte, error) {
 		return []byte("    Next elapse: Sun 2026-03-29 00:00:00 CET\n       (in UTC): Sat 2026-03-28 23:00:00 UTC\n       From now: 3h left\n" +
 			"       Iter. #2: Mon 2026-03-30 00:00:00 CEST\n       (in UTC): Sun 2026-03-29 22:00:00 UTC\n"), nil

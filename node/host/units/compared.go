@@ -10,22 +10,22 @@ import (
 )
 
 const (
-	// comparisonFailed is what etcd says where the comparison that it makes before it serves finds other data at a
-	// peer.
+	// comparisonFailed is etcd's message if the comparison with its peers, which it makes before it serves, finds that
+	// a peer's data differs.
 	comparisonFailed = "checkInitialHashKV failed"
-	// otherHash is what it says before that of each such peer, with the hash of its own data.
+	// otherHash is etcd's message before that for each such peer. It has the hash of the member's own data.
 	otherHash = "found different hash values from remote peer"
 )
 
-// ownHash are etcd's words for the hash of its own data. The line goes on with the peer's, and may be cut off there.
+// ownHash matches the hash of the member's own data. The peer's follows it in the line, where the line may be cut off.
 var ownHash = regexp.MustCompile(`"` + otherHash + `".*"local-member-revision":(\d+),"local-member-compact-revision":(-?\d+),"local-member-hash":(\d+)`)
 
-// Differs tells whether a journal says that a member did not serve since a peer's data are not its own.
+// Differs tells whether a journal says that the member did not serve because a peer's data differs from its own.
 func Differs(journal []string) bool {
 	return slices.ContainsFunc(journal, func(line string) bool { return strings.Contains(line, comparisonFailed) })
 }
 
-// ComparedHash is the hash of a member's data that etcd compared with that of its peers when it was last started; nil:
+// ComparedHash returns the hash of the member's own data that etcd compared with its peers at its last start, or nil if
 // the journal does not say.
 func ComparedHash(journal []string) *api.Hash {
 	for _, line := range slices.Backward(journal) {

@@ -8,8 +8,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
-// TestWhatAMemberComparedIsRead reads the hash of a member's own data from etcd's words, in a line that is cut off at
-// the end, of the last start alone, and where many other lines stand beside it.
+// TestWhatAMemberComparedIsRead reads the hash of a member's own data from etcd's messages: from a line that is cut
+// off, of the last of several starts, and among many other lines.
 func TestWhatAMemberComparedIsRead(t *testing.T) {
 	line := func(revision, hash string) string {
 		return `{"level":"warn","ts":"2026-11-28T09:00:00.000000Z","caller":"etcdserver/corrupt.go:129","msg":"found different hash values from remote peer","local-member-id":"8e9e05c52164694d",` +
@@ -18,7 +18,7 @@ func TestWhatAMemberComparedIsRead(t *testing.T) {
 	}
 	ended := `{"level":"fatal","caller":"etcdmain/etcd.go:181","msg":"discovery failed","error":"checkInitialHashKV failed: found data inconsistency with peers"}`
 	lines := slices.Concat([]string{line("4", "1")}, slices.Repeat([]string{"plain"}, 50), []string{line("5", "4294967295")}, slices.Repeat([]string{"plain"}, 50), []string{ended})
-	told := telling(lines)
+	told := pickLines(lines)
 	for i := range told {
 		told[i] = told[i][:min(len(told[i]), journalWidth)]
 	}

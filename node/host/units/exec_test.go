@@ -21,8 +21,8 @@ func TestExec(t *testing.T) {
 	}
 }
 
-// TestExecDoesNotWaitForChildren has a program leave a child behind that holds its output: neither the program's end
-// nor the context's ends the child.
+// TestExecDoesNotWaitForChildren has a program leave a child that holds its output open. Neither the end of the program
+// nor that of the context ends the child.
 func TestExecDoesNotWaitForChildren(t *testing.T) {
 	for name, program := range map[string]string{"ends": `cat "$0" & echo out`, "is ended": `cat "$0" & wait`} {
 		t.Run(name, func(t *testing.T) {
@@ -38,7 +38,8 @@ func TestExecDoesNotWaitForChildren(t *testing.T) {
 				_, err := execute(ctx, 50*time.Millisecond, "sh", "-c", program, pipe)
 				ended <- err
 			}()
-			child, err := os.OpenFile(pipe, os.O_WRONLY, 0) // it waits until the child reads
+			// Opening the pipe waits for the child to read it.
+			child, err := os.OpenFile(pipe, os.O_WRONLY, 0)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -13,21 +13,21 @@ import (
 // journalLines is how many lines of a unit's journal an observation holds.
 const journalLines = 20
 
-// journalReach is how many of the last lines are read for them: those of several starts, since a unit that systemd
-// starts again and again ends in the middle of one.
+// journalReach is how many of the last lines are searched for these. It covers several starts, since the journal of a
+// unit that systemd starts again and again ends in the middle of one.
 const journalReach = 400
 
-// journalWhy is how many of them may be lines that say why it failed. The others are the last ones.
+// journalWhy is how many of the lines may be ones that say why the unit failed. The rest are the last lines.
 const journalWhy = 12
 
-// journalWidth is how many bytes of each it holds: the reason stands at the beginning of a line.
+// journalWidth is how many bytes of a line an observation holds: the reason is at the beginning of a line.
 const journalWidth = 500
 
-// Journal reads what units have logged.
+// Journal reads the logs of units.
 type Journal struct{ Run Runner }
 
-// Failure is what a unit's journal says of its failure: the lines that say why, and the last ones. They are evidence
-// beside a state that is known, so a journal that cannot be read says so in a line of its own.
+// Failure returns the lines of a unit's journal that say why it failed, and the last ones. The unit's state is known
+// without them, so if the journal cannot be read, a line of its own says that.
 func (j Journal) Failure(ctx context.Context, unit string) []string {
 	out, err := j.Run(ctx, "journalctl", "--unit="+unit, fmt.Sprintf("--lines=%d", journalReach), "--output=cat", "--no-pager", "--quiet")
 	if err != nil {
@@ -37,7 +37,7 @@ func (j Journal) Failure(ctx context.Context, unit string) []string {
 	for line := range bytes.Lines(stackTrace.ReplaceAll(out, nil)) {
 		lines = append(lines, strings.ToValidUTF8(string(bytes.TrimRight(line, "\n")), "?"))
 	}
-	lines = telling(lines)
+	lines = pickLines(lines)
 	for i, line := range lines {
 		if len(line) > journalWidth {
 			lines[i] = strings.ToValidUTF8(line[:journalWidth], "") + " ..."
@@ -46,18 +46,18 @@ func (j Journal) Failure(ctx context.Context, unit string) []string {
 	return lines
 }
 
-// stackTrace is a call in the stack trace of a Go program, in two lines, or the heading of a goroutine's.
+// stackTrace matches a call in the stack trace of a Go program, which has two lines, and the heading of a goroutine.
 var stackTrace = regexp.MustCompile(`(?m)^.*\n\t\S+\.go:\d+.*(\n|$)|^goroutine \d+ .*\n`)
 
-// telling are the lines of a journal that say why a unit has failed, the worst and the newest first where there are too
-// many, and as many of the last ones as there is room for; all in their order. Of lines that say the same, as with each
-// start of a unit that is started again and again, it takes the last.
-func telling(lines []string) []string {
+// pickLines returns the lines of a journal that say why a unit has failed, and fills up with the last lines, all in
+// their order. If there are too many, it takes the gravest and newest. Of lines that say the same, as each start of a
+// failing unit does, it takes the last.
+func pickLines(lines []string) []string {
 	take := make([]bool, len(lines))
 	taken, said := 0, map[string]bool{}
-	for _, grave := range []gravity{fatal, troubled} {
+	for _, level := range []severity{fatal, bad} {
 		for i := len(lines) - 1; i >= 0 && taken < journalWhy; i-- {
-			if g, what := gravityOf(lines[i]); g == grave && !said[what] {
+			if g, what := severityOf(lines[i]); g == level && !said[what] {
 				take[i], said[what] = true, true
 				taken++
 			}
@@ -78,18 +78,18 @@ func telling(lines []string) []string {
 	return told
 }
 
-// gravity is how much a line of a journal tells of a failure.
-type gravity int
+// severity is how much a line of a journal says about a failure.
+type severity int
 
 const (
-	plain    gravity = iota
-	troubled         // an error, or a warning of one
-	fatal            // what the process ended by
+	plain severity = iota
+	bad            // an error, or a warning that names an error
+	fatal          // the process ended with this
 )
 
-// gravityOf is the gravity of a line, and what it says apart from when. etcd logs JSON; a panic of Go, and the guard,
-// write text.
-func gravityOf(line string) (g gravity, what string) {
+// severityOf returns the severity of a line, and what the line says apart from the time. etcd logs JSON; a panic of Go
+// and the guard write text.
+func severityOf(line string) (g severity, what string) {
 	var entry struct{ Level, Caller, Msg, Error string }
 	if !strings.HasPrefix(line, "{") || json.Unmarshal([]byte(line), &entry) != nil {
 		if slices.ContainsFunc([]string{"panic: ", "fatal error: "}, func(start string) bool { return strings.HasPrefix(line, start) }) {
@@ -102,10 +102,10 @@ func gravityOf(line string) (g gravity, what string) {
 	case "panic", "dpanic", "fatal":
 		return fatal, what
 	case "error":
-		return troubled, what
+		return bad, what
 	case "warn":
 		if entry.Error != "" || entry.Msg == otherHash {
-			return troubled, what
+			return bad, what
 		}
 	}
 	return plain, what

@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// fullDisk is what etcd 3.7.3 logs where its disk has no room for a log, shortened, between what it logs at every
+// fullDisk is what etcd 3.7.3 logs if its disk has no room for a log, shortened, and between that what it logs at every
 // start.
 func fullDisk(start int) []string {
 	at := fmt.Sprintf(`"ts":"2026-11-28T04:17:%02d.755105Z"`, start)
@@ -25,15 +25,15 @@ func fullDisk(start int) []string {
 		"panic: failed to create WAL", "", "etcd@prod.service: Main process exited, code=exited, status=2/INVALIDARGUMENT")
 }
 
-// TestJournalSaysWhy has a unit that is started again and again, and caught in the middle of a start: the lines that
-// say why it failed are among those that are shown, once each, and so are the last ones.
+// TestJournalSaysWhy reads the journal of a unit that is started again and again, in the middle of a start. The lines
+// that say why it failed are shown once each, and so are the last ones.
 func TestJournalSaysWhy(t *testing.T) {
 	var lines []string
 	for start := range 4 {
 		lines = append(lines, fullDisk(start)...)
 	}
 	lines = append(lines, fullDisk(9)[:30]...)
-	told := telling(lines)
+	told := pickLines(lines)
 	if len(told) != journalLines {
 		t.Errorf("%d lines are told", len(told))
 	}
@@ -51,19 +51,19 @@ func TestJournalSaysWhy(t *testing.T) {
 	if last := lines[len(lines)-10:]; !slices.Equal(told[len(told)-10:], last) {
 		t.Errorf("the last lines are\n%s\nand are not\n%s", strings.Join(told[len(told)-10:], "\n"), strings.Join(last, "\n"))
 	}
-	if !slices.Equal(telling(lines[:3]), lines[:3]) {
+	if !slices.Equal(pickLines(lines[:3]), lines[:3]) {
 		t.Error("a short journal is not told whole")
 	}
 	many := make([]string, 100)
 	for i := range many {
 		many[i] = fmt.Sprintf(`{"level":"error","caller":"a.go:1","msg":"error %d"}`, i)
 	}
-	if told := telling(many); told[0] != many[80] || told[19] != many[99] {
+	if told := pickLines(many); told[0] != many[80] || told[19] != many[99] {
 		t.Errorf("of many errors, not the newest are told:\n%s", strings.Join(told, "\n"))
 	}
 }
 
-// TestJournalIsCut holds that long lines are cut between characters, and that what is no text is replaced.
+// TestJournalIsCut holds that long lines are cut between characters, and that bytes that are no text are replaced.
 func TestJournalIsCut(t *testing.T) {
 	var asked []string
 	j := Journal{func(_ context.Context, name string, args ...string) ([]byte, error) {
@@ -79,7 +79,7 @@ func TestJournalIsCut(t *testing.T) {
 	}
 }
 
-// TestJournalOfAPanic holds that the reason of a panic is not pushed out by its stack trace.
+// TestJournalOfAPanic holds that the stack trace of a panic does not push out its reason.
 func TestJournalOfAPanic(t *testing.T) {
 	j := Journal{func(context.Context, string, ...string) ([]byte, error) {
 		calls := strings.Repeat("go.etcd.io/etcd/server/v3/embed.StartEtcd(0x21deb60a808)\n\tgo.etcd.io/etcd/server/v3@v3.6.16/embed/etcd.go:262 +0x11c8\n", journalLines)

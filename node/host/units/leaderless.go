@@ -9,12 +9,12 @@ import (
 	"time"
 )
 
-// leaderlessReach is how far back the journal is read for elections: more than a failure has to last, and few lines.
+// leaderlessReach is how far back the journal is searched for elections: longer than a failure has to last, and short
+// enough for few lines.
 const leaderlessReach = "--since=-90s"
 
-// Leaderless tells for how long the member whose process is named has known no leader, as far as its unit's journal
-// says so; 0 where the journal does not say. A member without a leader campaigns every few seconds, and logs each
-// campaign.
+// Leaderless returns how long the member with this process has known no leader, as far as the unit's journal says, or 0
+// if the journal does not say. A member without a leader campaigns every few seconds, and logs each campaign.
 func (j Journal) Leaderless(ctx context.Context, unit string, process int) time.Duration {
 	out, err := j.Run(ctx, "journalctl", "--unit="+unit, leaderlessReach, "--output=json",
 		"--output-fields=MESSAGE,_PID", "--no-pager", "--quiet")
@@ -24,11 +24,11 @@ func (j Journal) Leaderless(ctx context.Context, unit string, process int) time.
 	return sinceLeader(out, process)
 }
 
-// sinceLeader is the time from the first to the last line by which a process says that it has no leader, with none
-// elected in between. Both times are the journal's own monotonic ones: a host's clock may be set, and may stand still
-// with its machine.
+// sinceLeader returns the time from the first to the last line in which a process says that it has no leader, with none
+// elected in between. It reads the journal's monotonic times: a host's clock may be set, and may stand still with its
+// machine.
 func sinceLeader(journal []byte, process int) time.Duration {
-	var first, last int64 // microseconds since the host was started
+	var first, last int64 // microseconds since the host has booted
 	for line := range bytes.Lines(journal) {
 		var entry struct {
 			At      string `json:"__MONOTONIC_TIMESTAMP"`

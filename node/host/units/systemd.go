@@ -1,4 +1,4 @@
-// Package units is what a host's systemd does and tells: its units, their journals, and the times of a schedule.
+// Package units asks a host's systemd about units, their journals, and the times of a schedule, and controls units.
 package units
 
 import (
@@ -13,14 +13,14 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
-// Timeout bounds a question to systemd. It answers in milliseconds, and after a reload of its
-// units on a big host in seconds.
+// Timeout bounds a question to systemd. systemd answers in milliseconds, and on a big host in seconds after a reload of
+// its units.
 const Timeout = 10 * time.Second
 
 // Systemd controls units over systemd's own socket, which needs root and no message bus.
 type Systemd struct{}
 
-// with runs do with a connection to systemd.
+// with calls do with a connection to systemd.
 func with(ctx context.Context, do func(*dbus.Conn) error) error {
 	conn, err := dbus.NewSystemdConnectionContext(ctx)
 	if err != nil {
@@ -30,7 +30,7 @@ func with(ctx context.Context, do func(*dbus.Conn) error) error {
 	return do(conn)
 }
 
-// State is the state of a unit in systemd's own words.
+// State returns the state of a unit in systemd's own words.
 func (Systemd) State(ctx context.Context, unit string) (api.UnitState, error) {
 	var state api.UnitState
 	err := with(ctx, func(conn *dbus.Conn) error {
@@ -44,8 +44,8 @@ func (Systemd) State(ctx context.Context, unit string) (api.UnitState, error) {
 	return state, err
 }
 
-// unitState reads properties. One that is not there, as those of a service are not for a unit that
-// does not exist, is left empty.
+// unitState reads properties, and leaves a missing one empty: a unit that does not exist has no properties of a
+// service.
 func unitState(p map[string]any) api.UnitState {
 	var s api.UnitState
 	s.LoadState, _ = p["LoadState"].(string)
@@ -57,7 +57,7 @@ func unitState(p map[string]any) api.UnitState {
 	pid, _ := p["MainPID"].(uint32)
 	restarts, _ := p["NRestarts"].(uint32)
 	s.MainPID, s.Restarts = int(pid), int(restarts)
-	// Microseconds since the boot. systemd forgets the end of a process once it has started the next.
+	// These are microseconds since the boot. systemd forgets the end of a process once it has started the next one.
 	started, _ := p["ExecMainStartTimestampMonotonic"].(uint64)
 	ended, _ := p["ExecMainExitTimestampMonotonic"].(uint64)
 	ready, _ := p["ActiveEnterTimestampMonotonic"].(uint64)
@@ -71,7 +71,7 @@ func unitState(p map[string]any) api.UnitState {
 	return s
 }
 
-// Reload has systemd read all unit files anew.
+// Reload has systemd read all unit files again.
 func (Systemd) Reload(ctx context.Context) error {
 	return with(ctx, func(conn *dbus.Conn) error { return reload(ctx, conn) })
 }
@@ -83,8 +83,8 @@ func reload(ctx context.Context, conn *dbus.Conn) error {
 	return nil
 }
 
-// Start enables a unit and starts it, without waiting until it is ready. A unit that systemd has
-// given up on gets another chance.
+// Start enables and starts a unit, without waiting until it is ready. It also starts a unit that systemd has given up
+// on.
 func (Systemd) Start(ctx context.Context, unit string) error {
 	return with(ctx, func(conn *dbus.Conn) error {
 		if err := enable(ctx, conn, unit); err != nil {
@@ -119,7 +119,7 @@ func (Systemd) Run(ctx context.Context, unit string) error {
 	})
 }
 
-// Enable puts a unit into the boot.
+// Enable has systemd start a unit at boot.
 func (Systemd) Enable(ctx context.Context, unit string) error {
 	return with(ctx, func(conn *dbus.Conn) error { return enable(ctx, conn, unit) })
 }
@@ -135,7 +135,7 @@ func enable(ctx context.Context, conn *dbus.Conn, unit string) error {
 	return reload(ctx, conn)
 }
 
-// Stop stops a unit and waits until it has stopped. One that systemd does not know is stopped.
+// Stop stops a unit and waits until it has stopped. A unit that systemd does not know counts as stopped.
 func (Systemd) Stop(ctx context.Context, unit string) error {
 	return with(ctx, func(conn *dbus.Conn) error {
 		done := make(chan string, 1)
@@ -158,7 +158,7 @@ func (Systemd) Stop(ctx context.Context, unit string) error {
 	})
 }
 
-// Disable takes a unit out of the boot, and forgets that it has failed.
+// Disable keeps systemd from starting a unit at boot, and resets its failed state.
 func (Systemd) Disable(ctx context.Context, unit string) error {
 	return with(ctx, func(conn *dbus.Conn) error {
 		if _, err := conn.DisableUnitFilesContext(ctx, []string{unit}, false); err != nil && !unknownUnit(err) {
@@ -171,8 +171,7 @@ func (Systemd) Disable(ctx context.Context, unit string) error {
 	})
 }
 
-// unknownUnit tells whether systemd knows no such unit: one without a file, or one whose file was
-// never loaded.
+// unknownUnit tells whether systemd does not know the unit: it has no file, or its file was never loaded.
 func unknownUnit(err error) bool {
 	var e godbus.Error
 	if !errors.As(err, &e) {
