@@ -13,8 +13,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/pkitest"
 )
 
-// TestTheLastChainStays: an apply that does without the signer lays down a renewed chain, and leaves the host's
-// settings as they are. A renewal does not undo that. Whatever else follows a certificate on the host gives way to the
+// TestTheLastChainStays: an apply without a signer writes a renewed chain behind the certificate, and leaves the host's
+// settings as they are. A renewal keeps that chain. Anything else behind a certificate is replaced by the chain in the
 // settings.
 func TestTheLastChainStays(t *testing.T) {
 	t.Parallel()

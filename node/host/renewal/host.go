@@ -1,5 +1,5 @@
-// Package renewal renews the certificates of a host's members by a timer of systemd, where a signing server can be
-// asked: a cluster whose configuration nobody applies does not end with its certificates.
+// Package renewal lets a host renew its members' certificates by a timer of systemd, if it can ask a signing server. A
+// cluster whose configuration nobody applies does not end with its certificates then.
 package renewal
 
 import (
@@ -23,11 +23,12 @@ type Host struct {
 	Now        func() time.Time
 	SystemUser func() (files.Owner, error)
 	Member     func(api.Marker) Member
-	Flags      func(cluster string) ([]string, error) // that the member runs by
-	Patience   time.Duration                          // for how long a member may take to serve a new certificate; 0: servesWithin
+	Flags      func(cluster string) ([]string, error) // the member's flags
+	// How long a member may take to serve a new certificate; 0: servesWithin.
+	Patience time.Duration
 }
 
-// Units are those of systemd's units that renew certificates.
+// Units are the units of systemd that renew certificates.
 type Units interface {
 	State(ctx context.Context, unit string) (api.UnitState, error)
 	Reload(ctx context.Context) error

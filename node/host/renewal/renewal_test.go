@@ -22,7 +22,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 )
 
-// TestRenewed: what is near its end gets a new key and a certificate that says the same, and what is not stays.
+// TestRenewed: a certificate near its end gets a new key and says the same as before, and any other stays.
 func TestRenewed(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -91,8 +91,8 @@ func TestRenewed(t *testing.T) {
 	}
 }
 
-// TestNotRenewed: whatever the signing server, the member, the clock or a run of the provider make of it, what was
-// there stays, and the record says why.
+// TestNotRenewed: whatever the signing server, the member, the clock or a run of the provider does, the old certificate
+// stays, and the record says why.
 func TestNotRenewed(t *testing.T) {
 	t.Parallel()
 	text := func(answer string) func(*testing.T, *world) {
@@ -108,7 +108,7 @@ func TestNotRenewed(t *testing.T) {
 	for name, test := range map[string]struct {
 		spoil func(*testing.T, *world)
 		says  string
-		asks  bool // the server is asked at all
+		asks  bool // whether the server is asked
 	}{
 		"nonsense":                   {text("<html>"), "not as cfssl does", true},
 		"nonsense for a certificate": {text(`{"success":true,"result":{"certificate":"MIIB"}}`), "was discarded", true},
@@ -265,14 +265,14 @@ func TestNotRenewed(t *testing.T) {
 	}
 }
 
-// TestOthersAreRenewedAllTheSame: where one server does not sign, the certificates of the other one are renewed, and
-// the failure is told. One that is away for a while is asked again.
+// TestOthersAreRenewedAllTheSame: if one server does not sign, the certificates of the other one are renewed, and the
+// failure is reported. A server that is away for a while is asked again.
 func TestOthersAreRenewedAllTheSame(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 8000*time.Hour, 760*time.Hour)
 	away := *w.renewal.Peers
 	away.Label = "nobody"
-	away.URL = "https://127.0.0.1:1" // a port that a server had, and closed, is soon another test's
+	away.URL = "https://127.0.0.1:1" // a closed port of a test's server would soon be another's
 	w.renewal.Peers = &away
 	w.setUp(t)
 	var once sync.Once
@@ -321,7 +321,8 @@ func TestCutShort(t *testing.T) {
 		}()
 		w.Host.Keys.Files.BeforeRename = nil
 		if ended {
-			if n < 10 { // a key, a certificate, and both again to their places, for each of three
+			// For each of three: a key, a certificate, and the renames of both.
+			if n < 10 {
 				t.Errorf("there are %d renames", n-1)
 			}
 			return

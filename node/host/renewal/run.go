@@ -22,30 +22,29 @@ import (
 )
 
 const (
-	// servesWithin is for how long a member may take to serve what lies in its files: it reads them at the next
+	// servesWithin is how long a member may take to serve the certificate in its file: it reads the file at the next
 	// handshake.
 	servesWithin = 10 * time.Second
-	// servesPoll is how often it is asked.
+	// servesPoll is how long to wait before the member is asked again.
 	servesPoll = 100 * time.Millisecond
-	// tolerated is what a signing server may allow a key beside what TLS requires, as most profiles of cfssl do.
+	// tolerated is a key usage that a signing server may add to what TLS requires, as most profiles of cfssl do.
 	tolerated = x509.KeyUsageKeyEncipherment
 )
 
-// profiles are what the certificates of a member's keys may be used for.
+// profiles are what the certificates of a member's keys may be used for, by the name of the key.
 var profiles = map[string]order.Profile{api.KeyPeer: order.Peer, api.KeyServer: order.Server, api.KeyAdmin: order.Client}
 
-// run is one run.
 type run struct {
 	Host
 	marker   api.Marker
 	settings api.Renewal
-	all      bool // whether or not they are due
+	all      bool // also renew certificates that are not due
 	say      func(string)
 	result   api.RenewalRun
 }
 
-// Run renews those certificates of the member that are due, or all of them, and remembers what became of it. It says
-// what it does.
+// Run renews the member's certificates that are due, or all of them, and records the result. It reports what it does by
+// say.
 func (h Host) Run(ctx context.Context, cluster string, all bool, say func(string)) error {
 	marker, err := h.Records.Marker(cluster)
 	if err != nil {
@@ -69,13 +68,13 @@ func (h Host) Run(ctx context.Context, cluster string, all bool, say func(string
 	})
 }
 
-// renewAll renews one certificate after another. One that cannot be renewed keeps none of the others.
+// renewAll renews one certificate after another. If one cannot be renewed, it goes on with the next.
 func (r *run) renewAll(ctx context.Context) error {
 	if r.marker.Phase != api.PhaseFormed {
 		return fmt.Errorf("member %s is no voter of its cluster yet: nothing was renewed", r.marker.Member)
 	}
 	var failures []error
-	// What was cut short between the two halves of a pair waits for no apply.
+	// A pair whose replacement was cut short is completed now, and not only by the next apply.
 	if err := r.Locks.Idle(ctx, r.marker.Cluster, func() error { return r.Keys.CompletePairs(r.marker.Cluster) }); err != nil {
 		failures = append(failures, err)
 	}
@@ -94,12 +93,12 @@ func (r *run) renewAll(ctx context.Context) error {
 		}
 	}
 	if len(r.result.Renewed) > 0 {
-		_ = r.Keys.PutMetrics(r.marker.Cluster, r.marker.Member) // a full disk elsewhere keeps no certificate from being renewed
+		_ = r.Keys.PutMetrics(r.marker.Cluster, r.marker.Member) // renewals do not fail for a full disk elsewhere
 	}
 	return errors.Join(failures...)
 }
 
-// renew renews one certificate, where it is due.
+// renew renews one certificate if it is due.
 func (r *run) renew(ctx context.Context, name string, place api.SigningPlace) (bool, error) {
 	issuer, chain, err := ask(place)
 	if err != nil {
@@ -110,7 +109,7 @@ func (r *run) renew(ctx context.Context, name string, place api.SigningPlace) (b
 		return false, fmt.Errorf("%w; the next apply gives the member another one", err)
 	}
 	now := r.Now()
-	chain = laidDown(old, chain, now)
+	chain = currentChain(old, chain, now)
 	switch ends := old.Leaf.NotAfter.UTC().Format(time.RFC3339); {
 	case now.Before(old.Leaf.NotBefore):
 		return false, fmt.Errorf("the host's clock says %s, and the certificate is valid from %s: set the clock right", now.UTC().Format(time.RFC3339), old.Leaf.NotBefore.UTC().Format(time.RFC3339))
@@ -137,14 +136,14 @@ func (r *run) renew(ctx context.Context, name string, place api.SigningPlace) (b
 	return true, nil
 }
 
-// ask returns how a server is asked, and the authority that it is to sign by, with those above it.
+// ask returns the signing server, and the chain of authorities that is to sign, the issuing one first.
 func ask(place api.SigningPlace) (order.Issuer, []*x509.Certificate, error) {
 	chain, err := cert.Parse([]byte(place.Authority))
 	if err != nil {
 		return nil, nil, fmt.Errorf("read the authority: %w", err)
 	}
-	// A call by SSH may have a proxy in its environment, and the unit has none: what the one can reach is to be what
-	// the other can.
+	// A call by SSH may have a proxy in its environment, and the unit has none. Neither uses a proxy, so that both
+	// reach the same servers.
 	server := remote.Server{URL: place.URL, Key: place.Key, Label: place.Label, CACertificate: place.CACertificate, Profiles: map[order.Profile]string{}, Direct: true}
 	for kind, profile := range place.Profiles {
 		server.Profiles[order.Profile(kind)] = profile
@@ -153,10 +152,11 @@ func ask(place api.SigningPlace) (order.Issuer, []*x509.Certificate, error) {
 	return issuer, chain, err
 }
 
-// laidDown returns the authority that signs, with the intermediates that an apply has laid down last. An apply without
-// the signer lays down a renewed chain behind the certificate alone, so that the settings may have an older one. If
-// what lies there is no chain of that authority that is valid now, the settings have it.
-func laidDown(old keys.Pair, settings []*x509.Certificate, now time.Time) []*x509.Certificate {
+// currentChain returns the authority that signs, followed by the intermediates that the last apply has written. An
+// apply without a signer writes a renewed chain only behind the certificate, so the chain in the settings may be older.
+// currentChain returns the chain in the settings if the one behind the certificate is not of the same authority, or not
+// valid now.
+func currentChain(old keys.Pair, settings []*x509.Certificate, now time.Time) []*x509.Certificate {
 	chain := cert.Following(old.Certificate)
 	if len(chain) == 0 || !chain[0].Equal(settings[0]) {
 		return settings
@@ -169,7 +169,8 @@ func laidDown(old keys.Pair, settings []*x509.Certificate, now time.Time) []*x50
 	return chain
 }
 
-// mayRenew refuses before anybody is asked to sign: for a member that would not use the certificate, or not trust it.
+// mayRenew returns an error, before the signing server is asked, if the member would not use the new certificate or
+// would not trust it.
 func (r *run) mayRenew(ctx context.Context, name string, old keys.Pair, authority *x509.Certificate) error {
 	if err := r.isOf(name, old, authority); err != nil {
 		return err
@@ -178,7 +179,7 @@ func (r *run) mayRenew(ctx context.Context, name string, old keys.Pair, authorit
 		return cmp.Or(err, errors.New("a run of the provider holds the cluster's lock: the next run of this timer looks again"))
 	}
 	if name == api.KeyAdmin && !r.Now().Before(old.Leaf.NotAfter) {
-		return r.answers(ctx) // it lets nobody in whose certificate has expired
+		return r.answers(ctx) // etcd refuses an expired certificate
 	}
 	if why := r.unserved(ctx, name, old); why != "" {
 		return fmt.Errorf("nothing was signed: %s", why)
@@ -186,7 +187,7 @@ func (r *run) mayRenew(ctx context.Context, name string, old keys.Pair, authorit
 	return nil
 }
 
-// answers refuses a member that would let nobody in, whatever certificate there is.
+// answers returns an error if the member's client port does not answer: no certificate would help.
 func (r *run) answers(ctx context.Context) error {
 	flags, err := r.Flags(r.marker.Cluster)
 	if err != nil {
@@ -198,8 +199,8 @@ func (r *run) answers(ctx context.Context) error {
 	return nil
 }
 
-// isOf refuses an authority that the member does not trust, or that has not signed its certificate: an exchange is the
-// provider's, which looks at what the other members trust.
+// isOf returns an error if the member does not trust the authority, or if the authority has not signed the present
+// certificate. Only the provider exchanges authorities, since it looks at what the other members trust.
 func (r *run) isOf(name string, old keys.Pair, authority *x509.Certificate) error {
 	trusted, err := r.Keys.Authorities(r.marker.Cluster, name)
 	switch {
@@ -213,8 +214,9 @@ func (r *run) isOf(name string, old keys.Pair, authority *x509.Certificate) erro
 	return nil
 }
 
-// asBegan refuses what has changed since the run began: who the member is, and by whom its certificate is renewed.
-func (r *run) asBegan(name string, place api.SigningPlace) error {
+// mustBeUnchanged returns an error if the member's identity, or the authority of its certificate, has changed since the
+// run began.
+func (r *run) mustBeUnchanged(name string, place api.SigningPlace) error {
 	marker, err := r.Records.Marker(r.marker.Cluster)
 	if err != nil {
 		return err
@@ -230,7 +232,7 @@ func (r *run) asBegan(name string, place api.SigningPlace) error {
 	return nil
 }
 
-// ordered orders a certificate that expires later than the old one.
+// ordered has a certificate signed that expires later than the old one.
 func (r *run) ordered(ctx context.Context, name string, old keys.Pair, issuer order.Issuer, chain []*x509.Certificate) (keys.Pair, error) {
 	next, err := r.signed(ctx, name, old, issuer, chain)
 	if err == nil && (next.Leaf.NotAfter.Before(old.Leaf.NotAfter) || !r.all && next.Leaf.NotAfter.Equal(old.Leaf.NotAfter)) {
@@ -239,7 +241,8 @@ func (r *run) ordered(ctx context.Context, name string, old keys.Pair, issuer or
 	return next, err
 }
 
-// signed has a certificate signed for a new key that says what the old one says, and compares the answer with that.
+// signed makes a new key and has a certificate signed for it that says what the old one says. It compares the signed
+// certificate with what was requested.
 func (r *run) signed(ctx context.Context, name string, old keys.Pair, issuer order.Issuer, chain []*x509.Certificate) (keys.Pair, error) {
 	info := cert.InfoOf(old.Leaf)
 	want := order.Request{Profile: profiles[name], CommonName: info.CommonName, Organization: info.Organization, DNSNames: info.DNSNames, IPs: info.IPs, Lifetime: r.settings.Validity}
@@ -282,14 +285,14 @@ func (r *run) signed(ctx context.Context, name string, old keys.Pair, issuer ord
 	return keys.Pair{Key: key, Leaf: leaf, Certificate: cert.Encode(append([]*x509.Certificate{leaf}, cert.Behind(chain)...)...)}, nil
 }
 
-// replace puts the new pair into its place, and the old one back where the member does not use it. Under the lock it
-// looks once more at what has led to the new one.
+// replace replaces the pair, and restores the old one if the member does not serve the new one. The cluster's lock is
+// held, so replace first looks again at everything that the new certificate was based on.
 func (r *run) replace(ctx context.Context, name string, place api.SigningPlace, old, next keys.Pair, authority *x509.Certificate) error {
 	etcd, err := r.SystemUser()
 	if err != nil {
 		return err
 	}
-	if err := r.asBegan(name, place); err != nil {
+	if err := r.mustBeUnchanged(name, place); err != nil {
 		return err
 	}
 	if err := r.isOf(name, old, authority); err != nil {
@@ -300,7 +303,7 @@ func (r *run) replace(ctx context.Context, name string, place api.SigningPlace, 
 	}
 	err = r.Keys.Replace(r.marker.Cluster, name, next, etcd)
 	if err == nil {
-		// A host that shuts down meanwhile has renewed it all the same.
+		// A shutdown of the host does not end the wait: the certificate is renewed in any case.
 		if why := r.unserved(context.WithoutCancel(ctx), name, next); why != "" {
 			err = errors.New(why)
 		}
@@ -316,7 +319,7 @@ func (r *run) replace(ctx context.Context, name string, place api.SigningPlace, 
 	return err
 }
 
-// unserved says why the member does not serve, or take, a certificate, after it has had the time to; empty: it does.
+// unserved waits until the member serves, or accepts, a certificate. It returns why the member does not, or "".
 func (r *run) unserved(ctx context.Context, name string, pair keys.Pair) (why string) {
 	ctx, cancel := context.WithTimeout(ctx, cmp.Or(r.Patience, servesWithin))
 	defer cancel()
@@ -354,10 +357,10 @@ func (r *run) unservedNow(ctx context.Context, name string, pair keys.Pair) stri
 	return ""
 }
 
-// record remembers a run that has ended, and tells monitoring, as far as that can be told.
+// record records a run that has ended, and writes its metrics. Failing to write the metrics is no error.
 func (r *run) record(failed error) error {
 	if settings, err := r.Host.settings(r.marker.Cluster); err == nil && settings == nil {
-		return nil // it was switched off meanwhile, and leaves nothing
+		return nil // renewals were switched off meanwhile, and leave nothing behind
 	}
 	if last := r.last(r.marker.Cluster); last != nil {
 		r.result.Good = last.Good
@@ -383,7 +386,7 @@ func (r *run) record(failed error) error {
 	return err
 }
 
-// metrics are the last run in Prometheus' text format.
+// metrics returns the last run in Prometheus' text format.
 func metrics(m api.Marker, r api.RenewalRun) string {
 	var b strings.Builder
 	tell := func(name, help string, value int64) {

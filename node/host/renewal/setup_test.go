@@ -11,8 +11,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 )
 
-// TestSettings: the key by which servers know the host is root's alone, drift of each file shows, and nothing is left
-// once renewals are switched off, whatever fails first.
+// TestSettings: only root can read the key by which signing servers know the host, drift of each file shows, and
+// nothing is left once renewals are switched off, whichever step fails first.
 func TestSettings(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, time.Hour, 8000*time.Hour)
@@ -59,7 +59,7 @@ func TestSettings(t *testing.T) {
 	if err := w.run(t, false); err != nil {
 		t.Fatal(err)
 	}
-	// Of the authority that a request does not speak of, the host keeps what it does.
+	// A request that leaves out an authority leaves the host's settings for it as they are.
 	other := *w.renewal.Peers
 	other.Digest = "2"
 	for _, c := range []struct {
@@ -85,8 +85,8 @@ func TestSettings(t *testing.T) {
 	if s := must[*api.RenewalStatus](t)(w.Status(t.Context(), "main")); s != nil {
 		t.Errorf("it renews by nobody: %+v", s)
 	}
-	// Of the one digest that an earlier store has written for both, none is any authority's: what it renews by shows,
-	// and is kept, and goes.
+	// An earlier store has written one digest for both authorities, which matches neither. The host reports that it
+	// renews by them, keeps them, and removes them if told to.
 	for _, c := range []struct {
 		by              *api.Renewal
 		of              api.RenewalPlaces
@@ -169,7 +169,7 @@ func TestSettings(t *testing.T) {
 	}
 }
 
-// TestRefusedSettings: what no run could go by is refused before anything is written.
+// TestRefusedSettings: settings that no run could use are refused before anything is written.
 func TestRefusedSettings(t *testing.T) {
 	t.Parallel()
 	for name, edit := range map[string]func(*api.RenewOnHostRequest){

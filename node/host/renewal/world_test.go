@@ -44,7 +44,7 @@ func must[T any](t *testing.T) func(T, error) T {
 	}
 }
 
-// authority signs in tests.
+// authority is an authority that signs in tests.
 type authority struct {
 	key  *ecdsa.PrivateKey
 	cert *x509.Certificate
@@ -61,7 +61,7 @@ func newAuthority(t *testing.T, name string) authority {
 	return authority{key, must[*x509.Certificate](t)(x509.ParseCertificate(der))}
 }
 
-// leaf is a certificate that says what members' do.
+// leaf returns a certificate with the content of a member's.
 func leaf(name string) *x509.Certificate {
 	usages := []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}
 	if name == api.KeyAdmin {
@@ -80,8 +80,8 @@ func (a authority) sign(t *testing.T, template *x509.Certificate, public crypto.
 	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
 }
 
-// signer is a server that speaks as cfssl does. It signs what is requested, for a year; edit changes what it signs, and
-// answer all of its answer.
+// signer is a signing server with cfssl's API. It signs what is requested, for a year. edit changes what is signed, and
+// answer replaces the whole answer.
 type signer struct {
 	t      *testing.T
 	by     authority
@@ -154,12 +154,13 @@ func (s *signer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(answer)
 }
 
-// member is one that reads its files at each handshake, as etcd does, unless it is stuck with what it has read before.
+// member is a member that reads its files at each handshake, as etcd does, unless stuck has a certificate that it goes
+// on serving.
 type member struct {
 	h     Host
 	down  bool
 	stuck map[string]string // SHA-256 by name of key
-	admin bool              // it lets nobody in
+	admin bool              // whether the member lets nobody in
 }
 
 func (m *member) Served(context.Context, []string) map[string]api.Served {
@@ -182,7 +183,7 @@ func (m *member) Look(context.Context) api.Member {
 	return api.Member{Responding: !m.down && !m.admin, Error: "it was told so"}
 }
 
-// fakeUnits is a systemd that does what it is told.
+// fakeUnits is a fake of systemd.
 type fakeUnits struct {
 	enabled  map[string]bool
 	commands []string
@@ -215,7 +216,7 @@ func (u *fakeUnits) Disable(_ context.Context, unit string) error {
 	return u.do("disable", unit)
 }
 
-// world is a host whose certificates are near their end, and who signs.
+// world is a host whose certificates are near their end, and its signing server.
 type world struct {
 	Host
 	units   *fakeUnits
@@ -225,7 +226,7 @@ type world struct {
 	said    []string
 }
 
-// newWorld is a host whose certificates began an age ago, and are valid for the time that is left.
+// newWorld returns a host whose certificates began an age ago, and are valid for the time that is left.
 func newWorld(t *testing.T, age, left time.Duration) *world {
 	t.Helper()
 	if os.Geteuid() != 0 {
@@ -270,11 +271,11 @@ func newWorld(t *testing.T, age, left time.Duration) *world {
 	}
 	w.renewal = api.Renewal{Peers: &place, Clients: &place}
 	w.setUp(t)
-	w.signer.calls = 0 // by which it was tried
+	w.signer.calls = 0 // setUp has tried the server
 	return w
 }
 
-// both are the authorities, where it is known of both how hosts renew by them.
+// both says that hosts renew by both authorities.
 var both = api.RenewalPlaces{Peers: true, Clients: true}
 
 // trust has the member trust these authorities.
@@ -310,7 +311,7 @@ func (w *world) run(t *testing.T, all bool) error {
 	return w.Run(t.Context(), "main", all, func(text string) { w.said = append(w.said, text) })
 }
 
-// pairs are the texts of keys and certificates as they lie on the host.
+// pairs returns the contents of the host's keys and certificates.
 func (w *world) pairs(t *testing.T) map[string]string {
 	t.Helper()
 	texts := map[string]string{}
