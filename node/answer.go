@@ -11,13 +11,13 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
-// longestLine bounds a line of a host's, in bytes: all that a host knows takes a small part of it.
+// longestLine bounds a line from a host, in bytes. A full report of a host takes a small part of it.
 const longestLine = 16 << 20
 
 // answer reads the lines that a call writes. It is the stdout of the command.
 type answer struct {
-	progress func(string) // told of each line of progress, as it arrives; nil: nobody
-	content  io.Writer    // is given the content between the lines, as it arrives; nil: none is expected
+	progress func(string) // called with each line of progress as it arrives; nil: nobody waits for it
+	content  io.Writer    // receives the content between the lines as it arrives; nil: none is expected
 
 	mu      sync.Mutex
 	partial bytes.Buffer
@@ -26,7 +26,7 @@ type answer struct {
 	bad     error
 }
 
-// Write takes what has arrived, which may end in the middle of a line or of content.
+// Write reads what has arrived, which may end in the middle of a line or of content.
 func (a *answer) Write(p []byte) (int, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -68,7 +68,7 @@ func (a *answer) take(text []byte) {
 	}
 }
 
-// last is the line that carries the result or the error.
+// last returns the line that carries the result or the error.
 func (a *answer) last() (api.Line, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -7,8 +7,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh"
 )
 
-// barred marks the error of a host that answers and does not let the run do its work. A host that does not answer, and
-// a connection that was lost, are left as they are: nothing is known of those.
+// barred marks the error of a host that answers and does not let the run do its work. It returns other errors as they
+// are: nothing is known of a host that does not answer, or whose connection was lost.
 func barred(err error) error {
 	barrier := barrierOf(err)
 	if barrier == "" {

@@ -19,14 +19,13 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh/sshtest"
 )
 
-// reached is the node that a server of the test's own stands for: handle is told each command, with the
-// first line of what it reads.
+// reached returns a node on a server in this process. handle gets each command, with the first line of its input.
 func reached(t *testing.T, handle func(s *sshtest.Session, request string) sshtest.Exit) *Node {
 	t.Helper()
 	return reachedBy(t, sshtest.Config{}, handle)
 }
 
-// reachedBy is reached with an sshd that is configured so.
+// reachedBy is reached with this configuration of sshd.
 func reachedBy(t *testing.T, config sshtest.Config, handle func(s *sshtest.Session, request string) sshtest.Exit) *Node {
 	t.Helper()
 	config.Handler = func(_ context.Context, s *sshtest.Session) sshtest.Exit {
@@ -55,7 +54,7 @@ func TestCallReadsTheResult(t *testing.T) {
 		if !strings.Contains(s.Command, api.SelectedStore("prod")+"/store") {
 			t.Errorf("it was not the selected store that was called: %s", s.Command)
 		}
-		// A line may come in pieces.
+		// A line may arrive in pieces.
 		for _, piece := range []string{`{"progress":"looking"}` + "\n" + `{"resu`, `lt":{"facts":{"hostname":"a"}}}`, "\n"} {
 			_, _ = io.WriteString(s.Stdout, piece)
 		}
@@ -74,7 +73,7 @@ func TestCallTellsFailuresApart(t *testing.T) {
 	for name, test := range map[string]struct {
 		print string
 		exit  sshtest.Exit
-		code  api.Code // of the error, where it is the store's own; empty: it is another
+		code  api.Code // of the store's own error; empty: another error
 		says  string
 	}{
 		"the store refuses":       {`{"error":{"code":"refused","message":"not yours"}}` + "\n", sshtest.Exit{Status: 1}, api.CodeRefused, "not yours"},
@@ -112,8 +111,8 @@ func TestCallTellsALostConnection(t *testing.T) {
 	}
 }
 
-// TestContentIsSentAndReceived holds that content arrives as it was sent, however it is cut on its way, and that it
-// counts only where the answer ends with a result.
+// TestContentIsSentAndReceived holds that content arrives as it was sent, in whatever pieces, and that it counts only
+// if the answer ends with a result.
 func TestContentIsSentAndReceived(t *testing.T) {
 	whole := "{\"progress\":\"saving\"}\n{\"content\":5}\nhello{\"content\":8}\n{\"a\":1}\n{\"result\":{\"sha256\":\"ab\"}}\n"
 	for cut := range len(whole) {
@@ -132,7 +131,7 @@ func TestContentIsSentAndReceived(t *testing.T) {
 	for name, test := range map[string]struct {
 		print   string
 		content io.Writer
-		says    string // empty: it succeeds
+		says    string // empty: the call succeeds
 	}{
 		"whole":                   {whole, io.Discard, ""},
 		"an error behind content": {"{\"content\":2}\nhi{\"error\":{\"code\":\"failed\",\"message\":\"the disk is full\"}}\n", io.Discard, "the disk is full"},
@@ -167,7 +166,7 @@ func TestContentIsSentAndReceived(t *testing.T) {
 	}
 }
 
-// TestHostThatSendsOn holds that a host which sends on for ever ends what it was asked, before it fills the memory.
+// TestHostThatSendsOn holds that a call ends if a host sends without end, before the host fills the memory.
 func TestHostThatSendsOn(t *testing.T) {
 	sent := make(chan int64, 1)
 	server := sshtest.Start(t, sshtest.Config{Handler: func(_ context.Context, s *sshtest.Session) sshtest.Exit {
@@ -197,7 +196,7 @@ func TestHostThatSendsOn(t *testing.T) {
 			t.Errorf("%s: %d bytes were taken", name, all)
 		}
 	}
-	// A result may be long, and what is no result is not told whole.
+	// A result may be long. An error quotes only the beginning of what is no result.
 	long := strings.Repeat("y", longestLine/2)
 	n = reached(t, func(s *sshtest.Session, _ string) sshtest.Exit {
 		fmt.Fprintf(s.Stdout, "%s\n{\"result\":{\"sha256\":%q}}\n", long, long)
@@ -216,8 +215,8 @@ func TestHostThatSendsOn(t *testing.T) {
 	}
 }
 
-// TestUploadThatIsRefused holds that the reason of a store that reads no content is told, and not that nobody has
-// read it.
+// TestUploadThatIsRefused holds that if a store reads no content, the error is the store's reason, and not that nobody
+// has read the content.
 func TestUploadThatIsRefused(t *testing.T) {
 	n := reached(t, func(s *sshtest.Session, _ string) sshtest.Exit {
 		_, _ = io.WriteString(s.Stdout, `{"error":{"code":"refused","message":"free some space"}}`+"\n")
@@ -230,12 +229,12 @@ func TestUploadThatIsRefused(t *testing.T) {
 	}
 }
 
-// full takes nothing.
+// full fails each write, like a full disk.
 type full struct{}
 
 func (full) Write([]byte) (int, error) { return 0, syscall.ENOSPC }
 
-// holdLock is a store that takes the lock and holds it for as long as it is spoken to.
+// holdLock imitates a store that acquires the lock and holds it for as long as its input lasts.
 func holdLock(s *sshtest.Session, freed chan<- struct{}) sshtest.Exit {
 	fmt.Fprintf(s.Stdout, "{\"progress\":%q}\n", api.LockTaken)
 	_, _ = io.Copy(io.Discard, s.Stdin)
@@ -252,7 +251,7 @@ func TestLockIsHeldUntilItIsReleased(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cancel() // an interrupt frees nothing: the step under way is finished under the lock
+	cancel() // an interrupt does not release the lock: the step under way is finished first
 	select {
 	case <-freed:
 		t.Error("the lock was freed by an interrupt")
@@ -296,7 +295,8 @@ func TestLockThatAnotherHolds(t *testing.T) {
 	}
 }
 
-// TestContactOfAHostOfOneSession: the first contact tells, before anything is put on any host.
+// TestContactOfAHostOfOneSession: the first contact reports an sshd that opens one session a connection, before
+// anything is installed on any host.
 func TestContactOfAHostOfOneSession(t *testing.T) {
 	for limit, one := range map[int]bool{1: true, 2: false, 0: false} {
 		contact := sshtest.Config{MaxSessions: limit}
@@ -318,7 +318,7 @@ func TestContactOfAHostOfOneSession(t *testing.T) {
 	}
 }
 
-// TestLockOnAHostOfOneSession: where sshd opens one session a connection, no call could be made beside the lock.
+// TestLockOnAHostOfOneSession: if sshd opens one session a connection, no call could be made beside the lock.
 func TestLockOnAHostOfOneSession(t *testing.T) {
 	freed := make(chan struct{})
 	n := reachedBy(t, sshtest.Config{MaxSessions: 1}, func(s *sshtest.Session, _ string) sshtest.Exit { return holdLock(s, freed) })
@@ -326,5 +326,5 @@ func TestLockOnAHostOfOneSession(t *testing.T) {
 	if !errors.Is(err, ssh.ErrOneSession) {
 		t.Errorf("the error is %v", err)
 	}
-	<-freed // it is not left behind
+	<-freed // the lock is not left behind
 }

@@ -20,7 +20,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh"
 )
 
-// contactScript prints a line a fact: KEY VALUE. It is told what to look at by variables.
+// contactScript prints one line for each fact: KEY VALUE. Variables say what it looks at.
 //
 //go:embed contact.sh
 var contactScript string
@@ -33,8 +33,8 @@ func (n *Node) Contact(ctx context.Context, cluster string, ask api.ObserveReque
 		"data=" + ssh.Quote(ask.DataDir),
 		"ports=" + ssh.Quote(hexadecimal(ask.Ports)),
 	}
-	// A run makes calls beside the lock that it holds. Whether sshd lets it can be told while another session is open,
-	// and a host that is quick may have ended it by then: the lock finds out too.
+	// A run makes calls beside the lock that it holds. Only while one session is open can Contact tell whether sshd
+	// opens another, and a fast host may have closed the first one by then. Lock checks this too.
 	var spare error
 	stdout := report{begins: func() { spare = n.hasSpare(ctx) }}
 	if err := n.run(ctx, "contact.sh", withInventory(ask.Inventory)+strings.Join(variables, "\n")+"\n"+contactScript, nil, &stdout); err != nil {
@@ -48,14 +48,14 @@ func (n *Node) Contact(ctx context.Context, cluster string, ask api.ObserveReque
 	return contact, nil
 }
 
-// longestContact bounds what a host says in a first contact, in bytes: a line for each port on which something listens
-// is the most of it.
+// longestContact bounds the answer to a first contact, in bytes. Most of an answer is a line for each port on which
+// something listens.
 const longestContact = 4 << 20
 
-// report keeps what a host says in a first contact.
+// report keeps a host's answer to a first contact.
 type report struct {
 	bytes.Buffer
-	begins func() // is called before the first of it is kept; nil: no more
+	begins func() // is called before the first bytes are kept, once
 }
 
 func (r *report) Write(p []byte) (int, error) {
@@ -69,7 +69,8 @@ func (r *report) Write(p []byte) (int, error) {
 	return r.Buffer.Write(p)
 }
 
-// explainShell says of a first contact that ended before it began that the login shell may run no commands.
+// explainShell explains the error of a first contact that ended before the script began: the login shell may run no
+// commands.
 func (n *Node) explainShell(printed string, err error) error {
 	var exit *ssh.ExitError
 	if !errors.As(err, &exit) || exit.Status == exitNoSudo || strings.Contains(exit.Stderr, "sudo:") || strings.Contains("\n"+printed, "\nkernel ") {
@@ -82,8 +83,8 @@ func (n *Node) explainShell(printed string, err error) error {
 	return fmt.Errorf("%w%s: the login shell of user %s ran no command: give the user a shell that does (chsh -s /bin/sh), or log in as another one (ssh.user)", err, said, n.target.User)
 }
 
-// parseContact reads the script's output. Of the ports on which something listens, those in ports
-// are of interest. The inventory is of these paths; it is nil if there are none.
+// parseContact reads the script's output. Of the ports on which something listens it keeps those in ports. The
+// inventory is for paths; it is nil if there are none.
 func parseContact(output string, ports []int, paths ...string) (api.Contact, error) {
 	var c api.Contact
 	if len(paths) > 0 {
@@ -96,7 +97,7 @@ func parseContact(output string, ports []int, paths ...string) (api.Contact, err
 		switch key {
 		case "kernel", "machine", "time", "init", "machine-id", "boot-id", "no-user-namespaces", "first-port", "read-only", "free-kib", "data-free-kib", "root", "marker", "data", "end",
 			"systemd", "memory-kib", "swap-kib", "cpus", "synchronized", "huge-pages", "cgroup", "selinux":
-			// None of these can be true twice: somebody else prints them too.
+			// Each of these facts is printed once. If one comes twice, something else prints lines too.
 			if first, again := told[key]; again {
 				return c, fmt.Errorf("the host's shell said %s twice, %.80q and %.80q: does its login shell print something of its own, or a user of the host?", key, first, value)
 			}
@@ -162,7 +163,7 @@ func parseContact(output string, ports []int, paths ...string) (api.Contact, err
 				c.Holders[port] = who
 			}
 		case "root":
-			root = value // where it lies: the kernel names what runs by that
+			root = value // its resolved path, by which the kernel names programs
 		case "etcd":
 			if !strings.HasPrefix(value, api.StoreRoot+"/") && !strings.HasPrefix(value, root+"/") && !slices.Contains(c.ForeignEtcd, value) {
 				c.ForeignEtcd = append(c.ForeignEtcd, value)
@@ -183,7 +184,7 @@ func parseContact(output string, ports []int, paths ...string) (api.Contact, err
 	return c, nil
 }
 
-// hexadecimal is ports as the kernel spells them.
+// hexadecimal spells ports as the kernel does.
 func hexadecimal(ports []int) string {
 	var words []string
 	for _, port := range ports {
@@ -192,7 +193,7 @@ func hexadecimal(ports []int) string {
 	return strings.Join(words, " ")
 }
 
-// parseHolder reads who listens on a port: its name, which it has given itself, and its process ID.
+// parseHolder reads which process listens on a port: its name, which the process itself has set, and its ID.
 func parseHolder(value string) (port int, who string) {
 	hexPort, rest, _ := strings.Cut(value, " ")
 	pid, name, _ := strings.Cut(rest, " ")
@@ -209,7 +210,7 @@ func parseHolder(value string) (port int, who string) {
 	return int(number), fmt.Sprintf("%.40s, process %s", cmp.Or(name, "a program"), pid)
 }
 
-// parseMarker decodes a marker; the second value says why it could not.
+// parseMarker decodes a marker, or returns why it cannot.
 func parseMarker(encoded string) (*api.Marker, string) {
 	text, err := base64.StdEncoding.DecodeString(encoded)
 	if err == nil {

@@ -19,7 +19,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh"
 )
 
-// runContact runs the script on this machine, with everything that it looks at below root.
+// runContact runs the script on this machine, on what lies below root.
 func runContact(t *testing.T, root string, more ...int) api.Contact {
 	t.Helper()
 	ports := append([]int{2379, 2380}, more...)
@@ -34,7 +34,7 @@ func runContact(t *testing.T, root string, more ...int) api.Contact {
 	return contact
 }
 
-// contactSettings tell the script what to look at, all of it below root.
+// contactSettings returns the script's variables, with all paths below root.
 func contactSettings(root string, ports ...int) string {
 	return strings.Join([]string{
 		"root=" + ssh.Quote(filepath.Join(root, "stores")),
@@ -97,7 +97,7 @@ func TestContactReadsWhatIsThere(t *testing.T) {
 	}
 }
 
-// TestContactNamesWhoListens has this very process listen on a port of the cluster.
+// TestContactNamesWhoListens has this process listen on a port of the cluster.
 func TestContactNamesWhoListens(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -150,7 +150,8 @@ func TestParseContact(t *testing.T) {
 	}
 }
 
-// TestContactIsToldNothingByOthers runs a process whose path has lines that look like facts: any user of a host may.
+// TestContactIsToldNothingByOthers runs a process whose path has lines that look like facts: any user of a host can do
+// that.
 func TestContactIsToldNothingByOthers(t *testing.T) {
 	root := t.TempDir()
 	forged := filepath.Join(root, "x\nmachine-id f00d\nmarker Zm9yZ2Vk\ndata yes\nend .\ny")
@@ -181,7 +182,7 @@ func TestContactIsToldNothingByOthers(t *testing.T) {
 	}
 }
 
-// TestParseContactRefusesASecondValue: a fact that is told twice is told by somebody else, once at least.
+// TestParseContactRefusesASecondValue: if a fact comes twice, at least one of the two is not the script's.
 func TestParseContactRefusesASecondValue(t *testing.T) {
 	facts := []string{
 		"kernel 6.1", "machine x86_64", "time 7", "init systemd", "machine-id f00d", "boot-id b007", "no-user-namespaces yes", "first-port 0", "read-only /usr",

@@ -12,14 +12,14 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh"
 )
 
-// installScript reads a store's archive on stdin and puts it in place. It is told which by variables.
+// installScript reads a store's archive from stdin and installs it. Variables say which store it is.
 //
 //go:embed install.sh
 var installScript string
 
-// Install puts the store with this hash on the host for a run of a cluster, unless it is there. The archive is unpacked
-// and verified beside its place and renamed into it; an upload that is cut short leaves nothing. No run of another
-// cluster removes the store before the cluster has selected it.
+// Install installs the store with this hash on the host for a run of a cluster, unless it is there already. The script
+// unpacks and verifies the archive beside its place and renames it. An upload that is cut short leaves nothing. No run
+// of another cluster removes the store before the cluster has selected it.
 func (n *Node) Install(ctx context.Context, cluster, store string) error {
 	archive, err := n.stores.Archive(store)
 	if err != nil {

@@ -30,13 +30,13 @@ func unpacking(root, hash string) *exec.Cmd {
 	return exec.Command("sh", "-c", "root="+ssh.Quote(root)+"\nhash="+hash+"\nwanted="+ssh.Quote(wantedAt(root))+"\nsilence=1\n"+installScript)
 }
 
-// wantedAt is where an install beside a root says what is wanted.
+// wantedAt returns the file in which an install beside a root demands its store.
 func wantedAt(root string) string {
 	return filepath.Join(filepath.Dir(root), "run-"+filepath.Base(root), "wanted")
 }
 
-// TestInstallEndsOnceNothingComes holds that the host is left by an upload whose sender fell asleep, and not by one
-// that is only slow.
+// TestInstallEndsOnceNothingComes holds that an upload ends on the host if its sender sends nothing for a while, and
+// goes on if the sender is only slow.
 func TestInstallEndsOnceNothingComes(t *testing.T) {
 	hash, packed := archive(t)
 	for name, sleeps := range map[string]bool{"it is slow": false, "it has fallen asleep": true} {
@@ -82,7 +82,7 @@ func TestInstallEndsOnceNothingComes(t *testing.T) {
 	}
 }
 
-// archive is a binary of random bytes, packed, and its hash.
+// archive returns a packed binary of random bytes, and its hash.
 func archive(t *testing.T) (hash string, packed []byte) {
 	t.Helper()
 	binary := make([]byte, 1<<20)
@@ -101,7 +101,7 @@ func archive(t *testing.T) (hash string, packed []byte) {
 	return hex.EncodeToString(sum[:]), buffer.Bytes()
 }
 
-// entries are the names in a directory; none where there is no directory.
+// entries returns the names in a directory, or none if there is no directory.
 func entries(t *testing.T, dir string) []string {
 	t.Helper()
 	found, err := os.ReadDir(dir)
@@ -159,13 +159,13 @@ func TestInstallLeavesNothingOfABadUpload(t *testing.T) {
 	}
 }
 
-// TestInstallMendsADirectoryThatLostItsStore holds that a host gets its store back whatever a clean-up, or a removal
-// that was cut short, has left of its directory, and that an upload says why it cannot give it back.
+// TestInstallMendsADirectoryThatLostItsStore holds that an upload restores the store in a directory, whatever a
+// clean-up or a cut-off removal has left there. If it cannot, its error says why.
 func TestInstallMendsADirectoryThatLostItsStore(t *testing.T) {
 	hash, packed := archive(t)
 	for name, test := range map[string]struct {
 		leave func(dir string) error
-		says  string // what the upload says that fails; empty: it mends the directory
+		says  string // the error of the upload; empty: it restores the store
 	}{
 		"its links alone": {leave: func(dir string) error {
 			return errors.Join(os.Mkdir(dir, 0o755), os.Symlink("store", filepath.Join(dir, "etcd")))
@@ -223,8 +223,8 @@ func TestInstallMendsADirectoryThatLostItsStore(t *testing.T) {
 	}
 }
 
-// TestInstallSaysWhatIsWanted holds that a run has said that it wants a store before it looks whether it is there, and
-// once it has brought it, in seconds since the boot.
+// TestInstallSaysWhatIsWanted holds that a run demands a store before it looks whether the store is there, and again
+// once it has uploaded the store, by the time since the boot.
 func TestInstallSaysWhatIsWanted(t *testing.T) {
 	root := filepath.Join(t.TempDir(), "etcd-store")
 	hash, packed := archive(t)
@@ -254,8 +254,8 @@ func TestInstallSaysWhatIsWanted(t *testing.T) {
 	}
 }
 
-// TestInstallLeavesUploadsThatAreUnderWay removes what is left of an upload whose shell has ended, and nothing of
-// another, whatever the clock says.
+// TestInstallLeavesUploadsThatAreUnderWay removes the rest of an upload whose shell has ended, and nothing of another
+// upload, whatever the clock says.
 func TestInstallLeavesUploadsThatAreUnderWay(t *testing.T) {
 	root := t.TempDir()
 	text, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
@@ -263,11 +263,11 @@ func TestInstallLeavesUploadsThatAreUnderWay(t *testing.T) {
 		t.Skip(err)
 	}
 	boot, self := strings.TrimSpace(string(text)), strconv.Itoa(os.Getpid())
-	lefts := map[string]bool{ // whether it stays
+	lefts := map[string]bool{ // whether the directory stays
 		".incoming." + boot + "." + self + ".abcdef":                         true,
 		".incoming." + boot + ".4194305.abcdef":                              false, // no process has such a number
 		".incoming.11111111-2222-3333-4444-555555555555." + self + ".abcdef": false,
-		".incoming.abcdef": false, // of an older version
+		".incoming.abcdef": false, // of an older release
 	}
 	old := time.Now().Add(-2 * time.Hour)
 	for name := range lefts {

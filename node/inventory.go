@@ -11,12 +11,13 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh"
 )
 
-// inventoryScript is a function that contactScript calls with the paths that are of interest.
+// inventoryScript is a function that contactScript calls with the paths of interest.
 //
 //go:embed inventory.sh
 var inventoryScript string
 
-// withInventory is what precedes the first contact so that it takes an inventory for these paths, and none without any.
+// withInventory returns the lines before the first contact's script that have it take an inventory for paths, or none
+// if there are no paths.
 func withInventory(paths []string) string {
 	if len(paths) == 0 {
 		return "set --\n"
@@ -28,7 +29,7 @@ func withInventory(paths []string) string {
 	return strings.Join(words, " ") + "\n" + inventoryScript
 }
 
-// newInventory is an inventory for paths of which nothing is known yet.
+// newInventory returns an inventory for paths with nothing known yet.
 func newInventory(paths []string) *api.Inventory {
 	inventory := &api.Inventory{}
 	for _, path := range paths {
@@ -37,7 +38,7 @@ func newInventory(paths []string) *api.Inventory {
 	return inventory
 }
 
-// takeInventory takes a fact into the inventory. What cannot be read stays unknown: no host is refused for it.
+// takeInventory adds a fact to the inventory. A fact that cannot be read stays unknown: no host is refused for it.
 func takeInventory(i *api.Inventory, key, value string) {
 	switch key {
 	case "os-release":
@@ -65,7 +66,7 @@ func takeInventory(i *api.Inventory, key, value string) {
 		i.CPUs = int(number(value))
 	case "host-key":
 		if words := strings.Fields(value); len(words) > 1 {
-			i.HostKeys = append(i.HostKeys, words[0]+" "+words[1]) // behind them stands a comment
+			i.HostKeys = append(i.HostKeys, words[0]+" "+words[1]) // a comment may follow
 		}
 	case "address":
 		text, _, _ := strings.Cut(value, "/")
@@ -91,7 +92,7 @@ func takeInventory(i *api.Inventory, key, value string) {
 	}
 }
 
-// takeFilesystem takes a fact of a file system, which begins with the number of the path.
+// takeFilesystem adds a fact of a file system. The fact begins with the index of the path.
 func takeFilesystem(all []api.Filesystem, key, value string) {
 	index, value, _ := strings.Cut(value, " ")
 	n, err := strconv.Atoi(index)
@@ -100,7 +101,7 @@ func takeFilesystem(all []api.Filesystem, key, value string) {
 	}
 	f, words := &all[n], strings.Fields(value)
 	switch {
-	case key == "space" && len(words) == 5: // size of a block, blocks, free ones, inodes, free ones
+	case key == "space" && len(words) == 5: // block size, blocks, free blocks, inodes, free inodes
 		block := number(words[0])
 		f.SizeBytes, f.FreeBytes = number(words[1])*block, number(words[2])*block
 		f.Inodes, f.FreeInodes = number(words[3]), number(words[4])
@@ -112,13 +113,14 @@ func takeFilesystem(all []api.Filesystem, key, value string) {
 		f.Kind = map[string]api.DiskKind{"0": api.DiskSSD, "1": api.DiskHDD}[value]
 	case key == "disk":
 		f.Disks = append(f.Disks, value)
-		if f.Kind == api.DiskHDD && (strings.HasPrefix(value, "vd") || strings.HasPrefix(value, "loop")) { // virtio calls all of them rotational
+		// virtio reports all disks as rotational.
+		if f.Kind == api.DiskHDD && (strings.HasPrefix(value, "vd") || strings.HasPrefix(value, "loop")) {
 			f.Kind = api.DiskVirtual
 		}
 	}
 }
 
-// number is a number, or 0 if the text is none.
+// number reads a number that is not negative, and returns 0 for anything else.
 func number(text string) int64 {
 	n, err := strconv.ParseInt(text, 10, 64)
 	if err != nil {

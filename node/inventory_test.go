@@ -21,7 +21,8 @@ func TestInventoryOfThisMachine(t *testing.T) {
 	root := t.TempDir()
 	odd := filepath.Join(root, "it's a \\place\nof two lines", "not", "there")
 	run := func(paths ...string) string {
-		output, err := exec.Command("sh", "-c", line(withInventory(paths)+contactSettings(root)+contactScript)).Output() // as login shells have it
+		// The script runs in the way that login shells run it.
+		output, err := exec.Command("sh", "-c", line(withInventory(paths)+contactSettings(root)+contactScript)).Output()
 		if err != nil {
 			t.Fatal(err)
 		}

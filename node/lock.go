@@ -12,14 +12,15 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
-// ErrLockLost is why the context of a lock ends before the lock was freed.
+// ErrLockLost is why the context of a lock ends before the lock is released.
 var ErrLockLost = errors.New("the session that held the lock has ended")
 
-// Lock takes the cluster's lock on the host, at once or not at all: an *api.Error of api.CodeBusy
-// says who holds it. It is held by an SSH session of its own, on the shared connection, that speaks
-// every api.LockHeartbeat: when this process dies the session ends and the lock is free.
+// Lock acquires the cluster's lock on the host, or fails at once: an *api.Error with api.CodeBusy says who holds the
+// lock. An SSH session of its own on the shared connection holds it and sends a line every api.LockHeartbeat: if this
+// process dies, the session ends and the lock is released.
 //
-// The context that is returned ends when the lock is lost, with ErrLockLost in its cause.
+// The returned context ends if the lock is lost, with ErrLockLost in its cause. The returned function releases the
+// lock.
 func (n *Node) Lock(ctx context.Context, store, cluster string, holder api.Holder) (context.Context, func(), error) {
 	body, err := json.Marshal(api.LockRequest{Holder: holder})
 	if err != nil {
@@ -42,8 +43,8 @@ func (n *Node) Lock(ctx context.Context, store, cluster string, holder api.Holde
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		// The session outlives ctx: a lock is freed by its release alone, so that it still covers a step
-		// that is finished after an interrupt.
+		// The session outlives ctx: only its release ends it, so that the lock still covers a step that is finished
+		// after an interrupt.
 		err := n.run(context.WithoutCancel(ctx), "store call", callLine(store, cluster), stdin, answer)
 		err = n.outcome(answer, api.OpLock, err, nil)
 		silence()
@@ -56,7 +57,7 @@ func (n *Node) Lock(ctx context.Context, store, cluster string, holder api.Holde
 
 	select {
 	case <-taken:
-		// Calls go beside the lock, in sessions of their own.
+		// Calls take sessions of their own beside the lock's.
 		if err := n.hasSpare(ctx); err != nil {
 			release()
 			return nil, nil, err
@@ -70,7 +71,7 @@ func (n *Node) Lock(ctx context.Context, store, cluster string, holder api.Holde
 	}
 }
 
-// hasSpare fails where the host's sshd opens no session beside the one that is open.
+// hasSpare returns an error if the host's sshd opens no second session beside the open one.
 func (n *Node) hasSpare(ctx context.Context) error {
 	client, err := n.connect(ctx)
 	if err != nil {
@@ -79,8 +80,8 @@ func (n *Node) hasSpare(ctx context.Context) error {
 	return client.Spare(ctx)
 }
 
-// speak is the stdin of a call that tells the host that its caller is there: the request, and then a line every
-// api.LockHeartbeat until it falls silent, which ends it.
+// speak returns the stdin of a call that shows the host that its caller is alive: the request, and then a line every
+// api.LockHeartbeat. silence ends it.
 func speak(request string) (stdin io.Reader, silence func()) {
 	from, to := io.Pipe()
 	ended := make(chan struct{})
@@ -108,7 +109,7 @@ func speak(request string) (stdin io.Reader, silence func()) {
 	})
 }
 
-// lockError is why a lock was not taken: the store's own word, where it gave one.
+// lockError returns why a lock was not acquired: the store's own error if there is one.
 func lockError(cause error) error {
 	var refusal *api.Error
 	if errors.As(cause, &refusal) {

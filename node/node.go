@@ -1,5 +1,5 @@
-// Package node is one host as the provider sees it: reach it over SSH, put the store on it, call it.
-// Shell is used for the first contact and the upload alone; all else is a typed call to the store.
+// Package node is one host as the provider sees it: it reaches the host over SSH, installs the store on it, and calls
+// the store. Only the first contact and the upload use a shell; all else is a typed call to the store.
 package node
 
 import (
@@ -15,14 +15,14 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh"
 )
 
-// Node is one host. Its methods may be called from several goroutines; all use one SSH connection,
-// which the pool opens with the first of them and keeps.
+// Node is one host. Its methods may be called from several goroutines. They all use one SSH connection, which the pool
+// opens with the first of them and keeps.
 type Node struct {
 	pool   *ssh.Pool
 	target ssh.Target
 	sudo   sudo
 	stores Stores
-	looks  bool // whoever asks goes on without an answer
+	looks  bool // the caller goes on without an answer
 }
 
 // Stores finds the archive of a store by the SHA-256 of its binary, in hexadecimal.
@@ -30,44 +30,44 @@ type Stores interface {
 	Archive(sha256 string) (gzip []byte, err error)
 }
 
-// New is the host that target reaches. sudoPassword is for a user who is not root and may use sudo
-// only with a password; empty: none is needed.
+// New returns the host that target reaches. sudoPassword is for a user who is not root and needs a password for sudo;
+// it may be empty.
 func New(pool *ssh.Pool, target ssh.Target, sudoPassword secret.Text, stores Stores) *Node {
 	return &Node{pool: pool, target: target, sudo: sudo{password: sudoPassword}, stores: stores}
 }
 
-// Briefly is the same host for who only looks, and goes on without its answer: where it cannot be reached it is given
-// up soon, and not asked again for a while.
+// Briefly returns the same host for a caller that goes on without its answer. If the host cannot be reached, calls soon
+// give up, and do not try again for a while.
 func (n *Node) Briefly() *Node {
 	brief := *n
 	brief.looks = true
 	return &brief
 }
 
-// exitNoStore is the exit status by which our own shell says that there is no store to call.
+// exitNoStore is the exit status by which callLine's shell says that there is no store to call.
 const exitNoStore = 97
 
-// Call makes one call on a store of the host: the one with this hash, or, where store is empty, the
-// one that the cluster selects. A call that was cut off by a lost connection may still take effect
-// on the host: the store finishes what it has begun, and the next call waits for it.
+// Call makes one call on a store of the host: the one with this hash, or, if store is empty, the one that the cluster
+// selects. A call that a lost connection cuts off may still take effect on the host: the store finishes what it has
+// begun, and the next call waits for that.
 func (n *Node) Call(ctx context.Context, store string, request api.Request, result any) error {
 	return n.exchange(ctx, store, request, nil, &answer{}, result)
 }
 
-// Upload is a Call with content: what is read is sent after the request.
+// Upload makes a call, and sends content after the request.
 func (n *Node) Upload(ctx context.Context, store string, request api.Request, content io.Reader, result any) error {
 	return n.exchange(ctx, store, request, content, &answer{}, result)
 }
 
-// Download is a Call that is answered with content, which is written as it arrives. What was written is of
-// use only where there is no error.
+// Download makes a call, and writes the content of the answer as it arrives. The content is of use only if there is no
+// error.
 func (n *Node) Download(ctx context.Context, store string, request api.Request, content io.Writer, result any) error {
 	return n.exchange(ctx, store, request, nil, &answer{content: content}, result)
 }
 
 // exchange makes a call; content may be nil.
 func (n *Node) exchange(ctx context.Context, store string, request api.Request, content io.Reader, answer *answer, result any) error {
-	request.Beats = content == nil // content speaks for itself
+	request.Beats = content == nil // arriving content shows that the caller is alive
 	line, err := encode(request)
 	if err != nil {
 		return err
@@ -84,7 +84,7 @@ func (n *Node) exchange(ctx context.Context, store string, request api.Request, 
 	return n.outcome(answer, request.Operation, err, result)
 }
 
-// outcome is what became of a call: the store's own word where it gave one, else how it ended.
+// outcome returns the result of a call: the store's own error if there is one, and otherwise how the call ended.
 func (n *Node) outcome(answer *answer, op api.Operation, ended error, result any) error {
 	last, err := answer.last()
 	switch {
@@ -105,7 +105,7 @@ func (n *Node) outcome(answer *answer, op api.Operation, ended error, result any
 	return nil
 }
 
-// run runs a shell script as root on the host. Errors call it by its name.
+// run runs a shell script as root on the host. Errors call the script by name.
 func (n *Node) run(ctx context.Context, name, script string, stdin io.Reader, stdout io.Writer) error {
 	client, err := n.connect(ctx)
 	if err != nil {
@@ -116,7 +116,7 @@ func (n *Node) run(ctx context.Context, name, script string, stdin io.Reader, st
 	return barred(n.sudo.explain(n.target.User, err))
 }
 
-// connect is the connection to the host.
+// connect returns the connection to the host.
 func (n *Node) connect(ctx context.Context) (*ssh.Client, error) {
 	if n.looks {
 		return n.pool.Look(ctx, n.target)
@@ -124,7 +124,7 @@ func (n *Node) connect(ctx context.Context) (*ssh.Client, error) {
 	return n.pool.Connect(ctx, n.target)
 }
 
-// callLine is the shell line that hands a call to a store.
+// callLine returns the shell line that passes a call to a store.
 func callLine(store, cluster string) string {
 	binary := api.SelectedStore(cluster) + "/store"
 	if store != "" {
@@ -134,7 +134,7 @@ func callLine(store, cluster string) string {
 	return fmt.Sprintf("[ -x %s ] || exit %d; exec %s call", quoted, exitNoStore, quoted)
 }
 
-// encode is a request as the one line that the store reads.
+// encode returns a request as the one line that the store reads.
 func encode(request api.Request) (string, error) {
 	line, err := json.Marshal(request)
 	if err != nil {

@@ -15,17 +15,17 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh/sshtest"
 )
 
-// awkward is a script with all that shells take for something of their own.
+// awkward is a script with everything that some shell treats specially.
 const awkward = `printf '%s|' "it's" 'a!b' '!!' "back\\slash" 'per%cent' '\0' '~' '{a,b}' '[x]*' '$HOME' '` + "`id`" + `' "ünï" '^a^b' '#c'
 # a comment's quote
 read -r line
 printf '%s\n' "$line"; exit 7`
 
-// awkwardly is what it prints where it was understood.
+// awkwardly is the output of that script if the shell has passed it on unchanged.
 const awkwardly = `it's|a!b|!!|back\slash|per%cent|\0|~|{a,b}|[x]*|$HOME|` + "`id`|ünï|^a^b|#c|input\n"
 
-// TestLineForAnyShell holds that login shells which are none of POSIX's run our scripts as they are written: those that
-// this machine has, and one that knows of nothing but words.
+// TestLineForAnyShell holds that login shells that are no POSIX shells run scripts unchanged: those installed on this
+// machine, and one that only splits words.
 func TestLineForAnyShell(t *testing.T) {
 	command, _ := sudo{}.wrap(awkward, nil)
 	words := strings.Split(command, "'")
@@ -56,8 +56,7 @@ func TestLineForAnyShell(t *testing.T) {
 	}
 }
 
-// TestLoginShellThatRunsNothing holds that the first contact says what is in the way of a user who may log in and run
-// nothing.
+// TestLoginShellThatRunsNothing holds that the first contact explains why a user who can log in can run nothing.
 func TestLoginShellThatRunsNothing(t *testing.T) {
 	for name, test := range map[string]struct {
 		stdout, stderr string

@@ -10,7 +10,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh"
 )
 
-// sudo makes a command run as root, whoever the user is: directly for root, else through sudo.
+// sudo runs a command as root: directly if the user is root, and through sudo otherwise.
 type sudo struct {
 	password secret.Text // empty: none is needed
 }
@@ -18,13 +18,12 @@ type sudo struct {
 // exitNoSudo is the exit status by which the lines below say that sudo is not installed.
 const exitNoSudo = 98
 
-// wrap turns a script into a command line for the user's login shell, and puts the password, which must never be an
-// argument, in front of what the script reads. The shell may be none of POSIX's, as csh and fish are: all that the line
-// asks of it is to start sh with words in single quotes, which hold nothing that any of them takes for anything else.
+// wrap turns a script into a command line for the user's login shell. It puts the password, which must never be an
+// argument, before the script's input. The login shell need not be a POSIX shell: csh and fish, too, start sh with
+// words in single quotes, in which there is nothing that any shell treats specially.
 //
-// sudo reads a password from stdin only when it needs one, and would leave the line to the script
-// when it does not. So it is asked first, with cached credentials ignored, and where it needs none
-// the line is read away.
+// sudo reads a password from stdin only if it needs one, and would otherwise leave the password's line to the script.
+// So the line first tests whether sudo needs one, ignoring cached credentials, and if not reads the password away.
 func (s sudo) wrap(script string, stdin io.Reader) (string, io.Reader) {
 	script = "script=" + ssh.Quote(script)
 	if s.password.IsEmpty() {
@@ -36,8 +35,8 @@ func (s sudo) wrap(script string, stdin io.Reader) (string, io.Reader) {
 	return line(script + withPassword), io.MultiReader(strings.NewReader(s.password.Reveal()+"\n"), stdin)
 }
 
-// line has sh run a script that it spells by plain characters: within single quotes csh ends at a newline and looks for
-// "!", fish takes a backslash before another, and each has its own way to put a quote there.
+// line returns a command line that has sh run a script, and spells the script in plain characters. Within single quotes
+// csh ends at a newline and expands "!", fish treats a backslash specially, and each has its own way to write a quote.
 func line(script string) string {
 	var spelled strings.Builder
 	for _, b := range []byte(script) {
@@ -50,7 +49,7 @@ func line(script string) string {
 	return `exec sh -c 'eval "$(printf %b "$1")"' sh '` + spelled.String() + "'"
 }
 
-// Lines that run $script as root.
+// withoutPassword and withPassword are lines that run $script as root.
 const (
 	withoutPassword = `
 [ "$(id -u)" != 0 ] || exec sh -c "$script"

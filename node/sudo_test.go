@@ -11,8 +11,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 )
 
-// as runs a script through sudo's wrapping, with a shell whose id and sudo are made up: uid is who runs
-// it, and sudoScript is what sudo does.
+// as runs a script through sudo's wrapping, with fakes of id and sudo: uid is the user's ID, and sudoScript is what
+// sudo does.
 func as(t *testing.T, s sudo, uid, sudoScript, stdin string) (printed string, err error) {
 	t.Helper()
 	bin := t.TempDir()
@@ -30,7 +30,7 @@ func as(t *testing.T, s sudo, uid, sudoScript, stdin string) (printed string, er
 	}
 	command := exec.Command("/bin/sh", "-c", line)
 	command.Env = []string{"PATH=" + bin + ":/nowhere:" + filepath.Dir(mustFind(t, "cat"))}
-	if sudoScript == "" { // where this machine's own must not be found either
+	if sudoScript == "" { // this machine's sudo must not be found either
 		if err := os.Symlink(mustFind(t, "cat"), filepath.Join(bin, "cat")); err != nil {
 			t.Fatal(err)
 		}
@@ -53,7 +53,7 @@ func mustFind(t *testing.T, program string) string {
 	return path
 }
 
-// What sudo does, by what sudoers say.
+// What sudo does with different sudoers.
 const (
 	asksNothing = `while [ "${1#-}" != "$1" ]; do [ "$1" != -p ] || shift; shift; done; how=sudo; export how; exec "$@"`
 
@@ -67,7 +67,7 @@ func TestSudo(t *testing.T) {
 	const password = "right & proper"
 	for name, test := range map[string]struct {
 		password, uid, sudo string
-		want                string // empty: it fails
+		want                string // empty: the script fails
 	}{
 		"root":                              {"", "0", asksPassword, "ran with nothing, read input"},
 		"root with a password that is idle": {password, "0", asksPassword, "ran with nothing, read input"},
@@ -87,7 +87,7 @@ func TestSudo(t *testing.T) {
 	}
 }
 
-// TestSudoWithoutInput: a script that is given no input reads none, and not the password either.
+// TestSudoWithoutInput: a script without input reads nothing, and not the password either.
 func TestSudoWithoutInput(t *testing.T) {
 	_, input := sudo{password: secret.New("secret")}.wrap("true", nil)
 	text, err := io.ReadAll(input)
