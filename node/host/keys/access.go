@@ -13,9 +13,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 )
 
-// read reads a file of root's directory of keys and certificates. What else lies there under its name, a link or a
-// pipe, is nothing that can be used: it is not followed and not waited for, and the next file that is written takes its
-// place.
+// read reads a file of root's directory of keys and certificates. It returns an error for anything else with that name,
+// such as a link or a pipe, and neither follows nor waits for it; the next write replaces it.
 func (k Keys) read(path string) ([]byte, fs.FileInfo, error) {
 	around, name, err := inside.Around(k.Files.Path(path))
 	if err != nil {
@@ -44,17 +43,17 @@ func (k Keys) read(path string) ([]byte, fs.FileInfo, error) {
 	return text, info, err
 }
 
-// largest is far more than any key or bundle has, and little enough to be read.
+// largest bounds the size of a file, in bytes: far more than any key or bundle has, and little enough to be read.
 const largest = 4 << 20
 
-// exposed tells whether others than the user of a key can read or change its file, or could: one that has another name
-// may be reached by that.
+// exposed tells whether anyone but the user of a key can read or change the key's file, or may be able to: through
+// another link to the file.
 func exposed(info fs.FileInfo, user files.Owner) bool {
 	owner := files.OwnerOf(info)
 	return info.Mode().Perm()&0o077 != 0 || owner.UID != user.UID && owner.UID != files.RootUser.UID || info.Sys().(*syscall.Stat_t).Nlink > 1
 }
 
-// userOf is whose one of the keys is: etcd's, or root's.
+// userOf returns the user of a key: root for the administrator's, and etcd for any other.
 func userOf(key string, etcd files.Owner) files.Owner {
 	if key == api.KeyAdmin {
 		return files.RootUser
@@ -62,8 +61,8 @@ func userOf(key string, etcd files.Owner) files.Owner {
 	return etcd
 }
 
-// mayRead refuses a file that the system user, whom etcd runs as, cannot read. It reads it at its start, or at each
-// handshake.
+// mayRead returns an error if the system user, whom etcd runs as, cannot read a file. etcd reads it at its start, or at
+// each handshake.
 func (k Keys) mayRead(cluster string, info fs.FileInfo, etcd files.Owner) error {
 	for _, dir := range []string{api.ConfigDir(cluster), api.TLSDir(cluster)} {
 		around, err := os.Stat(k.Files.Path(dir))
@@ -80,7 +79,7 @@ func (k Keys) mayRead(cluster string, info fs.FileInfo, etcd files.Owner) error 
 	return nil
 }
 
-// permits tells whether the mode of a file lets a user do something: 4 read, 1 enter.
+// permits tells whether the mode of a file permits a user something: 4 read, 1 enter.
 func permits(info fs.FileInfo, user files.Owner, what fs.FileMode) bool {
 	owner := files.OwnerOf(info)
 	switch {
@@ -92,7 +91,7 @@ func permits(info fs.FileInfo, user files.Owner, what fs.FileMode) bool {
 	return info.Mode().Perm()&what != 0
 }
 
-// give puts a key that is fit into its user's hands, whose it may have ceased to be.
+// give makes the user the owner of a key's file, and the only one who can read it.
 func (k Keys) give(path string, user files.Owner) error {
 	file, err := inside.OpenFile(k.Files.Path(path), os.O_RDONLY, 0)
 	if err != nil {

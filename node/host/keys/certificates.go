@@ -14,7 +14,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 )
 
-// bundleNames are the names under which an observation reports the CA bundles.
+// bundleNames are the names by which an observation reports the CA bundles.
 var bundleNames = map[string]func(cluster string) string{
 	"peer-ca":   api.PeerCAFile,
 	"client-ca": api.ClientCAFile,
@@ -42,7 +42,7 @@ func (k Keys) certificates(cluster string, usable func(fs.FileInfo) error, expos
 	for _, name := range api.KeyNames {
 		readable := usable
 		if name == api.KeyAdmin {
-			readable = func(fs.FileInfo) error { return nil } // root's
+			readable = func(fs.FileInfo) error { return nil } // root can read all
 		}
 		c := k.certificate(api.CertificateFile(cluster, name), readable)
 		text, info, err := k.read(api.KeyFile(cluster, name))
@@ -69,9 +69,9 @@ func (k Keys) certificates(cluster string, usable func(fs.FileInfo) error, expos
 	return held
 }
 
-// Unusable is the key pair or bundle of a member that is missing, or that cannot be used; empty: all can. A member that
-// does not serve will not do so before it is mended: etcd reads them at its start, and its key pairs at each handshake
-// again. nil: nobody has looked.
+// Unusable returns the name of a key pair or bundle that is missing or cannot be used, or "" if there is none. Until it
+// is repaired, a member that does not serve will not start to: etcd reads bundles at its start, and key pairs again at
+// each handshake. A nil map means that nobody has looked.
 func Unusable(held map[string]api.Certificate) string {
 	for _, name := range slices.Sorted(maps.Keys(held)) {
 		_, bundle := bundleNames[name]
@@ -82,7 +82,7 @@ func Unusable(held map[string]api.Certificate) string {
 	return ""
 }
 
-// certificate reads one file of certificates, which has to be readable for those who read it.
+// certificate reads one file of certificates, which readable must accept.
 func (k Keys) certificate(path string, readable func(fs.FileInfo) error) api.Certificate {
 	text, info, err := k.read(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -95,14 +95,13 @@ func (k Keys) certificate(path string, readable func(fs.FileInfo) error) api.Cer
 		err = readable(info)
 	}
 	if err != nil {
-		// Without its text: who knows what was put there, and this goes off the host.
+		// The text stays out of the report, which leaves the host: it could be anything.
 		return api.Certificate{Error: fmt.Sprintf("%s cannot be used: %s", path, err)}
 	}
 	return api.Certificate{PEM: string(text)}
 }
 
-// clientCRL is the list of clients' revoked certificates, PEM, as etcd reads it; empty: there is none, or etcd cannot
-// read it.
+// clientCRL returns the list of clients' revoked certificates, PEM, or "" if there is none or etcd cannot read it.
 func (k Keys) clientCRL(cluster string, usable func(fs.FileInfo) error) string {
 	text, info, err := k.read(api.ClientCRLFile(cluster))
 	if err != nil || usable(info) != nil {
@@ -115,7 +114,7 @@ func (k Keys) clientCRL(cluster string, usable func(fs.FileInfo) error) string {
 	return cert.EncodeRevocationList(list.Raw)
 }
 
-// certifies says why a certificate is not one of this key; nil: it is.
+// certifies returns an error if a certificate is not for this key.
 func certifies(text []byte, key crypto.Signer) error {
 	leaf, err := cert.ParseLeaf(text)
 	if err != nil {

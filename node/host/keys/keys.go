@@ -1,5 +1,5 @@
-// Package keys makes the private keys of a host's members, requests certificates for them, and puts each certificate
-// into its place together with the key that it is of. No key leaves the host.
+// Package keys makes the private keys of a host's members and requests certificates for them. It installs each
+// certificate together with its key. No key leaves the host.
 package keys
 
 import (
@@ -22,15 +22,15 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 )
 
-// Keys are those of a host.
+// Keys are the keys of a host.
 type Keys struct {
 	Files  files.Tree
-	Random io.Reader // that keys are made of
+	Random io.Reader // the source of new keys
 	// SystemUser finds the user that members run as; false: the host has none.
 	SystemUser func(context.Context) (files.Owner, bool, error)
 }
 
-// keyKind makes keys of one algorithm, and knows them again.
+// keyKind makes keys of one algorithm, and recognizes them.
 type keyKind struct {
 	make func(io.Reader) (crypto.Signer, error)
 	fits func(crypto.Signer) bool
@@ -42,10 +42,10 @@ func Known(name string) bool {
 	return known
 }
 
-// Fits tells whether a key is one of an algorithm.
+// Fits tells whether a key is of an algorithm.
 func Fits(algorithm string, key crypto.Signer) bool { return keyKinds[algorithm].fits(key) }
 
-// keyKinds are the algorithms, as api.KeyRequest names them.
+// keyKinds are the algorithms, by api.KeyRequest's names.
 var keyKinds = map[string]keyKind{
 	"ecdsa-p256": ecdsaKind(elliptic.P256()),
 	"ecdsa-p384": ecdsaKind(elliptic.P384()),
@@ -74,13 +74,13 @@ func rsaKind(bits int) keyKind {
 	}
 }
 
-// Read reads one of the cluster's private keys; fs.ErrNotExist: it was not made yet. Its errors
-// never hold a part of the key.
+// Read reads one of the cluster's private keys, or returns fs.ErrNotExist if there is none yet. Its errors never hold a
+// part of the key.
 func (k Keys) Read(cluster, name string) (crypto.Signer, error) {
 	return k.readKeyAt(api.KeyFile(cluster, name))
 }
 
-// readKeyAt reads the private key that lies in a file.
+// readKeyAt reads the private key in a file.
 func (k Keys) readKeyAt(path string) (crypto.Signer, error) {
 	text, _, err := k.read(path)
 	if err != nil {
@@ -105,12 +105,12 @@ func parseKey(text []byte) (crypto.Signer, error) {
 	return key, nil
 }
 
-// Ensure makes a new key for a request, unless a fit one waits for its first certificate, and says where it lies. A key
-// is certified once: each renewal brings a new one.
+// Ensure makes a new key for a request, and returns its path. A key that waits for its first certificate is used again
+// if it is usable. Each key gets one certificate: a renewal makes a new key.
 //
-// A running member reads its keys anew at each handshake, and a stopped one when it is started, by whomever. If the key
-// in place cannot be used, the new one takes its place at once: no handshake succeeds before that either. A key that
-// the member uses stays until the certificate of the new one is there too. A key that others can read is not fit.
+// A running member reads its keys at each handshake, and a stopped one at its next start, whoever starts it. If the key
+// in place cannot be used, the new one replaces it at once, since no handshake succeeds anyway. A key that the member
+// uses stays until the new one has its certificate. A key that anyone else can read is not usable.
 func (k Keys) Ensure(cluster string, r api.KeyRequest, etcd files.Owner) (string, error) {
 	if err := k.removeUnfinished(cluster); err != nil {
 		return "", err
@@ -143,14 +143,14 @@ func (k Keys) Ensure(cluster string, r api.KeyRequest, etcd files.Owner) (string
 	return path, k.makeKey(path, r, etcd)
 }
 
-// isCertified tells whether the certificate that is in place is of a key.
+// isCertified tells whether the installed certificate is for a key.
 func (k Keys) isCertified(cluster, name string, key crypto.Signer) bool {
 	text, _, err := k.read(api.CertificateFile(cluster, name))
 	return err == nil && certifies(text, key) == nil
 }
 
-// removeUnfinished removes what calls have left that were killed while they wrote keys, and that nothing would write
-// over.
+// removeUnfinished removes the files of calls that were killed while they wrote keys: nothing else would overwrite
+// them.
 func (k Keys) removeUnfinished(cluster string) error {
 	unfinished := map[string]bool{}
 	for _, name := range api.KeyNames {
@@ -161,7 +161,7 @@ func (k Keys) removeUnfinished(cluster string) error {
 	return k.Files.RemoveIn(api.TLSDir(cluster), func(entry fs.DirEntry) bool { return unfinished[entry.Name()] })
 }
 
-// MayPair refuses a certificate that is neither of the key that waits nor of the one in use.
+// MayPair returns an error if a certificate is neither for the key that waits nor for the one in use.
 func (k Keys) MayPair(cluster, name, certificate string) error {
 	key, err := k.readKeyAt(api.NextKeyFile(cluster, name))
 	if err != nil || certifies([]byte(certificate), key) != nil {
@@ -179,12 +179,12 @@ func (k Keys) MayPair(cluster, name, certificate string) error {
 	return nil
 }
 
-// PutPair puts a certificate into its place, and with it the key that it is of, where that waits beside the one in use.
+// PutPair installs a certificate, together with its key if that waits beside the one in use.
 //
-// Both are on the disk before either takes its place. The certificate goes first, and the key right behind it: etcd
-// reads them in this order at each handshake, and so finds two that do not match only if both of its reads fall between
-// the two renames, or both renames between its reads. CompletePairs finishes what a call that is cut short between them
-// has begun.
+// Both are synced before either is renamed. The certificate is renamed first, and the key right after it: etcd reads
+// them in this order at each handshake. So etcd finds a pair that does not match only if both of its reads fall between
+// the two renames, or both renames between its reads. If a call is cut short between the renames, CompletePairs does
+// the second one.
 func (k Keys) PutPair(cluster, name string, certificate files.File) error {
 	if err := k.MayPair(cluster, name, string(certificate.Text)); err != nil {
 		return err
@@ -193,7 +193,7 @@ func (k Keys) PutPair(cluster, name string, certificate files.File) error {
 	key, err := k.readKeyAt(next)
 	if err != nil || certifies(certificate.Text, key) != nil {
 		if !errors.Is(err, fs.ErrNotExist) {
-			if err := files.Remove(k.Files.Path(next)); err != nil { // nobody waits for it any more
+			if err := files.Remove(k.Files.Path(next)); err != nil { // no certificate is requested for it any more
 				return err
 			}
 		}
@@ -209,13 +209,12 @@ func (k Keys) PutPair(cluster, name string, certificate files.File) error {
 	}
 	err = k.Files.RenameBoth(files.Renaming{From: beside, To: certificate.Path}, files.Renaming{From: next, To: api.KeyFile(cluster, name)})
 	if errors.Is(err, fs.ErrNotExist) && k.isCertified(cluster, name, key) {
-		return nil // the end of the member's unit has seen to it
+		return nil // the end of the member's unit has renamed it
 	}
 	return err
 }
 
-// CompletePairs puts keys and certificates into their places whose other half is in its place already: a call was cut
-// short between the two.
+// CompletePairs completes each pair of which only one half was renamed because a call was cut short.
 func (k Keys) CompletePairs(cluster string) error {
 	for _, name := range api.KeyNames {
 		if err := k.completePair(cluster, name); err != nil {
@@ -225,20 +224,20 @@ func (k Keys) CompletePairs(cluster string) error {
 	return nil
 }
 
-// completePair does so for one pair. Two halves that match stay as they are, and so do two that both wait.
+// completePair completes one pair. It leaves two halves that match as they are, and two that both wait.
 func (k Keys) completePair(cluster, name string) error {
 	inPlace, waiting, err := k.halves(cluster, name)
 	if err != nil || inPlace.match() {
 		return err
 	}
 	switch {
-	case pair{waiting.certificate, inPlace.key}.match(): // of an earlier store, which put the key first
+	case pair{waiting.certificate, inPlace.key}.match(): // an earlier store renamed the key first
 		err = k.Files.Rename(api.NextCertificateFile(cluster, name), api.CertificateFile(cluster, name))
 	case pair{inPlace.certificate, waiting.key}.match():
 		err = k.Files.Rename(api.NextKeyFile(cluster, name), api.KeyFile(cluster, name))
 	}
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil // a call and the end of the member's unit both see to it
+		return nil // a call and the end of the member's unit may both rename it
 	}
 	return err
 }
@@ -251,8 +250,8 @@ type pair struct {
 
 func (p pair) match() bool { return p.key != nil && certifies(p.certificate, p.key) == nil }
 
-// halves reads the pair in place and the one that waits. A file that is missing, or no key and no certificate, is left
-// out; one that cannot be read is an error.
+// halves reads the installed pair and the one that waits. It leaves out a file that is missing or holds no key or
+// certificate, and returns an error if one cannot be read.
 func (k Keys) halves(cluster, name string) (inPlace, waiting pair, err error) {
 	for _, half := range []struct {
 		of               *pair
@@ -274,8 +273,7 @@ func (k Keys) halves(cluster, name string) (inPlace, waiting pair, err error) {
 	return inPlace, waiting, nil
 }
 
-// makeKey makes a private key and writes it where only its user reads it: etcd its own, root the
-// administrator's.
+// makeKey makes a private key and writes it to a file that only the key's user can read.
 func (k Keys) makeKey(path string, r api.KeyRequest, etcd files.Owner) error {
 	key, err := k.New(r.Algorithm)
 	if err != nil {
@@ -284,7 +282,7 @@ func (k Keys) makeKey(path string, r api.KeyRequest, etcd files.Owner) error {
 	return k.putKey(path, r.Name, key, etcd)
 }
 
-// New makes a private key that lies in no file yet.
+// New makes a private key without writing it to a file.
 func (k Keys) New(algorithm string) (crypto.Signer, error) {
 	key, err := keyKinds[algorithm].make(k.Random)
 	if err != nil {
@@ -293,7 +291,7 @@ func (k Keys) New(algorithm string) (crypto.Signer, error) {
 	return key, nil
 }
 
-// putKey writes a private key where only its user reads it.
+// putKey writes a private key to a file that only the key's user can read.
 func (k Keys) putKey(path, name string, key crypto.Signer, etcd files.Owner) error {
 	der, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
@@ -304,7 +302,7 @@ func (k Keys) putKey(path, name string, key crypto.Signer, etcd files.Owner) err
 	return err
 }
 
-// Request is the certificate request for the key in a file: exactly the subject and names that were asked for.
+// Request returns the certificate request for the key in a file, with exactly the requested subject and names.
 func (k Keys) Request(path string, r api.KeyRequest) (string, error) {
 	key, err := k.readKeyAt(path)
 	if err != nil {
@@ -313,7 +311,7 @@ func (k Keys) Request(path string, r api.KeyRequest) (string, error) {
 	return k.RequestFor(key, r)
 }
 
-// RequestFor is that for a key that may lie in no file yet.
+// RequestFor returns the certificate request for a key that need not be in a file.
 func (k Keys) RequestFor(key crypto.Signer, r api.KeyRequest) (string, error) {
 	template := &x509.CertificateRequest{
 		Subject:  pkix.Name{CommonName: r.CommonName, Organization: r.Organization},

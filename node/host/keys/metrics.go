@@ -15,12 +15,12 @@ import (
 // expiryMetric is the metric that says when a certificate expires.
 const expiryMetric = "etcd_certificate_expiry_timestamp_seconds"
 
-// PutMetrics tells monitoring when the cluster's certificates and authorities on this host expire. They say it
-// themselves, so that it is told once, by whoever has written them: no timer has to, and nothing is asked of the member
-// or of who manages it.
+// PutMetrics writes, for monitoring, when the cluster's certificates and authorities on this host expire. Whoever
+// writes certificates calls it. These times do not change by themselves, so no timer is needed, and the member is not
+// asked.
 func (k Keys) PutMetrics(cluster, member string) error {
 	file := api.CertificateMetricsFile(cluster)
-	// One that is there may be node_exporter's own, or a link to it, and stays as it is.
+	// An existing directory may be node_exporter's own, or a link to it, and stays as it is.
 	if is, err := os.Stat(k.Files.Path(path.Dir(file))); err != nil || !is.IsDir() {
 		if err := k.Files.EnsureDir(path.Dir(file), files.RootUser, files.PublicDir); err != nil {
 			return err
@@ -30,18 +30,19 @@ func (k Keys) PutMetrics(cluster, member string) error {
 	return err
 }
 
-// RemoveMetrics removes what was told of a cluster that leaves the host, as far as it can: whatever else lies there
-// keeps no cluster from leaving.
+// RemoveMetrics removes the metrics of a cluster that leaves the host. It ignores errors: they must not keep the
+// cluster from leaving.
 func (k Keys) RemoveMetrics(cluster string) {
 	file := api.CertificateMetricsFile(cluster)
 	_ = files.Remove(k.Files.Path(file))
-	if is, err := os.Lstat(k.Files.Path(path.Dir(file))); err == nil && is.IsDir() { // and no link to a directory of somebody else's
+	// A link to somebody else's directory stays.
+	if is, err := os.Lstat(k.Files.Path(path.Dir(file))); err == nil && is.IsDir() {
 		_ = k.Files.RemoveEmpty(path.Dir(file))
 	}
 }
 
-// metrics are the ends of the certificates in Prometheus' text format. What cannot be read is missing there, which an
-// alert for absent certificates finds.
+// metrics returns when the certificates expire, in Prometheus' text format. It leaves out what cannot be read: an alert
+// for absent certificates finds that.
 func (k Keys) metrics(cluster, member string) []byte {
 	places := map[string]string{}
 	for _, name := range api.KeyNames {
@@ -67,13 +68,13 @@ func (k Keys) metrics(cluster, member string) []byte {
 	slices.Sort(lines)
 	var text bytes.Buffer
 	fmt.Fprintf(&text, "# HELP %s When a certificate of the member on this host, or an authority that it trusts, expires.\n# TYPE %[1]s gauge\n", expiryMetric)
-	for _, line := range slices.Compact(lines) { // one that is there twice would be refused
+	for _, line := range slices.Compact(lines) { // the collector refuses a line that is there twice
 		text.WriteString(line)
 	}
 	return text.Bytes()
 }
 
-// label is a text without what is written in different ways in Go and in Prometheus' format.
+// label removes from a text what Go and Prometheus' format write in different ways.
 func label(text string) string {
 	clean := []rune(text)
 	for i, char := range clean {

@@ -12,7 +12,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 )
 
-// Pair is a private key with its certificate, PEM.
+// Pair is a private key with its certificate: parsed, and as PEM with the intermediates that follow it.
 type Pair struct {
 	Key         crypto.Signer
 	Leaf        *x509.Certificate
@@ -36,7 +36,7 @@ func (k Keys) Pair(cluster, name string) (Pair, error) {
 	return Pair{key, leaf, string(text)}, err
 }
 
-// Authorities are those that the member trusts for a key's certificates.
+// Authorities returns the authorities that the member trusts for certificates of a key.
 func (k Keys) Authorities(cluster, name string) ([]*x509.Certificate, error) {
 	text, _, err := k.read(api.ForKey(name, api.PeerCAFile, api.ClientCAFile)(cluster))
 	if err != nil {
@@ -45,7 +45,7 @@ func (k Keys) Authorities(cluster, name string) ([]*x509.Certificate, error) {
 	return cert.Parse(text)
 }
 
-// Replace puts another pair into the place of the one that the member uses, as PutPair does.
+// Replace replaces the pair that the member uses, as PutPair does.
 func (k Keys) Replace(cluster, name string, pair Pair, etcd files.Owner) error {
 	if err := k.CompletePairs(cluster); err != nil {
 		return err
@@ -58,7 +58,7 @@ func (k Keys) Replace(cluster, name string, pair Pair, etcd files.Owner) error {
 	})
 }
 
-// AlgorithmOf is the algorithm of a key, as api.KeyRequest names it; empty: it is none of those.
+// AlgorithmOf returns the algorithm of a key, as api.KeyRequest names it, or "" if it is none of those.
 func AlgorithmOf(key crypto.Signer) string {
 	for _, name := range slices.Sorted(maps.Keys(keyKinds)) {
 		if Fits(name, key) {
