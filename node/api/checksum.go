@@ -11,7 +11,7 @@ import (
 // database is made of pages, so what follows its last one can only be that sum.
 type Checksum struct {
 	before hash.Hash // of all but the last bytes
-	last   []byte    // so many as a SHA-256 has, or all that have come
+	last   []byte    // the last bytes, as many as a SHA-256 has, or all if fewer were written
 	Size   int64
 }
 

@@ -11,16 +11,17 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 )
 
-// OpRenewOnHost has the host renew its member's certificates by itself, or cease to.
+// OpRenewOnHost has the host renew its member's certificates by itself, or stop doing so.
 const OpRenewOnHost Operation = "renew-on-host" // RenewOnHostRequest -> Done; wants the lock
 
-// RenewalFile holds the Renewal as JSON, with the keys by which the signing servers know the host: root's alone.
+// RenewalFile holds the Renewal as JSON, with the keys by which the signing servers know the host. Only root can read
+// it.
 func RenewalFile(cluster string) string { return path.Join(ConfigDir(cluster), "renewal.json") }
 
 // RenewalRecordFile holds the result of the last RenewalRun.
 func RenewalRecordFile(cluster string) string { return path.Join(ConfigDir(cluster), "renewed.json") }
 
-// RenewalMetricsFile says, for node_exporter's textfile collector, how the last run went. All may read it.
+// RenewalMetricsFile says, for node_exporter's textfile collector, how the last run went. Everybody can read it.
 func RenewalMetricsFile(cluster string) string {
 	return path.Join(MetricsDir, "etcd_renewal_"+cluster+".prom")
 }
@@ -30,15 +31,15 @@ func RenewalUnit(cluster string) string { return "etcd-renew@" + cluster }
 
 // Renewal configures how a host renews its member's certificates. All members of a cluster have the same.
 type Renewal struct {
-	Peers    *SigningPlace `json:"peers,omitempty"`    // who signs for KeyPeer; nil: the host does not renew that
-	Clients  *SigningPlace `json:"clients,omitempty"`  // who signs for the other keys; nil: the host does not renew those
+	Peers    *SigningPlace `json:"peers,omitempty"`    // who signs for KeyPeer; nil: the host does not renew its certificate
+	Clients  *SigningPlace `json:"clients,omitempty"`  // who signs for the other keys; nil: the host does not renew their certificates
 	Validity time.Duration `json:"validity,omitempty"` // nanoseconds; the longest that a certificate may be valid; 0: as long as the server says
 	Before   time.Duration `json:"before,omitempty"`   // nanoseconds before its end; 0: the last third of its life
 }
 
 // SigningPlace is a cfssl server, and the authority that it signs by.
 type SigningPlace struct {
-	Digest        string            `json:"digest"`    // of all that a host renews its certificates by: it changes with any change of that
+	Digest        string            `json:"digest"`    // of everything here: any change of it changes the digest
 	Authority     string            `json:"authority"` // its certificate, PEM, followed by those above it as far as they are known
 	URL           string            `json:"url"`
 	Key           secret.Text       `json:"auth_key"`
@@ -47,10 +48,10 @@ type SigningPlace struct {
 	CACertificate string            `json:"ca_certificate,omitempty"` // PEM; empty: the system's
 }
 
-// For returns who signs for a key; nil: nobody.
+// For returns the signing server for a key's certificate, or nil if there is none.
 func (r Renewal) For(key string) *SigningPlace { return ForKey(key, r.Peers, r.Clients) }
 
-// Digests returns the digests of both places; empty: there is none.
+// Digests returns the digests of both servers, or "" for one that is not set.
 func (r *Renewal) Digests() (peers, clients string) {
 	if r != nil && r.Peers != nil {
 		peers = r.Peers.Digest
@@ -61,7 +62,7 @@ func (r *Renewal) Digests() (peers, clients string) {
 	return peers, clients
 }
 
-// A host renews so long before a plan would: a plan at any hour of the day finds nothing due.
+// A host renews this long before a plan would, so that no plan finds a certificate due.
 const renewalLead = 48 * time.Hour
 
 // IsDue tells whether the host is to renew a certificate now.
@@ -70,8 +71,8 @@ func (r Renewal) IsDue(info cert.Info, now time.Time) bool {
 	return cert.NeedsRenewal(info, now.Add(lead), r.Before)
 }
 
-// Reaches returns the addresses that a run talks to, those of the servers and that of the member among its peers,
-// sorted; nil: not all are IP addresses, so that it may talk to any.
+// Reaches returns the addresses that a run connects to, sorted: those of the servers, and the member's among its peers.
+// It returns nil if any of them is no IP address, since the run may connect to any address then.
 func (r Renewal) Reaches(peerURL string) (addresses []string) {
 	urls := []string{peerURL}
 	for _, place := range []*SigningPlace{r.Peers, r.Clients} {
@@ -94,21 +95,21 @@ func (r Renewal) Reaches(peerURL string) (addresses []string) {
 	return slices.Compact(addresses)
 }
 
-// RenewOnHostRequest has the host renew, or with a nil Renewal cease to. Files and units that are right already stay as
-// they are.
+// RenewOnHostRequest has the host renew certificates by itself or, with a nil Renewal, stop doing so. Files and units
+// that are right already stay as they are.
 type RenewOnHostRequest struct {
 	Owner   string        `json:"owner"` // must be the marker's
 	Renewal *Renewal      `json:"renewal"`
-	Of      RenewalPlaces `json:"of"` // what Renewal says; the host keeps its own of the other
+	Of      RenewalPlaces `json:"of"` // which places Renewal sets; the host keeps its own of the other
 }
 
-// RenewalPlaces are those of a Renewal's places that are known.
+// RenewalPlaces says which places of a Renewal are meant.
 type RenewalPlaces struct {
 	Peers   bool `json:"peers"`
 	Clients bool `json:"clients"`
 }
 
-// Over returns what the host is to renew by that renews by has so far; nil: by nobody, in has as in the result.
+// Over returns the configuration of a host that has has, once r is set. nil means that the host renews nothing.
 func (r RenewOnHostRequest) Over(has *Renewal) (*Renewal, error) {
 	var next Renewal
 	switch {
@@ -141,17 +142,17 @@ func (r RenewOnHostRequest) Over(has *Renewal) (*Renewal, error) {
 type RenewalStatus struct {
 	Peers   string      `json:"peers"`   // digest of the server for these certificates; empty: the host does not renew them
 	Clients string      `json:"clients"` // likewise
-	Damaged bool        `json:"damaged"` // what it renews by cannot be read, or others than root can read it
+	Damaged bool        `json:"damaged"` // its Renewal cannot be read, or anyone but root can read it
 	Units   string      `json:"units"`   // digest of its units (systemd.Digest)
 	Enabled bool        `json:"enabled"` // its timer is enabled and running
-	Last    *RenewalRun `json:"last"`    // nil: none was
+	Last    *RenewalRun `json:"last"`    // nil: there was none
 }
 
 // RenewalRun is the result of a run.
 type RenewalRun struct {
 	Began   time.Time `json:"began"`
 	Ended   time.Time `json:"ended"`
-	Renewed []string  `json:"renewed,omitempty"` // names of the keys whose certificates were
+	Renewed []string  `json:"renewed,omitempty"` // names of the keys whose certificates were renewed
 	Error   string    `json:"error,omitempty"`   // empty: it succeeded, or nothing was due
 	Good    time.Time `json:"good,omitzero"`     // when the last run ended that succeeded
 }

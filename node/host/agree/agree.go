@@ -1,9 +1,9 @@
-// Package agree has everything that a stopped member has logged count as agreed on. A recovery does so before it starts
-// the member alone by force: etcd then drops entries that the member does not know to be agreed on, and a member learns
-// of agreement late. Entries that its leader acknowledged just before it died would be among those.
+// Package agree marks everything that a stopped member has logged as committed. A recovery does so before it starts the
+// member alone by force: etcd then drops entries that the member does not know to be committed, and a member learns
+// that late. Entries that the leader acknowledged just before it died would be among those.
 //
 // etcd's code opens and creates files by name, in a directory of the system user, who may have put links there. So it
-// runs in a process of that user, for whom links lead to nothing that is not the user's own.
+// runs in a process of that user, for whom such links lead only to the user's own files.
 package agree
 
 import (
@@ -28,24 +28,24 @@ import (
 const Command = "agree"
 
 const (
-	// logDir is the file descriptor on which that process has the directory of the log.
+	// logDir is the file descriptor on which that process has the log's directory.
 	logDir = 3
-	// kept is how much of what the process says is kept, in bytes.
+	// kept is how many bytes of the process's output are kept.
 	kept = 4 << 10
 )
 
-// Host is where the member's data lies.
+// Host is a host with a member's data.
 type Host struct {
 	Files files.Tree
 	Proc  procfs.FS
 	// SystemUser finds the user that members run as.
 	SystemUser func() (files.Owner, error)
-	// Patience is for how long the process may come no further: a long log on a slow disk takes its time, and reading a
+	// Patience is how long the process may make no progress. A long log on a slow disk takes its time, and reading a
 	// pipe would never end.
 	Patience time.Duration
 }
 
-// Log has the log in a data directory count as agreed on.
+// Log marks everything in the log of a data directory as committed.
 func (h Host) Log(dataDir string) error {
 	if err := h.log(etcdfs.LogDir(dataDir)); err != nil {
 		return fmt.Errorf("have what %s holds count as agreed on: %w", etcdfs.LogDir(dataDir), err)
@@ -67,7 +67,7 @@ func (h Host) log(dir string) error {
 	}
 	defer log.Close()
 	said := &head{room: kept}
-	// The store runs its own program by a handle: the system user may not be allowed to enter the program's directory.
+	// The store runs its own binary by a handle: the system user may not be allowed to enter its directory.
 	command := exec.Command("/proc/self/exe")
 	command.Args = []string{"store", Command}
 	command.Env = []string{}
@@ -89,7 +89,7 @@ func (h Host) log(dir string) error {
 	return nil
 }
 
-// endIfIdle ends a process that has neither read nor computed for as long as the host is patient.
+// endIfIdle ends a process that has neither read nor computed for Patience.
 func (h Host) endIfIdle(process *os.Process, ended <-chan struct{}) error {
 	poll := time.NewTicker(pace.Poll)
 	defer poll.Stop()
@@ -109,7 +109,7 @@ func (h Host) endIfIdle(process *os.Process, ended <-chan struct{}) error {
 	}
 }
 
-// Run is what Command does: it marks everything in the log of the directory behind logDir as agreed on. It refuses to
+// Run is what Command runs: it marks everything in the log of the directory behind logDir as committed. It refuses to
 // run as root.
 func Run() error {
 	if os.Geteuid() == files.RootUser.UID || os.Getegid() == files.RootUser.GID {

@@ -16,7 +16,7 @@ import (
 
 const dataDir = "/var/lib/etcd/main"
 
-// newReader reads a data directory below a root of the test's own.
+// newReader returns a reader of a data directory below a root of the test's own.
 func newReader(t *testing.T) Reader {
 	t.Helper()
 	return Reader{Files: files.Tree{Root: t.TempDir()}, Now: time.Now, Dir: dataDir}
@@ -35,8 +35,8 @@ func mustNotFail(t *testing.T, err error) {
 	}
 }
 
-// TestAReadingForDamageGoesOn has looks end before a database is read: each goes on where the one before has come to,
-// until it is known what is wrong with it. A file that was written to since is read from its beginning.
+// TestAReadingForDamageGoesOn has checks end before a database is read. Each continues where the one before has
+// stopped, until the damage is known. A file that was written to since is read from its beginning.
 func TestAReadingForDamageGoesOn(t *testing.T) {
 	t.Parallel()
 	r := newReader(t)
@@ -91,7 +91,7 @@ func TestAReadingForDamageGoesOn(t *testing.T) {
 	wants("of what is known", 1, 0, true)
 }
 
-// TestAFileIsReadForDamageOnce looks at the same files twice, and at changed ones.
+// TestAFileIsReadForDamageOnce checks the same files twice, and changed ones.
 func TestAFileIsReadForDamageOnce(t *testing.T) {
 	t.Parallel()
 	r := newReader(t)
@@ -131,7 +131,7 @@ func TestAFileIsReadForDamageOnce(t *testing.T) {
 	look(etcdfs.Damaged("it is short"), 1)
 }
 
-// TestASoundDatabaseIsReadSeldom has a member write to its database before it ends, at each start in vain.
+// TestASoundDatabaseIsReadSeldom has a member write to its database before it ends, at each failed start.
 func TestASoundDatabaseIsReadSeldom(t *testing.T) {
 	t.Parallel()
 	r := newReader(t)
@@ -151,12 +151,13 @@ func TestASoundDatabaseIsReadSeldom(t *testing.T) {
 	for _, look := range []struct {
 		restarts int
 		reads    bool
-	}{{3, true}, {3, false}, {5, false}, {6, true}, {11, false}, {12, true}, {4, true}, {5, false}} { // somebody has started it anew before the last two
+		// Before the last two, somebody has started the unit, which resets its count.
+	}{{3, true}, {3, false}, {5, false}, {6, true}, {11, false}, {12, true}, {4, true}, {5, false}} {
 		if got := read(etcdfs.CheckDatabase, look.restarts, nil); got != look.reads {
 			t.Errorf("after %d starts in vain it is read: %t", look.restarts, got)
 		}
 	}
-	// Another file is another matter, and so are damage and a log, which are of the last start.
+	// Another file is checked again, and so are damage and a log: they are the last start's.
 	if err := os.Rename(r.Files.Path(database), r.Files.Path(database)+".old"); err != nil {
 		t.Fatal(err)
 	}

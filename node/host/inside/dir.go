@@ -24,7 +24,7 @@ type Dir struct {
 // Open opens the directory at a path of this process.
 func Open(path string) (*Dir, error) { return open(path, false) }
 
-// Ensure opens the directory at a path, and makes missing directories on the way as root's own.
+// Ensure opens the directory at a path, and makes missing directories on the way, owned by root.
 func Ensure(path string) (*Dir, error) { return open(path, true) }
 
 // Around opens the directory that a path lies in, and returns the path's name there.
@@ -39,7 +39,7 @@ func open(path string, ensure bool) (*Dir, error) {
 		return nil, err
 	}
 	dir, err := openAt(handle, ".", path)
-	if errors.Is(err, unix.EACCES) { // who may go through it, and not read it, comes to what lies in it
+	if errors.Is(err, unix.EACCES) { // a user who may enter the directory but not list it can still open entries
 		return &Dir{os.NewFile(uintptr(handle), path), path}, nil
 	}
 	return dir, errors.Join(err, unix.Close(handle))
@@ -112,7 +112,7 @@ func (d *Dir) Lstat(name string) (fs.FileInfo, error) {
 
 // ReadDir lists the entries, sorted by name.
 func (d *Dir) ReadDir() ([]fs.DirEntry, error) {
-	again, err := d.In(".") // a handle reads a directory once
+	again, err := d.In(".") // a handle lists a directory only once
 	if err != nil {
 		return nil, err
 	}
@@ -122,8 +122,8 @@ func (d *Dir) ReadDir() ([]fs.DirEntry, error) {
 	return entries, err
 }
 
-// OpenFile opens a regular file, and refuses anything else. It never blocks on a pipe. For writing it refuses a file
-// that has another name too: another user may have linked one of root's.
+// OpenFile opens a regular file, and refuses anything else. It never blocks on a pipe. For writing it also refuses a
+// file with a second name: another user may have linked a file of root's.
 func (d *Dir) OpenFile(name string, flags int, mode fs.FileMode) (*os.File, error) {
 	opened, err := unix.Openat(int(d.file.Fd()), name, flags|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, uint32(mode.Perm()))
 	if errors.Is(err, unix.ELOOP) {
@@ -156,7 +156,7 @@ func (d *Dir) Remove(name string) error {
 	return d.failed("remove", name, err)
 }
 
-// RemoveAll removes something with all that lies in it, if it is there.
+// RemoveAll removes an entry with everything in it, if it exists.
 func (d *Dir) RemoveAll(name string) error {
 	root, err := d.Root()
 	if err != nil {

@@ -21,7 +21,7 @@ func OpenFile(path string, flags int, mode fs.FileMode) (*os.File, error) {
 	return around.OpenFile(name, flags, mode)
 }
 
-// errNoFile is what OpenFile says of a pipe, a directory, a device.
+// errNoFile is OpenFile's error for a pipe, a directory or a device.
 var errNoFile = errors.New("it is no file")
 
 // IsNoFile tells whether OpenFile has refused what lies at a path because it is no regular file.
@@ -60,8 +60,8 @@ func ReadDir(path string) ([]fs.DirEntry, error) {
 	return dir.ReadDir()
 }
 
-// Each visits all that lies in a directory, and it itself as ".", last. What goes away meanwhile is an error. Links are
-// visited, and not followed.
+// Each visits everything in a directory, and the directory itself last, as ".". It visits links and does not follow
+// them. An entry that disappears meanwhile is an error.
 func Each(dir *Dir, visit func(root *os.Root, name string, info fs.FileInfo) error) error {
 	root, err := dir.Root()
 	if err != nil {
@@ -90,7 +90,7 @@ func eachIn(root *os.Root, name string, visit func(root *os.Root, name string, i
 	return visit(root, name, info)
 }
 
-// SyncIn brings a file, or the entries of a directory, to the disk.
+// SyncIn syncs a file, or the entries of a directory.
 func SyncIn(root *os.Root, name string) error {
 	file, err := root.OpenFile(name, os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
@@ -99,5 +99,5 @@ func SyncIn(root *os.Root, name string) error {
 	return errors.Join(file.Sync(), file.Close())
 }
 
-// PathOf is where a file that is open, and may have no name any more, is found by this process.
+// PathOf returns a path by which this process finds an open file, even if the file no longer has a name.
 func PathOf(file *os.File) string { return fmt.Sprintf("/proc/self/fd/%d", file.Fd()) }

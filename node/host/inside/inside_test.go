@@ -12,15 +12,15 @@ import (
 
 const user = 65534
 
-// TestWay goes to directories by links that root follows, and by those that it does not.
+// TestWay walks along links that root follows, and along some that it refuses.
 func TestWay(t *testing.T) {
 	if os.Geteuid() != root {
 		t.Skip("gives links to other users: run as root")
 	}
 	for name, test := range map[string]struct {
-		holder fs.FileMode // of the directory that the link lies in
-		keeper int         // whose that directory is
-		owner  int         // of the link
+		holder fs.FileMode // mode of the directory with the link
+		keeper int         // owner of that directory
+		owner  int         // owner of the link
 		target string
 		err    error
 	}{
@@ -62,8 +62,7 @@ func TestWay(t *testing.T) {
 	}
 }
 
-// TestHandle does by a handle what there is to do, while what lay there has gone elsewhere and a link lies in its
-// place.
+// TestHandle does by a handle everything that can be done, while the directory was moved and a link lies in its place.
 func TestHandle(t *testing.T) {
 	at := t.TempDir()
 	path, outside := filepath.Join(at, "dir"), filepath.Join(at, "outside")
@@ -111,7 +110,7 @@ func TestHandle(t *testing.T) {
 	}
 }
 
-// TestOpenFile opens files alone, and waits for nobody.
+// TestOpenFile opens regular files only, and never blocks.
 func TestOpenFile(t *testing.T) {
 	at := t.TempDir()
 	file := filepath.Join(at, "file")
@@ -142,7 +141,7 @@ func TestOpenFile(t *testing.T) {
 	}
 }
 
-// TestMkdirIsNew refuses what somebody has put in the place of what was made, or into it.
+// TestMkdirIsNew: Mkdir fails if somebody has replaced the new directory, or put something into it.
 func TestMkdirIsNew(t *testing.T) {
 	dir, err := Open(t.TempDir())
 	if err != nil {

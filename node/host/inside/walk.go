@@ -1,7 +1,7 @@
-// Package inside goes into directories that others than root may write to, as root. The system user of members may put
-// into his directories what he likes, at any time and between any two calls: a link to a file of root's, a pipe that
-// nobody writes to, a directory under the name of another one. So root comes to a directory by a way on which no link
-// of his leads anywhere, keeps a handle on it, and does by that handle what there is to do.
+// Package inside lets root work in directories that other users can write to. The system user of members can put
+// anything into its directories, at any time and between any two calls: a link to a file of root's, a pipe without a
+// writer, another directory of the same name. So root reaches a directory without following any of that user's links,
+// keeps a handle on it, and works by that handle.
 package inside
 
 import (
@@ -14,23 +14,23 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrLink is a link on the way to something, which root does not go by.
+// ErrLink is returned for a link in a path that root does not follow.
 var ErrLink = errors.New("it is a link that another user than root may have put there, and root does not follow it: remove it, or have root make it")
 
 const (
 	root = 0
-	// writable are the permissions by which others than its owner write to a directory.
+	// writable are the permissions by which users other than its owner can write to a directory.
 	writable = 0o022
 )
 
-// mostLinks is how many links a way may have, as in the kernel.
+// mostLinks is how many links a path may have, as in the kernel.
 const mostLinks = 40
 
-// walk goes to a directory, and returns a handle that is good for going on from there. Directories that are missing on
-// the way are made where ensure is set.
+// walk opens a directory, and returns a handle from which walks can continue. If ensure is set, it makes the missing
+// directories on the way.
 //
-// It follows links that only root can have put where they are: links of root's, such as one by which somebody has given
-// the log a disk of its own, and those in directories that nobody else can write to.
+// It follows links that only root can have made: links that root owns, such as one that gives the log a disk of its
+// own, and links in directories that nobody else can write to.
 func walk(path string, ensure bool) (handle int, err error) {
 	handle, err = openDir(unix.AT_FDCWD, "/")
 	links, rest := 0, parts(path)
@@ -70,17 +70,17 @@ func walk(path string, ensure bool) (handle int, err error) {
 	return handle, nil
 }
 
-// parts are the names on a way. That to .. goes from where a link has led to.
+// parts returns the names in a path, ".." included: from the target of a link, it leads to the target's parent.
 func parts(path string) []string {
 	return strings.FieldsFunc(path, func(r rune) bool { return r == '/' })
 }
 
-// openDir opens a directory, and no link to one. What is mounted there by need is mounted by that.
+// openDir opens a directory, and refuses a link to one. Opening it triggers an automount.
 func openDir(at int, name string) (int, error) {
 	return unix.Openat(at, name, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 }
 
-// makeDir makes a directory as root's own, and brings its name to the disk.
+// makeDir makes a directory that root owns, and syncs its name.
 func makeDir(at int, name string) (int, error) {
 	if err := unix.Mkdirat(at, name, 0o755); err != nil && !errors.Is(err, unix.EEXIST) {
 		return -1, err

@@ -20,8 +20,8 @@ import (
 // listening is the state of a listening socket in the kernel's tables.
 const listening = "0A"
 
-// looks is how often sockets are looked for whose process is not found: it may end, or close them, between two
-// readings. What is held in the kernel or in another namespace of processes is never found.
+// looks is how often the sockets are read again if a process is not found: it may end, or close them, between two
+// readings. A socket held in the kernel or in another PID namespace is never found.
 const looks = 3
 
 // Listeners finds who listens on any of the ports, sorted by port and address. mainPID is the member's process.

@@ -61,8 +61,7 @@ func TestNobodyListens(t *testing.T) {
 	}
 }
 
-// TestListenersFromTables reads tables of a machine whose processes cannot be looked at, and that
-// has no IPv6.
+// TestListenersFromTables reads tables of a machine whose processes cannot be inspected, and that has no IPv6.
 func TestListenersFromTables(t *testing.T) {
 	proc := FS{t.TempDir()}
 	const table = `  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
@@ -111,8 +110,8 @@ func TestParseSocketAddress(t *testing.T) {
 	}
 }
 
-// TestListenerThatEndsMeanwhile: a socket whose process ends between the reading of the sockets and that of the
-// processes is nobody's, and is found no more.
+// TestListenerThatEndsMeanwhile: if a process ends after the sockets were read and before the processes are, its socket
+// is nobody's, and is no longer found.
 func TestListenerThatEndsMeanwhile(t *testing.T) {
 	root := t.TempDir()
 	tables := filepath.Join(root, "proc/net")

@@ -19,7 +19,7 @@ import (
 // systemd runs units as those too, and useradd makes no second user of the same name.
 type Shadow struct {
 	Run    units.Runner
-	Within time.Duration // for how long a lookup waits; 0: units.Timeout
+	Within time.Duration // how long a lookup waits; 0: units.Timeout
 }
 
 // Lookup finds a user and the group of the same name, since the unit names both; the user's primary group may be

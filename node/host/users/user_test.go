@@ -34,12 +34,12 @@ func TestShadowFindsUsers(t *testing.T) {
 	}
 }
 
-// accounts are the users and groups that a host knows, from wherever, as lines of getent by name. Its tools refuse what
-// is there.
+// accounts are the users and groups that a host knows from any source, as lines of getent, by name. Its tools refuse an
+// account that exists.
 type accounts struct {
 	users, groups map[string]string
 	made          [][]string
-	lost          bool // what is made does not appear
+	lost          bool // a new account does not appear
 	broken        bool // the services that getent asks do not answer
 }
 
@@ -75,8 +75,8 @@ func (a *accounts) run(ctx context.Context, name string, args ...string) ([]byte
 	return nil, nil
 }
 
-// TestShadowEnsuresTheUserAndItsGroup holds that a host has the user and the group that the unit names, whatever of
-// them it knew, and from wherever.
+// TestShadowEnsuresTheUserAndItsGroup holds that a host has the user and the group that the unit names afterwards,
+// whichever of them it had before and from whatever source.
 func TestShadowEnsuresTheUserAndItsGroup(t *testing.T) {
 	const name = "nobody-has-this-name"
 	useradd := func(group ...string) []string {
@@ -122,8 +122,8 @@ func TestShadowEnsuresTheUserAndItsGroup(t *testing.T) {
 	}
 }
 
-// TestShadowIsBounded asks services that never answer: those in the files are found all the same, and nobody is taken
-// for missing, neither by a lookup nor by who would make the account.
+// TestShadowIsBounded asks services that never answer. Accounts in the files are found all the same, and no account
+// counts as missing, neither for a lookup nor when one is about to be made.
 func TestShadowIsBounded(t *testing.T) {
 	asked := 0
 	hangs := func(ctx context.Context, name string, _ ...string) ([]byte, error) {
