@@ -64,7 +64,8 @@ func on(t *testing.T, h *Host, args ...string) string {
 // reaches tells whether one host reads the greeting of the other's sshd. A busy machine takes its time to give it.
 func reaches(t *testing.T, from, to *Host) bool { t.Helper(); return greeted(t, from, to, "30") }
 
-// cutOff tells whether one host hears nothing of the other's sshd in a time in which the firewall of a lab lets it wait.
+// cutOff tells whether one host hears nothing of the other's sshd in a time in which the firewall of a lab lets it
+// wait.
 func cutOff(t *testing.T, from, to *Host) bool { t.Helper(); return !greeted(t, from, to, "2") }
 
 func greeted(t *testing.T, from, to *Host, seconds string) bool {

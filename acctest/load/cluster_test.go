@@ -248,7 +248,9 @@ func TestAgainstACluster(t *testing.T) {
 	if killed.By[Each].Failed() == 0 {
 		t.Errorf("no put failed through the dead member:\n%s", report)
 	}
-	if quiet.Writes.Failed() != 0 || quiet.Lowest.Healthy != 3 {
+	// Puts that were under way when the leadership moved may fail later.
+	failed := slices.ContainsFunc(report.Puts, func(p Put) bool { return p.Outcome != Acknowledged && p.Start >= quiet.From && p.End < quiet.To })
+	if failed || quiet.Lowest.Healthy != 3 {
 		t.Errorf("the quiet phase was not quiet:\n%s", report)
 	}
 	// Judged by what an election takes, one member was down and the others were not.

@@ -58,6 +58,8 @@ const (
 	defaultUnread    = 500 * time.Millisecond
 	defaultTolerance = 150 * time.Millisecond
 	defaultLate      = 3 * time.Second
+
+	election = time.Second // the least that a cluster is without a leader once it has lost one: etcd's election timeout
 )
 
 // writes tells whether anything is to be written.

@@ -68,6 +68,7 @@
 // healthy voters; fewer for no longer than Limits.Tolerance is taken for an artefact of the sampling. A
 // cluster of one voter is let off only by Limits.Single. With Limits.Told a member that was only late, for up to
 // Limits.Late, is not taken for unhealthy; nor are more of them than the quorum can spare, for however long, while
-// puts were acknowledged, which takes a quorum. Times in which the machine's disk took nothing, as a file beside the
+// puts were acknowledged, which takes a quorum (where others refuse meanwhile: with no gap as long as an election).
+// Times in which the machine's disk took nothing, as a file beside the
 // members' shows, are no lateness of theirs. Two restarts that overlap refuse connections, and count as before.
 package load

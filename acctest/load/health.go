@@ -140,8 +140,13 @@ func levels(configurations []Configuration, probes []Probe, writes []time.Durati
 					l.Down = append(l.Down, m.String())
 				}
 			}
-			// So many voters cannot have been down while the cluster acknowledged writes.
-			if len(onlyLate) > l.Voters-l.Quorum() && longest(writes, l.From, l.To).Length()-stalled(stalls, span{l.From, l.To}) <= limits.Late {
+			// A quorum of voters was up while the cluster acknowledged writes, and those that were refused were not
+			// among it: where there are such, writes have to go on as if no leader had to be elected.
+			allowed := limits.Late
+			if len(l.Down) > 0 {
+				allowed = min(allowed, election)
+			}
+			if l.Spare() < 0 && l.Healthy+len(onlyLate) >= l.Quorum() && longest(writes, l.From, l.To).Length()-stalled(stalls, span{l.From, l.To}) <= allowed {
 				l.Healthy += len(onlyLate)
 			} else {
 				l.Down = append(l.Down, onlyLate...)

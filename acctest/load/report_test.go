@@ -206,9 +206,12 @@ func TestHealth(t *testing.T) {
 		"all are late for long, and nothing is written": {abc, with(alive("a", 0, 2*time.Second), alive("a", 6*time.Second, end),
 			alive("b", 0, 2*time.Second), alive("b", 6*time.Second, end), alive("c", 0, 2*time.Second), alive("c", 6*time.Second, end)),
 			Limits{Told: true}, "0 of 3", true, slices.Concat(acknowledged(0, 2*time.Second), acknowledged(6*time.Second, end))},
-		"one is late for long, and another refuses": {abc, with(alive("a", 0, end), alive("b", 0, 2*time.Second), alive("b", 6*time.Second, end),
+		"one is late for long, another refuses, and they write": {abc, with(alive("a", 0, end), alive("b", 0, 2*time.Second), alive("b", 6*time.Second, end),
 			alive("c", 0, 3*time.Second), failing("c", "connection refused", 3*time.Second, 5*time.Second), alive("c", 5*time.Second, end)),
-			Limits{Told: true}, "1 of 3", true, acknowledged(0, end)},
+			Limits{Told: true}, "2 of 3", false, acknowledged(0, end)},
+		"one is late for long, another refuses, and writes pause": {abc, with(alive("a", 0, end), alive("b", 0, 2*time.Second), alive("b", 6*time.Second, end),
+			alive("c", 0, 3*time.Second), failing("c", "connection refused", 3*time.Second, 5*time.Second), alive("c", 5*time.Second, end)),
+			Limits{Told: true}, "1 of 3", true, slices.Concat(acknowledged(0, 3200*ms), acknowledged(4800*ms, end))},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := Report{Limits: test.limits, Configurations: test.configurations, Probes: test.probes, Puts: test.puts, End: end}
