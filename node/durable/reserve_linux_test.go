@@ -9,9 +9,8 @@ import (
 	"time"
 )
 
-// TestReleaseGivesBackWhatWasSetAside holds that a file keeps its content, and what was set aside beyond it goes; and
-// that a file for which nothing was set aside is not touched: a kill between two changes of its length would leave it a
-// wrong one.
+// TestReleaseGivesBackWhatWasSetAside holds that a file keeps its content and loses what was reserved beyond it. A file
+// without a reservation is not touched: a kill between two changes of its length would leave a wrong length.
 func TestReleaseGivesBackWhatWasSetAside(t *testing.T) {
 	for name, test := range map[string]struct {
 		content int

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// TestWriter holds that a file that is synced while it is written is the same as one that is not.
+// TestWriter holds that a file that is synced while it is written has the same content as any other.
 func TestWriter(t *testing.T) {
 	file, err := os.Create(filepath.Join(t.TempDir(), "file"))
 	if err != nil {
@@ -41,7 +41,7 @@ func TestWriter(t *testing.T) {
 	}
 }
 
-// TestWriterWaitsForTheDisk holds that no more than the backlog is written while a sync takes its time.
+// TestWriterWaitsForTheDisk holds that no more than the backlog is written while a sync is under way.
 func TestWriterWaitsForTheDisk(t *testing.T) {
 	file, err := os.Create(filepath.Join(t.TempDir(), "file"))
 	if err != nil {
@@ -58,16 +58,16 @@ func TestWriterWaitsForTheDisk(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	slow <- nil // is received by none but who waits for it
+	slow <- nil // only a waiting writer receives this
 	<-ended
 	if err := w.Sync(); err != nil {
 		t.Error(err)
 	}
 }
 
-// TestWriterTellsOfAFailure holds that a sync that failed in the middle is not forgotten.
+// TestWriterTellsOfAFailure holds that a failed sync is reported, even if later ones succeed.
 func TestWriterTellsOfAFailure(t *testing.T) {
-	read, write, err := os.Pipe() // nothing that can be synced
+	read, write, err := os.Pipe() // a pipe cannot be synced
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,8 +90,8 @@ func TestWriterTellsOfAFailure(t *testing.T) {
 	}
 }
 
-// TestWriterBoundsWhatIsNotOnTheDisk holds that Unsynced covers a sync that does not end, and what is written beside
-// it.
+// TestWriterBoundsWhatIsNotOnTheDisk holds that Unsynced covers a sync that does not end, and what is written
+// meanwhile.
 func TestWriterBoundsWhatIsNotOnTheDisk(t *testing.T) {
 	file, err := os.Create(filepath.Join(t.TempDir(), "file"))
 	if err != nil {
@@ -115,8 +115,8 @@ func TestWriterBoundsWhatIsNotOnTheDisk(t *testing.T) {
 	for written.Load() < backlog {
 		time.Sleep(time.Millisecond)
 	}
-	time.Sleep(100 * time.Millisecond) // in which one that does not wait goes on
-	// The next sync is for all of that, and as much again is written beside it.
+	time.Sleep(100 * time.Millisecond) // a writer that does not wait goes on meanwhile
+	// The next sync covers all of that, and as much again is written meanwhile.
 	if n := written.Load(); 2*n > Unsynced {
 		t.Errorf("%d bytes may be missing, and %d are allowed for", 2*n, Unsynced)
 	}

@@ -20,8 +20,8 @@ type Library struct {
 	stores []Store // newest first, then by architecture
 }
 
-// Built are the stores that this provider was built with. There may be none: a provider can be built
-// in a fresh checkout, before any store is.
+// Built are the stores that this provider was built with. There may be none: a provider can be built in a fresh
+// checkout before any store is.
 func Built() (*Library, error) {
 	dir, err := fs.Sub(files, "files")
 	if err != nil {
@@ -59,17 +59,17 @@ func Open(dir fs.FS) (*Library, error) {
 	return l, nil
 }
 
-// buildCommand is what the user of a checkout types.
+// buildCommand is the command that builds stores in a checkout.
 const buildCommand = "make build"
 
-// ErrNoStores says that the provider carries no store at all.
+// ErrNoStores is returned if the provider carries no store at all.
 var ErrNoStores = errors.New("this build of the provider carries no etcd to install: use a release, or build it from its checkout with `" + buildCommand + "`")
 
-// Stores are all stores, the newest first.
+// Stores returns all stores, the newest first.
 func (l *Library) Stores() []Store { return slices.Clone(l.stores) }
 
-// Newest is the newest version that satisfies what is asked for: a minor version ("3.7"), an exact version
-// ("3.7.3"), or empty for any.
+// Newest returns the newest version that satisfies a request: a minor version ("3.7"), an exact version ("3.7.3"), or
+// "" for any.
 func (l *Library) Newest(desired string) (string, error) {
 	for _, s := range l.stores {
 		if satisfies(s.EtcdVersion, desired) {
@@ -82,8 +82,8 @@ func (l *Library) Newest(desired string) (string, error) {
 	return "", fmt.Errorf("this build of the provider carries no etcd %s; it carries %s", desired, strings.Join(l.Versions(), ", "))
 }
 
-// Find is the store of the newest version that satisfies what is asked for, as Newest takes it, on an
-// architecture as Go names it.
+// Find returns the store of the newest version that satisfies a request, as Newest reads it, for an architecture as Go
+// names it.
 func (l *Library) Find(desired, architecture string) (Store, error) {
 	version, err := l.Newest(desired)
 	if err != nil {
@@ -97,7 +97,7 @@ func (l *Library) Find(desired, architecture string) (Store, error) {
 	return Store{}, fmt.Errorf("this build of the provider carries no etcd %s for linux/%s: use a release, or build it with `%s ARCH=%s`", version, architecture, buildCommand, architecture)
 }
 
-// Hashes are the SHA-256 of the stores of an exact version, by architecture as Go names it.
+// Hashes returns the SHA-256 of the stores of an exact version, by architecture as Go names it.
 func (l *Library) Hashes(version string) map[string]string {
 	hashes := map[string]string{}
 	for _, s := range l.stores {
@@ -108,7 +108,7 @@ func (l *Library) Hashes(version string) map[string]string {
 	return hashes
 }
 
-// Archive is the gzip of the store with this SHA-256. The caller must not change it.
+// Archive returns the gzip of the store with this SHA-256. The caller must not change it.
 func (l *Library) Archive(sha256 string) ([]byte, error) {
 	for _, s := range l.stores {
 		if s.SHA256 == sha256 {
@@ -125,7 +125,7 @@ func (l *Library) Archive(sha256 string) ([]byte, error) {
 	return nil, fmt.Errorf("this build of the provider carries no store %s", sha256)
 }
 
-// Versions are the versions that there are, newest first.
+// Versions returns the versions of all stores, newest first.
 func (l *Library) Versions() []string {
 	var versions []string
 	for _, s := range l.stores {

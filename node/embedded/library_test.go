@@ -15,7 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// named is a store whose hash is made of two letters.
+// named returns a store whose hash is made of two letters.
 func named(version, architecture, letters string) Store {
 	return Store{EtcdVersion: version, Architecture: architecture, SHA256: strings.Repeat(letters, 32)}
 }
@@ -27,7 +27,7 @@ var (
 	before = named("3.6.16", "amd64", "dd")
 )
 
-// library holds all of them.
+// library returns a library of these stores.
 func library(t *testing.T) *Library {
 	t.Helper()
 	dir := fstest.MapFS{"README": {}, ".gitignore": {}}
@@ -133,8 +133,8 @@ func TestFilesThatAreNoStores(t *testing.T) {
 	}
 }
 
-// TestWhatThisBuildCarries opens what is really embedded: in a fresh checkout nothing, and else
-// archives that unpack to what their names say.
+// TestWhatThisBuildCarries opens what is really embedded: nothing in a fresh checkout, and otherwise archives whose
+// contents match their names.
 func TestWhatThisBuildCarries(t *testing.T) {
 	l, err := Built()
 	if err != nil {
@@ -152,7 +152,7 @@ func TestWhatThisBuildCarries(t *testing.T) {
 	}
 }
 
-// unpackedSum is the SHA-256 of what an archive holds.
+// unpackedSum returns the SHA-256 of an archive's contents.
 func unpackedSum(archive []byte) (string, error) {
 	binary, err := gzip.NewReader(bytes.NewReader(archive))
 	if err != nil {

@@ -16,8 +16,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
-// TestStoresRun runs the stores that are embedded for this machine: each is the etcd that its name says,
-// and answers the provider's calls.
+// TestStoresRun runs the stores that are embedded for this machine. Each is the etcd that its name says, and answers
+// the provider's calls.
 func TestStoresRun(t *testing.T) {
 	l, err := Built()
 	if err != nil {
@@ -50,7 +50,7 @@ func TestStoresRun(t *testing.T) {
 	}
 }
 
-// unpacked puts a store into a directory of its own.
+// unpacked unpacks a store into a directory of its own.
 func unpacked(t *testing.T, l *Library, s Store) string {
 	t.Helper()
 	archive, err := l.Archive(s.SHA256)
@@ -97,7 +97,7 @@ func tried(t *testing.T, store string) api.Line {
 	return answer
 }
 
-// run runs a program that succeeds.
+// run runs a program that has to succeed, and returns its output.
 func run(t *testing.T, command *exec.Cmd) string {
 	t.Helper()
 	var stderr bytes.Buffer

@@ -8,21 +8,21 @@ import (
 	"strings"
 )
 
-// Store is one store: etcd, and what runs it, for one architecture.
+// Store is the store with one version of etcd, for one architecture.
 type Store struct {
 	EtcdVersion  string // 3.7.3
 	Architecture string // as Go names it: amd64, arm64
 	SHA256       string // of the binary, in hexadecimal
 }
 
-// Name is the name of the store's file, which says all of this.
+// Name returns the name of the store's file, which has all of this in it.
 func (s Store) Name() string {
 	return fmt.Sprintf("store-%s-linux-%s-%s.gz", s.EtcdVersion, s.Architecture, s.SHA256)
 }
 
 var fileName = regexp.MustCompile(`^store-([0-9]+\.[0-9]+\.[0-9]+)-linux-(amd64|arm64)-([0-9a-f]{64})\.gz$`)
 
-// Parse is the store that a file holds, by its name.
+// Parse returns the store that a file holds, by the file's name.
 func Parse(file string) (Store, error) {
 	parts := fileName.FindStringSubmatch(file)
 	if parts == nil {
@@ -31,7 +31,7 @@ func Parse(file string) (Store, error) {
 	return Store{EtcdVersion: parts[1], Architecture: parts[2], SHA256: parts[3]}, nil
 }
 
-// satisfies tells whether a version is what is asked for: it itself, its minor version, or anything.
+// satisfies tells whether a version satisfies a request for it, for its minor version, or for any.
 func satisfies(version, desired string) bool {
 	return desired == "" || version == desired || strings.Count(desired, ".") == 1 && strings.HasPrefix(version, desired+".")
 }
@@ -40,7 +40,7 @@ func satisfies(version, desired string) bool {
 func compareVersions(a, b string) int {
 	as, bs := strings.Split(a, "."), strings.Split(b, ".")
 	for i := range as {
-		x, _ := strconv.Atoi(as[i]) // Parse has seen that they are numbers
+		x, _ := strconv.Atoi(as[i]) // Parse accepts only numbers
 		y, _ := strconv.Atoi(bs[i])
 		if order := cmp.Compare(x, y); order != 0 {
 			return order

@@ -49,7 +49,7 @@ func (t Text) IsZero() bool { return t.IsEmpty() }
 // Equal compares the texts themselves.
 func (t Text) Equal(other Text) bool { return t.Reveal() == other.Reveal() }
 
-// What stands in place of a text.
+// These stand in place of a text.
 const (
 	redacted = "(secret)"
 	none     = "(none)"

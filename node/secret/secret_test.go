@@ -12,7 +12,7 @@ import (
 
 const password = "opensesame"
 
-// carrier holds a secret in every way in which requests hold them.
+// carrier holds a secret in every way in which requests hold secrets.
 type carrier struct {
 	Name   string          `json:"name"`
 	Key    Text            `json:"key,omitzero"`
@@ -34,7 +34,7 @@ func full() carrier {
 	}
 }
 
-// printed is all that fmt, slog and encoding/json make of a value.
+// printed is everything that fmt, slog and encoding/json print of a value.
 func printed(t *testing.T, value any) string {
 	t.Helper()
 	var out bytes.Buffer
@@ -68,8 +68,8 @@ func TestIsNotPrinted(t *testing.T) {
 	}
 }
 
-// TestRevealed: a copy that is meant for a host carries every secret, says it to nobody else, and leaves the original
-// as it is.
+// TestRevealed: a copy that is meant for a host encodes every secret and still prints none, and the original stays as
+// it is.
 func TestRevealed(t *testing.T) {
 	value := full()
 	copied := Revealed(value)
@@ -103,7 +103,7 @@ func TestRevealed(t *testing.T) {
 	}
 }
 
-// TestUnmarshal: a secret arrives as it was sent, and one that was left out is no secret.
+// TestUnmarshal: a secret arrives as it was sent, and one that was left out is empty.
 func TestUnmarshal(t *testing.T) {
 	text, err := json.Marshal(Revealed(carrier{Key: New(password)}))
 	if err != nil {

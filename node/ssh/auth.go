@@ -166,7 +166,7 @@ func oneOf(inlineName, inline, fileName, file string) (text, from string, err er
 func keepsSecret(path string) error {
 	info, err := os.Stat(path)
 	if err != nil {
-		return nil // whoever reads the file says why that fails
+		return nil // reading the file reports why that fails
 	}
 	owner, known := info.Sys().(*syscall.Stat_t)
 	if mode := info.Mode().Perm(); known && int(owner.Uid) == os.Getuid() && mode&0o077 != 0 {

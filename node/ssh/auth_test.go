@@ -255,7 +255,7 @@ func startAgent(t *testing.T, keys ...crypto.Signer) string {
 
 func TestAgent(t *testing.T) {
 	var keys []crypto.Signer
-	for range 12 { // more than the server looks at
+	for range 12 { // more than the server accepts
 		keys = append(keys, sshtest.NewKey(t, gossh.KeyAlgoED25519))
 	}
 	right := sshtest.Signer(t, keys[11]).PublicKey()
@@ -320,7 +320,7 @@ func TestRefusedLogin(t *testing.T) {
 	}
 }
 
-// openTo is a file of this text with a mode.
+// openTo returns the path of a file with this text and mode.
 func openTo(t *testing.T, text string, mode os.FileMode) string {
 	t.Helper()
 	path := writeFile(t, text)

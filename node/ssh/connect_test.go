@@ -15,15 +15,15 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh/sshtest"
 )
 
-// impatient are limits for tests of hosts that do not answer.
+// impatient returns limits for tests of hosts that do not answer.
 func impatient() ssh.Options {
 	return ssh.Options{ConnectTimeout: 2 * time.Second, AttemptTimeout: time.Second, RetryDelay: 10 * time.Millisecond}
 }
 
-// closed is where nothing listens: a port freed a moment ago would soon be somebody else's.
+// closed is an address at which nothing listens. A port freed a moment ago would soon be another test's.
 var closed = &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1}
 
-// targetAt is a valid target at an address where something else than an SSH server may be.
+// targetAt returns a valid target at an address where there need not be an SSH server.
 func targetAt(t *testing.T, addr net.Addr) ssh.Target {
 	t.Helper()
 	target := sshtest.Start(t, sshtest.Config{}).Target()
@@ -52,7 +52,7 @@ func listen(t *testing.T, serve func(net.Conn)) net.Addr {
 	return listener.Addr()
 }
 
-// hear is a host that accepts connections and says nothing.
+// hear returns the address of a host that accepts connections and says nothing.
 func hear(c net.Conn) { _, _ = io.Copy(io.Discard, c) }
 
 func TestUnreachable(t *testing.T) {

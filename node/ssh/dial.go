@@ -48,7 +48,7 @@ func (p *Pool) open(ctx context.Context, t Target, optional bool) (*Client, erro
 			return client, nil
 		}
 		if ctx.Err() != nil && before != nil {
-			err = before // the last attempt was interrupted; the one before says more
+			err = before // the last attempt was interrupted, and the error before says more
 		}
 		var again transient
 		if !errors.As(err, &again) {

@@ -18,7 +18,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh/sshtest"
 )
 
-// today is the time by which these tests judge certificates.
+// today is the time at which these tests check certificates.
 var today = time.Date(2030, 6, 1, 12, 0, 0, 0, time.UTC)
 
 func clockedOptions() ssh.Options { return ssh.Options{Now: func() time.Time { return today }} }

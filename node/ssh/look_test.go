@@ -13,8 +13,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh/sshtest"
 )
 
-// TestLookGivesUpSoon holds that a host that refuses, or says nothing, costs who only looks a fraction of what it costs
-// who needs it: each case would take the minute of ConnectTimeout.
+// TestLookGivesUpSoon holds that Look gives up a host that refuses or is silent in a fraction of the time of Connect:
+// each case would take ConnectTimeout's minute.
 func TestLookGivesUpSoon(t *testing.T) {
 	failing := func(err error) func(context.Context, string, string) (net.Conn, error) {
 		return func(_ context.Context, network, _ string) (net.Conn, error) {
@@ -51,7 +51,7 @@ func TestLookGivesUpSoon(t *testing.T) {
 	}
 }
 
-// TestLookThroughABastionThatIsDown holds that the bastion is not waited for either.
+// TestLookThroughABastionThatIsDown holds that Look does not wait for the bastion either.
 func TestLookThroughABastionThatIsDown(t *testing.T) {
 	target, bastion := sshtest.Start(t, sshtest.Config{}).Target(), targetAt(t, closed)
 	target.Bastion = &bastion
@@ -64,7 +64,7 @@ func TestLookThroughABastionThatIsDown(t *testing.T) {
 	mustContain(t, err, "bastion", bastion.String())
 }
 
-// TestLookBearsAShortRefusal holds that an sshd that is restarted is no host that is down.
+// TestLookBearsAShortRefusal holds that Look does not give up a host whose sshd is restarting.
 func TestLookBearsAShortRefusal(t *testing.T) {
 	server := sshtest.Start(t, sshtest.Config{})
 	var dials atomic.Int32
@@ -79,8 +79,8 @@ func TestLookBearsAShortRefusal(t *testing.T) {
 	}
 }
 
-// TestLookListensToAHostThatTalks holds that it is silence that counts against a host, and not how long it takes: the
-// line to it carries a byte every few milliseconds, and the whole handshake takes longer than the time of silence.
+// TestLookListensToAHostThatTalks holds that only silence counts against a host, and not how long it takes: its
+// connection carries a byte every few milliseconds, and the whole handshake takes longer than LookTimeout.
 func TestLookListensToAHostThatTalks(t *testing.T) {
 	t.Parallel()
 	server := sshtest.Start(t, sshtest.Config{})
@@ -98,7 +98,7 @@ func TestLookListensToAHostThatTalks(t *testing.T) {
 	}
 }
 
-// thin is a line that carries little, until some time.
+// thin is a connection that carries little, until a time.
 type thin struct {
 	net.Conn
 	until time.Time
@@ -112,8 +112,7 @@ func (c *thin) Read(p []byte) (int, error) {
 	return c.Conn.Read(p)
 }
 
-// TestWhoLooksDoesNotAskAgain holds that a host that was asked in vain is not asked again by who only looks, and that
-// who needs it does ask.
+// TestWhoLooksDoesNotAskAgain holds that Look does not try a host again that has just failed, and that Connect does.
 func TestWhoLooksDoesNotAskAgain(t *testing.T) {
 	server := sshtest.Start(t, sshtest.Config{})
 	var dials atomic.Int32
@@ -156,7 +155,8 @@ func TestWhoLooksDoesNotAskAgain(t *testing.T) {
 	}
 }
 
-// TestWhoNeedsAHostOutlastsWhoLooks holds that of two who share an attempt each waits for as long as it would alone.
+// TestWhoNeedsAHostOutlastsWhoLooks holds that Look and Connect, if they share an attempt, each wait as long as they
+// would alone.
 func TestWhoNeedsAHostOutlastsWhoLooks(t *testing.T) {
 	server := sshtest.Start(t, sshtest.Config{})
 	reached := make(chan struct{}, 100)
@@ -190,7 +190,7 @@ func TestWhoNeedsAHostOutlastsWhoLooks(t *testing.T) {
 	for range 2 {
 		<-reached
 	}
-	go look() // shares the attempt of who needs it, and ends before that
+	go look() // shares Connect's attempt, and ends before it
 	if err := <-looked; !errors.Is(err, ssh.ErrUnreachable) {
 		t.Errorf("who looks: %v", err)
 	}

@@ -64,7 +64,7 @@ func (p *Pool) connect(ctx context.Context, t Target, optional bool) (*Client, e
 		return nil, fmt.Errorf("connect to %s: %w", t, err)
 	}
 	var over <-chan time.Time
-	if optional && !s.optional { // it shares an attempt that may last longer
+	if optional && !s.optional { // the shared attempt may last longer
 		timer := time.NewTimer(p.opts.LookTimeout)
 		defer timer.Stop()
 		over = timer.C
@@ -72,7 +72,7 @@ func (p *Pool) connect(ctx context.Context, t Target, optional bool) (*Client, e
 	select {
 	case <-s.done:
 		if s.err != nil && s.optional && !optional && ctx.Err() == nil {
-			return p.connect(ctx, t, optional) // who needs the host waits for longer than those whose attempt it shared
+			return p.connect(ctx, t, optional) // Connect waits longer than a Look whose attempt it shared
 		}
 		return s.client, s.err
 	case <-over:

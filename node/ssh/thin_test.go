@@ -15,11 +15,11 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh/sshtest"
 )
 
-// oneWay is a line on which, for a time, what is sent leaves slowly and nothing comes back.
+// oneWay is a connection on which, for a time, bytes leave slowly and none arrive.
 type oneWay struct {
 	net.Conn
-	closed *atomic.Bool  // nothing comes back
-	opens  chan struct{} // closed when it does again
+	closed *atomic.Bool  // nothing arrives
+	opens  chan struct{} // closed when bytes arrive again
 	stuck  *atomic.Bool  // nothing leaves either
 }
 
@@ -41,7 +41,7 @@ func (c *oneWay) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
-// begins tells when it is read.
+// begins calls begin whenever it is read.
 type begins struct {
 	io.Reader
 	begin func()
@@ -52,10 +52,11 @@ func (b begins) Read(p []byte) (int, error) {
 	return b.Reader.Read(p)
 }
 
-// TestSlowConnectionIsNotGivenUpWhileItCarriesBytes holds that a connection on which an upload leaves is not given up,
-// however late the answers are that wait behind it; and that it is once nothing leaves.
+// TestSlowConnectionIsNotGivenUpWhileItCarriesBytes holds that a connection stays up as long as an upload leaves,
+// however late the answers behind it are, and is given up once nothing leaves.
 func TestSlowConnectionIsNotGivenUpWhileItCarriesBytes(t *testing.T) {
-	const interval = 500 * time.Millisecond // as much as the window of a session holds takes five of them to leave
+	// The content of a session's window takes five intervals to leave.
+	const interval = 500 * time.Millisecond
 	for name, stuck := range map[string]bool{"it flows": false, "it is stuck": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -7,7 +7,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/agree"
 )
 
-// runAgree has a log count as agreed on, for a recovery, which is a process of root's.
+// runAgree marks everything in a log as committed, for a recovery, which runs as root.
 func runAgree() int {
 	if err := agree.Run(); err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -12,14 +12,14 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/backups"
 )
 
-// backUp does a run of the backup of a cluster.
+// backUp runs the backup of a cluster.
 func backUp(cluster string, now bool) int {
 	return doRun("backup", cluster, func(ctx context.Context, h backups.Host) error {
 		return h.RunBackup(ctx, cluster, now, say)
 	})
 }
 
-// rehearse does a rehearsal of a restore of a cluster.
+// rehearse runs a rehearsal of a restore of a cluster.
 func rehearse(cluster string, now bool) int {
 	return doRun("rehearse", cluster, func(ctx context.Context, h backups.Host) error {
 		return h.RunRehearsal(ctx, cluster, now, say)
@@ -31,7 +31,7 @@ func cleanUp(cluster string) int {
 	return doRun("tidy", cluster, func(_ context.Context, h backups.Host) error { return h.CleanUp(cluster) })
 }
 
-// reach finds out which of the directories that the runs of a cluster write to answer.
+// reach finds out which of the directories that a cluster's runs write to respond.
 func reach(cluster string) int {
 	return doRun("reach", cluster, func(_ context.Context, h backups.Host) error { return h.Reach(cluster, say) })
 }
@@ -47,7 +47,7 @@ func doRun(command, cluster string, do func(context.Context, backups.Host) error
 	return inUnit(command, cluster, func(ctx context.Context, m *host.Machine) error { return do(ctx, m.Backups()) })
 }
 
-// inUnit carries out a command of a unit. A run that is stopped gives back what it holds before it ends.
+// inUnit carries out a command of a unit. A stopped run releases what it holds before it ends.
 func inUnit(command, cluster string, do func(context.Context, *host.Machine) error) int {
 	if !api.ClusterName.MatchString(cluster) {
 		fmt.Fprintf(os.Stderr, "store: %q is no name of a cluster\n", cluster)
@@ -59,7 +59,7 @@ func inUnit(command, cluster string, do func(context.Context, *host.Machine) err
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
 	go func() {
 		got := <-signals
-		signal.Stop(signals) // the next one ends it at once
+		signal.Stop(signals) // the next signal ends the process at once
 		stop(fmt.Errorf("it was stopped (%s), by systemd or by hand", got))
 	}()
 	machine, err := thisMachine()

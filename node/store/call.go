@@ -14,12 +14,12 @@ import (
 
 // answerCall answers one request of the provider.
 //
-// What was begun is finished, also when nobody is there any more to hear of it: a lost connection
-// must not end a call between two of its writes.
+// A call is finished even if the caller is gone: a lost connection must not end a call between two of its writes.
 func answerCall() int {
 	signal.Ignore(syscall.SIGHUP, syscall.SIGPIPE)
-	syscall.Umask(0o022) // whatever the login's is: directories of the host are for all of its users
-	// Logins that are not interactive, and sudo without a secure_path, may leave out where administration tools lie.
+	syscall.Umask(0o022) // the login may have another one, and all users may read the host's directories
+	// The PATH of non-interactive logins, and of sudo without a secure_path, may lack the directories of administration
+	// tools.
 	if err := os.Setenv("PATH", os.Getenv("PATH")+":/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin"); err != nil {
 		fmt.Fprintln(os.Stderr, "store call:", err)
 		return exitFailed
@@ -35,7 +35,7 @@ func answerCall() int {
 	return exitDone
 }
 
-// thisMachine is the machine that this store works on.
+// thisMachine returns the machine that this store runs on.
 func thisMachine() (*host.Machine, error) {
 	binary, err := os.Executable()
 	if err != nil {

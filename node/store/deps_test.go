@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestStoreLinksNoTerraform holds one of the lines between the folders: what runs on hosts knows
-// nothing of Terraform, nor of authorities and SSH.
+// TestStoreLinksNoTerraform holds that what runs on hosts links neither Terraform's framework, nor authorities, nor
+// SSH.
 func TestStoreLinksNoTerraform(t *testing.T) {
 	deps, err := exec.Command("go", "list", "-deps", ".").Output()
 	if err != nil {

@@ -26,13 +26,13 @@ var trio = bootstrap.Cluster{
 	KeyAlgorithm: "ecdsa-p256",
 }
 
-// TestRenderedFlagsAreTaken holds that a member of this minor version starts by the flags that the provider renders:
-// they are the same for every minor version.
+// TestRenderedFlagsAreTaken holds that a member of this minor version starts with the flags that the provider renders,
+// which are the same for every minor version.
 func TestRenderedFlagsAreTaken(t *testing.T) {
 	c := trio
 	for _, state := range []string{bootstrap.StateNew, bootstrap.StateExisting} {
 		flags := c.Flags(c.Members[0], formation, state)
-		// With --version behind them etcd parses all flags, and ends.
+		// With --version at the end, etcd parses all flags and exits.
 		if got := called(t, "etcd", append(flags, "--version")...); got.status != exitDone {
 			t.Errorf("%q: %+v", flags, got)
 		}
@@ -42,8 +42,8 @@ func TestRenderedFlagsAreTaken(t *testing.T) {
 	}
 }
 
-// TestEveryFlagIsKnown holds that etcd of this minor version has the flags that a configuration may set, that it parses
-// them as the provider does, and that it has no flag of which the provider does not say who sets it.
+// TestEveryFlagIsKnown holds that etcd of this minor version has all flags that a configuration may set and parses them
+// as the provider does, and that the provider says of each of etcd's flags who sets it.
 func TestEveryFlagIsKnown(t *testing.T) {
 	minor := membership.Minor(version.Version)
 	flags := flag.NewFlagSet("etcd", flag.ContinueOnError)
@@ -53,13 +53,13 @@ func TestEveryFlagIsKnown(t *testing.T) {
 			t.Errorf("etcd %s has no flag %s", minor, name)
 		}
 	}
-	// etcd takes these for texts when it parses them, and looks at what they say once it starts.
+	// etcd accepts any text for these when it parses them, and checks the text when it starts.
 	texts := []string{"auth-token", "backend-bbolt-freelist-type", "cipher-suites", "distributed-tracing-address", "distributed-tracing-instance-id",
 		"distributed-tracing-service-name", "host-whitelist", "metrics", "peer-crl-file", "tls-max-version", "tls-min-version"}
 	const nonsense = "no value\n"
 	flags.VisitAll(func(f *flag.Flag) {
 		err, before := etcdflags.CheckName(f.Name), f.Value.String()
-		defer func() { _ = f.Value.Set(before) }() // some are of the whole process
+		defer func() { _ = f.Value.Set(before) }() // some flags change the whole process
 		switch {
 		case err != nil && strings.Contains(err.Error(), "etcd has no flag") && !strings.HasPrefix(f.Name, "experimental-"):
 			t.Errorf("etcd %s has the flag %s: say who sets it", minor, f.Name)
@@ -72,9 +72,8 @@ func TestEveryFlagIsKnown(t *testing.T) {
 	})
 }
 
-// TestExtraFlagsAreTaken starts etcd of this minor version by a value of every flag that a configuration may set,
-// beside those that the provider renders; and holds that the gates which the provider lets a configuration set are
-// etcd's.
+// TestExtraFlagsAreTaken starts etcd of this minor version with a value for every flag that a configuration may set,
+// beside those that the provider renders. The feature gates that a configuration may set are etcd's.
 func TestExtraFlagsAreTaken(t *testing.T) {
 	minor := membership.Minor(version.Version)
 	extra := map[string]string{}

@@ -7,7 +7,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
-// guard asks whether a member may be started, and says on stderr, which is the journal, why not.
+// guard asks whether a member may be started, and if not writes why to stderr, which is the journal.
 func guard(cluster string) int {
 	if !api.ClusterName.MatchString(cluster) {
 		fmt.Fprintf(os.Stderr, "store: %q is no name of a cluster\n", cluster)

@@ -12,8 +12,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 )
 
-// TestBackupsOnABootedHost has real systemd start what backs a cluster up, and what proves that it restores, in
-// their sandboxes.
+// TestBackupsOnABootedHost has real systemd start backups and rehearsals in their sandboxes.
 func TestBackupsOnABootedHost(t *testing.T) {
 	sample.LeaveToNewestMinor(t, "node/host has its like with every minor version")
 	s, c := booted(t, 0)
@@ -24,7 +23,7 @@ func TestBackupsOnABootedHost(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Where somebody else owns the directories.
+	// Somebody else owns the directories.
 	s.shell("install -d -o nobody -m 0700 /srv/backups /var/lib/metrics")
 	b := api.Backup{
 		Digest: "1", Schedule: "yearly", Directory: "/srv/backups", Recipients: []string{key.Recipient().String()}, MetricsDir: "/var/lib/metrics",
@@ -55,9 +54,9 @@ func TestBackupsOnABootedHost(t *testing.T) {
 	if !strings.Contains(said, "etcd_rehearsal_last_run_success{cluster=\"main\"} 1") || strings.Contains(said, "sending-") {
 		t.Errorf("it says:\n%s", said)
 	}
-	// Started by hand, a run that was done is not done again, and does not fail.
+	// A run that is started by hand after its slot is done does nothing, and does not fail.
 	s.shell("systemctl start etcd-backup@main etcd-rehearsal@main")
-	// On the terminal it says so there, and does it once more where it is told to.
+	// On a terminal the run says so, and makes another backup if told to.
 	byHand := api.SelectedStore("main") + "/store "
 	for _, command := range []string{"backup main", "rehearse main"} {
 		if said := s.shell(byHand + command); !strings.Contains(said, "nothing was done now: member ") || !strings.Contains(said, "store "+command+" --now") {
@@ -68,12 +67,12 @@ func TestBackupsOnABootedHost(t *testing.T) {
 		t.Errorf("a rehearsal by hand says %q", said)
 	}
 	for unit, threshold := range map[string]string{"etcd-backup@main.service": "18", "etcd-rehearsal@main.service": "19", "etcd-reach@main.service": "18"} {
-		s.shell("systemd-analyze security --threshold=" + threshold + " " + unit) // as root, which is worth 0.8 alone
+		s.shell("systemd-analyze security --threshold=" + threshold + " " + unit) // running as root alone counts 0.8
 	}
 
 	s.hangs()
 
-	// A flipped byte is found, told, and a failed unit.
+	// A flipped byte is found and reported, and its unit fails.
 	stored := "/srv/backups/main/" + made.Last.Backup + ".db.age"
 	s.shell("printf '\\377\\376' | dd conv=notrunc status=none bs=1 seek=5000 of=" + stored)
 	if failed := s.refused(api.CodeFailed, api.OpRunNow, now); !strings.Contains(failed.Message, "damaged") || !strings.Contains(failed.Detail, "damaged") {
@@ -83,7 +82,7 @@ func TestBackupsOnABootedHost(t *testing.T) {
 		t.Errorf("the unit is %s", state)
 	}
 
-	// The timer does it by itself.
+	// The timer starts a run by itself.
 	b.Digest, b.Schedule = "2", "*:*:0/10"
 	put()
 	s.shell("for i in $(seq 90); do test $(ls /srv/backups/main/*.json | wc -l) -ge 2 && exit; sleep 1; done; systemctl list-timers --all; journalctl --unit=etcd-backup@main.service; exit 1")
@@ -95,10 +94,10 @@ func TestBackupsOnABootedHost(t *testing.T) {
 	s.shell("ls /srv/backups/main/*.json")
 }
 
-// hangs has the directory of backups lie on a file system whose server does not answer, when a run begins: systemd
-// starts the run nevertheless, which writes to what is there, and says of the directory what is wrong with it. The
-// server ends after some seconds, so that nobody has to wait until a call to it is given up; a file system of a server
-// that has ended cannot be named by a sandbox either.
+// hangs mounts a file system whose server does not answer at the directory of backups when a run begins. systemd starts
+// the run nevertheless. The run writes to the other destinations, and reports what is wrong with the directory. The
+// server ends after some seconds, so that nobody has to wait until a call to it is given up. A sandbox cannot name a
+// file system whose server has ended either.
 func (s *session) hangs() {
 	s.t.Helper()
 	said := s.shell(`exec 2>&1; set -e

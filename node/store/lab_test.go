@@ -27,8 +27,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
-// booted is a host with a store on it, and the cluster of one that it is to carry. It has a block
-// device of this many bytes.
+// booted is a host with a store, and the one-member cluster that it is to carry. It has a block device of this many
+// bytes.
 func booted(t *testing.T, device int64) (*session, bootstrap.Cluster) {
 	t.Helper()
 	if os.Getenv("ETCD_LAB_REQUIRED") == "" {
@@ -44,7 +44,8 @@ func booted(t *testing.T, device int64) (*session, bootstrap.Cluster) {
 		}
 	})
 	binary := filepath.Join(t.TempDir(), "store")
-	build := exec.Command("go", "build", "-o", binary, ".") // of the minor version that GOFLAGS names, as this test is
+	// GOFLAGS names the minor version, as it does for this test.
+	build := exec.Command("go", "build", "-o", binary, ".")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if text, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build the store: %v: %s", err, text)
@@ -117,10 +118,10 @@ func (a authority) sign(request string) string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
 }
 
-// formation is the attempt that tests form a cluster by.
+// formation is the attempt in which tests form a cluster.
 var formation = bootstrap.Formation{Owner: "owner-1", Token: "token-1"}
 
-// prepare has the host make its keys, and returns what it is to be configured with.
+// prepare has the host make its keys, and returns the request to configure it.
 func (s *session) prepare(c bootstrap.Cluster) api.ConfigureRequest {
 	s.t.Helper()
 	m := c.Members[0]
@@ -139,7 +140,7 @@ func (s *session) prepare(c bootstrap.Cluster) api.ConfigureRequest {
 	return configuration
 }
 
-// form makes the host a cluster of one, and hands it over.
+// form makes the host a formed cluster of one member.
 func (s *session) form(c bootstrap.Cluster) api.Observation {
 	s.t.Helper()
 	configuration := s.prepare(c)
@@ -153,7 +154,7 @@ func (s *session) form(c bootstrap.Cluster) api.Observation {
 	return o
 }
 
-// await wants the member to become ready.
+// await waits until the member is ready.
 func (s *session) await(c bootstrap.Cluster) api.Observation {
 	s.t.Helper()
 	o := must[api.Observation](s, api.OpAwait, api.AwaitRequest{ObserveRequest: c.Ask(), Members: 1, Timeout: time.Minute})
@@ -163,8 +164,7 @@ func (s *session) await(c bootstrap.Cluster) api.Observation {
 	return o
 }
 
-// TestMemberOnABootedHost takes a member through its life by the calls that the provider makes, on a
-// host with real systemd.
+// TestMemberOnABootedHost takes a member through its life by the provider's calls, on a host with real systemd.
 func TestMemberOnABootedHost(t *testing.T) {
 	s, c := booted(t, 0)
 	o := must[api.Observation](s, api.OpObserve, c.Ask())
@@ -204,19 +204,19 @@ func TestMemberOnABootedHost(t *testing.T) {
 	if again.Guard != "" || again.Marker.Mount == "" {
 		t.Errorf("the guard says %q, and the data lies on what is mounted on %q", again.Guard, again.Marker.Mount)
 	}
-	// systemd records how far the member has come, whoever stops it.
+	// systemd records how far the member's database has come, whoever stops the member.
 	s.shell("systemctl stop " + api.Unit(c.Name) + "")
 	if said := s.shell("cat " + api.ProgressFile(c.Name) + "; systemctl show --property=Result --value " + api.Unit(c.Name)); !strings.Contains(said, o.Member.MemberID) || !strings.Contains(said, "success") {
 		t.Errorf("it recorded %q", said)
 	}
 	must[api.Done](s, api.OpStart, api.StartRequest{})
 	s.await(c)
-	// 1.5 of 10; a unit without a sandbox has 9.6.
+	// A unit without a sandbox has 9.6 of 10.
 	s.shell("systemd-analyze security --threshold=15 " + api.Unit(c.Name))
 	s.refused(api.CodeRefused, api.OpRetire, api.RetireRequest{Owner: "another"})
 
-	// A start in vain that takes long is known by how long the one before it took, and its damaged database is found in
-	// between.
+	// If a failed start takes long, the host knows it by the duration of the one before, and finds its damaged database
+	// in between.
 	dropIn := "/etc/systemd/system/" + api.Unit(c.Name) + ".d"
 	s.shell("systemctl stop " + api.Unit(c.Name) + " && truncate --size=8000 " + c.DataDir + "/member/snap/db && mkdir " + dropIn +
 		" && printf '[Service]\\nExecStart=\\nExecStart=/bin/sh -c \"sleep 4; exec " + api.SelectedStore(c.Name) + "/store run " + c.Name + "\"\\n' >" + dropIn + "/slow.conf && systemctl daemon-reload" +
@@ -242,7 +242,7 @@ func TestMemberOnABootedHost(t *testing.T) {
 	}
 	s.shell("systemctl stop " + api.Unit(c.Name) + " && rm -r " + dropIn + " && systemctl daemon-reload")
 
-	// The next run gets the lock as soon as the one before is gone.
+	// The next run acquires the lock as soon as the one before is gone.
 	kill()
 	s.holder = "run-2"
 	kill = s.lock()
@@ -254,7 +254,7 @@ func TestMemberOnABootedHost(t *testing.T) {
 	s.mustBeBare()
 }
 
-// mustBeBare fails the test where the host still carries anything of a cluster but data.
+// mustBeBare fails the test if the host still carries anything of a cluster but data.
 func (s *session) mustBeBare() {
 	s.t.Helper()
 	left := s.shell("ls -d /etc/etcd /usr/local/bin/etcd* /etc/systemd/system/*/etcd* /etc/systemd/system/etcd* " + api.StoreRoot + " 2>/dev/null || true; systemctl list-units --all --no-legend 'etcd@*'")
@@ -263,8 +263,8 @@ func (s *session) mustBeBare() {
 	}
 }
 
-// TestGuardOnABootedHost takes a formed member's data away, in each way that happens, and wants the
-// member to stay down, with the reason in its journal, until the data is back.
+// TestGuardOnABootedHost removes a formed member's data, in each way that happens. The member stays down, with the
+// reason in its journal, until the data is back.
 func TestGuardOnABootedHost(t *testing.T) {
 	s, c := booted(t, 600<<20)
 	kill := s.lock()

@@ -1,7 +1,7 @@
-// The store is what runs on a host: one static binary that is etcd, and the hands of the provider.
+// The store is the program on hosts: one static binary with etcd in it, which acts for the provider.
 //
-// Linked as etcd, etcdctl or etcdutl it is that program, exactly as upstream has it. As store it
-// answers the provider's calls and runs the members of the clusters that the host carries.
+// Linked as etcd, etcdctl or etcdutl it is that program of upstream's, unchanged. As store it answers the provider's
+// calls and runs the members of the clusters that the host carries.
 package main
 
 import (
@@ -29,7 +29,7 @@ func main() {
 	}
 }
 
-// Exit statuses of the store's own commands; a refusing guard has api.GuardStatus.
+// These are the exit statuses of the store's own commands. A guard that refuses exits with api.GuardStatus.
 const (
 	exitDone   = 0
 	exitFailed = 1

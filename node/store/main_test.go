@@ -18,7 +18,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
-// asStore makes this test binary the store, whatever name it is called by.
+// asStore makes this test binary the store, whatever its name.
 const asStore = "STORE_TEST_AS_STORE"
 
 func TestMain(m *testing.M) {
@@ -30,13 +30,13 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// outcome is what became of a program.
+// outcome is the result of a program.
 type outcome struct {
 	status         int
 	stdout, stderr string
 }
 
-// called calls the store by a name.
+// called runs the store under a name.
 func called(t *testing.T, name string, args ...string) outcome {
 	t.Helper()
 	link := filepath.Join(t.TempDir(), name)
@@ -82,7 +82,7 @@ func TestAgreeIsNotForRoot(t *testing.T) {
 	}
 }
 
-// TestEtcdutlHasAllOfUpstreamsCommands holds that the commands which we put together are upstream's.
+// TestEtcdutlHasAllOfUpstreamsCommands holds that this etcdutl has all of upstream's commands.
 func TestEtcdutlHasAllOfUpstreamsCommands(t *testing.T) {
 	got := called(t, "etcdutl", "help")
 	for _, command := range []string{"completion", "defrag", "hashkv", "migrate", "snapshot", "version"} {
@@ -125,7 +125,7 @@ func TestVersionAsJSON(t *testing.T) {
 	}
 }
 
-// TestUnknownClusterIsNotRun holds that a unit that is left over does not start anything.
+// TestUnknownClusterIsNotRun holds that a leftover unit starts nothing.
 func TestUnknownClusterIsNotRun(t *testing.T) {
 	for _, command := range []string{"run", "guard"} {
 		got := called(t, "store", command, "no-such-cluster")

@@ -9,7 +9,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
-// record records how far a member that has ended had come, for the guard to compare with.
+// record records how far the database of a member that has ended had come, for the guard to compare with.
 func record(cluster string) int {
 	if !api.ClusterName.MatchString(cluster) {
 		fmt.Fprintf(os.Stderr, "store: %q is no name of a cluster\n", cluster)

@@ -12,11 +12,10 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host"
 )
 
-// runMember turns this process into the member of a cluster, if the guard lets it. It returns only
-// where that fails.
+// runMember turns this process into the member of a cluster, if the guard permits it. It returns only if that fails.
 //
-// It executes its own binary anew, as etcd: so the kernel holds, for as long as the member lives, the flags
-// that it was started with.
+// The process executes its own binary again, as etcd, so that the kernel keeps the member's flags as long as the member
+// lives.
 func runMember(cluster string) int {
 	if status := guard(cluster); status != exitDone {
 		return status
@@ -32,8 +31,8 @@ func runMember(cluster string) int {
 	return exitFailed
 }
 
-// becomeEtcd executes this binary as etcd, with word in its environment of what it was started by. It
-// returns only where that fails.
+// becomeEtcd executes this binary as etcd, with an environment that says what it was started with. It returns only if
+// that fails.
 func becomeEtcd(cluster string, flags []string) error {
 	machine, err := thisMachine()
 	if err != nil {
@@ -53,8 +52,8 @@ func becomeEtcd(cluster string, flags []string) error {
 	return nil
 }
 
-// arguments are the flags in a file: one a line, with blank lines and lines that begin with # for
-// the reader. A line is one argument whatever it holds; nothing is quoted.
+// arguments returns the flags in a file, one per line. It ignores blank lines and lines that begin with #. A line is
+// one argument whatever it holds; nothing is quoted.
 func arguments(text string) []string {
 	var args []string
 	for line := range strings.Lines(text) {

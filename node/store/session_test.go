@@ -18,7 +18,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 )
 
-// session calls a store on a booted host, through its sshd, as the provider does.
+// session calls a store on a booted host through the host's sshd, as the provider does.
 type session struct {
 	t       *testing.T
 	lab     *lab.Lab
@@ -29,7 +29,7 @@ type session struct {
 	known   string // known_hosts
 }
 
-// ssh is a command on the host, as root, not started yet.
+// ssh returns a command to run on the host as root.
 func (s *session) ssh(ctx context.Context, line string) *exec.Cmd {
 	return s.lab.Command(ctx, "ssh", "-i", s.lab.KeyFile(), "-o", "IdentitiesOnly=yes", "-o", "UserKnownHostsFile="+s.known,
 		"-o", "HostKeyAlias=host", "root@"+s.host.Address(), line)
@@ -48,7 +48,7 @@ func (s *session) trust() {
 	}
 }
 
-// install puts a binary where stores are installed.
+// install installs a binary as a store.
 func (s *session) install(binary []byte) {
 	s.t.Helper()
 	path := api.InstalledStore(s.store)
@@ -59,7 +59,7 @@ func (s *session) install(binary []byte) {
 	}
 }
 
-// request is a call as its one line.
+// request returns a call as its one line.
 func (s *session) request(op api.Operation, body any) []byte {
 	s.t.Helper()
 	raw, err := json.Marshal(secret.Revealed(body))
@@ -79,7 +79,7 @@ func (s *session) try(op api.Operation, body any) api.Line {
 	var stdout, stderr bytes.Buffer
 	command := s.ssh(s.t.Context(), api.InstalledStore(s.store)+" call")
 	command.Stdin, command.Stdout, command.Stderr = bytes.NewReader(s.request(op, body)), &stdout, &stderr
-	_ = command.Run() // a call that fails says why in its last line
+	_ = command.Run() // a failed call says why in its last line
 	lines := strings.Split(strings.TrimSpace(stdout.String()), "\n")
 	var last api.Line
 	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &last); err != nil {
@@ -88,7 +88,7 @@ func (s *session) try(op api.Operation, body any) api.Line {
 	return last
 }
 
-// must makes a call that succeeds, and reads its result.
+// must makes a call that has to succeed, and reads its result.
 func must[R any](s *session, op api.Operation, body any) R {
 	s.t.Helper()
 	last := s.try(op, body)
@@ -102,7 +102,7 @@ func must[R any](s *session, op api.Operation, body any) R {
 	return result
 }
 
-// refused makes a call that is answered with an error of this code.
+// refused makes a call that has to be answered with an error of this code.
 func (s *session) refused(code api.Code, op api.Operation, body any) *api.Error {
 	s.t.Helper()
 	last := s.try(op, body)
@@ -112,8 +112,7 @@ func (s *session) refused(code api.Code, op api.Operation, body any) *api.Error 
 	return last.Error
 }
 
-// lock takes the cluster's lock, for as long as the context lives that is behind the function which
-// ends it, as a provider that is killed ends it.
+// lock acquires the cluster's lock until the returned function ends its session, as a killed provider does.
 func (s *session) lock() (kill func()) {
 	s.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -147,7 +146,7 @@ func (s *session) lock() (kill func()) {
 	}()
 	return func() {
 		cancel()
-		_ = command.Wait() // it was killed
+		_ = command.Wait() // the command was killed
 	}
 }
 

@@ -12,7 +12,7 @@ import (
 // commit is the last commit that touched what the store is built from. The linker sets it.
 var commit = "unknown"
 
-// build says what this binary is.
+// build describes this binary.
 type build struct {
 	Etcd         string `json:"etcd"`
 	Commit       string `json:"commit"`

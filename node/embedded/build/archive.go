@@ -13,7 +13,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/embedded"
 )
 
-// place puts a binary, as an archive, into dir, unless it is there already, and returns its name.
+// place writes a binary as an archive into dir, unless it is there already, and returns the archive's name.
 func place(binary, etcd, architecture, dir string) (string, error) {
 	text, err := os.ReadFile(binary)
 	if err != nil {
@@ -32,7 +32,7 @@ func place(binary, etcd, architecture, dir string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("compress %s: %w", name, err)
 	}
-	// A file that has the name has the contents: it gets the name last.
+	// The archive is renamed last, so that a file with this name is complete.
 	next := path + ".new"
 	if err := os.WriteFile(next, archive, 0o644); err != nil {
 		return "", err
@@ -40,7 +40,7 @@ func place(binary, etcd, architecture, dir string) (string, error) {
 	return name, os.Rename(next, path)
 }
 
-// holds tells whether an archive is there and whole.
+// holds tells whether an archive exists and is complete.
 func holds(path string, sum [sha256.Size]byte) bool {
 	file, err := os.Open(path)
 	if err != nil {
@@ -56,7 +56,7 @@ func holds(path string, sum [sha256.Size]byte) bool {
 	return err == nil && bytes.Equal(found.Sum(nil), sum[:])
 }
 
-// compress makes an archive with nothing in it but the contents: no name and no time.
+// compress makes an archive with nothing but the contents in it, neither a name nor a time.
 func compress(text []byte) ([]byte, error) {
 	var archive bytes.Buffer
 	out, err := gzip.NewWriterLevel(&archive, gzip.BestCompression)

@@ -17,7 +17,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/embedded"
 )
 
-// binary writes a file that stands for a compiled store.
+// binary writes a file in place of a compiled store.
 func binary(t *testing.T, text string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "store")
@@ -48,7 +48,7 @@ func TestPlace(t *testing.T) {
 		t.Errorf("it unpacks to %q, %v, named %q, of %s", text, err, archive.Name, archive.ModTime)
 	}
 
-	// What is there already is not written again; what is broken is.
+	// An archive that exists is not written again, and a damaged one is.
 	before := stat(t, filepath.Join(dir, name))
 	if _, err := place(binary(t, "a store"), "3.7.3", "amd64", dir); err != nil || !os.SameFile(before, stat(t, filepath.Join(dir, name))) {
 		t.Errorf("an archive that was there was written again, %v", err)
@@ -105,7 +105,7 @@ func TestSweepKeepsWhatIsNoStore(t *testing.T) {
 	}
 }
 
-// ownPackages are the folders of this repo that the store is built of, those that hold others first.
+// ownPackages returns the folders of this repository that the store is built from, parents first.
 func ownPackages(t *testing.T, s source) []string {
 	t.Helper()
 	list := exec.CommandContext(t.Context(), "go", "list", "-deps", "-f", "{{if .Module}}{{if .Module.Main}}{{.Dir}}{{end}}{{end}}", "./node/store")
@@ -129,8 +129,8 @@ func ownPackages(t *testing.T, s source) []string {
 	return folders
 }
 
-// TestMakeKnowsWhatStoresAreBuiltOf holds that a change of any package that the store is built of has make compile it
-// again.
+// TestMakeKnowsWhatStoresAreBuiltOf holds that make compiles the store again after a change of any package that it is
+// built from.
 func TestMakeKnowsWhatStoresAreBuiltOf(t *testing.T) {
 	s, err := findSource(t.Context())
 	if err != nil {
@@ -151,8 +151,8 @@ func TestMakeKnowsWhatStoresAreBuiltOf(t *testing.T) {
 	}
 }
 
-// TestCompileIsReproducible compiles the store of each minor version in this checkout and in a copy that lies
-// elsewhere: the same source gives the same bytes. The compiler's cache makes it two links a minor version.
+// TestCompileIsReproducible compiles the store of each minor version in this checkout and in a copy elsewhere: the same
+// source gives the same bytes. With the compiler's cache, that is two links a minor version.
 func TestCompileIsReproducible(t *testing.T) {
 	sample.Leave(t, "nothing has its like: it links every store twice")
 	here, err := findSource(t.Context())
@@ -163,7 +163,7 @@ func TestCompileIsReproducible(t *testing.T) {
 	for _, part := range append(ownPackages(t, here), "go.mod", "go.sum") {
 		to := filepath.Join(there.root, part)
 		if _, err := os.Stat(to); err == nil {
-			continue // with the folder that it lies in
+			continue // its folder is copied as a whole
 		}
 		if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
 			t.Fatal(err)
@@ -176,7 +176,7 @@ func TestCompileIsReproducible(t *testing.T) {
 		var built [2][]byte
 		for i, s := range []source{here, there} {
 			to := filepath.Join(t.TempDir(), "store")
-			// A copy is outside of git, and names no commit.
+			// The copy is outside of git, and names no commit.
 			if err := s.compile(t.Context(), minor, "unknown", runtime.GOARCH, to); err != nil {
 				t.Fatal(err)
 			}

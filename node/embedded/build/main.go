@@ -29,8 +29,8 @@ func main() {
 	}
 }
 
-// build builds a store of each minor version for each architecture, and removes all other stores. It does one after
-// another: the compiler is busy enough with one, and what minor versions have in common is compiled once.
+// build builds a store of each minor version for each architecture, and removes all other stores. It builds one after
+// another: one keeps the compiler busy, and what minor versions have in common is compiled once.
 func build(ctx context.Context, architectures []string) error {
 	source, err := findSource(ctx)
 	if err != nil {
@@ -62,7 +62,7 @@ func build(ctx context.Context, architectures []string) error {
 	return sweep(dir, current)
 }
 
-// sweep removes the stores that are not current, and what a build that was cut short has left.
+// sweep removes the stores that are not current, and what an interrupted build has left.
 func sweep(dir string, current map[string]bool) error {
 	stores, err := filepath.Glob(filepath.Join(dir, "*.gz*"))
 	if err != nil {

@@ -11,13 +11,13 @@ import (
 // minor is a minor version of etcd, with the versions of all modules that its stores are built with. All minor versions
 // are built from the same source.
 type minor struct {
-	etcd    string // its patch: 3.6.16
-	modfile string // the module file that asks for it, below the root of the checkout
-	tag     string // build tag of what only this minor version is compiled with; empty for the newest
+	etcd    string // its patch version: 3.6.16
+	modfile string // the module file that requires it, below the root of the checkout
+	tag     string // build tag of the files for this minor version alone; empty for the newest
 }
 
 // newest is the module file of the newest minor version, the checkout's own. Older ones have module files of their own
-// beside the store's source: all versions of etcd 3 are one module path, and a module file holds a path once.
+// beside the store's source: all versions of etcd 3 share a module path, and a module file has each path once.
 const newest = "go.mod"
 
 var olderFile = regexp.MustCompile(`^etcd-([0-9]+\.[0-9]+)\.mod$`)
@@ -51,10 +51,10 @@ func findMinors(ctx context.Context, root string) ([]minor, error) {
 	return minors, nil
 }
 
-// sumfile is where the go command keeps the checksums that belong to the module file.
+// sumfile is the file in which the go command keeps the checksums for the module file.
 func (m minor) sumfile() string { return strings.TrimSuffix(m.modfile, ".mod") + ".sum" }
 
-// flags are what makes the go command build this minor version.
+// flags are the flags with which the go command builds this minor version.
 func (m minor) flags() []string {
 	if m.modfile == newest {
 		return nil

@@ -11,7 +11,7 @@ import (
 
 const etcdModules = "go.etcd.io/etcd/"
 
-// required is what a module file asks for directly, by path.
+// required returns the versions that a module file requires directly, by path.
 func required(t *testing.T, file string) map[string]string {
 	t.Helper()
 	text, err := exec.Command("go", "mod", "edit", "-json", file).Output()
@@ -33,7 +33,7 @@ func required(t *testing.T, file string) map[string]string {
 	}
 	direct := map[string]string{}
 	for _, r := range module.Require {
-		// An indirect module of etcd must not lag behind those that are imported either.
+		// An indirect module of etcd must have the same version as the direct ones.
 		if !r.Indirect || strings.HasPrefix(r.Path, etcdModules) {
 			direct[r.Path] = r.Version
 		}
@@ -41,8 +41,8 @@ func required(t *testing.T, file string) map[string]string {
 	return direct
 }
 
-// TestMinorVersionsOfThisCheckout holds that each module file is of a minor version of its own, and that all of its
-// etcd modules are of one patch.
+// TestMinorVersionsOfThisCheckout holds that each module file is of a different minor version, and that all of its etcd
+// modules have one patch version.
 func TestMinorVersionsOfThisCheckout(t *testing.T) {
 	s, err := findSource(t.Context())
 	if err != nil {
@@ -66,9 +66,8 @@ func TestMinorVersionsOfThisCheckout(t *testing.T) {
 	}
 }
 
-// TestMinorVersionsAreKeptInStep holds that the store's own source meets one version of each module which it imports,
-// whatever the minor version: what is fixed in one is fixed in all. Only etcd and what it stores by, bbolt and
-// raft, differ.
+// TestMinorVersionsAreKeptInStep holds that the store is built with one version of each module that it imports,
+// whatever the minor version of etcd: a fix in one is a fix in all. Only etcd and its storage, bbolt and raft, differ.
 func TestMinorVersionsAreKeptInStep(t *testing.T) {
 	s, err := findSource(t.Context())
 	if err != nil {

@@ -27,8 +27,8 @@ func findSource(ctx context.Context) (source, error) {
 	return s, err
 }
 
-// sources are what every store is compiled from, as git names paths. A change of a test changes no store,
-// and a change of one minor version's modules no store of another.
+// sources are the files that every store is compiled from, as git names paths. A change of a test changes no store, and
+// a change of one minor version's modules changes no other store.
 var sources = []string{"node/store/*.go", "node/host", "node/api", "node/backup/*.go", "node/durable", "templates/systemd", ":(exclude)*_test.go", ":(exclude)*/testdata/*"}
 
 // lastCommit names the last commit that changed what the stores of a minor version are built from, for `store version`;
@@ -46,8 +46,8 @@ func (s source) lastCommit(ctx context.Context, m minor) string {
 	return commit
 }
 
-// compile builds the store of a minor version for one architecture, which names a commit. Nothing of the machine, the
-// directory or the builder's settings goes into it.
+// compile builds the store of a minor version for one architecture, and has it name a commit. Nothing of the machine,
+// the directory or the builder's settings goes into the store.
 func (s source) compile(ctx context.Context, m minor, commit, architecture, to string) error {
 	args := append([]string{"build", "-trimpath", "-buildvcs=false",
 		"-ldflags", "-s -w -buildid= -X main.commit=" + commit, "-o", to}, m.flags()...)

@@ -15,7 +15,8 @@ type conn struct {
 
 func (c *conn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
-	c.wait() // after the read, since a server that waits for bytes is inside of one when it freezes
+	// Wait after the read: a server that waits for bytes is already inside Read when it freezes.
+	c.wait()
 	return n, err
 }
 

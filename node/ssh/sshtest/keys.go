@@ -14,8 +14,7 @@ import (
 	gossh "golang.org/x/crypto/ssh"
 )
 
-// NewKey makes a private key of one of the types ssh-ed25519, ecdsa-sha2-nistp256, -384, -521 and
-// ssh-rsa (2048 bits).
+// NewKey makes a private key of type ssh-ed25519, ecdsa-sha2-nistp256, -384 or -521, or ssh-rsa (2048 bits).
 func NewKey(t testing.TB, algorithm string) crypto.Signer {
 	t.Helper()
 	var key crypto.Signer
@@ -40,7 +39,7 @@ func NewKey(t testing.TB, algorithm string) crypto.Signer {
 	return key
 }
 
-// Signer makes a key sign for SSH.
+// Signer returns an SSH signer for a key.
 func Signer(t testing.TB, key crypto.Signer) gossh.Signer {
 	t.Helper()
 	signer, err := gossh.NewSignerFromSigner(key)
@@ -50,13 +49,13 @@ func Signer(t testing.TB, key crypto.Signer) gossh.Signer {
 	return signer
 }
 
-// NewSigner is Signer over NewKey.
+// NewSigner makes a key and returns its signer.
 func NewSigner(t testing.TB, algorithm string) gossh.Signer {
 	t.Helper()
 	return Signer(t, NewKey(t, algorithm))
 }
 
-// OpenSSH is the text of a private key in OpenSSH's format, encrypted where there is a passphrase.
+// OpenSSH returns a private key in OpenSSH's format, encrypted if there is a passphrase.
 func OpenSSH(t testing.TB, key crypto.Signer, passphrase string) string {
 	t.Helper()
 	var block *pem.Block
@@ -72,7 +71,7 @@ func OpenSSH(t testing.TB, key crypto.Signer, passphrase string) string {
 	return string(pem.EncodeToMemory(block))
 }
 
-// PublicLine is a public key, or a certificate, as a line of text.
+// PublicLine returns a public key, or a certificate, as a line of text.
 func PublicLine(key gossh.PublicKey) string {
 	return strings.TrimSpace(string(gossh.MarshalAuthorizedKey(key)))
 }
@@ -88,7 +87,7 @@ func Certify(t testing.TB, authority gossh.Signer, key gossh.PublicKey, template
 	return &cert
 }
 
-// CertSigner makes a certificate and the key it is for present themselves together.
+// CertSigner returns a signer that presents a certificate together with its key.
 func CertSigner(t testing.TB, cert *gossh.Certificate, key gossh.Signer) gossh.Signer {
 	t.Helper()
 	signer, err := gossh.NewCertSigner(cert, key)

@@ -1,7 +1,6 @@
-// Package sshtest runs a real SSH server inside a test process: real TCP, real handshakes, real
-// channels. Commands run in a shell on this machine, or in a handler of the test. It can do what a
-// real host does to its clients: ask for certificates, forward as a bastion, allow few sessions, drop
-// connections, and fall silent.
+// Package sshtest runs a real SSH server inside a test process, with real TCP, handshakes and channels. Commands run in
+// a shell on this machine, or in a handler of the test. The server can do what a real host does to its clients: demand
+// certificates, forward as a bastion, allow few sessions, drop connections, and fall silent.
 package sshtest
 
 import (
@@ -17,19 +16,19 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh"
 )
 
-// Config says what kind of host to be. The zero Config is a host with one ed25519 key that lets in the
-// user of Server.Target, and runs commands in a shell.
+// Config says what kind of host a server is. The zero Config is a host with one ed25519 key that lets in the user of
+// Server.Target, and runs commands in a shell.
 type Config struct {
 	Listen   string         // address:port; empty: 127.0.0.1 and a free port
 	HostKeys []gossh.Signer // plain keys or host certificates; empty: one new ed25519 key
 
-	User           string            // the only one let in; empty: "tester"
+	User           string            // the only user who is let in; empty: "tester"
 	AuthorizedKeys []gossh.PublicKey // let in besides the key of Server.Target
 	UserCA         gossh.PublicKey   // signs certificates that are let in; nil: none are
-	Banner         string            // told to those who log in; empty: none
+	Banner         string            // sent to clients that log in; empty: none
 
 	Handler     Handler // runs commands; nil: Shell
-	MaxSessions int     // that one connection may have open; 0: no limit
+	MaxSessions int     // how many one connection may have open; 0: no limit
 
 	// Forward dials for clients that use the host as their bastion; nil: forwarding is forbidden.
 	Forward func(address string) (net.Conn, error)
@@ -92,8 +91,8 @@ func Start(t testing.TB, config Config) *Server {
 	return s
 }
 
-// Target is the way to this server: its address, a user and a key that it lets in, and the pin of its
-// first host key.
+// Target returns a target for this server: its address, a user and a key that are let in, and its first host key as the
+// pin.
 func (s *Server) Target() ssh.Target {
 	return ssh.Target{
 		Address: s.Host(),
@@ -104,25 +103,25 @@ func (s *Server) Target() ssh.Target {
 	}
 }
 
-// Host is the address that the server listens on, without port.
+// Host returns the address that the server listens on, without port.
 func (s *Server) Host() string { return s.listener.Addr().(*net.TCPAddr).IP.String() }
 
-// Port is the port that the server listens on.
+// Port returns the port that the server listens on.
 func (s *Server) Port() int { return s.listener.Addr().(*net.TCPAddr).Port }
 
-// Endpoint is host:port.
+// Endpoint returns host:port.
 func (s *Server) Endpoint() string { return net.JoinHostPort(s.Host(), strconv.Itoa(s.Port())) }
 
-// Accepted is the number of TCP connections so far.
+// Accepted returns the number of TCP connections so far.
 func (s *Server) Accepted() int { return s.count(&s.accepted) }
 
-// Logins is the number of successful logins so far.
+// Logins returns the number of successful logins so far.
 func (s *Server) Logins() int { return s.count(&s.logins) }
 
-// PeakSessions is the most sessions that have been open at once, over all connections.
+// PeakSessions returns the largest number of sessions open at once so far, over all connections.
 func (s *Server) PeakSessions() int { return s.count(&s.peak) }
 
-// RefusedSessions is the number of sessions refused for MaxSessions.
+// RefusedSessions returns the number of sessions refused for MaxSessions.
 func (s *Server) RefusedSessions() int { return s.count(&s.refused) }
 
 func (s *Server) count(n *int) int {
@@ -131,7 +130,7 @@ func (s *Server) count(n *int) int {
 	return *n
 }
 
-// Drop cuts all connections, as a host does that loses power while its network stays.
+// Drop cuts all connections, like a host that loses power while its network stays up.
 func (s *Server) Drop() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -140,7 +139,7 @@ func (s *Server) Drop() {
 	}
 }
 
-// Freeze stops reading and answering on all connections, also new ones, without closing them.
+// Freeze stops reading and answering on all connections, including new ones, without closing them.
 func (s *Server) Freeze() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -250,7 +249,7 @@ func (s *Server) serverConfig() *gossh.ServerConfig {
 	return config
 }
 
-// hostKey is the key of a host, also where it presents it in a certificate.
+// hostKey returns the key of a host, even if the host presents it in a certificate.
 func hostKey(signer gossh.Signer) gossh.PublicKey {
 	if cert, ok := signer.PublicKey().(*gossh.Certificate); ok {
 		return cert.Key

@@ -9,15 +9,15 @@ import (
 	gossh "golang.org/x/crypto/ssh"
 )
 
-// Handler runs one command of a client. What it returns ends the session. Its context ends when the
-// client sends a signal or closes the session, and when the connection goes.
+// Handler runs one command of a client. Its result ends the session. Its context ends when the client sends a signal or
+// closes the session, and when the connection ends.
 type Handler func(ctx context.Context, session *Session) Exit
 
 // Exit is the end of a command. The zero Exit is success.
 type Exit struct {
 	Status int
-	Signal string // name without SIG; not empty: it was killed
-	Silent bool   // the session is closed with neither status nor signal
+	Signal string // name without SIG, if a signal killed the command
+	Silent bool   // close the session with neither status nor signal
 }
 
 // Session is one command of a client, and its streams.
@@ -34,23 +34,23 @@ type Session struct {
 	signal  string
 }
 
-// Signal is the name, without SIG, of the signal that the client has sent; empty: none.
+// Signal returns the name, without SIG, of the signal that the client has sent, or "".
 func (s *Session) Signal() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.signal
 }
 
-// Drop cuts the connection that the session runs on.
+// Drop cuts the session's connection.
 func (s *Session) Drop() { _ = s.conn.Close() }
 
-// Report sends an exit status ahead of the end, as sshd does while output is still on its way. The
-// handler's own Exit should be Silent then.
+// Report sends an exit status before the command ends, as sshd does while output is still on its way. The handler's own
+// Exit should be Silent then.
 func (s *Session) Report(status int) {
 	_, _ = s.channel.SendRequest("exit-status", false, binary.BigEndian.AppendUint32(nil, uint32(status)))
 }
 
-// sessionCount counts the open sessions of one connection, and with them those of the server.
+// sessionCount counts the open sessions of one connection, and of its server.
 type sessionCount struct {
 	server *Server
 	open   int
@@ -78,10 +78,10 @@ func (n *sessionCount) end() {
 	n.server.sessions--
 }
 
-// session serves one session channel: the first exec request, and the signals that come after it.
+// session serves one session channel: the first exec request, and later signals.
 func (s *Server) session(c *conn, user string, offered gossh.NewChannel, count *sessionCount) {
 	if !count.begin() {
-		// The reason and the words are those of OpenSSH.
+		// The reason and the message are OpenSSH's.
 		_ = offered.Reject(gossh.ConnectionFailed, "open failed")
 		return
 	}

@@ -11,14 +11,14 @@ import (
 	gossh "golang.org/x/crypto/ssh"
 )
 
-// signalNames are those that a test can meet.
+// signalNames are the signals that tests use.
 var signalNames = map[syscall.Signal]string{
 	syscall.SIGHUP: "HUP", syscall.SIGINT: "INT", syscall.SIGKILL: "KILL", syscall.SIGTERM: "TERM",
 	syscall.SIGSEGV: "SEGV", syscall.SIGABRT: "ABRT", syscall.SIGPIPE: "PIPE",
 }
 
-// Shell runs the command with /bin/sh on this machine, as the user of the test, in a process group of
-// its own that is sent TERM when the client signals or goes.
+// Shell runs the command with /bin/sh on this machine, as the user of the test, in a process group of its own. The
+// group is sent TERM when the client signals or disconnects.
 func Shell(ctx context.Context, session *Session) Exit {
 	cmd := exec.CommandContext(ctx, "/bin/sh", "-c", session.Command)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -26,7 +26,7 @@ func Shell(ctx context.Context, session *Session) Exit {
 	cmd.WaitDelay = 5 * time.Second
 	cmd.Stdout, cmd.Stderr = session.Stdout, session.Stderr
 
-	// Not cmd.Stdin: waiting for the command would wait for the client to end its input, too.
+	// cmd.Stdin is not used: waiting for the command would wait for the client to end its input, too.
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		fmt.Fprintln(session.Stderr, err)
