@@ -8,7 +8,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
-// TestBackupsOfAHost plays backups as a provider drives them: they are made, rehearsed, listed and fetched.
+// TestBackupsOfAHost makes, rehearses, lists and fetches backups as the provider does.
 func TestBackupsOfAHost(t *testing.T) {
 	d := drive(t, 3)
 	d.form()
@@ -54,7 +54,7 @@ func TestBackupsOfAHost(t *testing.T) {
 	}
 }
 
-// must makes a call that is to succeed.
+// must makes a call that has to succeed.
 func (d *driver) must(address string, op api.Operation, body, result any) {
 	d.Helper()
 	if err := d.call(address, op, body, result); err != nil {

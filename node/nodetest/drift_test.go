@@ -10,7 +10,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest/signing"
 )
 
-// TestDriftIsSeen has things happen behind our back, and looks at what the host says.
+// TestDriftIsSeen changes hosts without the provider, and looks at what they report.
 func TestDriftIsSeen(t *testing.T) {
 	others, err := signing.NewAuthority(nodetest.Start)
 	if err != nil {
@@ -113,7 +113,7 @@ func TestDriftIsSeen(t *testing.T) {
 	}
 }
 
-// TestCorruption is seen in hashes alone.
+// TestCorruption: corrupt data shows in hashes alone.
 func TestCorruption(t *testing.T) {
 	d := serving(t, t, 3, 3)
 	d.world.Host(d.addresses[0]).Write("prod")
@@ -136,7 +136,7 @@ func TestCorruption(t *testing.T) {
 	d.refused(0, api.OpHash, api.HashRequest{Revision: 99}, "future revision")
 }
 
-// TestNoSpace has a member's database come to its quota.
+// TestNoSpace fills a member's database to its quota.
 func TestNoSpace(t *testing.T) {
 	d := serving(t, t, 3, 3)
 	h := d.world.Host(d.addresses[1])
@@ -157,7 +157,7 @@ func TestNoSpace(t *testing.T) {
 	}
 }
 
-// TestSnapshots keeps a few.
+// TestSnapshots keeps some snapshots, and removes the oldest.
 func TestSnapshots(t *testing.T) {
 	d := serving(t, t, 4, 3)
 	var saved api.Snapshot

@@ -12,7 +12,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 )
 
-// driver does by hand what an executor does with hosts.
+// driver does by hand what the executor does with hosts.
 type driver struct {
 	*testing.T
 	world     *nodetest.World
@@ -25,13 +25,13 @@ const (
 	holder  = "run"
 )
 
-// drive is a world of n hosts with a store on each, locked by us.
+// drive returns a world of n hosts with a store on each, locked by the test.
 func drive(t *testing.T, n int) *driver {
 	t.Helper()
 	return driveFor(t, t, n)
 }
 
-// driveFor is such a world that tells a witness what fails.
+// driveFor returns such a world that reports failures to a witness.
 func driveFor(t *testing.T, witness nodetest.TB, n int) *driver {
 	t.Helper()
 	d := &driver{T: t}
@@ -53,7 +53,7 @@ func driveFor(t *testing.T, witness nodetest.TB, n int) *driver {
 	return d
 }
 
-// lock takes the lock on a host. It ends with the host's power.
+// lock acquires the lock on a host. The lock ends with the host's power.
 func (d *driver) lock(address string) {
 	d.Helper()
 	if _, _, err := d.world.Host(address).Lock(d.Context(), d.store(), "prod", api.Holder{ID: holder, Who: "us"}); err != nil {
@@ -76,7 +76,7 @@ func (d *driver) callAs(who, address string, op api.Operation, body, result any)
 	return d.world.Host(address).Call(d.Context(), d.store(), api.Request{Version: api.Version, Operation: op, Cluster: "prod", Holder: who, Body: encoded}, result)
 }
 
-// marker is what the host of the ith member is told of a cluster of all hosts.
+// marker returns the marker of the ith member's host in a cluster of all hosts.
 func (d *driver) marker(i int, token string) api.Marker {
 	var entries []string
 	for j, address := range d.addresses {
@@ -88,7 +88,7 @@ func (d *driver) marker(i int, token string) api.Marker {
 	}
 }
 
-// configure prepares and configures the host of the ith member for the birth of a cluster.
+// configure prepares and configures the host of the ith member of a new cluster.
 func (d *driver) configure(i int, token string) {
 	d.Helper()
 	d.configureAs(i, d.marker(i, token), "new", d.store())
@@ -148,7 +148,7 @@ func (d *driver) form() {
 	}
 }
 
-// observe is what the host of the ith member says.
+// observe returns the observation of the ith member's host.
 func (d *driver) observe(i int) (o api.Observation) {
 	d.Helper()
 	if err := d.callAs("", d.addresses[i], api.OpObserve, api.ObserveRequest{DataDir: dataDir, Ports: []int{2379, 2380, 2381}}, &o); err != nil {

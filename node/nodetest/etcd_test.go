@@ -37,8 +37,8 @@ func TestReadyNeedsQuorum(t *testing.T) {
 	}
 }
 
-// TestTheFirstLeaderIsTheSameInWhateverOrderMembersStart: a run starts the members of a new cluster at once, and which
-// of them is quickest is not to show in what comes after.
+// TestTheFirstLeaderIsTheSameInWhateverOrderMembersStart: a run starts the members of a new cluster at once, and the
+// order in which they start has no effect on what follows.
 func TestTheFirstLeaderIsTheSameInWhateverOrderMembersStart(t *testing.T) {
 	for _, order := range [][]int{{0, 1, 2}, {1, 2, 0}, {2, 1, 0}, {1, 2}} {
 		d := drive(t, 3)
@@ -150,7 +150,7 @@ func TestRebootsBringTheClusterBack(t *testing.T) {
 	}
 }
 
-// TestPortsAreTakenOnce has somebody else listen where the member wants to.
+// TestPortsAreTakenOnce has another program listen on the member's port.
 func TestPortsAreTakenOnce(t *testing.T) {
 	d := drive(t, 1)
 	d.world.Host(d.addresses[0]).Listeners = []api.Listener{{Port: 2380, Process: "nginx", PID: 7}}

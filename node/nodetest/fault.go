@@ -54,24 +54,24 @@ const (
 	Run                   // that call, and every later one to any host: the run was killed
 )
 
-// Fault is something that goes wrong at one call.
+// Fault is something that goes wrong at a call.
 type Fault struct {
 	Address   string        // of the host; empty: any
 	Operation api.Operation // empty: any
-	Nth       int           // which of the calls that match, from 1; 0 is the first, too
-	After     bool          // the call takes effect, and its answer is lost; else it never arrives
+	Nth       int           // which of the matching calls, from 1; 0 is the first, too
+	After     bool          // the call takes effect and its answer is lost; otherwise it never arrives
 	Extent    Extent
 	Err       error // nil: ErrCut
 }
 
-// ErrCut is the error of a call with a fault that names no other.
+// ErrCut is the error of a call whose fault names none.
 var ErrCut = errors.New("the connection was lost")
 
 // fault is a Fault and how often it has been matched.
 type fault struct {
 	Fault
 	seen int
-	cut  bool // with extent Session: it has struck
+	cut  bool // for extent Session: the fault has struck
 }
 
 // Inject adds a fault, which stays until Heal.
@@ -87,7 +87,7 @@ func (w *World) Inject(faults ...Fault) {
 	}
 }
 
-// Heal removes all faults. Another run begins then, after one that was killed.
+// Heal removes all faults. The calls that follow belong to another run, after one that was killed.
 func (w *World) Heal() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -95,8 +95,7 @@ func (w *World) Heal() {
 	clear(w.struck)
 }
 
-// serve has one call arrive at the host: it is recorded, meets the faults that wait for it, and takes
-// effect.
+// serve has one call arrive at the host: it records the call, applies faults, and carries the call out.
 func (h *Host) serve(ctx context.Context, op api.Operation, effect func() error) error {
 	w := h.world
 	call := Call{Address: h.Address, Operation: op}
@@ -128,7 +127,7 @@ func (h *Host) serve(ctx context.Context, op api.Operation, effect func() error)
 	return after
 }
 
-// meet finds the fault that strikes a call: before it takes effect, or after.
+// meet returns the fault that strikes a call: before it takes effect, or after.
 func (w *World) meet(call Call) (before, after error) {
 	for _, f := range w.faults {
 		if f.Address != "" && f.Address != call.Address {

@@ -11,7 +11,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
 )
 
-// serving forms a cluster on the first n of all hosts, and hands it over.
+// serving forms a cluster on the first n of all hosts, and marks it as formed.
 func serving(t *testing.T, witness nodetest.TB, hosts, n int) *driver {
 	t.Helper()
 	d := driveFor(t, witness, hosts)
@@ -25,10 +25,10 @@ func serving(t *testing.T, witness nodetest.TB, hosts, n int) *driver {
 	return d
 }
 
-// peerURL is that of the ith member.
+// peerURL returns the peer URL of the ith member.
 func (d *driver) peerURL(i int) string { return "https://" + d.addresses[i] + ":2380" }
 
-// handOver hands the host of the ith member over, as the running cluster lists its members.
+// handOver marks the host of the ith member as formed, with the members that the running cluster lists.
 func (d *driver) handOver(i int) {
 	d.Helper()
 	o := d.observe(i)
@@ -37,7 +37,8 @@ func (d *driver) handOver(i int) {
 	d.configureAs(i, marker, "existing", o.Store.Selected)
 }
 
-// join configures the ith host to join a cluster of these members, by placeholders for all names but its own.
+// join configures the ith host to join a cluster of these members. It knows only its own name, and uses placeholders
+// for the others.
 func (d *driver) join(i int, members ...int) {
 	d.Helper()
 	marker := d.marker(i, "t1")
@@ -69,7 +70,7 @@ func (d *driver) refused(i int, op api.Operation, body any, why string) {
 	}
 }
 
-// leader is the member that leads, and some other voter.
+// leader returns the member that leads, and another voter.
 func (d *driver) leader(members int) (leader, other int) {
 	d.Helper()
 	for i := range members {
@@ -81,13 +82,13 @@ func (d *driver) leader(members int) (leader, other int) {
 	return 0, 0
 }
 
-// id is the ID of the ith member.
+// id returns the ID of the ith member.
 func (d *driver) id(i int) string {
 	d.Helper()
 	return d.observe(i).Member.MemberID
 }
 
-// TestReplaceTheDead goes the only way that etcd leaves to a cluster of three with one dead.
+// TestReplaceTheDead replaces a dead member of three in the only order that etcd permits.
 func TestReplaceTheDead(t *testing.T) {
 	d := serving(t, t, 4, 3)
 	leader, other := d.leader(3)
@@ -142,7 +143,7 @@ func TestReplaceTheDead(t *testing.T) {
 		t.Errorf("hashes %+v and %+v", theirs, ours)
 	}
 
-	// The dead one keeps its view until it is back, and is told then.
+	// The dead member keeps its view until it is back, and learns then that it was removed.
 	d.world.Host(d.addresses[dead]).PowerOn()
 	if log := d.observe(dead).Data.Log; log == nil || log.MemberID != gone {
 		t.Errorf("a unit that is started tells of its log %+v", log)
@@ -156,7 +157,7 @@ func TestReplaceTheDead(t *testing.T) {
 	}
 }
 
-// TestJoinFails holds how a member ends whose cluster does not expect it.
+// TestJoinFails: a member that its cluster does not expect ends.
 func TestJoinFails(t *testing.T) {
 	add := func(d *driver) {
 		d.ask(0, api.OpAddLearner, api.AddLearnerRequest{Owner: "us", PeerURL: d.peerURL(3), Timeout: time.Second}, nil)
@@ -267,7 +268,7 @@ func TestRules(t *testing.T) {
 	}
 }
 
-// TestRulesAreKept stops, restarts and removes as one should.
+// TestRulesAreKept stops, restarts and removes members without breaking a rule.
 func TestRulesAreKept(t *testing.T) {
 	d := serving(t, t, 3, 3)
 	leader, other := d.leader(3)
@@ -326,7 +327,7 @@ func TestCutOff(t *testing.T) {
 	}
 }
 
-// TestRecovery makes one of three the cluster, with all that it holds, after the two others were lost.
+// TestRecovery makes one of three members the cluster, with all of its data, after the two others were lost.
 func TestRecovery(t *testing.T) {
 	d := serving(t, t, 3, 3)
 	d.world.Host(d.addresses[0]).Write("prod")
@@ -355,8 +356,8 @@ func TestRecovery(t *testing.T) {
 	}
 }
 
-// TestDamagedData has two of three end on their data each time that they are started: their logs are ranked where they
-// can be read, and they are not recovered from.
+// TestDamagedData has two of three members end on their data at each start. Their logs are ranked as far as they can be
+// read, and no recovery starts from them.
 func TestDamagedData(t *testing.T) {
 	d := serving(t, t, 3, 3)
 	d.world.Host(d.addresses[0]).Write("prod")

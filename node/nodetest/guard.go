@@ -6,8 +6,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
-// guard says why the member must not be started, and which check that is; empty: it may. Where it refuses,
-// systemd does not try again.
+// guard returns why the member must not be started, and which check fails, or nothing if it may be. systemd does not
+// retry after a refusal.
 func (h *Host) guard(part *installation) (check api.GuardCheck, why string) {
 	dir, marker := parseFlags(part.flags)["data-dir"], part.marker
 	if h.unmounted[marker.DataDir] != nil {
@@ -38,7 +38,7 @@ func (h *Host) guard(part *installation) (check api.GuardCheck, why string) {
 	return "", ""
 }
 
-// note records how far the member's log has come, outside of its data.
+// note records, outside of the data, how far the member's log has come.
 func (h *Host) note(part *installation) {
 	if part.marker == nil {
 		return
@@ -52,7 +52,7 @@ func notMounted(dir string) string {
 	return "data directory " + dir + " was on the file system that is not mounted"
 }
 
-// mustHaveDisk refuses a call while the disk is away that the member's data lies on.
+// mustHaveDisk refuses a call while the disk with the member's data is not mounted.
 func (c call) mustHaveDisk(part *installation) error {
 	if part.marker != nil && c.unmounted[part.marker.DataDir] != nil {
 		return refuse("%s: nothing is done to it", notMounted(part.marker.DataDir))

@@ -16,8 +16,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest/signing"
 )
 
-// Host is one simulated host. Its exported fields say what machine it is; a new one is bare, and fit
-// for a member.
+// Host is one simulated host. Its exported fields say what machine it is. A new host is bare, and fit for a member.
 type Host struct {
 	Address     string
 	MachineID   string
@@ -25,100 +24,99 @@ type Host struct {
 	Kernel      string
 	MemoryBytes int64
 	FreeBytes   int64
-	DataBytes   int64 // free for data, where that lies on a disk of its own; 0: FreeBytes
+	DataBytes   int64 // free for data on a disk of its own; 0: FreeBytes
 	Systemd     bool
 	FirstPort   int // the lowest port that users other than root may bind
 	ReadOnly    bool
-	OneSession  bool           // sshd opens one at a time on a connection
+	OneSession  bool           // sshd opens one session at a time on a connection
 	Missing     []string       // commands that are not there
 	ForeignEtcd []string       // executables of etcd processes of somebody else
-	Listeners   []api.Listener // of somebody else
+	Listeners   []api.Listener // somebody else's
 	MarkerError string         // why the marker cannot be read; empty: it can
-	Inventory   api.Inventory  // what else it is and has; Filesystems are those that are not the usual one
+	Inventory   api.Inventory  // what else the host is and has; Filesystems are those that differ from the default
 
-	// Unreachable is why the host cannot be asked; its members run on. nil: it can.
+	// Unreachable is why the host cannot be asked, or nil if it can. Its members continue to run.
 	Unreachable error
 
-	// CutOff is true where no packet passes between the host's members and those on other hosts. The host
-	// can be asked all the same.
+	// CutOff cuts all connections between the host's members and those on other hosts. The host itself can still be
+	// asked.
 	CutOff bool
 
-	// Terse hosts have a journal that does not say what the member's data was when it found other data at a peer.
+	// Terse has the host's journal not say which data the member held when it found other data at a peer.
 	Terse bool
 
-	// Lag is how many entries the host's members are kept behind their leaders. What they have, they keep.
+	// Lag is how many entries the host's members stay behind their leaders. They keep what they have already.
 	Lag uint64
 
 	// DoomedStart is why every start of a member fails for good on this host; empty: it does not.
 	DoomedStart string
 
-	// Stalls is how many of the next starts of a member on this host end in one that has come into its cluster,
-	// and does not call itself started.
+	// Stalls is how many of the next starts of a member on this host stall: the member joins its cluster, and does not
+	// report that it has started.
 	Stalls int
 
-	// Reading is for how much longer the next starts of a member on this host read its data before they come to
-	// anything, in units of the time that passes where somebody waits.
+	// Reading is how long the next starts of a member on this host still read its data before they do anything else, in
+	// ticks.
 	Reading int
 
-	// Silent is for how much longer the host is too busy to be shown the certificates that its member's ports serve, in
-	// the same units.
+	// Silent is how long the host is still too busy to see the certificates that its member's ports serve, in ticks.
 	Silent int
 
-	// Received is how many bytes of uploads have come.
+	// Received is how many bytes of uploads have arrived.
 	Received int64
 
-	// Hangs is how many of the next questions after the host's member find that it answers, and serves no linearizable
-	// read within the time that a question has, as while a disk stalls or a leader is elected.
+	// Hangs is how many of the next questions to the host's member find that it responds but serves no linearizable
+	// read in time, as while a disk stalls or a leader is elected.
 	Hangs int
 
-	// Skew is by how much the host's clock is ahead of that of the world.
+	// Skew is how far the host's clock is ahead of the world's.
 	Skew time.Duration
 
-	// BackupFails and RehearsalFails are why every run of those fails on this host; empty: it does not.
+	// BackupFails and RehearsalFails are why every such run fails on this host; empty: it does not.
 	BackupFails, RehearsalFails string
 
 	world     *World
 	off       bool
-	addresses []string // of its interfaces; Address is the first that it was given
+	addresses []string // of its interfaces; Address is the first
 	pids      int
 	keysLost  int
 	stores    map[string]time.Time // when they were installed, by hash
-	wanted    map[demand]time.Time // when runs have said that they want a store which their cluster has not selected yet
+	wanted    map[demand]time.Time // when runs demanded a store that their cluster has not selected yet
 	clusters  map[string]*installation
 	data      map[string]*directory // by path
 	locks     map[string]*lock      // by cluster
 
-	unmounted map[string]*directory // what lies on disks that are not mounted, by data directory
+	unmounted map[string]*directory // the data on disks that are not mounted, by data directory
 	snapshots map[string][]string   // paths, by data directory, oldest first
-	taken     int                   // snapshots, for their names
+	taken     int                   // how many snapshots were taken, for their names
 	fetched   map[string]content    // snapshots to restore, by path
-	arriving  map[string][]byte     // what has come of uploads, by their SHA-256
+	arriving  map[string][]byte     // what has arrived of uploads, by their SHA-256
 }
 
-// installation is what a host carries of one cluster, its data aside.
+// installation is what a host carries of one cluster, except for the data.
 type installation struct {
 	selected     string // hash of a store; empty: none
 	marker       *api.Marker
 	keys         map[string]signing.Key
-	next         map[string]signing.Key // that take the place of others once they are certified
-	renewed      map[string]int         // how often that has happened, by name
+	next         map[string]signing.Key // keys that replace others once they have a certificate
+	renewed      map[string]int         // how often a key was replaced, by name
 	certificates map[string]string      // PEM by key name
-	exposed      string                 // key that others can read; empty: none
+	exposed      string                 // a key that others can read; empty: none
 	peerCA       string
 	clientCRL    string
 	clientCA     string
 	flags        []string
 	unit         model.Unit
-	progress     uint64           // index of the last entry that the member was seen to have
+	progress     uint64           // index of the member's last entry, as recorded
 	restore      *api.Restoration // that is under way; nil: none
-	backups      *backups         // nil: none are made
+	backups      *backups         // nil: the host makes none
 	renewals     *renewals        // nil: the host makes none
 	recovery     *recovery        // that is under way; nil: none
 }
 
 // directory is a data directory.
 type directory struct {
-	litter bool          // something lies in it that is no member's data
+	litter bool          // the directory holds something that is no member's data
 	member *model.Member // nil: no member has written its log there
 }
 
@@ -150,7 +148,7 @@ func newHost(w *World, address string) *Host {
 	return h
 }
 
-// reinstall is the host with nothing on it, as another machine.
+// reinstall makes the host another machine with nothing on it.
 func (h *Host) reinstall(name string) {
 	h.MachineID = model.Digest("machine", h.Address, name)[:32]
 	h.stores = map[string]time.Time{}
@@ -163,10 +161,10 @@ func (h *Host) reinstall(name string) {
 	h.unmounted = map[string]*directory{}
 }
 
-// bootID is the ID of the host's boot.
+// bootID returns the ID of the host's boot.
 func (h *Host) bootID() string { return model.Digest("boot", h.MachineID) }
 
-// meant refuses a call that means another machine, or another member on it, as a real host does.
+// meant refuses a call that is meant for another machine, or another member on it, as a real host does.
 func (h *Host) meant(cluster string, t api.Target) error {
 	if t.MachineID != "" && t.MachineID != h.MachineID {
 		return refuse("this call is for the machine with the ID %s, and it came to the one with the ID %s", t.MachineID, h.MachineID)
@@ -178,7 +176,7 @@ func (h *Host) meant(cluster string, t api.Target) error {
 	return t.Differs(carried)
 }
 
-// on is the part of a cluster on the host, which may be none.
+// on returns the installation of a cluster on the host, which may be empty.
 func (h *Host) on(cluster string) *installation {
 	if part, there := h.clusters[cluster]; there {
 		return part
@@ -186,7 +184,7 @@ func (h *Host) on(cluster string) *installation {
 	return &installation{}
 }
 
-// dataFree is what is free for data.
+// dataFree returns the free space for data.
 func (h *Host) dataFree() int64 {
 	if h.DataBytes > 0 {
 		return h.DataBytes
@@ -194,7 +192,7 @@ func (h *Host) dataFree() int64 {
 	return h.FreeBytes
 }
 
-// architecture is Go's name for what the host is.
+// architecture returns the host's architecture as Go names it.
 func (h *Host) architecture() string {
 	return map[string]string{"x86_64": "amd64", "aarch64": "arm64"}[h.Machine]
 }
@@ -243,11 +241,11 @@ func (h *Host) Contact(ctx context.Context, cluster string, ask api.ObserveReque
 	return contact, err
 }
 
-// demand is a store that a run of a cluster wants.
+// demand is a store that a run of a cluster demands.
 type demand struct{ cluster, store string }
 
-// Install puts a store on the host for a run of a cluster. The world must have an archive of it, for this kind of
-// machine.
+// Install installs a store on the host for a run of a cluster. The world must have an archive of the store for this
+// kind of machine.
 func (h *Host) Install(ctx context.Context, cluster, store string) error {
 	return h.serve(ctx, Install, func() error {
 		if !h.world.fits(store, h.architecture()) {
@@ -269,12 +267,12 @@ func (h *Host) Call(ctx context.Context, store string, request api.Request, resu
 	return h.exchange(ctx, store, request, nil, nil, result)
 }
 
-// Upload is a call with content.
+// Upload makes a call with content.
 func (h *Host) Upload(ctx context.Context, store string, request api.Request, content io.Reader, result any) error {
 	return h.exchange(ctx, store, request, content, nil, result)
 }
 
-// Download is a call that is answered with content.
+// Download makes a call that is answered with content.
 func (h *Host) Download(ctx context.Context, store string, request api.Request, content io.Writer, result any) error {
 	return h.exchange(ctx, store, request, nil, content, result)
 }
@@ -313,7 +311,8 @@ func (h *Host) exchange(ctx context.Context, store string, request api.Request, 
 			return err
 		}
 		do := func() (any, error) { return carryOut(c, request.Body) }
-		if !request.Operation.ReadOnly() || request.Operation == api.OpAwait { // in a wait, a member comes up that was restarted
+		// During a wait, a restarted member becomes ready.
+		if !request.Operation.ReadOnly() || request.Operation == api.OpAwait {
 			one := do
 			do = func() (any, error) { return c.keepingTrust(one) }
 		}
@@ -321,7 +320,7 @@ func (h *Host) exchange(ctx context.Context, store string, request api.Request, 
 		if err != nil || result == nil {
 			return err
 		}
-		// Answers take the way that they take from a real host, so that nothing is shared with it.
+		// Answers are encoded and decoded as a real host's are, so that they share nothing with the host.
 		encoded, err := json.Marshal(answer)
 		if err != nil {
 			return h.world.unexpected("%s: encode the answer to %s: %v", h.Address, request.Operation, err)
@@ -330,7 +329,7 @@ func (h *Host) exchange(ctx context.Context, store string, request api.Request, 
 	})
 }
 
-// Lock takes the cluster's lock on the host, at once or not at all.
+// Lock acquires the cluster's lock on the host, or fails at once.
 func (h *Host) Lock(ctx context.Context, store, cluster string, holder api.Holder) (held context.Context, release func(), err error) {
 	err = h.serve(ctx, api.OpLock, func() error {
 		if err := h.callable(store, cluster); err != nil {
@@ -356,18 +355,18 @@ func (h *Host) Lock(ctx context.Context, store, cluster string, holder api.Holde
 		}
 		return nil
 	})
-	if err != nil && release != nil { // its answer was lost, and the session with it
+	if err != nil && release != nil { // the answer was lost, and the session with it
 		release()
 		return nil, nil, err
 	}
 	return held, release, err
 }
 
-// markerKnown refuses what goes by a marker that cannot be read: nobody knows whose host this is.
+// markerKnown refuses calls that depend on a marker that cannot be read: nobody knows whose host this is.
 func (h *Host) markerKnown(op api.Operation) error {
 	switch op {
 	case api.OpTry, api.OpArrived, api.OpProbe, api.OpAwait:
-		return nil // they do not go by it, or say so in a place of their own
+		return nil // they do not depend on the marker, or report the problem themselves
 	}
 	if h.MarkerError != "" {
 		return failed("%s", h.MarkerError)
@@ -375,12 +374,12 @@ func (h *Host) markerKnown(op api.Operation) error {
 	return nil
 }
 
-// busy is the error of whoever does not hold a lock that somebody holds.
+// busy returns the error of a call without the lock that somebody else holds.
 func busy(cluster string, held *lock) error {
 	return &api.Error{Code: api.CodeBusy, Message: fmt.Sprintf("cluster %s is locked by %s", cluster, held.holder), Holder: &held.holder}
 }
 
-// free ends a lock, unless it has ended already.
+// free releases a lock, unless it has ended already.
 func (h *Host) free(cluster string, l *lock) {
 	if h.locks[cluster] == l {
 		delete(h.locks, cluster)
@@ -388,7 +387,7 @@ func (h *Host) free(cluster string, l *lock) {
 	}
 }
 
-// callable says why a store cannot be called; nil: it can.
+// callable returns why a store cannot be called, or nil.
 func (h *Host) callable(store, cluster string) error {
 	if !h.hasStore(h.resolve(store, cluster)) {
 		return &api.Error{Code: api.CodeNoStore, Message: fmt.Sprintf("%s: there is no store on it to call", h.Address)}
@@ -396,7 +395,7 @@ func (h *Host) callable(store, cluster string) error {
 	return nil
 }
 
-// resolve is the store that is called: the one that is named, else the selected one.
+// resolve returns the store that is called: the named one, or else the selected one.
 func (h *Host) resolve(store, cluster string) string {
 	if store == "" {
 		return h.on(cluster).selected
@@ -410,10 +409,10 @@ func (h *Host) hasStore(store string) bool {
 	return found
 }
 
-// installed are the hashes of the stores on the host, sorted.
+// installed returns the hashes of the stores on the host, sorted.
 func (h *Host) installed() []string { return slices.Sorted(maps.Keys(h.stores)) }
 
-// directory is the data directory at a path, which may not be there.
+// directory returns the data directory at a path, or nil if there is none.
 func (h *Host) directory(dir string) *directory {
 	if d, there := h.data[dir]; there {
 		return d
@@ -435,7 +434,7 @@ func (h *Host) aside(dir string) []string {
 	return found
 }
 
-// markerCopy is the marker, not to be shared with the host; nil: there is none.
+// markerCopy returns a copy of the marker, or nil if there is none.
 func (i *installation) markerCopy() *api.Marker {
 	if i.marker == nil {
 		return nil

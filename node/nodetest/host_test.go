@@ -13,7 +13,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
 )
 
-// TestRefusals holds what a store refuses, with nothing changed.
+// TestRefusals holds what a store refuses without changing anything.
 func TestRefusals(t *testing.T) {
 	formed := func(t *testing.T) *driver {
 		d := drive(t, 1)
@@ -64,7 +64,7 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// TestLocks holds that a lock is held once, until it is freed or lost.
+// TestLocks holds that only one run has a lock, until it is released or lost.
 func TestLocks(t *testing.T) {
 	d := drive(t, 1)
 	host := d.world.Host(d.addresses[0])
@@ -93,7 +93,7 @@ func TestLocks(t *testing.T) {
 	release()
 }
 
-// TestFaults holds where each kind of fault strikes.
+// TestFaults holds at which calls each kind of fault strikes.
 func TestFaults(t *testing.T) {
 	ask := api.ObserveRequest{DataDir: dataDir}
 	contact := func(w *nodetest.World, address string) bool {
@@ -102,7 +102,7 @@ func TestFaults(t *testing.T) {
 	}
 	for name, test := range map[string]struct {
 		fault nodetest.Fault
-		want  []bool // of calls to a, b, a, b
+		want  []bool // whether calls to a, b, a, b succeed
 	}{
 		"once":             {nodetest.Fault{Nth: 2}, []bool{true, false, true, true}},
 		"once at a host":   {nodetest.Fault{Address: "a", Nth: 2}, []bool{true, true, false, true}},
@@ -141,7 +141,7 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-// TestTheUnexpectedFails holds that what no real host would be asked fails the test.
+// TestTheUnexpectedFails holds that a call that no real host would get fails the test.
 func TestTheUnexpectedFails(t *testing.T) {
 	for name, ask := range map[string]func(*nodetest.World){
 		"unknown host":  func(w *nodetest.World) { w.Host("192.0.2.99") },
@@ -173,11 +173,11 @@ type recorder struct{ errors int }
 func (r *recorder) Helper()               {}
 func (r *recorder) Errorf(string, ...any) { r.errors++ }
 
-// TestRetirementLeavesStoresToRunsOfOtherClusters holds that a store that nobody selects goes with a cluster, as on a
-// real host, unless a run of another cluster is under way that may have brought it.
+// TestRetirementLeavesStoresToRunsOfOtherClusters holds that, as on a real host, a store that no cluster selects is
+// deleted when a cluster leaves, unless a run of another cluster is under way that may have installed it.
 func TestRetirementLeavesStoresToRunsOfOtherClusters(t *testing.T) {
 	for name, test := range map[string]struct {
-		by    string // the cluster whose run has brought it; empty: the one that leaves
+		by    string // the cluster whose run has installed the store; empty: the one that leaves
 		run   bool
 		since time.Duration
 		stays bool
@@ -214,7 +214,7 @@ func TestRetirementLeavesStoresToRunsOfOtherClusters(t *testing.T) {
 	}
 }
 
-// orOwn is a cluster, or, where that has no name, the one that leaves.
+// orOwn returns the given cluster, or the one that leaves if it is empty.
 func orOwn(cluster string) string {
 	if cluster == "" {
 		return "prod"

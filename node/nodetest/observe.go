@@ -11,7 +11,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 )
 
-// observe is everything that the host knows about the cluster.
+// observe returns everything that the host knows about the cluster.
 func (c call) observe(ask api.ObserveRequest) (api.Observation, error) {
 	if c.MarkerError != "" {
 		return api.Observation{}, failed("%s", c.MarkerError)
@@ -64,7 +64,7 @@ func (c call) observe(ask api.ObserveRequest) (api.Observation, error) {
 	}
 	if view := observation.Member; held.member != nil && !view.Healthy && !(view.Responding && view.Learner && view.Leader != "") {
 		observation.Data.Log = held.member.Log()
-		if part.unit.Process != nil { // which has its database open
+		if part.unit.Process != nil { // the process has its database open
 			observation.Data.Log.Applied, observation.Data.Log.Version = 0, ""
 		}
 	}
@@ -83,11 +83,11 @@ func (c call) observe(ask api.ObserveRequest) (api.Observation, error) {
 	return observation, nil
 }
 
-// samples is how often a look asks a member that has ceased to serve, before it reports that.
+// samples is how often an observation asks a member that has stopped serving before it reports that.
 const samples = 10
 
-// sample asks the local member how it is, once; and where there is patience, again as long as one that has served since
-// it was started does not, and may again. Its time is short: nothing happens meanwhile.
+// sample asks the local member for its status, once. With patience it asks again while a member that has served since
+// its start does not serve. No time passes in the world meanwhile.
 func (c call) sample(patience time.Duration) api.Member {
 	for tries := 1; ; tries++ {
 		view := c.view(c.cluster)
@@ -107,7 +107,7 @@ func (h *Host) cramped(view api.Member) bool {
 	return view.Responding && !view.Learner && h.FreeBytes < view.DBSizeBytes+64<<20
 }
 
-// unidentified is why the store and the local member cannot show each other who they are; empty: they can.
+// unidentified returns why the store and the local member cannot authenticate each other, or "" if they can.
 func (i *installation) unidentified() string {
 	for _, name := range []string{api.KeyAdmin, api.KeyServer} {
 		if i.marker != nil && i.certificates[name] != "" && !i.keys[name].Belongs(i.certificates[name]) {
@@ -120,7 +120,7 @@ func (i *installation) unidentified() string {
 	return ""
 }
 
-// held is what the host holds for each key pair and bundle.
+// held returns what the host holds for each key pair and bundle.
 func (i *installation) held() map[string]api.Certificate {
 	held := map[string]api.Certificate{"peer-ca": {PEM: i.peerCA}, "client-ca": {PEM: i.clientCA}}
 	for _, name := range []string{api.KeyPeer, api.KeyServer, api.KeyAdmin} {
@@ -129,7 +129,7 @@ func (i *installation) held() map[string]api.Certificate {
 	return held
 }
 
-// served is what the ports of a member that has started serve: etcd reads its certificates anew at each handshake.
+// served returns what the ports of a started member serve: etcd reads its certificates again at each handshake.
 func (i *installation) served() map[string]api.Served {
 	p := i.unit.Process
 	if p == nil || i.unit.Active != "active" {
@@ -151,7 +151,7 @@ func (i *installation) served() map[string]api.Served {
 	return served
 }
 
-// shown is what the host is shown of that.
+// shown returns what the host sees of that.
 func (h *Host) shown(part *installation) map[string]api.Served {
 	served := part.served()
 	if h.Silent > 0 {
@@ -160,7 +160,7 @@ func (h *Host) shown(part *installation) map[string]api.Served {
 	return served
 }
 
-// listeners are all that listen on the host, as the unit of this cluster sees them.
+// listeners returns all listeners on the host, as the unit of this cluster sees them.
 func (h *Host) listeners(cluster string) []api.Listener {
 	found := slices.Clone(h.Listeners)
 	for _, name := range slices.Sorted(maps.Keys(h.clusters)) {
@@ -175,7 +175,7 @@ func (h *Host) listeners(cluster string) []api.Listener {
 	return found
 }
 
-// view is what the local member says of itself and of its cluster.
+// view returns what the local member reports of itself and of its cluster.
 func (h *Host) view(cluster string) api.Member {
 	p := h.on(cluster).unit.Process
 	why := h.on(cluster).unidentified()
@@ -205,7 +205,7 @@ func (h *Host) view(cluster string) api.Member {
 		QuotaBytes:     p.Quota(),
 		Members:        s.List(),
 	}
-	// Only from 3.6 on does a database say its version.
+	// Databases hold their version only since etcd 3.6.
 	if model.MinorOf(p.Version) >= 6 {
 		view.StorageVersion = m.Storage.String()
 	}
@@ -214,7 +214,7 @@ func (h *Host) view(cluster string) api.Member {
 	case p.Leader == "":
 		view.HealthError = "etcdserver: no leader"
 	case view.Learner:
-		// It answers its status, and no list of members.
+		// A learner answers a request for its status, and none for the list of members.
 		view.HealthError = "etcdserver: rpc not supported for learner"
 		view.Members, view.Alarms = nil, s.Alarms
 	case h.lags(p):
@@ -225,19 +225,19 @@ func (h *Host) view(cluster string) api.Member {
 	return view
 }
 
-// lags tells whether a member has not applied what its leader has: it serves no linearizable read before that.
+// lags tells whether a member has not applied all that its leader has: it serves no linearizable read before.
 func (h *Host) lags(p *model.Process) bool {
 	leader := leaderOf(h.group(p))
 	return h.Lag > 0 && leader != nil && p.Member.Index < leader.Index
 }
 
-// patience is how often a call that waits lets some time pass, before its own time is over.
+// patience is how many ticks a waiting call takes before its own time is over.
 const patience = 8
 
-// lostRestarts is how many starts in vain make a member one that does not come.
+// lostRestarts is how many failed starts show that a member will not start.
 const lostRestarts = 3
 
-// await lets time pass until the member is ready, will not come, or is stalled, and answers what it then observes.
+// await lets time pass until the member is ready, has failed, or is stalled, and returns the observation then.
 func (c call) await(ask api.AwaitRequest) (api.Observation, error) {
 	if err := api.CheckTimeout(ask.Timeout); err != nil {
 		return api.Observation{}, err
@@ -248,10 +248,10 @@ func (c call) await(ask api.AwaitRequest) (api.Observation, error) {
 		reading := c.Reading
 		c.world.pass()
 		c.Silent = max(0, c.Silent-1)
-		if c.Reading < reading { // it comes further, and has all of its time anew
+		if c.Reading < reading { // the member makes progress, which restarts its time
 			left, gained = patience, true
 		}
-		// A start by hand begins to count anew.
+		// A start by hand resets the count.
 		u := &c.on(c.cluster).unit
 		before = min(before, u.Restarts)
 		if u.Active == "failed" || u.Restarts >= before+lostRestarts || isReady(u, c.view(c.cluster), ask) && api.ServesAll(c.shown(c.on(c.cluster)), ask.Serving) {
@@ -271,10 +271,10 @@ func (c call) await(ask api.AwaitRequest) (api.Observation, error) {
 	return o, err
 }
 
-// NotReady is what the journal of a member says that runs, and is not ready.
+// NotReady is the journal of a member that runs and is not ready.
 const NotReady = "etcd waits for what it lacks"
 
-// isReady tells whether the member is what is awaited.
+// isReady tells whether the member is as awaited.
 func isReady(u *model.Unit, m api.Member, ask api.AwaitRequest) bool {
 	if ask.Learner {
 		return m.Responding && m.Leader != "" && m.Learner
@@ -293,13 +293,13 @@ func isReady(u *model.Unit, m api.Member, ask api.AwaitRequest) bool {
 	return len(m.Members) == ask.Members
 }
 
-// probe lets some time pass, and says how the local member is.
+// probe lets some time pass, and returns the local member's status.
 func (c call) probe(api.ProbeRequest) (api.Member, error) {
 	c.world.pass()
 	return c.sample(0), nil
 }
 
-// hash is the hash of what the local member holds.
+// hash returns the hash of what the local member holds.
 func (c call) hash(r api.HashRequest) (api.Hash, error) {
 	if c.on(c.cluster).marker == nil {
 		return api.Hash{}, refuse("this host carries no cluster %s", c.cluster)
@@ -327,7 +327,7 @@ func (c call) hash(r api.HashRequest) (api.Hash, error) {
 	return hash, nil
 }
 
-// DefaultInventory is what a host is and has that nothing speaks against.
+// DefaultInventory returns an inventory that nothing speaks against.
 func DefaultInventory(address string) api.Inventory {
 	return api.Inventory{
 		OS: "Debian GNU/Linux 12 (bookworm)", OSID: "debian", OSVersion: "12", SystemdVersion: 252, CPUs: 4,
@@ -336,7 +336,7 @@ func DefaultInventory(address string) api.Inventory {
 	}
 }
 
-// inventory is the host's for these paths; nil: there are none.
+// inventory returns the host's inventory for these paths, or nil if there are none.
 func (h *Host) inventory(paths []string) *api.Inventory {
 	if len(paths) == 0 {
 		return nil

@@ -9,7 +9,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest/model"
 )
 
-// running is a member whose process runs, and where.
+// running is a member whose process runs, and its host.
 type running struct {
 	host *Host
 	part *installation
@@ -18,17 +18,17 @@ type running struct {
 func (r running) process() *model.Process { return r.part.unit.Process }
 func (r running) member() *model.Member   { return r.part.unit.Process.Member }
 
-// network is a cluster, by its ID, as far as its members reach each other.
+// network is a part of a cluster whose members reach each other.
 type network struct {
 	cluster string
-	alone   string // address of the host that is cut off; empty: it is that of all that are not
+	alone   string // address of a host that is cut off; empty: the part of all others
 }
 
 func (n network) compare(other network) int {
 	return cmp.Or(cmp.Compare(n.cluster, other.cluster), cmp.Compare(n.alone, other.alone))
 }
 
-// groups are the running members that reach each other, in the order of their addresses.
+// groups returns the running members that reach each other, in the order of their addresses.
 func (w *World) groups() map[network][]running {
 	groups := map[network][]running{}
 	w.each(func(h *Host, part *installation) {
@@ -43,7 +43,7 @@ func (w *World) groups() map[network][]running {
 	return groups
 }
 
-// group are the running members that the one on this host reaches, itself included.
+// group returns the running members that the one on this host reaches, including itself.
 func (h *Host) group(p *model.Process) []running {
 	at := network{cluster: p.Member.Cluster}
 	if h.CutOff || h.unheard(p.Member.Cluster) {
@@ -52,7 +52,7 @@ func (h *Host) group(p *model.Process) []running {
 	return h.world.groups()[at]
 }
 
-// convene has the running members of each cluster find out whether they are a quorum.
+// convene has the running members of each cluster elect leaders where they are a quorum.
 func (w *World) convene() {
 	groups := w.groups()
 	for _, at := range slices.SortedFunc(maps.Keys(groups), network.compare) {
@@ -61,7 +61,7 @@ func (w *World) convene() {
 	w.oneServes()
 }
 
-// leaderOf is the member that leads a group; nil: none does.
+// leaderOf returns the member that leads a group, or nil.
 func leaderOf(group []running) *model.Member {
 	for _, r := range group {
 		if r.process().Leader == r.member().ID {
@@ -71,19 +71,21 @@ func leaderOf(group []running) *model.Member {
 	return nil
 }
 
-// elect has running members of one cluster find a leader, if a quorum is among them, and follow it. A
-// leader stays one as long as it has its quorum.
+// elect has the running members of one cluster follow a leader, if there is a quorum among them. A leader that has its
+// quorum stays the leader.
 func elect(w *World, group []running) {
 	leader := incumbent(group)
 	if leader == nil {
 		if gone := leaderOf(group); gone != nil && !gone.State().Votes(gone.ID) {
-			for _, r := range group { // they have agreed that it goes
+			// The members have agreed that the leader goes.
+			for _, r := range group {
 				r.member().Follow(gone, r.within(gone))
 			}
 		}
 		serves := func(r running) bool { return r.process().Serves }
 		if leader = candidate(group); leader != nil && !w.waited && len(group) < len(leader.State().Members) && !slices.ContainsFunc(group, serves) {
-			leader = nil // which members that start at once are the first is anybody's guess, and no test is to depend on it
+			// Which of several members is the first to start is random, and no test may depend on it.
+			leader = nil
 		}
 		if leader != nil {
 			lead(w, group, leader)
@@ -121,7 +123,7 @@ func elect(w *World, group []running) {
 	}
 }
 
-// incumbent is the leader that has its quorum still; nil: there is none.
+// incumbent returns the leader that still has its quorum, or nil.
 func incumbent(group []running) *model.Member {
 	var best *model.Member
 	for _, r := range group {
@@ -133,7 +135,7 @@ func incumbent(group []running) *model.Member {
 	return best
 }
 
-// candidate is the voter with the longest log of those that a quorum would follow; nil: there is none.
+// candidate returns the voter with the longest log among those that a quorum would follow, or nil.
 func candidate(group []running) *model.Member {
 	var able []*model.Member
 	for _, r := range group {
@@ -149,7 +151,7 @@ func candidate(group []running) *model.Member {
 	})
 }
 
-// hasQuorum tells whether enough of a member's own list are there whose logs do not contradict its own.
+// hasQuorum tells whether a quorum of the member's own list is reachable with logs that do not contradict its own.
 func hasQuorum(group []running, m *model.Member) bool {
 	votes := 0
 	for _, r := range group {
@@ -160,7 +162,7 @@ func hasQuorum(group []running, m *model.Member) bool {
 	return votes >= m.State().Quorum()
 }
 
-// lead begins a new term. The first leader of all begins the log: one entry for each member, as etcd does.
+// lead begins a new term. The first leader begins the log with one entry for each member, as etcd does.
 func lead(w *World, group []running, leader *model.Member) {
 	for _, r := range group {
 		leader.Term = max(leader.Term, r.member().Term)
@@ -189,8 +191,7 @@ func lead(w *World, group []running, leader *model.Member) {
 	}
 }
 
-// publish has the list say who a member is and where its clients reach it, as every member sees to when it
-// starts.
+// publish records in the list who a member is and where its clients reach it, as each member does when it starts.
 func publish(leader *model.Member, p *model.Process) {
 	l := leader.State().Members[leader.State().Find(p.Member.ID)]
 	urls := strings.Split(p.Flags["advertise-client-urls"], ",")
@@ -201,7 +202,7 @@ func publish(leader *model.Member, p *model.Process) {
 	leader.Append(1, leader.State().With(l))
 }
 
-// within is how far a member has come in its leader's log.
+// within returns how far a member has come in its leader's log.
 func (r running) within(leader *model.Member) uint64 {
 	behind := r.host.Lag
 	if r.process().Catching {

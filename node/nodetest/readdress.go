@@ -8,7 +8,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest/model"
 )
 
-// Readdress gives the host another address beside those that it has.
+// Readdress gives the host a further address.
 func (w *World) Readdress(from, to string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -20,7 +20,7 @@ func (w *World) Readdress(from, to string) {
 	h.addresses = append(h.addresses, to)
 }
 
-// LoseAddress takes one of its addresses from the host that has it. A member that listens on it runs on, and nobody
+// LoseAddress takes an address from the host that has it. A member that listens on it continues to run, and nobody
 // reaches it any more.
 func (w *World) LoseAddress(address string) {
 	w.mu.Lock()
@@ -31,7 +31,7 @@ func (w *World) LoseAddress(address string) {
 	}
 }
 
-// Pass gives an address that its host has lost to another host: the way there leads to that one from then on.
+// Pass gives an address that a host has lost to another host, which is reached at it from then on.
 func (w *World) Pass(address, to string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -44,7 +44,7 @@ func (w *World) Pass(address, to string) {
 	w.convene()
 }
 
-// Way is the way to the host that has an address: where none has it any more, to nobody.
+// Way returns the way to the host that has an address. If no host has it any more, the way leads nowhere.
 func (w *World) Way(address string) *Host {
 	w.t.Helper()
 	h := w.Host(address)
@@ -58,7 +58,7 @@ func (w *World) Way(address string) *Host {
 	return nobody
 }
 
-// holds is the host that has an address; nil: none has.
+// holds returns the host that has an address, or nil.
 func (w *World) holds(address string) *Host {
 	for _, h := range []*Host{w.hosts[address], w.also[address]} {
 		if h != nil && slices.Contains(h.addresses, address) {
@@ -68,7 +68,7 @@ func (w *World) holds(address string) *Host {
 	return nil
 }
 
-// heard tells whether the address that a process listens on for its peers is one of the host's still.
+// heard tells whether the host still has the address on which a process listens for its peers.
 func (h *Host) heard(p *model.Process) bool {
 	at, err := url.Parse(p.Flags["listen-peer-urls"])
 	return err == nil && h.has(at.Hostname())

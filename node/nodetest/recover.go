@@ -10,16 +10,16 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest/model"
 )
 
-// recovery is what the host records of one that is under way: the good copy of the data, and how its log ends.
+// recovery is a host's record of a recovery under way: the copy of the data, and how its log ends.
 type recovery struct {
 	copy        string
 	term, index uint64
 }
 
-// copySpare is what a copy of a member's data leaves free.
+// copySpare is the space that a copy of a member's data leaves free.
 const copySpare = 256 << 20
 
-// recover makes the local member the cluster, alone.
+// recover makes the local member the whole cluster.
 func (c call) recover(r api.RecoverRequest) (api.Recovered, error) {
 	if err := api.CheckTimeout(r.Timeout); err != nil {
 		return api.Recovered{}, err
@@ -70,7 +70,7 @@ func (c call) recover(r api.RecoverRequest) (api.Recovered, error) {
 	return done, nil
 }
 
-// lastRecovered is the copy that the last recovery has made; empty: there is none.
+// lastRecovered returns the copy that the last recovery has made, or "".
 func (h *Host) lastRecovered(dir string) string {
 	for _, path := range slices.Backward(h.aside(dir)) {
 		if strings.HasPrefix(path, dir+"."+api.AsidePrefix+"recovered-") {
@@ -80,7 +80,8 @@ func (h *Host) lastRecovered(dir string) string {
 	return ""
 }
 
-// beginRecovery checks and copies the member's data, and records the copy. A member whose data it refuses runs on.
+// beginRecovery checks and copies the member's data, and records the copy. If it refuses the data, the member continues
+// to run.
 func (c call) beginRecovery(part *installation, m *model.Member, r api.RecoverRequest) error {
 	if l := m.Log(); l.Error != "" || l.DatabaseError != "" {
 		return refuse("member %s cannot be recovered from: %s%s", m.Name, l.Error, l.DatabaseError)

@@ -13,7 +13,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest/model"
 )
 
-// content is what a snapshot holds.
+// content is the content of a snapshot.
 type content struct {
 	sha256   string
 	size     int64
@@ -22,7 +22,7 @@ type content struct {
 	content  string
 }
 
-// Snapshot is a snapshot of a cluster as it is now, as a file holds it; nil: nobody serves it.
+// Snapshot returns a snapshot of a cluster as it is now, as a file holds it, or nil if nobody serves it.
 func (w *World) Snapshot(cluster string) []byte {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -67,7 +67,7 @@ func (c call) fetch(r api.FetchRequest) (api.Snapshot, error) {
 	return described, nil
 }
 
-// checkFetch refuses a request that does not make sense on any host.
+// checkFetch refuses a request that makes no sense on any host.
 func checkFetch(r api.FetchRequest) error {
 	switch {
 	case !path.IsAbs(r.DataDir):
@@ -82,7 +82,7 @@ func checkFetch(r api.FetchRequest) error {
 	return nil
 }
 
-// sent is what lies at a source.
+// sent returns the content of a source.
 func (c call) sent(s api.Source, owner string, from int64) ([]byte, error) {
 	switch {
 	case s.Backup != "":
@@ -94,7 +94,7 @@ func (c call) sent(s api.Source, owner string, from int64) ([]byte, error) {
 	return nil, failed("there is no snapshot at %+v", s)
 }
 
-// receive takes an upload behind what has come of it before. What has come stays where the rest does not.
+// receive appends an upload to what has arrived of it before, which stays if the rest does not arrive.
 func (c call) receive(u api.Upload, from int64) ([]byte, error) {
 	if err := api.CheckSHA256(u.SHA256, "an upload"); err != nil {
 		return nil, err
@@ -117,7 +117,7 @@ func (c call) receive(u api.Upload, from int64) ([]byte, error) {
 	return whole, nil
 }
 
-// arrived says how much of an upload has come.
+// arrived returns how much of an upload has arrived.
 func (c call) arrived(r api.ArrivedRequest) (api.Arrived, error) {
 	if err := api.CheckSHA256(r.SHA256, "an upload"); err != nil {
 		return api.Arrived{}, err
@@ -212,7 +212,7 @@ func (c call) restore(r api.RestoreRequest) (api.Restored, error) {
 	return api.Restored{ClusterID: m.Cluster, MemberID: m.ID, Aside: part.restore.Aside}, nil
 }
 
-// reborn is a member of the restored cluster. All of them begin with one log.
+// reborn returns a member of the restored cluster. All of them begin with the same log.
 func (c call) reborn(r api.RestoreRequest, held content) *model.Member {
 	flags := map[string]string{"initial-cluster": r.Marker.InitialCluster, "initial-cluster-token": r.Marker.Token}
 	m := &model.Member{Cluster: model.Identity("cluster", r.Marker.InitialCluster, r.Marker.Token), Name: r.Marker.Member, Storage: model.MinorOf(c.world.archive(c.store).version), Term: 1}
@@ -237,7 +237,7 @@ func (c call) reborn(r api.RestoreRequest, held content) *model.Member {
 	return m
 }
 
-// advance records that the host has come further.
+// advance records the stage that the host has reached.
 func (c call) advance(r api.AdvanceRequest) (api.Done, error) {
 	if err := c.mayChange(r.Owner); err != nil {
 		return api.Done{}, err
@@ -276,8 +276,8 @@ func (c call) advance(r api.AdvanceRequest) (api.Done, error) {
 	return api.Done{}, nil
 }
 
-// open is the point from which on clients may have seen what a restored cluster holds. What the old one had
-// acknowledged is given up with it.
+// open marks the restored cluster as open: clients may have seen its content from then on. What the old cluster had
+// acknowledged is given up with that.
 func (c call) open(m *model.Member) {
 	w := c.world
 	if w.opened[c.cluster] == m.Cluster {
@@ -291,7 +291,7 @@ func (c call) open(m *model.Member) {
 	w.oneServes()
 }
 
-// rollBack makes the host what it was before the restore.
+// rollBack restores what the host was before the restore.
 func (c call) rollBack(r api.RollBackRequest) (api.Done, error) {
 	part := c.on(c.cluster)
 	under := part.restore
@@ -325,12 +325,12 @@ func (c call) rollBack(r api.RollBackRequest) (api.Done, error) {
 		return api.Done{}, nil
 	}
 	part.marker, part.flags, part.unit.Enabled, part.selected = under.Marker, under.Flags, under.Enabled, orElse(under.Marker.Store, part.selected)
-	part.progress = 0 // that of the restored member
+	part.progress = 0 // it was the restored member's
 	c.note(part)
 	return api.Done{}, nil
 }
 
-// noneServes holds that no member of another cluster of the name runs where it could have been fenced.
+// noneServes fails the test if a member of another cluster of this name runs on a host that could have been fenced.
 func (c call) noneServes(cluster string) {
 	c.world.each(func(h *Host, part *installation) {
 		if p := part.unit.Process; p != nil && part == h.on(c.cluster) && p.Member.Cluster != cluster && h.Unreachable == nil && !c.world.struck[h.Address] {
@@ -339,7 +339,7 @@ func (c call) noneServes(cluster string) {
 	})
 }
 
-// oneServes holds what must be so of every member that runs, in a restore.
+// oneServes fails the test if a running member breaks a rule of restores.
 func (w *World) oneServes() {
 	w.each(func(h *Host, part *installation) {
 		p := part.unit.Process

@@ -8,12 +8,10 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest/signing"
 )
 
-// Rule is what the world holds of every call. A call that breaks one fails the test, and is carried out all
-// the same. None of them is about a cluster that is being formed, or one with a single voter, which has
-// nothing to spare.
+// Rule is something that has to hold at every call. A call that breaks a rule fails the test, and is carried out all
+// the same. No rule is about a cluster that is being formed, or one with a single voter, which has nothing to spare.
 type Rule string
 
-// Rules.
 const (
 	KeepQuorum     Rule = "a cluster that has its quorum does not lose it through a call"
 	LeaderMoves    Rule = "a leader is not stopped or removed while another voter could lead"
@@ -32,7 +30,7 @@ const (
 	Isolated      Rule = "clients do not reach a restored member before its host was opened"
 )
 
-// Waive turns rules off, for a test that wants one broken.
+// Waive turns rules off, for a test that breaks them on purpose.
 func (w *World) Waive(rules ...Rule) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -41,7 +39,7 @@ func (w *World) Waive(rules ...Rule) {
 	}
 }
 
-// broken fails the test.
+// broken fails the test, unless the rule is waived.
 func (c call) broken(rule Rule, format string, args ...any) {
 	if !c.world.waived[rule] {
 		c.world.t.Errorf("nodetest: %s: %s, and %s", c.Address, fmt.Sprintf(format, args...), rule)
@@ -54,7 +52,7 @@ func (c call) isFormed() bool {
 	return part.marker != nil && part.marker.Phase == api.PhaseFormed && part.restore == nil
 }
 
-// keepingQuorum carries out what may cost a quorum.
+// keepingQuorum carries out something that may cost a quorum.
 func (c call) keepingQuorum(what string, do func()) {
 	p := c.on(c.cluster).unit.Process
 	if p == nil || p.Leader == "" || !c.isFormed() || len(p.Member.State().Voters()) == 1 {
@@ -71,7 +69,7 @@ func (c call) keepingQuorum(what string, do func()) {
 	c.broken(KeepQuorum, "%s has cost cluster %s its quorum", what, c.cluster)
 }
 
-// leaderStays holds that a leader is spared that another voter could follow.
+// leaderStays fails the test if a call stops a leader that another voter could replace.
 func (c call) leaderStays(leader *model.Member, what string) {
 	s := leader.State()
 	if !c.isFormed() || len(s.Voters()) == 1 {
@@ -85,7 +83,7 @@ func (c call) leaderStays(leader *model.Member, what string) {
 	}
 }
 
-// oneChange holds that no change of membership begins while another is under way.
+// oneChange fails the test if a change of membership begins while another is under way.
 func (c call) oneChange(s model.State, what string) {
 	for _, l := range s.Members {
 		if l.Learner || l.Name == "" {
@@ -95,7 +93,7 @@ func (c call) oneChange(s model.State, what string) {
 	}
 }
 
-// mayVote holds what has to be so before a learner is promoted; learner is nil where it does not run.
+// mayVote fails the test if a learner may not be promoted yet; learner is nil if it does not run.
 func (c call) mayVote(leader *model.Member, l model.Listed, learner *running) {
 	what := fmt.Sprintf("promote %s (%s)", l.PeerURL, l.ID)
 	switch {
@@ -122,15 +120,15 @@ func (c call) halt(part *installation, what string) {
 	})
 }
 
-// unlisted holds that a cluster that is to last is not retired from under itself.
+// unlisted fails the test if a host is retired whose member is still listed in a cluster that is to last.
 func (c call) unlisted(part *installation) {
 	if p := part.unit.Process; c.world.Lasting && c.isFormed() && p != nil && p.Leader != "" {
 		c.broken(NothingListed, "retire: %s is a member of cluster %s", p.Member.Name, c.cluster)
 	}
 }
 
-// trusts tells whether a member takes the certificate that another one shows as its peer: it reads the authorities
-// once, when its process starts, and certificates anew each time, unless it goes on serving others.
+// trusts tells whether a member accepts the peer certificate of another one. A member reads the authorities once, when
+// its process starts, and its certificates at each handshake, unless it goes on serving old ones.
 func (r running) trusts(other running) bool {
 	shown := other.part.certificates
 	if other.process().Shows != nil {
@@ -139,7 +137,7 @@ func (r running) trusts(other running) bool {
 	return signing.IsOf(shown[api.KeyPeer], r.process().PeerCA)
 }
 
-// estranged are the pairs of running members of a cluster of which one does not take the other's certificate.
+// estranged returns the pairs of running members of a cluster of which one does not accept the other's certificate.
 func (w *World) estranged(cluster string) map[string]bool {
 	var all []running
 	w.each(func(h *Host, part *installation) {
@@ -158,7 +156,7 @@ func (w *World) estranged(cluster string) map[string]bool {
 	return pairs
 }
 
-// keepingTrust carries out a call after which members that trusted each other have to do so still.
+// keepingTrust carries out a call, and fails the test if members that trusted each other before no longer do.
 func (c call) keepingTrust(do func() (any, error)) (any, error) {
 	marker := c.on(c.cluster).marker
 	if marker == nil || marker.ClusterID == "" || !c.isFormed() {

@@ -12,10 +12,10 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest/model"
 )
 
-// snapshotSize is that of all snapshots that are sent: of a page, and a SHA-256 behind it.
+// snapshotSize is the size of all snapshots that are sent: one page, and a SHA-256.
 const snapshotSize = 512 + sha256.Size
 
-// save sends a snapshot of the local member, or says that it was uploaded.
+// save sends a snapshot of the local member, or reports that it was uploaded.
 func (c call) save(r api.SaveRequest) (api.Saved, error) {
 	if err := c.mayChange(r.Owner); err != nil {
 		return api.Saved{}, err
@@ -51,7 +51,7 @@ func snapshotOf(s model.State) string {
 	return page + string(sum[:])
 }
 
-// snapshot saves what the local member holds.
+// snapshot saves the data of the local member.
 func (c call) snapshot(r api.SnapshotRequest) (api.Snapshot, error) {
 	if err := c.mayChange(r.Owner); err != nil {
 		return api.Snapshot{}, err
@@ -86,7 +86,7 @@ func (c call) snapshot(r api.SnapshotRequest) (api.Snapshot, error) {
 	return saved, nil
 }
 
-// Snapshots are the paths of the snapshots that lie beside a data directory, oldest first.
+// Snapshots returns the paths of the snapshots beside a data directory, oldest first.
 func (h *Host) Snapshots(dir string) []string {
 	h.world.mu.Lock()
 	defer h.world.mu.Unlock()

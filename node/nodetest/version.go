@@ -20,11 +20,11 @@ type archive struct {
 	lacks        []string // fields of requests that it does not know
 }
 
-// AddStores adds stores of another version of etcd to the world: their hashes by architecture, as
+// AddStores adds stores of another version of etcd to the world, and returns their hashes by architecture, as
 // World.Stores holds those of EtcdVersion.
 func (w *World) AddStores(version string) map[string]string { return w.build("store", version) }
 
-// Rebuild adds stores of a version that the world has already, built anew by another release of the provider.
+// Rebuild adds other builds of the stores of a version, as another release of the provider has them.
 func (w *World) Rebuild(version string) map[string]string { return w.build("rebuilt", version) }
 
 func (w *World) build(kind, version string) map[string]string {
@@ -38,21 +38,21 @@ func (w *World) build(kind, version string) map[string]string {
 	return stores
 }
 
-// RefuseFlags has a store not know some flags: "--name", or "--name=value" where it knows no such value.
+// RefuseFlags has a store not know some flags: "--name", or "--name=value" if it only lacks this value.
 func (w *World) RefuseFlags(store string, flags ...string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.archive(store).unknown = flags
 }
 
-// RefuseFields has a store not know some fields of requests, as one that is older than they are.
+// RefuseFields has a store not know some fields of requests, like a store that is older than they are.
 func (w *World) RefuseFields(store string, fields ...string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.archive(store).lacks = fields
 }
 
-// known refuses a request that changes a host by a field that the store does not know.
+// known refuses a request that changes a host with a field that the store does not know.
 func (c call) known(op api.Operation, body json.RawMessage) error {
 	var fields map[string]json.RawMessage
 	if op.ReadOnly() || json.Unmarshal(body, &fields) != nil {
@@ -66,7 +66,7 @@ func (c call) known(op api.Operation, body json.RawMessage) error {
 	return nil
 }
 
-// Doom has every start of a member with this store end at once, again and again; empty: no more.
+// Doom has every start of a member with this store end at once, for the reason why; empty: no longer.
 func (w *World) Doom(store, why string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -79,7 +79,7 @@ func (w *World) fits(store, architecture string) bool {
 	return w.Stores[architecture] == store || known != nil && known.architecture == architecture
 }
 
-// archive is what is known of a store. One that the test made up itself is of EtcdVersion.
+// archive returns what is known of a store. A store that the test made up itself is of EtcdVersion.
 func (w *World) archive(store string) *archive {
 	if w.archives[store] == nil {
 		w.archives[store] = &archive{version: EtcdVersion}
@@ -87,7 +87,7 @@ func (w *World) archive(store string) *archive {
 	return w.archives[store]
 }
 
-// parse says in etcd's words which flag it does not know; empty: it knows them all.
+// parse returns, in etcd's words, which flag the store does not know, or "".
 func (a *archive) parse(flags []string) string {
 	for _, line := range flags {
 		name, value, _ := strings.Cut(line, "=")
@@ -101,8 +101,8 @@ func (a *archive) parse(flags []string) string {
 	return ""
 }
 
-// raise is what etcd's monitors do from time to time: storage follows the cluster version, the cluster
-// version follows the members' or the downgrade that was asked for, and that ends once all have followed.
+// raise does what etcd's monitors do from time to time: the storage version follows the cluster version, the cluster
+// version follows the members' versions or the downgrade under way, and that ends once all have followed.
 func (w *World) raise() {
 	groups := w.groups()
 	for _, key := range slices.SortedFunc(maps.Keys(groups), network.compare) {

@@ -21,14 +21,14 @@ func (d *driver) swap(i int, store string) {
 	d.world.Tick()
 }
 
-// versions are those of the ith member: of its server, its cluster and its database.
+// versions returns the versions of the ith member's server, cluster and database.
 func (d *driver) versions(i int) string {
 	d.Helper()
 	m := d.observe(i).Member
 	return strings.Join([]string{m.Version, m.ClusterVersion, m.StorageVersion, m.Downgrade}, " ")
 }
 
-// TestDownAndUp takes a cluster down a minor and up again.
+// TestDownAndUp takes a cluster down a minor version and up again.
 func TestDownAndUp(t *testing.T) {
 	d := serving(t, t, 3, 3)
 	older := d.world.AddStores("3.6.16")["amd64"]
@@ -69,7 +69,7 @@ func TestDownAndUp(t *testing.T) {
 	expect("3.7.3 3.7.0 3.7.0 ", 0, 1, 2)
 }
 
-// TestVersionsThatCannotRun swaps stores without asking.
+// TestVersionsThatCannotRun replaces stores without asking.
 func TestVersionsThatCannotRun(t *testing.T) {
 	d := serving(t, t, 3, 3)
 	older := d.world.AddStores("3.6.16")["amd64"]

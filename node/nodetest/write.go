@@ -81,7 +81,7 @@ func (w *World) Acknowledged(cluster string) (n int64) {
 	return n
 }
 
-// writes is how many writes one entry is the run of.
+// writes returns how many writes an entry stands for.
 func (p put) writes() int64 { return p.entry.State.Revision - p.entry.Prev.State.Revision }
 
 // Lost returns the acknowledged writes to a cluster that no serving quorum has any more. If no quorum serves, it

@@ -1,5 +1,5 @@
-// Package model is what the members of a simulated cluster have written and agreed on: their logs, the state that these
-// come to, the versions by which they may read it, and the processes that serve it. It knows no hosts.
+// Package model is what the members of a simulated cluster have written and agreed on: their logs, the states that
+// these lead to, the versions that can read them, and the processes that serve them. It knows no hosts.
 package model
 
 import (
@@ -10,16 +10,16 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
-// Entry is one entry of a cluster's log, or a run of them. It never changes: members that have the same
-// last entry have the same log, and two logs contradict each other where neither holds the other's last.
+// Entry is one entry of a cluster's log, or a run of equal entries. It never changes. Members that have the same last
+// entry have the same log, and two logs contradict each other if neither contains the other's last entry.
 type Entry struct {
-	Prev  *Entry // nil: the cluster began with it
+	Prev  *Entry // nil: the cluster began with this entry
 	Index uint64
 	Term  uint64
-	State State // of the cluster, once this is applied
+	State State // of the cluster once this entry is applied
 }
 
-// What can be damaged of a member's data.
+// The parts of a member's data that can be damaged.
 const (
 	Log      = "log"
 	Database = "database"
@@ -28,44 +28,44 @@ const (
 // State is what a cluster has agreed on. Its slices are never written to.
 type State struct {
 	Members   []Listed
-	Revision  int64  // 1: nothing was ever put
-	Bumped    int64  // by how much a restore has raised the revision
-	Content   string // tells apart what was put
+	Revision  int64  // 1: nothing was ever written
+	Bumped    int64  // how far a restore has raised the revision
+	Content   string // differs for different contents
 	Version   Minor  // the cluster version
-	Downgrade Minor  // target of the downgrade that is under way; 0: none
+	Downgrade Minor  // target of the downgrade under way; 0: none
 	Alarms    []string
 }
 
 // Listed is an entry of the member list.
 type Listed struct {
-	ID, Name, PeerURL string // name: empty until it has started
+	ID, Name, PeerURL string // the name is empty until the member has started
 	ClientURLs        []string
 	Learner           bool
 }
 
-// Member is the data that a member has written: what remains of it when its process ends.
+// Member is the data that a member has written: what remains when its process ends.
 type Member struct {
 	Cluster string // cluster ID
 	ID      string // member ID
 	Name    string
 	Term    uint64
-	Last    *Entry // nil: it has never been in a quorum, or has nothing yet of what its quorum agreed on
-	Index   uint64 // of its last entry; it may lie within the run that comes after last
+	Last    *Entry // nil: it has never been in a quorum, or has nothing of what its quorum agreed on
+	Index   uint64 // of its last entry, which may lie within the run that comes after Last
 	Storage Minor  // version of its database
 
-	// Known is what it was told when it began: by its flags, or by the cluster that it joined. It goes by
-	// that until its log has come far enough to have itself in it.
+	// Known is the state that the member was given when it began: by its flags, or by the cluster that it joined. The
+	// member goes by this state until its log lists the member itself.
 	Known State
 
-	Proofs int // how many of its processes were compared with the others, before a restored cluster is opened
+	Proofs int // how many of its processes were compared with the others before a restored cluster is opened
 
-	Damaged string // part that a process ends on: log or database; empty: both can be read
-	Corrupt string // tells its database apart from what its log says; empty: it is as it should be
-	DBSize  int64  // of its database, where that is more than what it needs
+	Damaged string // the part that makes its processes end: log or database; empty: none
+	Corrupt string // differs for databases that contradict their log; empty: the database is right
+	DBSize  int64  // of its database, if larger than what it needs
 	DBUsed  int64  // likewise
 }
 
-// State is the member's own view of its cluster.
+// State returns the member's own view of its cluster.
 func (m *Member) State() State {
 	if m.Last == nil || m.Last.State.Find(m.ID) < 0 && m.Known.Find(m.ID) >= 0 {
 		return m.Known
@@ -73,7 +73,7 @@ func (m *Member) State() State {
 	return m.Last.State
 }
 
-// LastTerm is the term of the member's last entry.
+// LastTerm returns the term of the member's last entry.
 func (m *Member) LastTerm() uint64 {
 	if m.Last == nil {
 		return 0
@@ -81,14 +81,14 @@ func (m *Member) LastTerm() uint64 {
 	return m.Last.Term
 }
 
-// Append adds a run of n entries to the log of a leader.
+// Append appends a run of n entries to the log of a leader.
 func (m *Member) Append(n uint64, s State) *Entry {
 	m.Last = &Entry{Prev: m.Last, Index: m.Index + n, Term: m.Term, State: s}
 	m.Index = m.Last.Index
 	return m.Last
 }
 
-// Follow takes the leader's log over, up to an index. What a member has, it keeps.
+// Follow copies the leader's log up to an index. The member keeps what it has.
 func (m *Member) Follow(leader *Member, index uint64) {
 	m.Term = leader.Term
 	if index <= m.Index && m.Last != nil {
@@ -115,17 +115,17 @@ func (e *Entry) Holds(other *Entry) bool {
 	return e == other
 }
 
-// Find is the place of a member in the list; less than 0: it is not in it.
+// Find returns the index of a member in the list, or less than 0 if it is not in it.
 func (s State) Find(id string) int {
 	return slices.IndexFunc(s.Members, func(l Listed) bool { return l.ID == id })
 }
 
-// At is the entry for a peer URL; less than 0: there is none.
+// At returns the index of the entry for a peer URL, or less than 0 if there is none.
 func (s State) At(peerURL string) int {
 	return slices.IndexFunc(s.Members, func(l Listed) bool { return l.PeerURL == peerURL })
 }
 
-// Stored is the revision that a snapshot shows, which is that of the newest record in it; 0: nothing was ever put.
+// Stored returns the revision that a snapshot shows, which is that of its newest record, or 0 if there is none.
 func (s State) Stored() int64 {
 	if s.Revision == 1 {
 		return 0
@@ -133,17 +133,17 @@ func (s State) Stored() int64 {
 	return s.Revision
 }
 
-// Raised is a state with its revisions raised by a restore, from that of the newest record in it.
+// Raised returns the state with its revisions raised by a restore, from that of its newest record.
 func (s State) Raised(by int64) State {
 	begins := max(1, s.Stored()+by)
 	s.Revision, s.Bumped = begins, s.Bumped+begins-s.Revision
 	return s
 }
 
-// Keys is how many keys there are: one for each put.
+// Keys returns the number of keys: each write has a key of its own.
 func (s State) Keys() int { return int(s.Revision - 1 - s.Bumped) }
 
-// Voters are the IDs of those who vote.
+// Voters returns the IDs of the voters.
 func (s State) Voters() (ids []string) {
 	for _, l := range s.Members {
 		if !l.Learner {
@@ -159,10 +159,10 @@ func (s State) Votes(id string) bool {
 	return i >= 0 && !s.Members[i].Learner
 }
 
-// Quorum is how many voters have to agree.
+// Quorum returns how many voters have to agree.
 func (s State) Quorum() int { return len(s.Voters())/2 + 1 }
 
-// With is the state with one entry of the list changed, or added.
+// With returns the state with one entry of the list changed, or added.
 func (s State) With(l Listed) State {
 	s.Members = slices.Clone(s.Members)
 	if i := s.Find(l.ID); i >= 0 {
@@ -173,13 +173,13 @@ func (s State) With(l Listed) State {
 	return s
 }
 
-// Without is the state with one entry of the list gone. The alarms that it raised stay.
+// Without returns the state with one entry of the list removed. The alarms that the member raised stay.
 func (s State) Without(id string) State {
 	s.Members = slices.DeleteFunc(slices.Clone(s.Members), func(l Listed) bool { return l.ID == id })
 	return s
 }
 
-// List is the member list in the words of the contract.
+// List returns the member list as hosts report it.
 func (s State) List() []api.ListedMember {
 	var list []api.ListedMember
 	for _, l := range s.Members {
@@ -189,7 +189,7 @@ func (s State) List() []api.ListedMember {
 	return list
 }
 
-// HashAt is the hash of what a member holds up to a revision that it has.
+// HashAt returns the hash of what a member holds up to a revision that it has.
 func (m *Member) HashAt(revision int64) uint32 {
 	e := m.Last
 	for e != nil && e.Prev != nil && e.Prev.State.Revision >= revision {

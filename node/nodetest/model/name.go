@@ -6,11 +6,11 @@ import (
 	"strings"
 )
 
-// Digest is a SHA-256 over words, in hexadecimal: a name that is the same in every run of a test.
+// Digest returns a SHA-256 over words, in hexadecimal: a name that is the same in every run of a test.
 func Digest(words ...string) string {
 	sum := sha256.Sum256([]byte(strings.Join(words, "\n")))
 	return hex.EncodeToString(sum[:])
 }
 
-// Identity is etcd's kind of ID: 64 bits of a hash, in hexadecimal as hosts spell it.
+// Identity returns an ID of etcd's kind: 64 bits of a hash, in hexadecimal as hosts write it.
 func Identity(words ...string) string { return strings.TrimLeft(Digest(words...)[:16], "0") }

@@ -8,7 +8,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
-// Log is what a member that does not serve has written. One that was in no quorum yet has an entry for each
+// Log returns what a member that does not serve has written. A member that was in no quorum yet has one entry for each
 // member that it was told of.
 func (m *Member) Log() *api.Log {
 	log := &api.Log{ClusterID: m.Cluster, MemberID: m.ID, Term: m.LastTerm(), Index: m.Index, Applied: m.Index}
@@ -28,14 +28,14 @@ func (m *Member) Log() *api.Log {
 	return log
 }
 
-// Size is that of the member's database, and what of it is used.
+// Size returns the size of the member's database, and how much of it is used.
 func (m *Member) Size() (bytes, used int64) {
 	// A restore raises the revision by far more than there were writes.
 	used = max(m.DBUsed, 16<<10+100*min(m.State().Revision, 1<<20))
 	return max(m.DBSize, used), used
 }
 
-// Quota is the size of the database at which the member takes no more writes.
+// Quota is the size of the database at which the member accepts no more writes.
 func (p *Process) Quota() int64 {
 	if bytes, err := strconv.ParseInt(p.Flags["quota-backend-bytes"], 10, 64); err == nil && bytes > 0 {
 		return bytes

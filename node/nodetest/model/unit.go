@@ -24,27 +24,27 @@ type Process struct {
 	Store   string // hash
 	Version string // of etcd
 	Lines   []string
-	Flags   map[string]string // of lines
+	Flags   map[string]string // from the lines of the flags file
 	Unit    string            // text of the unit file at the start
 	PeerCA  string            // bundle at the start
-	Clients string            // likewise, that of clients
-	Shows   map[string]string // certificates that it goes on serving, by the name of their key; nil: those of its files
+	Clients string            // the bundle for clients at the start
+	Shows   map[string]string // certificates that it goes on serving, by key name; nil: those in its files
 	Member  *Member
-	// serves: it has been in a quorum since it started. Only from then on do clients get an answer, and
-	// systemd has its READY.
+	// serves: the process has been in a quorum since it started. Only then does it answer clients, and report READY to
+	// systemd.
 	Serves bool
-	Leader string // ID of the leader of its quorum; empty: it has none
-	// catching: it is new, and only a part of the log has reached it.
+	Leader string // ID of the leader of its quorum; empty: none
+	// catching: the member is new, and has only a part of the log.
 	Catching bool
-	// proved: it has been compared with the others, keys and all.
+	// proved: the process was compared with the others, including all keys.
 	Proved bool
-	// stalled: it has come into its cluster, and does not call itself started.
+	// stalled: the member has joined its cluster, and does not report that it has started.
 	Stalled bool
-	// settling: it has just been promoted, and does not call itself ready yet.
+	// settling: the member was just promoted, and does not report that it is ready yet.
 	Settling bool
 }
 
-// Start is what systemd does with a unit that is not running yet.
+// Start has systemd start a unit that does not run yet.
 func (u *Unit) Start() {
 	if u.Runs() {
 		return
@@ -52,12 +52,12 @@ func (u *Unit) Start() {
 	u.Active, u.Sub, u.result, u.Restarts, u.Journal = "activating", "start", "success", 0, nil
 }
 
-// Stop is the end of the process because systemd was told so.
+// Stop ends the process because systemd was told to stop the unit.
 func (u *Unit) Stop() {
 	u.Process, u.Active, u.Sub, u.result, u.Journal = nil, "inactive", "dead", "success", nil
 }
 
-// Halt is the end of the unit with the end of its machine.
+// Halt ends the unit together with its machine.
 func (u *Unit) Halt() {
 	if u.Runs() {
 		u.Stop()
@@ -67,31 +67,31 @@ func (u *Unit) Halt() {
 // Runs tells whether systemd runs the unit or is about to.
 func (u *Unit) Runs() bool { return u.Active == "active" || u.Active == "activating" }
 
-// Crash is the end of a process that systemd will start again.
+// Crash ends a process that systemd will start again.
 func (u *Unit) Crash(last string) {
 	u.Process, u.Active, u.Sub, u.result = nil, "activating", "auto-restart", "exit-code"
 	u.Restarts++
 	u.Journal = []string{last}
 }
 
-// Leave is the end of a process with status 0, which systemd does not start again.
+// Leave ends a process with status 0, which systemd does not start again.
 func (u *Unit) Leave(last string) {
 	u.Stop()
 	u.Journal = []string{last}
 }
 
-// Fail is the end of a process that systemd will not start again.
+// Fail ends a process that systemd will not start again.
 func (u *Unit) Fail(last string) {
 	u.Process, u.Active, u.Sub, u.result = nil, "failed", "failed", "exit-code"
 	u.Journal = []string{last}
 }
 
-// started is what the process was started with.
+// started returns what the process was started with.
 func (p *Process) started() *api.Process {
 	return &api.Process{Store: p.Store, Flags: slices.Clone(p.Lines), UnitSHA256: Digest(p.Unit), PeerCA: Digest(p.PeerCA), ClientCA: Digest(p.Clients)}
 }
 
-// State is the unit in systemd's words.
+// State returns the unit's state in systemd's words.
 func (u *Unit) State() api.UnitState {
 	state := api.UnitState{
 		Text:        u.Text,

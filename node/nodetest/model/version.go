@@ -2,10 +2,10 @@ package model
 
 import "fmt"
 
-// Minor is etcd's minor version, of major 3; 0: none.
+// Minor is etcd's minor version within major version 3; 0: none.
 type Minor int
 
-// MinorOf is the minor of a version, "3.7.3", or of a minor version, "3.7"; 0: it is none.
+// MinorOf returns the minor version of "3.7.3" or "3.7", or 0 if the text is no version.
 func MinorOf(version string) Minor {
 	var major, n int
 	if read, err := fmt.Sscanf(version, "%d.%d", &major, &n); err != nil || read != 2 || major != 3 {
@@ -14,7 +14,7 @@ func MinorOf(version string) Minor {
 	return Minor(n)
 }
 
-// String is the minor as etcd spells cluster and storage versions; empty: there is none.
+// String returns the minor version as etcd writes cluster and storage versions, or "" if there is none.
 func (m Minor) String() string {
 	if m == 0 {
 		return ""
@@ -22,7 +22,7 @@ func (m Minor) String() string {
 	return fmt.Sprintf("3.%d.0", m)
 }
 
-// CannotRead says why a server of this version ends on what a member has written; empty: it does not.
+// CannotRead returns why a server of this version ends on what a member has written, or "" if it does not.
 func (m *Member) CannotRead(own Minor) string {
 	s := m.State()
 	switch {
@@ -38,8 +38,8 @@ func (m *Member) CannotRead(own Minor) string {
 	return ""
 }
 
-// Decide is the state of a cluster once its leader has looked at the versions that its members run. One that
-// cannot be asked has it leave all as it is.
+// Decide returns the state of a cluster once its leader has looked at its members' versions. If one of them cannot be
+// asked, the state stays as it is.
 func Decide(s State, versions map[string]Minor) State {
 	lowest, same := Minor(0), true
 	for _, l := range s.Members {

@@ -1,4 +1,4 @@
-// Package signing has the keys of simulated hosts and the authority that signs for them: keys are really made, and
+// Package signing has the keys of simulated hosts and the authority that signs for them. Keys are really made, and
 // certificates really signed.
 package signing
 
@@ -19,10 +19,10 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
-// Authority signs what hosts request, as an authority for peers and one for clients and servers do.
-// The same request gets the same certificate. It may be shared by tests that run at the same time.
+// Authority signs the requests of hosts, with one authority for peers and one for clients and servers. It signs equal
+// requests with equal certificates. Tests that run at the same time may share it.
 type Authority struct {
-	// Lifetime is how long the certificates hold that it signs, from now on. New gives it a year.
+	// Lifetime is how long the certificates that it signs are valid, from now on. New sets it to a year.
 	Lifetime time.Duration
 
 	now          time.Time
@@ -36,7 +36,7 @@ type issuer struct {
 	cert *x509.Certificate
 }
 
-// NewAuthority makes two authorities that hold from now on for ten years.
+// NewAuthority makes two authorities that are valid for ten years.
 func NewAuthority(now time.Time) (*Authority, error) {
 	peer, err := newIssuer("peers", now)
 	if err != nil {
@@ -49,10 +49,10 @@ func NewAuthority(now time.Time) (*Authority, error) {
 	return &Authority{Lifetime: 365 * 24 * time.Hour, now: now, peer: peer, client: client}, nil
 }
 
-// PeerCA is the bundle that members trust each other by.
+// PeerCA returns the bundle that members trust for peers.
 func (a *Authority) PeerCA() string { return a.peer.bundle() }
 
-// ClientCA is the bundle that clients and servers trust each other by.
+// ClientCA returns the bundle that is trusted for clients and servers.
 func (a *Authority) ClientCA() string { return a.client.bundle() }
 
 // Sign signs a request if it asks for exactly what is desired.
@@ -85,7 +85,7 @@ func (a *Authority) Sign(_ context.Context, _ string, want api.KeyRequest, reque
 	})
 }
 
-// usages are those of a key's certificate.
+// usages returns the extended usages of a key's certificate.
 func usages(name string) []x509.ExtKeyUsage {
 	if name == api.KeyAdmin {
 		return []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
@@ -95,7 +95,7 @@ func usages(name string) []x509.ExtKeyUsage {
 
 func sameIP(ip net.IP, text string) bool { return ip.Equal(net.ParseIP(text)) }
 
-// Remade is both authorities with the same keys, and certificates that were made later.
+// Remade returns both authorities with the same keys, and certificates that were made later.
 func (a *Authority) Remade(now time.Time) (*Authority, error) {
 	peer, err := issuerOf("peers", a.peer.key, now)
 	if err != nil {
@@ -105,12 +105,12 @@ func (a *Authority) Remade(now time.Time) (*Authority, error) {
 	return &Authority{Lifetime: a.Lifetime, now: now, peer: peer, client: client}, err
 }
 
-// Split is the authority for peers of a, and that for clients and servers of another one.
+// Split returns a's authority for peers with another one's for clients and servers.
 func (a *Authority) Split(clients *Authority) *Authority {
 	return &Authority{Lifetime: a.Lifetime, now: a.now, peer: a.peer, client: clients.client}
 }
 
-// AsOne is the authority for peers of a, which signs for clients and servers too.
+// AsOne returns a's authority for peers, which signs for clients and servers too.
 func (a *Authority) AsOne() *Authority {
 	return &Authority{Lifetime: a.Lifetime, now: a.now, peer: a.peer, client: a.peer}
 }
@@ -127,7 +127,7 @@ func issuerOf(name string, key *ecdsa.PrivateKey, now time.Time) (issuer, error)
 	template := &x509.Certificate{
 		SerialNumber:          big.NewInt(1),
 		Subject:               pkix.Name{CommonName: name},
-		NotBefore:             now.AddDate(-2, 0, 0), // it may have signed what has expired since
+		NotBefore:             now.AddDate(-2, 0, 0), // it may have signed certificates that have expired since
 		NotAfter:              now.AddDate(10, 0, 0),
 		IsCA:                  true,
 		BasicConstraintsValid: true,
@@ -155,7 +155,7 @@ func encodeCertificate(der []byte) string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
 }
 
-// Again is a certificate that says the same as another, but until when it holds.
+// Again returns a certificate that differs from another only in its validity.
 func (a *Authority) Again(name, text string, until time.Time) (string, error) {
 	block, _ := pem.Decode([]byte(text))
 	if block == nil {

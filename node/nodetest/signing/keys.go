@@ -23,9 +23,8 @@ type Key struct {
 	id string
 }
 
-// Keys are really made, requests really signed and certificates really compared, but once in a process
-// for the same key of the same machine: properties that are tried on thousands of worlds would do
-// little else.
+// Keys are really made, requests really signed and certificates really compared, but once in a process for the same key
+// of the same machine: otherwise, properties tried on thousands of worlds would spend all of their time on that.
 var (
 	keys     cache[Key]
 	requests cache[string]
@@ -55,7 +54,7 @@ func (c *cache[V]) get(name string, create func() (V, error)) (V, error) {
 	return v, nil
 }
 
-// NewKey makes the key of this name of a machine. Its algorithm is one of those of api.KeyRequest.
+// NewKey makes the key of this name of a machine, of an algorithm of api.KeyRequest.
 func NewKey(machine, name, algorithm string) (Key, error) {
 	id := model.Digest("key", machine, name, algorithm)
 	return keys.get(id, func() (Key, error) {
@@ -91,7 +90,7 @@ func (k Key) OfKind(algorithm string) bool {
 	return false
 }
 
-// Request is the certificate request, PEM, that a host makes for one of its keys.
+// Request returns the certificate request, PEM, that a host makes for one of its keys.
 func (k Key) Request(want api.KeyRequest) (string, error) {
 	return requests.get(fmt.Sprintf("%s %v", k.id, want), func() (string, error) {
 		template := x509.CertificateRequest{
@@ -113,7 +112,7 @@ func (k Key) Request(want api.KeyRequest) (string, error) {
 	})
 }
 
-// Belongs tells whether a certificate is one of this key.
+// Belongs tells whether a certificate is for this key.
 func (k Key) Belongs(certificate string) bool {
 	if k.Signer == nil {
 		return false

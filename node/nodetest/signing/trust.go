@@ -7,10 +7,10 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest/model"
 )
 
-// verified remembers which certificates are of an authority of which bundles.
+// verified remembers which certificates an authority of which bundles has signed.
 var verified cache[bool]
 
-// IsOf tells whether a certificate, PEM, is of an authority of a bundle.
+// IsOf tells whether an authority in a bundle has signed a certificate, PEM.
 func IsOf(certificate, bundle string) bool {
 	is, _ := verified.get(model.Digest(bundle, certificate), func() (bool, error) { return signedByAny(certificate, bundle), nil })
 	return is
