@@ -238,7 +238,8 @@ func TestRestoreElsewhere(t *testing.T) {
 	sample.Leave(t, "TestRestoreOverARunningCluster restores on booted hosts, and the golden plans have all places")
 	t.Parallel()
 	l := up(t, lab.Config{Hosts: members("a", "b", "c", "d", "e", "f")})
-	ssh := fmt.Sprintf("user = \"root\"\n    private_key_file = %q\n    connect_timeout = \"5s\"", l.KeyFile()) // a host that is off is asked again and again
+	// A host that is off is asked again and again.
+	ssh := fmt.Sprintf("user = \"root\"\n    private_key_file = %q\n    connect_timeout = \"5s\"", l.KeyFile())
 	v := savedCluster(t, l, setup{ssh: ssh, at: on("a", "b", "c")})
 	if err := l.Host("c").PowerOff(); err != nil {
 		t.Fatal(err)

@@ -174,7 +174,8 @@ func TestStatusOfRenewal(t *testing.T) {
 	c := three()
 	b := c.Members[1]
 	const year = 365 * 24 * time.Hour
-	short, err := signing.NewAuthority(now.AddDate(-10, 0, 300)) // it ends in 300 days, and so does all that it signs for a year
+	// The authority ends in 300 days, and so does everything that it signs for a year.
+	short, err := signing.NewAuthority(now.AddDate(-10, 0, 300))
 	if err != nil {
 		t.Fatal(err)
 	}

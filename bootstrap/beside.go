@@ -120,7 +120,8 @@ func (r Reports) Above() (above []*x509.Certificate) {
 			continue
 		}
 		for _, key := range api.KeyNames {
-			if follow := cert.Following(report.Observation.Certificates[key].PEM); len(follow) > 1 { // the first is the authority's own
+			// The first certificate is the authority's own.
+			if follow := cert.Following(report.Observation.Certificates[key].PEM); len(follow) > 1 {
 				above = append(above, follow[1:]...)
 			}
 		}

@@ -18,20 +18,23 @@ import (
 // Cluster is a desired cluster, down to what each host runs. Flags, subjects and markers follow from it alone.
 type Cluster struct {
 	membership.Spec
-	DataDir      string // absolute; the same on every host
-	ClientPort   int
-	PeerPort     int
-	MetricsPort  int
-	Settings     map[string]string  // additional etcd flags by name, without dashes; feature gates add to the provider's own
-	ServerNames  []string           // additional DNS names and IP addresses that clients reach members by
-	KeyAlgorithm string             // of the keys that hosts make, as api.KeyRequest names it
-	PeerCA       string             // PEM bundle that members trust each other by
-	ClientCA     string             // PEM bundle that clients and servers trust each other by
-	Chains       map[string]string  // what follows the certificates that an authority signs, PEM, by its name; one that is missing: it is not known
-	ClientCRL    string             // PEM list of clients' certificates that are revoked; empty: members look at none
-	Renewal      Renewal            // of members' certificates
-	Signers      membership.Signers // the authorities whose keys are at hand; zero: the first of each bundle
-	Stores       map[string]string  // SHA-256 of the store to run, by architecture as Go names it
+	DataDir     string // absolute; the same on every host
+	ClientPort  int
+	PeerPort    int
+	MetricsPort int
+	// Settings are additional etcd flags by name, without dashes. Feature gates add to the provider's own.
+	Settings     map[string]string
+	ServerNames  []string // additional DNS names and IP addresses that clients reach members by
+	KeyAlgorithm string   // of the keys that hosts make, as api.KeyRequest names it
+	PeerCA       string   // PEM bundle that members trust each other by
+	ClientCA     string   // PEM bundle that clients and servers trust each other by
+	// Chains are the certificates, PEM, that follow those that an authority signs, by the authority's name; a missing
+	// one is not known.
+	Chains    map[string]string
+	ClientCRL string             // PEM list of clients' certificates that are revoked; empty: members look at none
+	Renewal   Renewal            // of members' certificates
+	Signers   membership.Signers // the authorities whose keys are at hand; zero: the first of each bundle
+	Stores    map[string]string  // SHA-256 of the store to run, by architecture as Go names it
 
 	// StoresOf are the SHA-256 of all stores that a member can get, by version and then by architecture.
 	StoresOf map[string]map[string]string

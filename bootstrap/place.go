@@ -21,7 +21,8 @@ func (c Cluster) setRole(s *membership.MemberStatus, list memberList, report Rep
 		case report.Err == nil && report.Observation == nil && report.Contact.Machine == "":
 			s.Role, s.Started = membership.Absent, false // its host was not observed: the member is new
 		case list.named != nil && !hasAddress(s.Member, slices.Collect(maps.Keys(list.named))), routes.vacated(s.Member):
-			s.Role, s.Started = membership.Absent, false // the member is new, and an interrupted change did not get to it
+			// The member is new, and an interrupted change did not get to it.
+			s.Role, s.Started = membership.Absent, false
 		}
 		return
 	}
@@ -30,7 +31,8 @@ func (c Cluster) setRole(s *membership.MemberStatus, list memberList, report Rep
 		return
 	}
 	if s.From == "" && len(entry.PeerURLs) > 0 && !slices.Contains(entry.PeerURLs, c.PeerURL(s.Member)) {
-		s.From = entry.PeerURLs[0] // it cannot be asked, has lost its data, or leaves, while all members get another port
+		// The member cannot be asked, has lost its data, or leaves, while all members get another port.
+		s.From = entry.PeerURLs[0]
 	}
 	s.ID, s.Role, s.Started = entry.ID, membership.Voter, entry.Name != ""
 	if entry.Learner {

@@ -18,8 +18,10 @@ import (
 
 // Renewal is how long members' certificates are valid, and when they are renewed.
 type Renewal struct {
-	Before   time.Duration // before its end a certificate is renewed; 0: in the last third of its life
-	Validity time.Duration // of new certificates; one that is valid for longer is renewed. 0: the default, and no matter how long one is valid
+	Before time.Duration // before its end a certificate is renewed; 0: in the last third of its life
+	// Validity is that of new certificates, and one that is valid for longer is renewed. 0: the default, and no
+	// certificate is renewed for its validity.
+	Validity time.Duration
 }
 
 // due says which of a member's certificates are to be renewed by now, though they hold; empty: none. One that ends with
@@ -90,7 +92,8 @@ func (c Cluster) Unrenewed(m membership.Member, o *api.Observation) string {
 		return "it renews certificates by other settings"
 	case !has.Enabled:
 		return "its renewals are switched off: their timer does not run"
-	case (c.OnHostsOf.Peers || has.Peers == "") && (c.OnHostsOf.Clients || has.Clients == "") && // else nobody knows its units
+	// Otherwise its units are not known.
+	case (c.OnHostsOf.Peers || has.Peers == "") && (c.OnHostsOf.Clients || has.Clients == "") &&
 		has.Units != c.renewalUnits(m) && c.versionOf(o.Store.Selected) != "": // another store writes its own
 		return "the units of its renewals are not as this version of the provider writes them"
 	}

@@ -66,7 +66,8 @@ func (c Cluster) Restoring(owner string, creating bool, reports Reports, now tim
 		case s.Unreachable:
 		case s.Refused == "":
 			c.assessRestore(&s, report, owner, now)
-		case o != nil && o.GuardCheck == api.GuardMount && s.Refused == o.Guard && o.Restore != nil: // the record is on another disk
+		// The record is on another disk.
+		case o != nil && o.GuardCheck == api.GuardMount && s.Refused == o.Guard && o.Restore != nil:
 			setRecord(&s, *o.Restore)
 		}
 		p.Members = append(p.Members, s)

@@ -274,7 +274,9 @@ func (c Cluster) unmarkedState(m membership.Member, report Report) (membership.S
 type memberList struct {
 	entries []api.ListedMember
 	known   bool
-	named   map[string]bool // if it is not known: peer URLs of the members that the hosts' markers name; nil: no marker could be read
+	// If the list is not known, named are the peer URLs of the members that the hosts' markers name; nil: no marker
+	// could be read.
+	named map[string]bool
 }
 
 // memberList returns the list of the healthy member that has applied the most, or else of any member that answers.

@@ -128,7 +128,8 @@ func (a *Authority) check(now time.Time) error {
 		return errors.New("the private key belongs to another certificate")
 	case !c.BasicConstraintsValid || !c.IsCA:
 		return errors.New("its certificate is not an authority's: basic constraints do not say CA")
-	case c.KeyUsage != 0 && c.KeyUsage&x509.KeyUsageCertSign == 0: // without this extension, which openssl req omits, every usage is allowed
+	// Without this extension, which openssl req omits, every usage is allowed.
+	case c.KeyUsage != 0 && c.KeyUsage&x509.KeyUsageCertSign == 0:
 		return errors.New("its certificate may not sign others: the key usage lacks certificate signing")
 	case now.Before(c.NotBefore):
 		return fmt.Errorf("it is valid from %s, and it is %s now; is the clock right?", c.NotBefore.Format(time.RFC3339), now.UTC().Format(time.RFC3339))

@@ -24,7 +24,8 @@ func (a *Authority) Revoke(serials []*big.Int, number int64) (string, error) {
 	}
 	issuer := *a.certificate
 	if issuer.KeyUsage == 0 {
-		issuer.KeyUsage = x509.KeyUsageCRLSign // without this extension, which openssl req omits, every usage is allowed
+		// Without this extension, which openssl req omits, every usage is allowed.
+		issuer.KeyUsage = x509.KeyUsageCRLSign
 	}
 	if len(issuer.SubjectKeyId) == 0 {
 		sum := sha1.Sum(issuer.RawSubjectPublicKeyInfo) // as RFC 5280 has it

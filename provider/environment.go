@@ -78,7 +78,8 @@ func fromEnvironment() string {
 // fill sets attributes of a login that are not set from their variables.
 func (l *loginModel) fill(variable func(attribute string) string) error {
 	set := map[string]*types.String{"user": &l.User, "host_ca": &l.HostCA}
-	l.Passphrase = secretOrVariable(l.Passphrase, variable("private_key_passphrase")) // of no use where no key is encrypted
+	// A passphrase is of no use if no key is encrypted.
+	l.Passphrase = secretOrVariable(l.Passphrase, variable("private_key_passphrase"))
 	if !l.hasCredentials() {
 		set["private_key_file"] = &l.PrivateKeyFile
 		l.PrivateKey = secretOrVariable(l.PrivateKey, variable("private_key"))

@@ -34,7 +34,8 @@ func (w *world) runNow(t *testing.T, last int, rehearsal bool) {
 		t.Fatal(err)
 	}
 	request := api.Request{Version: api.Version, Operation: api.OpRunNow, Cluster: "prod", Body: body}
-	_ = w.host(last).Call(t.Context(), w.Stores["amd64"], request, &api.BackupStatus{}) // its record says what came of it
+	// The host's record says what came of the run.
+	_ = w.host(last).Call(t.Context(), w.Stores["amd64"], request, &api.BackupStatus{})
 }
 
 // TestBackupsFollowTheirConfiguration: hosts back the cluster up from its create on, by what the configuration says by

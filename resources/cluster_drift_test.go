@@ -377,7 +377,8 @@ func TestSettingsNotKnownYet(t *testing.T) {
 // and refreshes of a cluster that nobody changes are the same.
 func TestMembersCertificatesBecomeDue(t *testing.T) {
 	w := newWorld(t)
-	due := w.Clock.Add(8760*time.Hour - (8760*time.Hour+5*time.Minute)/3) // the last third of a year, and of five minutes before it
+	// This is the last third of a year and of the five minutes before it.
+	due := w.Clock.Add(8760*time.Hour - (8760*time.Hour+5*time.Minute)/3)
 	looks := func(at time.Time) tftest.TestStep {
 		return tftest.TestStep{PreConfig: func() { w.Clock = at }, Config: three(unprotected), PlanOnly: true, ExpectNonEmptyPlan: true}
 	}

@@ -122,7 +122,8 @@ func TestImportGeneratesTheConfiguration(t *testing.T) {
 			id = "prod@192.0.2.11"
 		}`, after.dir))
 	after.must("init", "-no-color")
-	after.run("plan", "-no-color", "-generate-config-out=generated.tf") // it writes the file, and refuses it: pki is null in it
+	// terraform writes the file and refuses it: pki is null in it.
+	after.run("plan", "-no-color", "-generate-config-out=generated.tf")
 	generated := string(mustRead(t, filepath.Join(after.dir, "generated.tf")))
 	written := regexp.MustCompile(`(?m)^  pki += .*$`).ReplaceAllString(generated, "  pki = etcd_pki.prod.authority")
 	if written == generated {

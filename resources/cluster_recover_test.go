@@ -20,7 +20,8 @@ import (
 // TestRecovery has a cluster lose its quorum: a plan says how to recover, refuses it to who names another cluster,
 // another survivor, or too few that are given up, and does it for who names them all. It is done once.
 func TestRecovery(t *testing.T) {
-	w, id := newWorld(t), filepath.Join(t.TempDir(), "id") // of the cluster, which no configuration can know before it is formed
+	// id has the cluster's ID, which no configuration can know before the cluster is formed.
+	w, id := newWorld(t), filepath.Join(t.TempDir(), "id")
 	from := func(member, abandons string) string {
 		return three(fmt.Sprintf("%srecover_from = { member = %q, cluster_id = file(%q), abandons = [%s] }\n", unprotected, member, id, abandons))
 	}

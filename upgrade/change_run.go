@@ -45,22 +45,27 @@ type changeRun struct {
 	*run
 	order Order
 
-	observedOnce          bool                         // all hosts were observed at least once
-	served                map[membership.Member]bool   // voters that were seen to serve, by the plan or since the run began
-	failing               map[membership.Member]bool   // voters that ran at the last observation and did not serve
-	stalled               map[membership.Member]bool   // voters that serve reads but do not report that they have started
-	applied, acknowledged map[string]uint64            // log entries by member ID: at the last observation, and of those known to be on disk by then
+	observedOnce bool // all hosts were observed at least once
+	// served are voters that were seen to serve, by the plan or since the run began.
+	served  map[membership.Member]bool
+	failing map[membership.Member]bool // voters that ran at the last observation and did not serve
+	// stalled are voters that serve reads but do not report that they have started.
+	stalled map[membership.Member]bool
+	// applied and acknowledged are log entries by member ID: at the last observation, and of those known to be on disk
+	// by then.
+	applied, acknowledged map[string]uint64
 	restartLock           sync.Mutex                   // held while a stalled voter is restarted: one at a time
 	saved                 bool                         // a snapshot was taken in this run
 	staged                map[membership.Member]string // version of the store that was tried on the host in this run
 	renewed               map[membership.Member]bool   // members that got new certificates in this run
 	wasStoreless          map[membership.Member]bool   // members whose store was seen to be gone in this run
 	failed                map[membership.Member]string // the step that failed in this run, by member
-	waiting               map[membership.Member]bool   // members that get no certificates in this run, though the plan showed that they do, or may
-	away                  error                        // why the signer cannot sign; nil: it was not seen to fail
-	stepErrors            []error                      // the errors of failed steps
-	status                membership.ClusterStatus
-	deferred              []*membership.Refusal
+	// waiting are members that get no certificates in this run, though the plan showed that they do, or may.
+	waiting    map[membership.Member]bool
+	away       error   // why the signer cannot sign; nil: it was not seen to fail
+	stepErrors []error // the errors of failed steps
+	status     membership.ClusterStatus
+	deferred   []*membership.Refusal
 }
 
 // Change makes a running cluster what is desired, from any state in which an earlier run may have left it. The outcome

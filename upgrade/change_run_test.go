@@ -197,7 +197,8 @@ func TestChangeMeetsTheLock(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		l.host("a").StopUnit(cluster) // as the other run may, in the middle of a step: it is that run which is to be told of
+		// The other run may do this in the middle of a step, and the error is to be about that run.
+		l.host("a").StopUnit(cluster)
 		l.world.Forget()
 		_, err = l.change(context.Background(), shown)
 		if want := "lock cluster prod on b (192.0.2.12): cluster prod is locked by ops@laptop, update, since 2026-03-01T12:00:00Z"; err == nil || err.Error() != want {

@@ -81,7 +81,8 @@ func TestStepsHaveTheTimeOfTheResource(t *testing.T) {
 				defer cancel()
 				finished := false
 				l.world.Watch = func(c nodetest.Call) {
-					finished = finished || c.Operation == api.OpTry && c.Address == "192.0.2.21" // what comes after the upload
+					// OpTry comes after the upload.
+					finished = finished || c.Operation == api.OpTry && c.Address == "192.0.2.21"
 					if c.Operation == nodetest.Install && c.Address == "192.0.2.21" {
 						time.Sleep(test.takes)
 					}

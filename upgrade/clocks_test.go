@@ -238,7 +238,8 @@ func TestClockJumpsDuringARestore(t *testing.T) {
 			t.Run(fmt.Sprint("rolled back: ", back, "/", step+1), func(t *testing.T) {
 				bubble(t, func(t *testing.T) {
 					r := outdone(t, 3)
-					r.world.Waive(nodetest.HoldsThere) // it may jump after the look of the very step that gives certificates
+					// The clock may jump after the look of the very step that gives certificates.
+					r.world.Waive(nodetest.HoldsThere)
 					before := r.carried()
 					steps, refused := 0, false
 					r.atStep = func(line string) {

@@ -40,7 +40,8 @@ func TestOlderStoreKnowsNoLaterField(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				unknown := []string{"client_crl", "keys"} // all that is written, and whatever is made before that
 				if name == "expired" || name == "one moves" {
-					unknown = unknown[:1] // a member that runs, and is not rolled yet, gets its certificates from what it runs
+					// A running member that is not rolled yet gets its certificates from the store that it runs.
+					unknown = unknown[:1]
 				}
 				l := rebuilt(t, 3, unknown...)
 				l.revoke(1)

@@ -59,7 +59,8 @@ func (r *changeRun) readdress(ctx context.Context, step membership.Step) error {
 // moveBack rolls a member back to its old address.
 func (r *changeRun) moveBack(ctx context.Context, m membership.Member, before api.ConfigureRequest, failure error) error {
 	s := r.member(m)
-	if r.status.Size() > 1 { // in a cluster of one no other member can update the list: the member starts with the new address in it
+	// In a cluster of one no other member can update the list: the member starts with the new address in it.
+	if r.status.Size() > 1 {
 		if err := r.updatePeerURL(ctx, m, s.ID, s.From); err != nil {
 			return fmt.Errorf("it did not come up at its new address: %w\nThe member list could not be rolled back either: %w", failure, err)
 		}

@@ -119,7 +119,8 @@ func TestRecoverySignsNothingThatItNeedNot(t *testing.T) {
 				}
 				l.host("a").Skew = 0
 				if !test.signs {
-					l.cluster.Recover, shown = membership.Recovery{}, l.planned().Steps // the others join with certificates that are signed
+					// The others join with certificates that are signed.
+					l.cluster.Recover, shown = membership.Recovery{}, l.planned().Steps
 				}
 				if _, err := l.change(t.Context(), shown); err != nil {
 					t.Fatalf("%v\n%s", err, strings.Join(l.progress, "\n"))

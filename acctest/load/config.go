@@ -19,12 +19,15 @@ const (
 // Config says what is written and sampled, and where.
 type Config struct {
 	Endpoints         []string
-	CACert, Cert, Key string        // PEM files; all empty: no TLS
-	Sync              time.Duration // how often the endpoints are taken from the member list; 0: never. SetEndpoints lasts only until then
-	Prefix            string        // of all keys; empty: "load/"
+	CACert, Cert, Key string // PEM files; all empty: no TLS
+	// Sync is how often the endpoints are taken from the member list; 0: never. SetEndpoints lasts only until then.
+	Sync   time.Duration
+	Prefix string // of all keys; empty: "load/"
 
-	Modes      []Mode        // none: both
-	Rate       int           // puts a second, in each mode; 0: as many as InFlight lets through, until Count or For. All three 0: nothing is written
+	Modes []Mode // none: both
+	// Rate is how many puts are made a second, in each mode; 0: as many as InFlight lets through, until Count or For.
+	// If all three are 0, nothing is written.
+	Rate       int
 	Count      int           // puts in each mode; 0: any number
 	For        time.Duration // how long is written; 0: until Stop
 	InFlight   int           // most puts under way on a client; 0: 1024 with a Rate, else 16
@@ -40,7 +43,7 @@ type Config struct {
 // after the run: a Report's may be changed.
 type Limits struct {
 	Silent    time.Duration // between two answered statuses; 0: 300 ms
-	Unread    time.Duration // between two linearizable reads; 0: 500 ms. More than an election takes where a leader is killed: 3 s
+	Unread    time.Duration // between two linearizable reads; 0: 500 ms, or 3 s (an election) if a leader is killed
 	Tolerance time.Duration // of too few healthy voters; 0: 150 ms
 	Single    bool          // the only voter of a cluster may be unhealthy: its restart is planned
 	// Told has a member count as unhealthy only where it was refused or told so at least once meanwhile, or was late

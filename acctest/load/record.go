@@ -17,7 +17,7 @@ const (
 type Put struct {
 	Sequence int           `json:"sequence"` // from 1, in the order of starts; names the key
 	Mode     Mode          `json:"mode"`
-	Endpoint string        `json:"endpoint"` // its client's; in mode Balanced the address that it was sent to last, if any
+	Endpoint string        `json:"endpoint"` // its client's; in mode Balanced the last one it was sent to
 	Outcome  Outcome       `json:"outcome"`
 	Revision int64         `json:"revision,omitempty"` // that was acknowledged
 	Error    string        `json:"error,omitempty"`

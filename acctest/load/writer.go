@@ -76,7 +76,8 @@ func (w *writer) set(endpoints []string) {
 		if l == nil {
 			made, err := newLane(w.tls, w.Config.InFlight, 0, endpoint)
 			if err != nil {
-				panic(fmt.Sprintf("etcd's client takes no endpoint %q: %v", endpoint, err)) // it dials later: this is a malformed URL
+				// The client dials later, so this is a malformed URL.
+				panic(fmt.Sprintf("etcd's client takes no endpoint %q: %v", endpoint, err))
 			}
 			l = made
 		}

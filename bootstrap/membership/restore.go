@@ -12,7 +12,7 @@ type Restoration struct {
 	Trigger    string // distinguishes two restores of one snapshot
 	Overwrites string // ID of the running cluster that may be overwritten; empty: none may
 	RollBack   bool   // undo the restore that is under way instead
-	Kept       string // name of the backup, or LatestKept, if it is in the hosts' own directories; empty: it is elsewhere
+	Kept       string // the backup's name, or LatestKept, if the hosts' own directories have it; empty: it is elsewhere
 }
 
 // LatestKept stands for the name of the newest backup.
@@ -25,7 +25,7 @@ type RestoreStage string
 const (
 	Untouched RestoreStage = ""
 	Fenced    RestoreStage = "fenced"   // its member is stopped, and must not start again
-	Restored  RestoreStage = "restored" // its data directory holds the snapshot; its member may run, and clients do not reach it
+	Restored  RestoreStage = "restored" // its data directory holds the snapshot; its member may run, without clients
 	Checked   RestoreStage = "checked"  // all members have agreed once
 	Opened    RestoreStage = "opened"   // clients may reach its member: the restore can no longer be undone
 )
@@ -46,7 +46,9 @@ type RestoreStatus struct {
 	Unasked     string // why it could not be observed
 	Barred      string // the remedy if its host answers and keeps the run out; empty: nothing does, or nobody answers
 	Unimported  bool   // it is refused because it carries a finished cluster that this state does not hold
-	Refused     string // why it must not be touched: it is someone else's, or unfit, or its disk is not mounted; empty: it may be
+	// Refused is why the host must not be touched: it is someone else's, or unfit, or its disk is not mounted. Empty:
+	// it may be touched.
+	Refused string
 
 	Backless     bool   // it was observed, and knows no backups of this cluster
 	Marked       bool   // it carries a part of this cluster

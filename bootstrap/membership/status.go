@@ -21,14 +21,16 @@ type State string
 
 // States of a member.
 const (
-	Healthy      State = "healthy"       // a linearizable read through it succeeds; a learner answers and follows a leader
-	Unhealthy    State = "unhealthy"     // it runs, and does not serve
-	Stopped      State = "stopped"       // it does not run, and has all that it needs
-	Missing      State = "missing"       // the host carries no part of this cluster, or no more than a join that never began
-	Lost         State = "lost"          // it must never start again: its data is gone, another's, older than it was, or of a member that was removed
-	Blocked      State = "blocked"       // it must not start before somebody has fixed the host, e.g. mounted its file system
+	Healthy   State = "healthy"   // a linearizable read succeeds; a learner answers and follows a leader
+	Unhealthy State = "unhealthy" // it runs, and does not serve
+	Stopped   State = "stopped"   // it does not run, and has all that it needs
+	Missing   State = "missing"   // the host carries no part of this cluster, or only a join that never began
+	// Lost: the member must never start again. Its data is gone, another's, older than it was, or of a member that was
+	// removed.
+	Lost         State = "lost"
+	Blocked      State = "blocked"       // it must not start before the host is fixed, e.g. its file system mounted
 	Foreign      State = "foreign"       // the host is someone else's, or unfit (Unfit): it is not to be touched
-	StoreMissing State = "store missing" // every store is gone from the host: its member's state is known once one is back
+	StoreMissing State = "store missing" // every store is gone; the member's state is known once one is back
 	Unreachable  State = "unreachable"   // the host could not be observed: what runs there is not known
 )
 
@@ -44,49 +46,60 @@ type MemberStatus struct {
 
 	Move
 
-	State     State
-	Unfit     bool     // its state is foreign because the host lacks something that a member needs
-	Why       string   // the reason for the state, for display
-	Barred    string   // the remedy if its host answers, keeps the run out, and may serve; empty: nothing does, or nobody answers
-	Version   string   // of etcd, that it runs or would run: 3.7.3; empty: not known
-	Staged    string   // version of etcd whose store this run has installed and tried the flags with; empty: none
-	Outdated  []string // differences from what is desired that need a restart; sorted
-	Unasked   bool     // it is outdated only by its unit, or by flags that the provider sets by itself
-	Invalid   string   // why its certificates have to be renewed; empty: they are valid
-	Due       string   // which of its certificates are valid and to be renewed by now, and when they expire; empty: none
-	Exhausted string   // which of them is due, and would end no later if it were renewed, since its authority or one above ends; empty: none
-	Issued    Issued   // the authorities that signed its certificates, and that it trusts
-	Serves    Served   // which certificates it serves, until it is restarted, that are not those of its files
-	Active    bool     // its unit is active: it has served since its process started, so its configuration allows that
-	Failed    string   // the step on it that failed in this run, which then leaves it alone; empty: none
-	Lacks     bool     // that step did not begin: it needs certificates which cannot be signed now
-	Waits     bool     // that step did not begin: it is not safe beside members that need certificates
-	Certified bool     // this run has renewed its certificates
-	Storeless bool     // its store is gone from its host, where another store answers: it cannot be started
-	Closed    string   // which of its ports its host would not let it bind after a restart; empty: none known
-	Disabled  bool     // its unit does not start at boot
-	Unsynced  bool     // its configuration names other members than the cluster has
-	Behind    bool     // its cluster has agreed on a newer minor version of etcd than it would run: it cannot start
-	Unready   bool     // it serves and does not report ready: it was just promoted
-	Rebuild   string   // the text by which it is to be rebuilt, which its data did not begin with; empty: it is not to be
-	Unbacked  string   // how its host's backups differ from what is desired; empty: not at all
-	Unrenewed string   // how the way in which its host renews certificates by itself does; empty: not at all
-	OldStore  bool     // its store may not understand how its host is to renew certificates, and this build's does
-	OldRuns   bool     // its host's backups run by units of an older store, which a newer one would write differently
-	Data      string   // identifies its data, if members' data was compared; empty: it was not
-	Differs   bool     // it does not start, since a peer holds different data
-	Diverged  bool     // a quorum of the voters agrees on other data
-	Cramped   bool     // its host has no room for a snapshot of it
-	Restoring string   // source and begin of the restore under way on its host; empty: none
-	Traces    bool     // something of the cluster is on the host: configuration or data
-	Looping   bool     // its process ends after each start
-	Alone     bool     // a recovery of it was interrupted: it may start by force, or as the only member, and never among others
-	Term      uint64   // of the last entry of its log, for a voter that does not serve; 0: none, or not known
-	Index     uint64   // likewise
-	Had       uint64   // log entry that it is known to have had on disk; 0: not known
-	Unread    string   // why the end of its log is not known though its host was observed and may have one; empty: it is known, or there is none
-	Damaged   string   // why no etcd starts on its data, though its log could be read; empty: none known
-	Corrupt   bool     // it does not serve, and its database has the CORRUPT alarm
+	State State
+	Unfit bool   // its state is foreign because the host lacks something that a member needs
+	Why   string // the reason for the state, for display
+	// Barred is the remedy if its host answers, keeps the run out, and may serve. Empty: nothing keeps the run out, or
+	// nobody answers.
+	Barred   string
+	Version  string   // of etcd, that it runs or would run: 3.7.3; empty: not known
+	Staged   string   // version of etcd whose store this run has installed and tried the flags with; empty: none
+	Outdated []string // differences from what is desired that need a restart; sorted
+	Unasked  bool     // it is outdated only by its unit, or by flags that the provider sets by itself
+	Invalid  string   // why its certificates have to be renewed; empty: they are valid
+	// Due says which of its certificates are valid and have to be renewed by now, and when they expire; empty: none.
+	Due string
+	// Exhausted says which of these would end no later if it were renewed, since its authority or one above ends;
+	// empty: none.
+	Exhausted string
+	Issued    Issued // the authorities that signed its certificates, and that it trusts
+	Serves    Served // which certificates it serves, until it is restarted, that are not those of its files
+	Active    bool   // its unit is active: it has served since its process started, so its configuration allows that
+	Failed    string // the step on it that failed in this run, which then leaves it alone; empty: none
+	Lacks     bool   // that step did not begin: it needs certificates which cannot be signed now
+	Waits     bool   // that step did not begin: it is not safe beside members that need certificates
+	Certified bool   // this run has renewed its certificates
+	Storeless bool   // its store is gone from its host, where another store answers: it cannot be started
+	Closed    string // which of its ports its host would not let it bind after a restart; empty: none known
+	Disabled  bool   // its unit does not start at boot
+	Unsynced  bool   // its configuration names other members than the cluster has
+	Behind    bool   // its cluster has agreed on a newer minor version of etcd than it would run: it cannot start
+	Unready   bool   // it serves and does not report ready: it was just promoted
+	// Rebuild is the configured rebuild text if the member's data did not begin with it; empty: no rebuild is asked
+	// for.
+	Rebuild   string
+	Unbacked  string // how its host's backups differ from what is desired; empty: not at all
+	Unrenewed string // how the way in which its host renews certificates by itself does; empty: not at all
+	OldStore  bool   // its store may not understand how its host is to renew certificates, and this build's does
+	OldRuns   bool   // its host's backups run by units of an older store, which a newer one would write differently
+	Data      string // identifies its data, if members' data was compared; empty: it was not
+	Differs   bool   // it does not start, since a peer holds different data
+	Diverged  bool   // a quorum of the voters agrees on other data
+	Cramped   bool   // its host has no room for a snapshot of it
+	Restoring string // source and begin of the restore under way on its host; empty: none
+	Traces    bool   // something of the cluster is on the host: configuration or data
+	Looping   bool   // its process ends after each start
+	// Alone: a recovery of the member was interrupted. It may start by force, or as the only member, and never among
+	// others.
+	Alone bool
+	Term  uint64 // of the last entry of its log, for a voter that does not serve; 0: none, or not known
+	Index uint64 // likewise
+	Had   uint64 // log entry that it is known to have had on disk; 0: not known
+	// Unread is why the end of its log is not known though its host was observed and may have one; empty: it is known,
+	// or there is none.
+	Unread  string
+	Damaged string // why no etcd starts on its data, though its log could be read; empty: none known
+	Corrupt bool   // it does not serve, and its database has the CORRUPT alarm
 }
 
 // KeepsCertificates tells whether the member's certificates stay, and only what lies beside them is to change.
@@ -105,8 +118,10 @@ func (s MemberStatus) NeedsCertificates() bool { return s.Invalid != "" && !s.Ke
 
 // Issued says which authorities matter to a member. The zero value: that is not known.
 type Issued struct {
-	By     Authorities // those that signed its certificates
-	Trusts Authorities // those that its process trusts, which it reads once, when it starts; of one that does not run, those of its files
+	By Authorities // those that signed its certificates
+	// Trusts are the authorities that its process trusts, which it reads once, when it starts; for a stopped member,
+	// those in its files.
+	Trusts Authorities
 	Files  Authorities // those that its files name
 }
 
@@ -139,17 +154,21 @@ type UnmanagedMember struct {
 type ClusterStatus struct {
 	Members   []MemberStatus // sorted by name, then address
 	Unmanaged []UnmanagedMember
-	Unseen    []string  // peer URLs in members' configurations that belong to no known member, if nobody can be asked for the list
-	Mistakes  []Refusal // addresses that lead to the wrong machine or member: no step is taken while there are any
-	Leader    string    // member ID; empty: none is known
+	// Unseen are peer URLs in members' configurations that belong to no known member, if nobody can be asked for the
+	// list.
+	Unseen   []string
+	Mistakes []Refusal // addresses that lead to the wrong machine or member: no step is taken while there are any
+	Leader   string    // member ID; empty: none is known
 
 	// Trusts are the authorities that members are to trust, and Signers those that can sign their certificates, as
 	// desired. Zero: authorities are not compared. Ended are those of which no certificate holds: they, or those above
 	// them, have expired, or are not valid yet.
-	Trusts   Authorities
-	Signers  Signers
-	Ended    Authorities
-	Unsigned bool // nothing can be signed now: members that are down come up with the certificates that they have, where these hold
+	Trusts  Authorities
+	Signers Signers
+	Ended   Authorities
+	// Unsigned: nothing can be signed now. Members that are down come up with the certificates that they have, if these
+	// are valid.
+	Unsigned bool
 
 	Corrupt bool // the alarm CORRUPT is raised
 	Agreed  bool // a quorum of the voters holds the same data, though the alarm is raised

@@ -19,7 +19,7 @@ const (
 	Agree             Kind = "agree"              // wait until the members are one healthy cluster
 	SyncConfiguration Kind = "sync-configuration" // write the current members into the configuration
 	BackUp            Kind = "back-up"            // enable, change or disable backups on the hosts
-	RenewOnHosts      Kind = "renew-on-hosts"     // have hosts renew certificates by themselves, otherwise, or no longer
+	RenewOnHosts      Kind = "renew-on-hosts"     // have hosts renew certificates by themselves, or stop that
 	Retire            Kind = "retire"             // take the cluster off the host
 )
 
@@ -28,14 +28,14 @@ const (
 	Stage             Kind = "stage"              // put the store on the host and try the flags against it
 	Snapshot          Kind = "snapshot"           // save a snapshot on the host, and verify it
 	RenewCertificates Kind = "renew-certificates" // issue new certificates, which a running member reads by itself
-	Readdress         Kind = "readdress"          // give the member another peer URL on the machine that it is on, and restart it there
-	Roll              Kind = "roll"               // configure the member and restart it; roll it back if it does not come up
+	Readdress         Kind = "readdress"          // give the member another peer URL, and restart it there
+	Roll              Kind = "roll"               // configure and restart the member; roll it back if that fails
 	MoveLeader        Kind = "lead"               // move the leadership to another voter
 	AddLearner        Kind = "learner"            // add the member to the list, without a vote
 	Join              Kind = "join"               // configure the learner and start it
 	Promote           Kind = "promote"            // give the learner its vote, once it has caught up
 	Remove            Kind = "remove"             // take the member off the list
-	Downgrade         Kind = "downgrade"          // enable a downgrade and wait until every member's storage is downgraded
+	Downgrade         Kind = "downgrade"          // enable a downgrade and wait until all storage is downgraded
 	Cancel            Kind = "cancel"             // cancel a downgrade that is under way
 	Disarm            Kind = "disarm"             // defragment the members, and disarm an alarm
 	Recover           Kind = "recover"            // make one member the whole of a cluster that has lost its quorum
@@ -72,7 +72,9 @@ type Step struct {
 	// Trusts are the authorities that the member is given to trust, and Signers those that sign its certificates; the
 	// zero values: the desired ones.
 	Trusts, Signers Authorities
-	Keeps           bool // the member keeps the certificates that it has; its host what it does for an authority whose signer is left out
+	// Keeps: the member keeps its certificates, and its host keeps how it renews by an authority whose signer is left
+	// out.
+	Keeps bool
 }
 
 // Subject returns the member that the step is done to.

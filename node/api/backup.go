@@ -38,8 +38,9 @@ type Backup struct {
 	S3         *S3        `json:"s3,omitempty"`         // Key is the prefix of all objects; nil: none
 	Recipients []string   `json:"recipients,omitempty"` // age; empty: backups are not encrypted
 	Keep       Keep       `json:"keep"`
-	Rehearsal  *Rehearsal `json:"rehearsal,omitempty"`   // nil: none
-	MetricsDir string     `json:"metrics_dir,omitempty"` // for node_exporter's textfile collector; empty: beside the state
+	Rehearsal  *Rehearsal `json:"rehearsal,omitempty"` // nil: none
+	// MetricsDir is for node_exporter's textfile collector; empty: beside the state.
+	MetricsDir string `json:"metrics_dir,omitempty"`
 }
 
 // Writable returns the directories, beside its state, that a run writes to.
@@ -62,8 +63,9 @@ func (b Backup) Rehearsals() string {
 
 // Keep says which backups stay: the union of its rules, and at least Verified proved ones. A zero field keeps nothing.
 type Keep struct {
-	Last   int           `json:"last,omitempty"`   // this many of the newest
-	Within time.Duration `json:"within,omitempty"` // nanoseconds; those not older than this, counting only time in which backups are made
+	Last int `json:"last,omitempty"` // this many of the newest
+	// Within keeps backups that are not older than this, counting only time in which backups are made. Nanoseconds.
+	Within time.Duration `json:"within,omitempty"`
 	Hourly int           `json:"hourly,omitempty"` // the newest of each of this many hours (UTC) that have one
 	Daily  int           `json:"daily,omitempty"`  // of days
 	Weekly int           `json:"weekly,omitempty"` // of weeks, which begin on Monday
@@ -76,9 +78,10 @@ type Keep struct {
 
 // Rehearsal configures how backups are proved.
 type Rehearsal struct {
-	Schedule string        `json:"schedule"`          // as systemd's OnCalendar
-	Identity secret.Text   `json:"identity,omitzero"` // age identities for encrypted backups; empty: only their checksums are verified
-	MaxAge   time.Duration `json:"max_age"`           // nanoseconds; an older successful rehearsal is stale
+	Schedule string `json:"schedule"` // as systemd's OnCalendar
+	// Identity has age identities for encrypted backups; empty: only their checksums are verified.
+	Identity secret.Text   `json:"identity,omitzero"`
+	MaxAge   time.Duration `json:"max_age"` // nanoseconds; an older successful rehearsal is stale
 }
 
 // BackUpRequest enables backups on the host or, with a nil Backup, disables them. Files and units that are right
@@ -98,15 +101,17 @@ type RunNowRequest struct {
 // BackupStatus is what a host knows about its cluster's backups.
 type BackupStatus struct {
 	Digest    string `json:"digest"`          // of the current Backup; empty: none
-	Units     string `json:"units,omitempty"` // digest of its units (systemd.Digest); empty: not known, from an older store
+	Units     string `json:"units,omitempty"` // digest of its units (systemd.Digest); empty: not known (older store)
 	Enabled   bool   `json:"enabled"`         // its timers are enabled and running
-	Last      *Run   `json:"last"`            // the last backup that this host made itself; nil: none
+	Last      *Run   `json:"last"`            // the last backup made by this host; nil: none
 	Rehearsed *Run   `json:"rehearsed"`       // the last rehearsal on this host; nil: none
 
 	// These reveal a missed backup that no run has reported, because none started, or it was killed.
-	Newest time.Time     `json:"newest,omitzero"` // end of the newest successful backup of any member that the host knows of; zero: none
-	Every  time.Duration `json:"every,omitempty"` // nanoseconds; the longest time between two future runs in the schedule; 0: not known
-	Since  time.Time     `json:"since,omitzero"`  // since when the host uses this schedule
+	// Newest is the end of the newest successful backup of any member that the host knows of; zero: none.
+	Newest time.Time `json:"newest,omitzero"`
+	// Every is the longest time between two future runs in the schedule, in nanoseconds; 0: not known.
+	Every time.Duration `json:"every,omitempty"`
+	Since time.Time     `json:"since,omitzero"` // since when the host uses this schedule
 }
 
 // Run is the result of a backup or a rehearsal.
@@ -114,7 +119,7 @@ type Run struct {
 	Began    time.Time `json:"began"`
 	Ended    time.Time `json:"ended"`
 	Error    string    `json:"error,omitempty"` // empty: it succeeded
-	Backup   string    `json:"backup"`          // name of the backup that was made or rehearsed; empty: the run did not get that far
+	Backup   string    `json:"backup"`          // name of the backup made or rehearsed; empty: there is none yet
 	Revision int64     `json:"revision"`        // of the backup
 	// ChecksumsOnly means that a rehearsal had no identity for an encrypted backup: it is what was stored, and whether
 	// it restores is not known.
@@ -148,8 +153,9 @@ type StoredBackup struct {
 	ClusterID   string    `json:"cluster_id"`
 	Member      string    `json:"member"`
 	Encrypted   bool      `json:"encrypted"`
-	Foreign     bool      `json:"foreign,omitempty"`    // another cluster of this name made it: it is never removed, and never the latest
-	VerifiedAt  time.Time `json:"verified_at,omitzero"` // when a rehearsal proved it; zero: none did
+	// Foreign: another cluster of this name made it. It is never removed, and never the latest.
+	Foreign    bool      `json:"foreign,omitempty"`
+	VerifiedAt time.Time `json:"verified_at,omitzero"` // when a rehearsal proved it; zero: none did
 }
 
 // Taken returns what orders backups by age.

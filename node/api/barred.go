@@ -6,8 +6,8 @@ type Barrier string
 // What keeps a run out. The values lie in private state.
 const (
 	BarrierLogin   Barrier = "login"    // its sshd takes none of the credentials
-	BarrierHostKey Barrier = "host-key" // it shows an SSH host key that nothing vouches for, or another than the known one
-	BarrierBastion Barrier = "bastion"  // the bastion before it lets nobody through: of the host itself nothing is known
+	BarrierHostKey Barrier = "host-key" // it shows an SSH host key that is unknown, or not the known one
+	BarrierBastion Barrier = "bastion"  // its bastion lets nobody through: nothing is known of the host
 	BarrierProgram Barrier = "program"  // it lets the user in, and no command of the provider comes to its end there
 )
 

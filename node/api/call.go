@@ -50,12 +50,13 @@ const (
 
 // Operations of a restore. All but OpSave require the lock too.
 const (
-	OpSave     Operation = "save"      // SaveRequest -> Saved, with content
-	OpFetch    Operation = "fetch"     // FetchRequest -> Snapshot; content may follow the request
-	OpFence    Operation = "fence"     // FenceRequest -> Restoration
-	OpRestore  Operation = "restore"   // RestoreRequest -> Restored
-	OpAdvance  Operation = "advance"   // AdvanceRequest -> Done
-	OpRollBack Operation = "take-back" // RollBackRequest -> Done; hosts may run a store that knows the call by its former name alone
+	OpSave    Operation = "save"    // SaveRequest -> Saved, with content
+	OpFetch   Operation = "fetch"   // FetchRequest -> Snapshot; content may follow the request
+	OpFence   Operation = "fence"   // FenceRequest -> Restoration
+	OpRestore Operation = "restore" // RestoreRequest -> Restored
+	OpAdvance Operation = "advance" // AdvanceRequest -> Done
+	// RollBackRequest -> Done. The name is older: hosts may run a store that knows the call only by it.
+	OpRollBack Operation = "take-back"
 )
 
 // Operations that change the cluster through the member on this host. They require the lock too.
@@ -80,13 +81,14 @@ func (o Operation) ReadOnly() bool {
 
 // Request is the envelope of a call.
 type Request struct {
-	Version   int             `json:"version"`
-	Operation Operation       `json:"operation"`
-	Cluster   string          `json:"cluster"`          // the cluster's name; scopes everything on the host
-	Holder    string          `json:"holder,omitempty"` // LockRequest.Holder.ID of the lock that covers this call
-	Target    *Target         `json:"target,omitempty"` // whom a changing call is meant for; nil: not given
-	Beats     bool            `json:"beats,omitempty"`  // the caller keeps writing a line every LockHeartbeat: once it falls silent, a read-only call ends
-	Body      json.RawMessage `json:"body"`
+	Version   int       `json:"version"`
+	Operation Operation `json:"operation"`
+	Cluster   string    `json:"cluster"`          // the cluster's name; scopes everything on the host
+	Holder    string    `json:"holder,omitempty"` // LockRequest.Holder.ID of the lock that covers this call
+	Target    *Target   `json:"target,omitempty"` // whom a changing call is meant for; nil: not given
+	// Beats: the caller keeps writing a line every LockHeartbeat. Once it falls silent, a read-only call ends.
+	Beats bool            `json:"beats,omitempty"`
+	Body  json.RawMessage `json:"body"`
 }
 
 // Line is one line of a call's stdout. Exactly one field is set.

@@ -26,13 +26,14 @@ type Prepared struct {
 // starts nothing. Files that are right already stay as they are.
 type ConfigureRequest struct {
 	Marker       Marker            `json:"marker"`
-	Store        string            `json:"store"`                // SHA-256 of an installed store
-	Certificates map[string]string `json:"certificates"`         // PEM by key name; empty: keep what is there
-	PeerCA       string            `json:"peer_ca"`              // PEM bundle; empty: keep
-	ClientCA     string            `json:"client_ca"`            // PEM bundle; empty: keep
-	ClientCRL    string            `json:"client_crl,omitempty"` // PEM list of clients' revoked certificates; empty: keep
-	Flags        []string          `json:"flags"`                // complete, each "--name=value"
-	Unit         string            `json:"unit"`                 // the text of the unit file
+	Store        string            `json:"store"`        // SHA-256 of an installed store
+	Certificates map[string]string `json:"certificates"` // PEM by key name; empty: keep what is there
+	PeerCA       string            `json:"peer_ca"`      // PEM bundle; empty: keep
+	ClientCA     string            `json:"client_ca"`    // PEM bundle; empty: keep
+	// ClientCRL is the PEM list of clients' revoked certificates; empty: keep.
+	ClientCRL string   `json:"client_crl,omitempty"`
+	Flags     []string `json:"flags"` // complete, each "--name=value"
+	Unit      string   `json:"unit"`  // the text of the unit file
 }
 
 // StartRequest enables the unit and starts it, without waiting until the member is ready: the members of a new cluster

@@ -133,7 +133,8 @@ func Overlap(dir, dataDir string) string {
 			return own
 		}
 	}
-	if aside := dataDir + "." + AsidePrefix; strings.HasPrefix(dir, aside) { // what contains one contains the data as well
+	// A directory that contains one of these contains the data as well.
+	if aside := dataDir + "." + AsidePrefix; strings.HasPrefix(dir, aside) {
 		return aside + "*"
 	}
 	return ""

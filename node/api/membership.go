@@ -25,7 +25,7 @@ type AddedLearner struct {
 type RemoveMemberRequest struct {
 	Owner   string        `json:"owner"`
 	ID      string        `json:"id"`      // hexadecimal
-	Timeout time.Duration `json:"timeout"` // nanoseconds; etcd refuses for 5 s after the start of the member that is asked
+	Timeout time.Duration `json:"timeout"` // nanoseconds; etcd refuses for 5 s after a start of the member asked
 }
 
 // UpdateMemberRequest gives a voter, possibly the local member, another peer URL, at which the other members then
@@ -82,7 +82,7 @@ type Snapshot struct {
 	SizeBytes int64  `json:"size_bytes"`
 	Revision  int64  `json:"revision"`
 	Keys      int    `json:"keys"`
-	Version   string `json:"version"` // of the oldest etcd that starts from it: 3.7.0; empty: not known, from etcd 3.4 or older
+	Version   string `json:"version"` // of the oldest etcd that starts from it: 3.7.0; empty: not known (etcd 3.4)
 
 	TakenAt time.Time `json:"taken_at,omitzero"` // from its manifest; zero: not known
 }
@@ -91,11 +91,12 @@ type Snapshot struct {
 // counts as committed, and all other members are forgotten. Its data is copied aside before. ClusterID names the
 // cluster, and must be the marker's.
 type RecoverRequest struct {
-	Owner     string        `json:"owner"`
-	ClusterID string        `json:"cluster_id"`
-	Term      uint64        `json:"term,omitempty"`  // of the last entry in its log when it was chosen: a log that ends earlier is refused
-	Index     uint64        `json:"index,omitempty"` // likewise
-	Timeout   time.Duration `json:"timeout"`         // nanoseconds without progress in the member's start
+	Owner     string `json:"owner"`
+	ClusterID string `json:"cluster_id"`
+	// Term and Index are those of the last entry in its log when it was chosen: a log that ends earlier is refused.
+	Term    uint64        `json:"term,omitempty"`
+	Index   uint64        `json:"index,omitempty"`
+	Timeout time.Duration `json:"timeout"` // nanoseconds without progress in the member's start
 }
 
 // Recovered says where the copy of the data is.

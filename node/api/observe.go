@@ -24,8 +24,9 @@ type ObserveRequest struct {
 // A learner copies all data before it is ready. Its timeout starts again whenever it makes progress, for up to a day.
 type AwaitRequest struct {
 	ObserveRequest
-	Members int           `json:"members"` // 0: any number, named or not
-	Learner bool          `json:"learner"` // await a learner: it is ready once it answers its status, knows a leader, and is a learner
+	Members int `json:"members"` // 0: any number, named or not
+	// Learner awaits a learner: it is ready once it answers its status, knows a leader, and is a learner.
+	Learner bool          `json:"learner"`
 	Stalled bool          `json:"stalled"` // also end if the member is stalled, see Observation.Stalled
 	Timeout time.Duration `json:"timeout"` // nanoseconds without progress; at most ten minutes
 	// Serving are SHA-256 of certificates by key name: the wait also lasts until the member's ports serve these. Empty:
@@ -46,11 +47,13 @@ type HashRequest struct {
 // Hash is the hash of a member's key space. Two members agree if all fields but Revision, the member's latest, and
 // Keys are equal.
 type Hash struct {
-	Hash            uint32 `json:"hash"`
-	HashRevision    int64  `json:"hash_revision"`    // the hash covers revisions up to this one
-	CompactRevision int64  `json:"compact_revision"` // the hash covers revisions after this one; members that have compacted differently do not compare
-	Revision        int64  `json:"revision"`
-	Keys            int64  `json:"keys"` // 0: not counted
+	Hash         uint32 `json:"hash"`
+	HashRevision int64  `json:"hash_revision"` // the hash covers revisions up to this one
+	// CompactRevision: the hash covers revisions after this one. Members that have compacted differently do not
+	// compare.
+	CompactRevision int64 `json:"compact_revision"`
+	Revision        int64 `json:"revision"`
+	Keys            int64 `json:"keys"` // 0: not counted
 }
 
 // TryRequest has an installed store parse flags as etcd does, and exit before it touches anything. The error for an
@@ -68,16 +71,20 @@ type Observation struct {
 	Unit         UnitState              `json:"unit"`
 	Flags        []string               `json:"flags"` // the lines of the flags file; nil: there is none
 	Data         Data                   `json:"data"`
-	Listeners    []Listener             `json:"listeners"`            // on the requested ports
-	Certificates map[string]Certificate `json:"certificates"`         // by key name, and "peer-ca", "client-ca"
-	ClientCRL    string                 `json:"client_crl,omitempty"` // the list of clients' revoked certificates, PEM; empty: there is none, or etcd cannot read it
-	Served       map[string]Served      `json:"served"`               // by key name: what the ports of a member that has started serve; a port without an answer is missing. nil: no member has started, or this store does not look
-	Guard        string                 `json:"guard"`                // why the guard would not let the member start now; empty: it would, or there is no marker
-	GuardCheck   GuardCheck             `json:"guard_check"`          // the check that fails; empty: none
-	Member       Member                 `json:"member"`
-	Restore      *Restoration           `json:"restore,omitempty"` // the restore under way on this host; nil: none
-	Backup       *BackupStatus          `json:"backup,omitempty"`  // nil: this host makes no backups
-	Renewal      *RenewalStatus         `json:"renewal,omitempty"` // nil: this host renews no certificates by itself
+	Listeners    []Listener             `json:"listeners"`    // on the requested ports
+	Certificates map[string]Certificate `json:"certificates"` // by key name, and "peer-ca", "client-ca"
+	// ClientCRL is the list of clients' revoked certificates, PEM; empty: there is none, or etcd cannot read it.
+	ClientCRL string `json:"client_crl,omitempty"`
+	// Served is what the ports of a started member serve, by key name. A port without an answer is missing. nil: no
+	// member has started, or this store does not look.
+	Served map[string]Served `json:"served"`
+	// Guard is why the guard would not let the member start now; empty: it would, or there is no marker.
+	Guard      string         `json:"guard"`
+	GuardCheck GuardCheck     `json:"guard_check"` // the check that fails; empty: none
+	Member     Member         `json:"member"`
+	Restore    *Restoration   `json:"restore,omitempty"` // the restore under way on this host; nil: none
+	Backup     *BackupStatus  `json:"backup,omitempty"`  // nil: this host makes no backups
+	Renewal    *RenewalStatus `json:"renewal,omitempty"` // nil: this host renews no certificates by itself
 	// Stalled means that the member has served reads for a second without reporting that it has started: it may never
 	// do so before a restart. Only AwaitRequest with Stalled looks for it.
 	Stalled bool `json:"stalled,omitempty"`
@@ -101,16 +108,17 @@ const (
 
 // Facts describe the host.
 type Facts struct {
-	Hostname     string    `json:"hostname"`
-	MachineID    string    `json:"machine_id"`
-	BootID       string    `json:"boot_id"`
-	OS           string    `json:"os"`           // PRETTY_NAME of os-release
-	Kernel       string    `json:"kernel"`       // release
-	Architecture string    `json:"architecture"` // as Go names it: amd64, arm64
-	MemoryBytes  int64     `json:"memory_bytes"`
-	Addresses    []string  `json:"addresses"`            // of all interfaces, without prefix lengths
-	FirstPort    int       `json:"first_port,omitempty"` // the lowest port that users other than root may bind, 1 at least; 0: not known
-	Time         time.Time `json:"time"`                 // the host's clock
+	Hostname     string   `json:"hostname"`
+	MachineID    string   `json:"machine_id"`
+	BootID       string   `json:"boot_id"`
+	OS           string   `json:"os"`           // PRETTY_NAME of os-release
+	Kernel       string   `json:"kernel"`       // release
+	Architecture string   `json:"architecture"` // as Go names it: amd64, arm64
+	MemoryBytes  int64    `json:"memory_bytes"`
+	Addresses    []string `json:"addresses"` // of all interfaces, without prefix lengths
+	// FirstPort is the lowest port that users other than root may bind, 1 at least; 0: not known.
+	FirstPort int       `json:"first_port,omitempty"`
+	Time      time.Time `json:"time"` // the host's clock
 }
 
 // Store says which store answers, and which are installed.
@@ -135,7 +143,7 @@ type UnitState struct {
 	Vain       time.Duration `json:"vain,omitempty"` // nanoseconds
 	NeedReload bool          `json:"need_reload"`    // the file has changed since systemd read it
 	Queued     bool          `json:"queued"`         // systemd is about to start or stop it, e.g. while the host boots
-	Process    *Process      `json:"process"`        // what MainPID was started with; nil: it does not run, or is not etcd yet
+	Process    *Process      `json:"process"`        // what MainPID was started with; nil: no etcd runs yet
 	// Looping means that the process ends after each start.
 	Looping bool `json:"looping,omitempty"`
 	// Journal has the unit's last lines, at most 20, if it failed or systemd is restarting it.
@@ -144,10 +152,11 @@ type UnitState struct {
 
 // Process is what a running member was started with, which may differ from its current configuration.
 type Process struct {
-	Store      string   `json:"store"`       // SHA-256 of the store that it runs; empty: its file is gone, or is no installed store
+	// Store is the SHA-256 of the store that it runs; empty: the store's file is gone, or is no installed store.
+	Store      string   `json:"store"`
 	Flags      []string `json:"flags"`       // its arguments
 	UnitSHA256 string   `json:"unit_sha256"` // of the unit file at its start, in hexadecimal; empty: not known
-	PeerCA     string   `json:"peer_ca"`     // SHA-256 of the bundle at its start, the only time that etcd reads it; empty: not known
+	PeerCA     string   `json:"peer_ca"`     // SHA-256 of the bundle that etcd has read at its start; empty: not known
 	ClientCA   string   `json:"client_ca"`   // likewise
 }
 
@@ -185,14 +194,15 @@ type Log struct {
 	MemberID  string `json:"member_id"`  // hexadecimal
 	Term      uint64 `json:"term"`       // of the last entry
 	Index     uint64 `json:"index"`      // of the last entry
-	Applied   uint64 `json:"applied"`    // the database's consistent index; 0: not known, e.g. because a process has it open
+	Applied   uint64 `json:"applied"`    // the database's consistent index; 0: not known, e.g. if a process has it open
 	Version   string `json:"version"`    // cluster version in the database: 3.7.0; empty: not known
 	Error     string `json:"error"`      // why the log could not be read to its end; empty: it could
 
 	// Corrupt means that the database has the CORRUPT alarm: members held different data when it was raised.
 	Corrupt bool `json:"corrupt,omitempty"`
 
-	DatabaseError string `json:"database_error,omitempty"` // why the database could not be read; empty: it could, or a process has it open
+	// DatabaseError is why the database could not be read; empty: it could, or a process has it open.
+	DatabaseError string `json:"database_error,omitempty"`
 }
 
 // Listener is a process that listens on a TCP port.
@@ -244,7 +254,7 @@ type Member struct {
 	Version        string         `json:"version"`         // of the server: 3.7.3
 	ClusterVersion string         `json:"cluster_version"` // that the members have agreed on: 3.7.0; empty: not known
 	StorageVersion string         `json:"storage_version"` // of its database: 3.7.0; empty: not known
-	Downgrade      string         `json:"downgrade"`       // target version of the downgrade under way: 3.6.0; empty: none
+	Downgrade      string         `json:"downgrade"`       // target of the downgrade under way: 3.6.0; empty: none
 	RaftTerm       uint64         `json:"raft_term"`
 	RaftIndex      uint64         `json:"raft_index"`
 	AppliedIndex   uint64         `json:"applied_index"`
@@ -253,7 +263,7 @@ type Member struct {
 	DBUsedBytes    int64          `json:"db_used_bytes"` // what a defragmentation would leave of it
 	QuotaBytes     int64          `json:"quota_bytes"`   // the size at which it accepts no more writes; 0: not known
 	Members        []ListedMember `json:"members"`       // its own view of the list, sorted by ID
-	Alarms         []string       `json:"alarms"`        // "NOSPACE 8e9e05c52164694d"; sorted; as far as this member knows
+	Alarms         []string       `json:"alarms"`        // "NOSPACE 8e9e05c52164694d"; sorted; as far as it knows
 }
 
 // ListedMember is an entry of the member list.

@@ -31,16 +31,17 @@ func RenewalUnit(cluster string) string { return "etcd-renew@" + cluster }
 
 // Renewal configures how a host renews its member's certificates. All members of a cluster have the same.
 type Renewal struct {
-	Peers    *SigningPlace `json:"peers,omitempty"`    // who signs for KeyPeer; nil: the host does not renew its certificate
-	Clients  *SigningPlace `json:"clients,omitempty"`  // who signs for the other keys; nil: the host does not renew their certificates
-	Validity time.Duration `json:"validity,omitempty"` // nanoseconds; the longest that a certificate may be valid; 0: as long as the server says
-	Before   time.Duration `json:"before,omitempty"`   // nanoseconds before its end; 0: the last third of its life
+	Peers   *SigningPlace `json:"peers,omitempty"`   // who signs for KeyPeer; nil: the host does not renew it
+	Clients *SigningPlace `json:"clients,omitempty"` // who signs for the others; nil: the host does not renew them
+	// Validity is the longest that a certificate may be valid, in nanoseconds; 0: as long as the server says.
+	Validity time.Duration `json:"validity,omitempty"`
+	Before   time.Duration `json:"before,omitempty"` // nanoseconds before its end; 0: the last third of its life
 }
 
 // SigningPlace is a cfssl server, and the authority that it signs by.
 type SigningPlace struct {
 	Digest        string            `json:"digest"`    // of everything here: any change of it changes the digest
-	Authority     string            `json:"authority"` // its certificate, PEM, followed by those above it as far as they are known
+	Authority     string            `json:"authority"` // its certificate, PEM, and those above it as far as known
 	URL           string            `json:"url"`
 	Key           secret.Text       `json:"auth_key"`
 	Label         string            `json:"label,omitempty"`
@@ -140,7 +141,7 @@ func (r RenewOnHostRequest) Over(has *Renewal) (*Renewal, error) {
 
 // RenewalStatus is what a host knows about its renewals.
 type RenewalStatus struct {
-	Peers   string      `json:"peers"`   // digest of the server for these certificates; empty: the host does not renew them
+	Peers   string      `json:"peers"`   // digest of the server for these certificates; empty: the host renews none
 	Clients string      `json:"clients"` // likewise
 	Damaged bool        `json:"damaged"` // its Renewal cannot be read, or anyone but root can read it
 	Units   string      `json:"units"`   // digest of its units (systemd.Digest)

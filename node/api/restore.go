@@ -16,10 +16,13 @@ type Stage string
 
 // Stages of a restore, in order. Up to StageChecked the restore can be undone.
 const (
-	StageFenced   Stage = "fenced"   // the previous member is stopped, and must not start again
-	StageRestored Stage = "restored" // the data directory holds the snapshot; its member may run, with its client port only on loopback
-	StageChecked  Stage = "checked"  // all members have agreed on cluster ID, hash and keys, and must do so again after a restart
-	StageOpened   Stage = "opened"   // clients may have read from it or written to it: the restore can no longer be undone
+	StageFenced Stage = "fenced" // the previous member is stopped, and must not start again
+	// StageRestored: the data directory holds the snapshot. Its member may run, with its client port only on loopback.
+	StageRestored Stage = "restored"
+	// StageChecked: all members have agreed on cluster ID, hash and keys, and must do so again after a restart.
+	StageChecked Stage = "checked"
+	// StageOpened: clients may have read from it or written to it. The restore can no longer be undone.
+	StageOpened Stage = "opened"
 )
 
 // Restoration is a host's record of a restore under way.
@@ -30,12 +33,13 @@ type Restoration struct {
 	Began    time.Time `json:"began"` // by the clock of the host
 
 	// What was there before: tells which revisions clients may have seen, and how to undo the restore.
-	ClusterID string   `json:"cluster_id,omitempty"` // hexadecimal; empty: the host carried no member
-	Revision  int64    `json:"revision,omitempty"`   // the highest revision that this member may have served; 0: it had no readable data
-	Marker    *Marker  `json:"marker,omitempty"`     // nil: there was none
-	Flags     []string `json:"flags,omitempty"`
-	Enabled   bool     `json:"enabled,omitempty"`
-	Aside     string   `json:"aside,omitempty"` // where its data is now; empty: it had none, or it was not moved
+	ClusterID string `json:"cluster_id,omitempty"` // hexadecimal; empty: the host carried no member
+	// Revision is the highest revision that this member may have served; 0: it had no readable data.
+	Revision int64    `json:"revision,omitempty"`
+	Marker   *Marker  `json:"marker,omitempty"` // nil: there was none
+	Flags    []string `json:"flags,omitempty"`
+	Enabled  bool     `json:"enabled,omitempty"`
+	Aside    string   `json:"aside,omitempty"` // where its data is now; empty: it had none, or it was not moved
 
 	// From StageRestored on.
 	Token string `json:"token,omitempty"` // etcd's initial-cluster-token of the restored cluster
@@ -47,13 +51,15 @@ type Restoration struct {
 // that the host has the space to restore it. It stops nothing. A snapshot that was fetched before is verified again,
 // and not fetched anew. An unverified file never has its name.
 type FetchRequest struct {
-	Owner        string      `json:"owner"`    // must be the marker's, if there is one; tells which backups are ours
-	DataDir      string      `json:"data_dir"` // absolute
-	Source       Source      `json:"source"`
-	SHA256       string      `json:"sha256"`            // of the unencrypted snapshot; empty: not known before it is fetched
-	From         int64       `json:"from,omitempty"`    // the content starts after this many bytes, which the host has already (see ArrivedRequest)
-	MinorVersion string      `json:"line"`              // of the etcd that is to start from it: 3.7; the JSON name is older
-	Identity     secret.Text `json:"identity,omitzero"` // age identities, one per line; empty: none. Never stored, and never part of an error
+	Owner   string `json:"owner"`    // must be the marker's, if there is one; tells which backups are ours
+	DataDir string `json:"data_dir"` // absolute
+	Source  Source `json:"source"`
+	SHA256  string `json:"sha256"` // of the unencrypted snapshot; empty: not known before it is fetched
+	// From says that the content starts after this many bytes, which the host has already (see ArrivedRequest).
+	From         int64  `json:"from,omitempty"`
+	MinorVersion string `json:"line"` // of the etcd that starts from it: 3.7; the JSON name is older
+	// Identity has age identities, one per line; empty: none. They are never stored, and never part of an error.
+	Identity secret.Text `json:"identity,omitzero"`
 }
 
 // Source says where a snapshot comes from. Exactly one field is set; In goes with Backup.
@@ -62,7 +68,8 @@ type Source struct {
 	S3     *S3     `json:"s3,omitempty"`     // Key names the object
 	Path   string  `json:"path,omitempty"`   // a file on the host, absolute
 	Backup string  `json:"backup,omitempty"` // name of a backup with its manifest, or LatestBackup
-	In     *S3     `json:"in,omitempty"`     // where Backup is, Key being the prefix of all objects; nil: at a destination of this host
+	// In is where Backup is, Key being the prefix of all objects; nil: at a destination of this host.
+	In *S3 `json:"in,omitempty"`
 }
 
 // LatestBackup stands for the name of the newest backup, in the order of SortNewestFirst.
@@ -154,8 +161,9 @@ type SaveRequest struct {
 
 // Saved is a verified snapshot that the host has sent.
 type Saved struct {
-	Snapshot            // Path is empty
-	Hash      uint32    `json:"hash"` // HashKV of the running member up to Revision, if nothing was written meanwhile; else 0
+	Snapshot // Path is empty
+	// Hash is the HashKV of the running member up to Revision, if nothing was written meanwhile; else 0.
+	Hash      uint32    `json:"hash"`
 	ClusterID string    `json:"cluster_id"`
 	MemberID  string    `json:"member_id"`
 	Etcd      string    `json:"etcd"` // version of the etcd that it was taken from: 3.7.3

@@ -8,8 +8,9 @@ type Target struct {
 	MachineID string `json:"machine_id,omitempty"` // of /etc/machine-id; empty: not known
 	Member    string `json:"member,omitempty"`     // the member that the host carried, by its marker; empty: none
 	MemberID  string `json:"member_id,omitempty"`  // hexadecimal; empty: it had none yet
-	Seen      bool   `json:"seen,omitempty"`       // nothing that this run did can have changed what the host carries since the observation
-	For       string `json:"for,omitempty"`        // the member that the call is made for
+	// Seen: nothing that this run did since the observation can have changed what the host carries.
+	Seen bool   `json:"seen,omitempty"`
+	For  string `json:"for,omitempty"` // the member that the call is made for
 }
 
 // Differs returns why a host that carries a member by this marker refuses a call for the target, or nil if it is the

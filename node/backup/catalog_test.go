@@ -133,14 +133,16 @@ func TestBackupThatWasCutShort(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := Clean(t.Context(), d, "main", c, time.Now().Add(48*time.Hour)); err != nil { // by a clock that has jumped
+		// The host's clock has jumped.
+		if err := Clean(t.Context(), d, "main", c, time.Now().Add(48*time.Hour)); err != nil {
 			t.Error(err)
 		}
 		grown(t, d, 25*time.Hour, cut.Key(), cut.key(rehearsalSuffix), "main/notes.txt")
 		if c, err = List(t.Context(), d, "main", ""); err != nil {
 			t.Fatal(err)
 		}
-		if err := Clean(t.Context(), later{d, 48 * time.Hour}, "main", c, time.Now().Add(test.after-25*time.Hour)); err != nil { // by a server's that has
+		// The server's clock has jumped.
+		if err := Clean(t.Context(), later{d, 48 * time.Hour}, "main", c, time.Now().Add(test.after-25*time.Hour)); err != nil {
 			t.Error(err)
 		}
 		if got := keys(t, d); !slices.Equal(got, test.left) {

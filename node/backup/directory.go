@@ -152,7 +152,8 @@ func lockFile(file *os.File) { _ = unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.
 
 // beingWritten tells whether somebody holds a file's lock.
 func beingWritten(path string) bool {
-	file, err := os.OpenFile(path, os.O_RDWR|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0) // on network file systems only a writable file can be locked
+	// On network file systems only a writable file can be locked.
+	file, err := os.OpenFile(path, os.O_RDWR|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return false
 	}
@@ -171,7 +172,8 @@ func (d *Directory) walk(ctx context.Context, prefix string, visit func(key stri
 			err = ctx.Err()
 		}
 		if path != below && errors.Is(err, fs.ErrPermission) && below != d.root {
-			return fs.SkipDir // e.g. lost+found, if the cluster's directory is a mount point: no key of ours lies deeper
+			// This may be lost+found, if the cluster's directory is a mount point. No key of ours lies deeper.
+			return fs.SkipDir
 		}
 		if err != nil || !entry.Type().IsRegular() {
 			return ignoreNotExist(err)

@@ -29,11 +29,12 @@ type Snapshot struct {
 	Revision        int64     `json:"revision"`         // the newest revision in it
 	CompactRevision int64     `json:"compact_revision"` // the newest compacted revision in it
 	Keys            int       `json:"keys"`
-	Hash            uint32    `json:"hash"`            // etcd's HashKV up to Revision
-	EtcdVersion     string    `json:"etcd_version"`    // of the member
-	StorageVersion  string    `json:"storage_version"` // minor version of the oldest etcd that starts from it: 3.7; empty: not known
-	SizeBytes       int64     `json:"size_bytes"`
-	SHA256          string    `json:"sha256"` // hexadecimal
+	Hash            uint32    `json:"hash"`         // etcd's HashKV up to Revision
+	EtcdVersion     string    `json:"etcd_version"` // of the member
+	// StorageVersion is the minor version of the oldest etcd that starts from it: 3.7; empty: not known.
+	StorageVersion string `json:"storage_version"`
+	SizeBytes      int64  `json:"size_bytes"`
+	SHA256         string `json:"sha256"` // hexadecimal
 }
 
 // Manifest is written beside a backup, after it: without a manifest there is no backup.

@@ -58,7 +58,8 @@ func TestWhatWasLeftInABucketGoesFirst(t *testing.T) {
 	b.Directory = ""
 	b.S3 = &api.S3{Endpoint: server.URL, Region: "us-east-1", Bucket: "backups", PathStyle: true, AccessKeyID: "id", SecretAccessKey: secret.New("secret")}
 	backedUp(t, b, f)
-	if err := f.run(t, backups.KindBackup, true); err == nil || strings.Contains(err.Error(), "QuotaExceeded") { // this bucket lists nothing that it takes
+	// This bucket accepts objects and lists none.
+	if err := f.run(t, backups.KindBackup, true); err == nil || strings.Contains(err.Error(), "QuotaExceeded") {
 		t.Errorf("the run says %v", err)
 	}
 	all.Lock()

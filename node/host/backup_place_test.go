@@ -132,7 +132,8 @@ func hung(t *testing.T, path string) {
 		t.Skipf("no file system of ours can be mounted here: %v", err)
 	}
 	t.Cleanup(func() {
-		if err := errors.Join(server.Close(), syscall.Unmount(path, syscall.MNT_DETACH)); err != nil { // what waits for it ends
+		// Calls that wait for the server end with it.
+		if err := errors.Join(server.Close(), syscall.Unmount(path, syscall.MNT_DETACH)); err != nil {
 			t.Error(err)
 		}
 	})

@@ -42,9 +42,12 @@ type Machine struct {
 	Now         func() time.Time
 	Random      io.Reader     // for keys
 	Silence     time.Duration // for how long a caller may be silent; 0: api.LockSilence
-	Stalls      time.Duration // for how long a destination may take no byte of a backup, and the other bounds of stalls in proportion; 0: as package backups has it
-	Hangs       time.Duration // for how long a call to a directory of backups may come to nothing; 0: as package backups has it
-	Renews      time.Duration // for how long a member may take to serve a new certificate; 0: as package renewal has it
+	// Stalls is how long a destination may take no byte of a backup. The other bounds of stalls are in proportion. 0:
+	// the defaults of package backups.
+	Stalls time.Duration
+	// Hangs is how long a call to a directory of backups may make no progress; 0: the default of package backups.
+	Hangs  time.Duration
+	Renews time.Duration // for how long a member may take to serve a new certificate; 0: as package renewal has it
 
 	// beforeRename is called for every file or directory that is about to get its name. It is nil except in tests,
 	// which end a call there as a power cut would.

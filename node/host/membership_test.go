@@ -70,7 +70,8 @@ func TestMembershipOfARunningCluster(t *testing.T) {
 	}
 	d.await(t, api.AwaitRequest{Members: 4})
 
-	for _, asked := range []*fleetMember{follower, leader, leader} { // a follower moves nothing; the second time nothing is to be moved
+	// A follower moves nothing. The second time the leader has nothing to move.
+	for _, asked := range []*fleetMember{follower, leader, leader} {
 		if err := asked.MoveLeader(t.Context(), "main", api.MoveLeaderRequest{Owner: fleetOwner, To: d.id}); err != nil {
 			t.Fatal(err)
 		}

@@ -30,7 +30,8 @@ func (m *Machine) Record(ctx context.Context, cluster string) error {
 	if err := m.keys().CompletePairs(cluster); err != nil {
 		return err
 	}
-	_ = m.keys().PutMetrics(cluster, marker.Member) // after a restart by a newer store, say, which has configured nothing
+	// A newer store, say, may have restarted the member without configuring it.
+	_ = m.keys().PutMetrics(cluster, marker.Member)
 	if !m.etcd(marker.DataDir).HasMember() {
 		return nil
 	}

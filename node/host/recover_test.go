@@ -398,7 +398,8 @@ func TestARecoveryThatIsCutShortStartsNobodyAmongOthers(t *testing.T) {
 	mustFail(t, err, api.CodeFailed, "connection reset")
 	delete(f.units.fail, "Start")
 	f.units.end(syscall.SIGKILL)
-	mustHave(t, f.Machine, api.RecoveryFile("main"), files.RootFor(etcdOwner), files.ConfigFile) // its guard is the system user's
+	// The guard runs as the system user.
+	mustHave(t, f.Machine, api.RecoveryFile("main"), files.RootFor(etcdOwner), files.ConfigFile)
 
 	const says = "must not meet the other voters"
 	mustRefuse(t, f.Start(t.Context(), "main"), says, "recover_from", "rebuild", cut.Path)

@@ -229,7 +229,8 @@ func mustStayOut(t *testing.T, members []*fleetMember, old string) {
 	}
 	out.start(t)
 	health := func(path string) (answered int) {
-		_ = out.local(out.marker).AskMetrics(t.Context(), path, func(status int, _ io.Reader) { answered = status }) // 0: it did not answer
+		// answered stays 0 if the member does not answer.
+		_ = out.local(out.marker).AskMetrics(t.Context(), path, func(status int, _ io.Reader) { answered = status })
 		return answered
 	}
 	eventually(t, "the old member runs", func() bool { return health("/livez") == http.StatusOK })

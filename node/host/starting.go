@@ -40,7 +40,8 @@ const loopAge = 30 * time.Second
 // loops tells whether a member's process ends each time that systemd starts it. A process that waits for its peers or
 // replays a long log stays.
 func (m *Machine) loops(u api.UnitState) bool {
-	ended := u.ActiveState == "deactivating" && u.MainPID == 0 && u.Vain > 0 // and how far it has come is being recorded
+	// The process has ended, and its progress is being recorded.
+	ended := u.ActiveState == "deactivating" && u.MainPID == 0 && u.Vain > 0
 	if u.ActiveState != "activating" && !ended || u.Restarts < lostRestarts {
 		return false
 	}

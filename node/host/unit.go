@@ -22,7 +22,8 @@ func (m *Machine) unit(ctx context.Context, cluster string) (api.UnitState, erro
 		return state, err
 	}
 	text, err := inside.ReadFile(m.path(api.UnitFile(cluster)))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) && !inside.IsNoFile(err) { // a link or a pipe is replaced like a changed file
+	// A link or a pipe is replaced like a changed file.
+	if err != nil && !errors.Is(err, fs.ErrNotExist) && !inside.IsNoFile(err) {
 		return state, err
 	}
 	state.Text = string(text)

@@ -16,9 +16,12 @@ import (
 // login is tried. If HostKey is set, only that is accepted. HostCA and KnownHosts add up. A key that a known_hosts file
 // marks @revoked is never accepted.
 type Trust struct {
-	HostKey    string   // the host's public key, "ssh-ed25519 AAAA..."; several, one per line, while it is being changed
-	HostCA     string   // public key of an authority that signs host certificates; several, one per line
-	KnownHosts []string // paths of known_hosts files, with @cert-authority, @revoked and hashed names; ~/ is the home directory
+	// HostKey is the host's public key, "ssh-ed25519 AAAA..."; several, one per line, while it is being changed.
+	HostKey string
+	HostCA  string // public key of an authority that signs host certificates; several, one per line
+	// KnownHosts are paths of known_hosts files, with @cert-authority, @revoked and hashed names; ~/ is the home
+	// directory.
+	KnownHosts []string
 }
 
 // trust is a loaded Trust, for one endpoint.

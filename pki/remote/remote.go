@@ -30,12 +30,15 @@ import (
 
 // Server is a cfssl server, and how to ask it.
 type Server struct {
-	URL           string                   // https://HOST:PORT, with or without a path before cfssl's own
-	Key           secret.Text              // shared with the server, which tells our calls by it: hexadecimal, at least 16 bytes
-	Label         string                   // of the authority, where the server has several; empty: its only one
-	Profiles      map[order.Profile]string // the server's signing profile for each of ours; one that is missing has our name
-	CACertificate string                   // PEM: the authorities that the server's own certificate is verified by; empty: the system's
-	Direct        bool                     // whatever proxy the environment names
+	URL string // https://HOST:PORT, with or without a path before cfssl's own
+	// Key is shared with the server, which authenticates calls by it: hexadecimal, at least 16 bytes.
+	Key   secret.Text
+	Label string // of the authority, where the server has several; empty: its only one
+	// Profiles are the server's signing profiles by ours; a missing one has our name.
+	Profiles map[order.Profile]string
+	// CACertificate has the authorities, PEM, that the server's own certificate is verified by; empty: the system's.
+	CACertificate string
+	Direct        bool // whatever proxy the environment names
 }
 
 // Bounds of a call.

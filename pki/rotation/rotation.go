@@ -82,7 +82,8 @@ func Made(d Desired) Recorded {
 // Found records authorities that were imported, with the phase of the rotation that each is in the middle of; empty: of
 // none.
 func Found(peers, clients Phase) Recorded {
-	in := func(phase Phase) Progress { return Progress{Phase: phase, Signed: phase != ""} } // whether the new one has signed, nobody knows
+	// Whether the new one has signed is not known.
+	in := func(phase Phase) Progress { return Progress{Phase: phase, Signed: phase != ""} }
 	return Recorded{Peers: in(peers), Clients: in(clients), Imported: true}
 }
 

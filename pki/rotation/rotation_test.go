@@ -151,7 +151,8 @@ func TestImportInTheMiddle(t *testing.T) {
 func TestRotations(t *testing.T) {
 	sample.Check(t, 2000, func(t *rapid.T) {
 		now := rotation.Recorded{}
-		signs, beside, used, made := 0, -1, map[int]bool{0: true}, 0 // of the peers' authorities: the one that signs, and the one beside; -1: none
+		// signs and beside are the peers' authorities that sign and that are trusted beside; -1: none.
+		signs, beside, used, made := 0, -1, map[int]bool{0: true}, 0
 		for range rapid.IntRange(1, 12).Draw(t, "applies") {
 			desired := rotation.Desired{
 				Peers:   rapid.SampledFrom([]string{"", "1", "2", "3"}).Draw(t, "peers"),

@@ -87,7 +87,8 @@ func TestChainsAreRefused(t *testing.T) {
 	ahead := Model{Peer: given(t, c.Signs, late, c.Root), Client: prod.Client}
 	say(t, ahead.Check(), "") // from then on all of it holds
 	say(t, ahead.Wait(now.Add(-time.Minute), "", prod.Client.Certificate.ValueString()), "(certificate 2 of its chain), which is valid from")
-	for _, of := range []Model{soon, ahead} { // a cluster that trusts it needs none of its certificates for plans that change no host
+	// A cluster that trusts it needs none of its certificates for plans that change no host.
+	for _, of := range []Model{soon, ahead} {
 		peers, clients := of.Bundles()
 		say(t, of.Wait(now.Add(2*time.Hour), peers.ValueString(), clients.ValueString()), "")
 		say(t, of.Wait(now.Add(-time.Minute), peers.ValueString(), clients.ValueString()), "")

@@ -42,9 +42,11 @@ type certificateModel struct {
 
 // Values of planned_change.
 const (
-	purposeNone    = "none"
-	purposeCreate  = "create"
-	purposeRenewal = "renewal" // it is about to expire, and nothing else is the matter: the same key gets another certificate
+	purposeNone   = "none"
+	purposeCreate = "create"
+	// purposeRenewal: the certificate is about to expire, and nothing else is wrong. The same key gets another
+	// certificate.
+	purposeRenewal = "renewal"
 	purposeReissue = "reissue" // a file is gone, or holds something else; where that is the key's, another key is made
 	purposeChange  = "change"  // the configuration asks for something else
 )
@@ -100,7 +102,8 @@ func (c *certificateModel) plan(ctx context.Context, by authority.ClientModel, s
 		c.CACertificate = state.CACertificate
 	}
 	stays := state != nil && !rekeys && (c.waits(by, *state, looked) || !c.reissues(by.Client.Certificate, *state, looked))
-	if state != nil && !by.Follow(state.Certificate).Equal(state.Certificate) { // what stands above the authority has changed
+	// The authorities above have changed.
+	if state != nil && !by.Follow(state.Certificate).Equal(state.Certificate) {
 		c.PlannedChange = types.StringValue(purposeChange)
 	}
 	if stays {
@@ -187,7 +190,8 @@ func (c certificateModel) purpose(ctx context.Context, ca types.String, state *c
 	if open {
 		return types.StringUnknown()
 	}
-	if state.PlannedChange.ValueString() == purposeNone && !state.RenewalDue.IsNull() { // an apply has left it, and no refresh has looked since
+	// An apply has left this, and no refresh has looked since.
+	if state.PlannedChange.ValueString() == purposeNone && !state.RenewalDue.IsNull() {
 		return types.StringValue(purposeRenewal)
 	}
 	return state.PlannedChange

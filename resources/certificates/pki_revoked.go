@@ -37,7 +37,8 @@ func (p *pkiModel) revoke(ctx context.Context, clients *pki.Authority) (diags di
 	}
 	number := int64(1)
 	if before, err := cert.ParseRevocationList([]byte(p.ClientCRL.ValueString())); err == nil {
-		if revokes(before.RevokedCertificateEntries, serials) { // whichever authority has signed it, before a rotation say
+		// Any authority may have signed it: an earlier one before a rotation.
+		if revokes(before.RevokedCertificateEntries, serials) {
 			return nil
 		}
 		number = before.Number.Int64() + 1

@@ -36,11 +36,12 @@ type change struct {
 	began           membership.ClusterStatus // what the plan begins with
 	plan            plan.Plan
 	err             error
-	refuse          func([]membership.Step) error // why the configuration's authorities cannot sign certificates of these steps; nil: they can
-	keyless         []string                      // the keys that the configuration leaves out
-	mends           bool                          // the configuration asks for no change of hosts
-	exchanges       bool                          // the configuration asks for other authorities than at the last apply
-	rechains        bool                          // the configuration asks for other chains above them
+	// refuse returns why the configuration's authorities cannot sign certificates of these steps, or nil.
+	refuse    func([]membership.Step) error
+	keyless   []string // the keys that the configuration leaves out
+	mends     bool     // the configuration asks for no change of hosts
+	exchanges bool     // the configuration asks for other authorities than at the last apply
+	rechains  bool     // the configuration asks for other chains above them
 }
 
 // desired is the result that a change aims at, apart from what the model itself holds.

@@ -34,7 +34,8 @@ type ahead struct {
 	moved   bootstrap.Reports // those of other addresses of machines that members are on already
 	back    bootstrap.Reports // those of hosts that carry what an earlier member of this cluster has left
 	skipped []string          // what is to be said of hosts that nobody could look at
-	open    bool              // the apply may look at hosts of a running cluster that this plan could not, and find either
+	// open: the apply may look at hosts of a running cluster that this plan could not look at, and find either result.
+	open bool
 }
 
 // lookAhead observes the hosts that are new to a plan, all at once and without changing them. During the apply it gives
@@ -164,7 +165,8 @@ func (c clusterModel) toLookAt(from startingPoint, seen bootstrap.Reports) (look
 	case c.PreflightAtPlan.IsUnknown():
 		why = "preflight_at_plan is known after apply"
 	case !c.PreflightAtPlan.IsNull() && !c.PreflightAtPlan.ValueBool():
-		return nil, append(skipped, names(look)+": preflight_at_plan is off"), false // the apply's own plan does not look either
+		// The apply's own plan does not look either.
+		return nil, append(skipped, names(look)+": preflight_at_plan is off"), false
 	case !value.Known(context.Background(), c.Preflight):
 		why = "preflight is known after apply"
 	case slices.ContainsFunc([]attr.Value{c.Name, c.EtcdVersion, c.DataDir, c.ClientPort, c.PeerPort, c.MetricsPort}, attr.Value.IsUnknown):

@@ -283,7 +283,8 @@ func (r *clusterResource) Delete(ctx context.Context, req resource.DeleteRequest
 		resp.Diagnostics.AddError(fmt.Sprintf("Cluster %s is not replaced", state.Name.ValueString()), refusedReplacement)
 	}
 	resp.Diagnostics.Append(refuseProtected(state)...)
-	resp.Diagnostics.Append(r.refuseDestroyed(ctx, state)...) // where addresses are known by now, the create may have been met only here
+	// The create may have met addresses only now, if they were not known before.
+	resp.Diagnostics.Append(r.refuseDestroyed(ctx, state)...)
 	members, diags := state.memberModels(ctx)
 	resp.Diagnostics.Append(diags...)
 	working, cancel := timeout.Bound(ctx, state.Timeouts.Delete, deleteTimeout, &resp.Diagnostics)

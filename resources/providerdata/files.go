@@ -68,7 +68,8 @@ func (u FileUse) agrees(other FileUse) bool {
 	case u.Goes && other.Goes:
 		return true
 	case (u.Goes || other.Goes) && u.ID+other.ID != "" && (u.ID == "" || other.ID == "") && u.Asks == other.Asks:
-		return true // a replacement is created before this one goes, or it was renamed: Leave leaves the file to the new one
+		// A replacement is created before this one goes, or it was renamed: Leave leaves the file to the new one.
+		return true
 	case u.Shared != "" && u.Shared == other.Shared:
 		return true
 	}

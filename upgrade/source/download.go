@@ -122,7 +122,8 @@ func (d *download) fetch(ctx context.Context) (done bool, err error) {
 	defer response.Body.Close()
 	switch {
 	case d.got > 0 && response.StatusCode == http.StatusPartialContent && begins(response, d.got):
-	case response.StatusCode == http.StatusOK: // all of it, from the beginning: the first time, or from a server that cannot go on
+	// This is all of it, from the beginning: the first time, or from a server that cannot resume.
+	case response.StatusCode == http.StatusOK:
 		if err := d.restart(); err != nil {
 			return false, err
 		}

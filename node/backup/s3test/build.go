@@ -46,7 +46,8 @@ var build = sync.OnceValues(func() (string, error) {
 	}
 	// Whoever is killed meanwhile leaves no half of it under its name.
 	command := exec.Command("go", "build", "-C", filepath.Join(root, "tools", "s3"), "-trimpath", "-buildvcs=false", "-o", binary+".new", program)
-	command.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=") // of the tests' own build, which is of another module
+	// GOFLAGS is of the tests' own build, which is of another module.
+	command.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=")
 	if output, err := command.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build %s: %w: %s", program, err, output)
 	}

@@ -59,7 +59,8 @@ func (t Tree) Put(f File) (changed bool, err error) {
 // nobody: others may write to a directory that root puts files into, that of metrics say.
 func isThere(around *inside.Dir, name string, f File) (bool, error) {
 	info, err := around.Lstat(name)
-	if errors.Is(err, fs.ErrNotExist) || err == nil && (!info.Mode().IsRegular() || hasOtherNames(info)) { // a link, a socket
+	// A link or a socket is replaced, too.
+	if errors.Is(err, fs.ErrNotExist) || err == nil && (!info.Mode().IsRegular() || hasOtherNames(info)) {
 		return false, nil
 	}
 	if err != nil {

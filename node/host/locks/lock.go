@@ -225,7 +225,8 @@ func (h Host) BytesCame(cluster string) func() {
 	return func() {
 		if now := time.Now(); now.Sub(last) >= lifeSign {
 			last = now
-			_ = os.Chtimes(h.Files.Path(filepath.Join(api.RunDir, cluster+callLock)), now, now) // the lock's heartbeats may come through all the same
+			// If this fails, the lock's heartbeats may still arrive.
+			_ = os.Chtimes(h.Files.Path(filepath.Join(api.RunDir, cluster+callLock)), now, now)
 		}
 	}
 }

@@ -71,7 +71,8 @@ type CatchUp struct {
 // CatchUp is how far the local member has come, ready or not.
 func (h Host) CatchUp(ctx context.Context, marker api.Marker) CatchUp {
 	var r CatchUp
-	files, _ := inside.ReadDir(filepath.Dir(filepath.Join(h.Root, etcdfs.Database(marker.DataDir)))) // there is none yet
+	// There may be no directory yet.
+	files, _ := inside.ReadDir(filepath.Dir(filepath.Join(h.Root, etcdfs.Database(marker.DataDir))))
 	for _, file := range files {
 		if info, err := file.Info(); err == nil { // one that is renamed meanwhile is seen the next time
 			r.Bytes += info.Size()

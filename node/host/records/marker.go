@@ -96,7 +96,8 @@ func (r Records) Neighbours(cluster string) ([]api.Marker, error) {
 	}
 	var markers []api.Marker
 	for _, entry := range clusters {
-		if entry.Name() == cluster || !api.ClusterName.MatchString(entry.Name()) || entry.Type().IsRegular() { // somebody's file
+		// A regular file is somebody else's.
+		if entry.Name() == cluster || !api.ClusterName.MatchString(entry.Name()) || entry.Type().IsRegular() {
 			continue
 		}
 		marker, err := r.Marker(entry.Name())

@@ -240,7 +240,8 @@ func (s Stores) removeStore(cluster, hash string, cutShort bool) error {
 	if wanted, err = s.wantedByOthers(cluster, hash); wanted && os.Rename(away, place) == nil {
 		return nil
 	}
-	return errors.Join(err, files.RemoveAll(away)) // if a run demands the store, that run has installed it again meanwhile
+	// If a run demands the store, that run has installed it again meanwhile.
+	return errors.Join(err, files.RemoveAll(away))
 }
 
 // wantedByOthers tells whether a run of another cluster has demanded a store, and is under way or may not have its lock

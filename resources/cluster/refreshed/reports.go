@@ -40,15 +40,18 @@ type Reports struct {
 
 // Report is one host as it was seen.
 type Report struct {
-	Name        string                  `json:"name"`
-	Address     string                  `json:"address"`
-	Contact     api.Contact             `json:"contact"`
-	Observation *api.Observation        `json:"observation,omitempty"`
-	Unreachable bool                    `json:"unreachable,omitempty"` // it could not be asked; why reads otherwise each time
-	Barred      api.Barrier             `json:"barred,omitempty"`      // it answered, and this kept the look out
-	Data        string                  `json:"data,omitempty"`        // as the report has it
-	Skew        *time.Duration          `json:"skew,omitempty"`        // of its clock, in nanoseconds, where clocks differ too much to sign certificates
-	Target      *providerdata.SSHTarget `json:"reach,omitempty"`       // the way to it, where it is the host of no member in the state
+	Name        string           `json:"name"`
+	Address     string           `json:"address"`
+	Contact     api.Contact      `json:"contact"`
+	Observation *api.Observation `json:"observation,omitempty"`
+	// Unreachable: the host could not be asked; why reads differently each time.
+	Unreachable bool        `json:"unreachable,omitempty"`
+	Barred      api.Barrier `json:"barred,omitempty"` // it answered, and this kept the look out
+	Data        string      `json:"data,omitempty"`   // as the report has it
+	// Skew is that of its clock, in nanoseconds, if clocks differ too much to sign certificates.
+	Skew *time.Duration `json:"skew,omitempty"`
+	// Target is the way to it, if it is the host of no member in the state.
+	Target *providerdata.SSHTarget `json:"reach,omitempty"`
 }
 
 // Acknowledging is the look with what members are known to have had on their disks: by earlier looks, and since. Those
