@@ -11,15 +11,15 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 )
 
-// Clock is by how much a host's clock is ahead of the operator's: something between From and To, and less than zero
-// where it is behind. The zero value: that is not known.
+// Clock is how far a host's clock is ahead of the operator's: between From and To, which are negative if it is behind.
+// The zero value means that this is not known.
 type Clock struct {
 	From, To time.Duration
 	Known    bool
 }
 
-// Of compares a host's clock with the operator's. The host read its own, to this precision, between the two times of
-// the operator: so the length of the exchange bounds the error.
+// Of compares a host's clock with the operator's. The host has read its own clock, to this precision, between the
+// operator's two times, so the duration of the exchange bounds the error.
 func Of(asked, answered, read time.Time, precision time.Duration) Clock {
 	if asked.IsZero() || read.IsZero() {
 		return Clock{}
@@ -27,10 +27,10 @@ func Of(asked, answered, read time.Time, precision time.Duration) Clock {
 	return Clock{From: read.Sub(answered), To: read.Add(precision).Sub(asked), Known: true}
 }
 
-// Skew is the least by which the clock is wrong, whatever the exchange took.
+// Skew returns the least by which the clock must be wrong, however long the exchange took.
 func (c Clock) Skew() time.Duration { return max(c.From, 0) + min(c.To, 0) }
 
-// aheadOf is the least by which a clock is ahead of another one; 0: that is not known to be so.
+// aheadOf returns the least by which a clock must be ahead of another one, or 0.
 func (c Clock) aheadOf(other Clock) time.Duration {
 	if !c.Known || !other.Known {
 		return 0
@@ -41,14 +41,14 @@ func (c Clock) aheadOf(other Clock) time.Duration {
 // Noticeable is the skew from which plans warn of clocks.
 const Noticeable = time.Second
 
-// setRight is what a user does about clocks that differ.
+// setRight says what a user does about clocks that differ.
 const setRight = "set the clocks right (chronyc makestep, or timedatectl set-ntp true)"
 
-// Clocks are those of members' hosts.
+// Clocks are the clocks of members' hosts.
 type Clocks map[membership.Member]Clock
 
-// Differ says what is wrong with the clocks of members' hosts, compared with the operator's and with each other, where
-// that is more than the given skew. It leaves out members whose clock is not known.
+// Differ returns what is wrong with the clocks of members' hosts, if they differ from the operator's or from each other
+// by more than a skew. It leaves out members whose clock is not known.
 func (c Clocks) Differ(members []membership.Member, beyond time.Duration) []*membership.Refusal {
 	known := slices.DeleteFunc(slices.Clone(members), func(m membership.Member) bool { return !c[m].Known })
 	wrong := slices.DeleteFunc(slices.Clone(known), func(m membership.Member) bool { return c[m].Skew().Abs() <= beyond })
@@ -74,7 +74,7 @@ func (c Clocks) Differ(members []membership.Member, beyond time.Duration) []*mem
 	return found
 }
 
-// furthestApart are the two members whose clocks are known to differ most, the one ahead last.
+// furthestApart returns the two members whose clocks are known to differ most, the one that is ahead last.
 func (c Clocks) furthestApart(members []membership.Member) (apart time.Duration, first, last membership.Member) {
 	for _, a := range members {
 		for _, b := range members {
@@ -86,8 +86,8 @@ func (c Clocks) furthestApart(members []membership.Member) (apart time.Duration,
 	return apart, first, last
 }
 
-// MaySign refuses to have certificates signed for members whose hosts' clocks are further apart than certificates are
-// backdated: a host would refuse one that begins, by its own clock, only later.
+// MaySign refuses to have certificates signed for members whose hosts' clocks differ by more than certificates are
+// backdated: by its own clock, a host would refuse a certificate that begins only later.
 func (c Clocks) MaySign(members []membership.Member) error {
 	wrong := c.Differ(members, cert.Backdate)
 	if len(wrong) == 0 {
@@ -98,7 +98,7 @@ func (c Clocks) MaySign(members []membership.Member) error {
 	return &refusal
 }
 
-// direction says by how much a clock is ahead of another one, or behind it.
+// direction says how far a clock is ahead of another one, or behind it.
 func direction(skew time.Duration) string {
 	if skew < 0 {
 		return membership.Short(-skew) + " behind"

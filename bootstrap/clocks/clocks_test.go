@@ -18,12 +18,12 @@ func TestClockOf(t *testing.T) {
 	}{
 		{2 * time.Second, time.Second, 0, 0},                                         // in between
 		{2 * time.Second, 12 * time.Second, 0, 10 * time.Second},                     // at least
-		{2 * time.Second, -10 * time.Second, 0, -10 * time.Second},                   // before it was asked
-		{30 * time.Second, -10 * time.Second, time.Second, -9 * time.Second},         // a host says seconds alone
+		{2 * time.Second, -10 * time.Second, 0, -10 * time.Second},                   // before the host was asked
+		{30 * time.Second, -10 * time.Second, time.Second, -9 * time.Second},         // a host reports whole seconds
 		{time.Second, -time.Second, time.Second, 0},                                  // which may be all
 		{10 * time.Minute, 6 * time.Minute, 0, 0},                                    // a slow exchange says nothing
 		{10 * time.Minute, 16 * time.Minute, 0, 6 * time.Minute},                     // and bounds what it says
-		{time.Millisecond, 301 * time.Second, 0, 301*time.Second - time.Millisecond}, // one that is quick says much
+		{time.Millisecond, 301 * time.Second, 0, 301*time.Second - time.Millisecond}, // a quick exchange says much
 	} {
 		clock := Of(at, at.Add(c.took), at.Add(c.read), c.precision)
 		if !clock.Known || clock.Skew() != c.skew {
@@ -50,8 +50,8 @@ func TestMaySign(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		clocks Clocks
-		says   string // empty: it may
-		warns  string // from a second on; empty: nothing
+		says   string // empty: certificates may be signed
+		warns  string // the warning from a second on; empty: none
 	}{
 		"alike":                      {exactly(0, 0, 0), "", ""},
 		"not known":                  {unknown, "", ""},

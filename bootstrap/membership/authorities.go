@@ -15,38 +15,38 @@ type Authorities struct {
 // between.
 type AuthorityNames string
 
-// NamesOf is the set of these authorities.
+// NamesOf returns the set of these authorities.
 func NamesOf(names ...string) AuthorityNames {
 	return AuthorityNames(strings.Join(slices.Compact(slices.Sorted(slices.Values(names))), " "))
 }
 
-// All are the names of the set.
+// All returns the names in the set.
 func (n AuthorityNames) All() []string { return strings.Fields(string(n)) }
 
 // Has tells whether an authority is in the set.
 func (n AuthorityNames) Has(name string) bool { return slices.Contains(n.All(), name) }
 
-// With is the union of two sets.
+// With returns the union of two sets.
 func (n AuthorityNames) With(other AuthorityNames) AuthorityNames {
 	return NamesOf(append(n.All(), other.All()...)...)
 }
 
-// Without are those of the set that are not in another one.
+// Without returns the names that are not in another set.
 func (n AuthorityNames) Without(other AuthorityNames) AuthorityNames {
 	return NamesOf(slices.DeleteFunc(n.All(), other.Has)...)
 }
 
-// With is the union of both sets.
+// With returns the unions of both sets with the other ones.
 func (a Authorities) With(b Authorities) Authorities {
 	return Authorities{Peers: a.Peers.With(b.Peers), Clients: a.Clients.With(b.Clients)}
 }
 
-// Without are the authorities that are not in the other sets.
+// Without returns the authorities that are not in the other sets.
 func (a Authorities) Without(b Authorities) Authorities {
 	return Authorities{Peers: a.Peers.Without(b.Peers), Clients: a.Clients.Without(b.Clients)}
 }
 
-// String is what both sets hold, in words.
+// String lists both sets in words.
 func (a Authorities) String() string {
 	var parts []string
 	if a.Peers != "" {
@@ -58,10 +58,10 @@ func (a Authorities) String() string {
 	return strings.Join(parts, ", ")
 }
 
-// Signers are the authorities whose keys are at hand, the one that is to sign first.
+// Signers are the authorities whose keys are available, the one that signs first.
 type Signers struct{ Peers, Clients []string }
 
-// First are the authorities that are to sign.
+// First returns the authorities that sign.
 func (s Signers) First() Authorities {
 	first := func(names []string) AuthorityNames {
 		if len(names) == 0 {

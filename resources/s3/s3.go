@@ -1,4 +1,4 @@
-// Package s3 has the attributes that say where objects lie in S3-compatible storage, and tells hosts of them.
+// Package s3 has the attributes that say where objects are in S3-compatible storage, and converts them for hosts.
 package s3
 
 import (
@@ -26,30 +26,31 @@ type storage struct {
 	PathStyle       types.Bool       `tfsdk:"path_style"`
 	CACertificate   types.String     `tfsdk:"ca_certificate"`
 	AccessKeyID     types.String     `tfsdk:"access_key_id"`
-	SecretAccessKey sensitive.String `tfsdk:"secret_access_key"` // write-only: null but in a configuration
+	SecretAccessKey sensitive.String `tfsdk:"secret_access_key"` // write-only: null except in a configuration
 }
 
-// Object is one object in it.
+// Object is one object in the storage.
 type Object struct {
 	storage
 	Key types.String `tfsdk:"key"`
 }
 
-// prefix is all objects in it whose keys begin with a prefix.
+// prefix is all objects in the storage whose keys begin with a prefix.
 type prefix struct {
 	storage
 	Prefix types.String `tfsdk:"prefix"`
-	Key    types.String `tfsdk:"key"` // the former name of Prefix: null but in a configuration, which is refused
+	Key    types.String `tfsdk:"key"` // the former name of Prefix: null except in a configuration, which is refused
 }
 
 // formerPrefix is the former name of prefix.
 var formerPrefix = validate.Renamed{From: "key", To: "prefix"}
 
-// ObjectAttributes say where an object is; about, what its key is.
+// ObjectAttributes returns the attributes that say where an object is. about describes its key.
 func ObjectAttributes(about string) map[string]schema.Attribute { return attributes("key", about) }
 
-// Prefix says where objects are; about, what that is for, and aboutPrefix, what their prefix is. The object requires
-// the prefix itself: Terraform would say of a configuration with its former name only that it is missing.
+// Prefix returns the attribute that says where objects are. about describes their purpose, and aboutPrefix their
+// prefix. The attribute's object checks that the prefix is set: Terraform would only say that it is missing, even if a
+// configuration has it by its former name.
 func Prefix(about, aboutPrefix string) schema.SingleNestedAttribute {
 	within := attributes("prefix", aboutPrefix)
 	prefix := within["prefix"].(schema.StringAttribute)
@@ -60,7 +61,7 @@ func Prefix(about, aboutPrefix string) schema.SingleNestedAttribute {
 	return schema.SingleNestedAttribute{Optional: true, Attributes: within, Validators: []validator.Object{formerPrefix, validate.Required{"prefix"}}, MarkdownDescription: about}
 }
 
-// attributes say where objects are; name is the attribute that says which.
+// attributes returns the attributes that say where objects are. name is the attribute that says which.
 func attributes(name, about string) map[string]schema.Attribute {
 	some := []validator.String{stringvalidator.LengthAtLeast(1)}
 	return map[string]schema.Attribute{
@@ -79,7 +80,7 @@ func attributes(name, about string) map[string]schema.Attribute {
 	}
 }
 
-// ObjectFrom is the object as hosts are told of it; nil: none is meant, or it is not known yet which.
+// ObjectFrom returns the object as hosts get it, or nil if there is none or it is not known yet.
 func ObjectFrom(ctx context.Context, object types.Object) (*api.S3, diag.Diagnostics) {
 	if object.IsNull() || object.IsUnknown() {
 		return nil, nil
@@ -89,7 +90,7 @@ func ObjectFrom(ctx context.Context, object types.Object) (*api.S3, diag.Diagnos
 	return s.at(s.Key), diags
 }
 
-// PrefixFrom is the same of all objects below a prefix.
+// PrefixFrom returns all objects with a prefix as hosts get them, or nil likewise.
 func PrefixFrom(ctx context.Context, object types.Object) (*api.S3, diag.Diagnostics) {
 	if object.IsNull() || object.IsUnknown() {
 		return nil, nil
@@ -99,7 +100,7 @@ func PrefixFrom(ctx context.Context, object types.Object) (*api.S3, diag.Diagnos
 	return s.at(s.Prefix), diags
 }
 
-// at is a key or a prefix in the storage, as hosts are told of it.
+// at returns a key or a prefix in the storage as hosts get it.
 func (s storage) at(key types.String) *api.S3 {
 	return &api.S3{
 		Endpoint: s.Endpoint.ValueString(), Region: s.Region.ValueString(), Bucket: s.Bucket.ValueString(), Key: key.ValueString(),
@@ -108,7 +109,7 @@ func (s storage) at(key types.String) *api.S3 {
 	}
 }
 
-// Check refuses half of the credentials.
+// Check refuses incomplete credentials.
 func Check(at path.Path, object types.Object) (diags diag.Diagnostics) {
 	if object.IsNull() || object.IsUnknown() {
 		return nil

@@ -21,14 +21,14 @@ func (o Object) Rename(from, to string) {
 	}
 }
 
-// In is an object within; nil, of which nothing can be renamed, where there is none.
+// In returns the object at a name, or nil, in which nothing can be renamed, if there is none.
 func (o Object) In(name string) Object {
 	within, _ := o[name].(map[string]any)
 	return within
 }
 
-// Edit is a state upgrader that edits a state in place, one schema version to the current one. What a state lacks
-// becomes null.
+// Edit returns a state upgrader that edits a state in place, from one schema version to the current one. Attributes
+// that the state lacks become null.
 func Edit(edit func(Object)) resource.StateUpgrader {
 	return resource.StateUpgrader{StateUpgrader: func(_ context.Context, req resource.UpgradeStateRequest, resp *resource.UpgradeStateResponse) {
 		text, err := edited(req.RawState.JSON, edit)
@@ -41,7 +41,7 @@ func Edit(edit func(Object)) resource.StateUpgrader {
 	}}
 }
 
-// edited is a state after an edit. Its numbers stay as they are, digit by digit.
+// edited returns a state after an edit. Its numbers stay as they are, digit by digit.
 func edited(text []byte, edit func(Object)) ([]byte, error) {
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.UseNumber()

@@ -8,7 +8,7 @@ import (
 	"github.com/zclconf/go-cty/cty"
 )
 
-// apply does what was planned, and returns the state that there is then, whatever has failed.
+// apply carries out a plan, and returns the state afterwards, even if something has failed.
 func (r *run) apply(p *plan) (state, error) {
 	r.begin()
 	after := maps.Clone(p.state)
@@ -44,7 +44,7 @@ func (r *run) apply(p *plan) (state, error) {
 	return after, errors.Join(r.errs...)
 }
 
-// destroy ends what is to be deleted or replaced, each after all that depends on it.
+// destroy deletes the objects that are to be deleted or replaced, each after everything that depends on it.
 func (r *run) destroy(p *plan, after state) {
 	for _, address := range p.state.backwards() {
 		c := p.of(address)
@@ -69,15 +69,15 @@ func (r *run) destroy(p *plan, after state) {
 	}
 }
 
-// make creates or updates an object: first it is planned again, with what has become known since, which must keep all
-// that the plan knew.
+// make creates or updates an object. First it plans the object again, with what has become known since; the second plan
+// has to keep all that the first one knew.
 func (r *run) make(provider provider, c *change, before *object) (*object, error) {
 	now, err := r.change(provider, c.block, before, true)
 	if err != nil {
 		return before, err
 	}
 	wanted := c.action
-	if wanted == replace { // the destroy was the other half of it
+	if wanted == replace { // destroy has carried out the other half
 		wanted = create
 	}
 	if now.action != wanted && !(wanted == update && now.action == noOp) {

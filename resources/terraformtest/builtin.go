@@ -10,8 +10,8 @@ import (
 	"github.com/zclconf/go-cty/cty"
 )
 
-// builtin is the provider within Terraform, of terraform_data alone: its output is its input, and known once that was
-// applied.
+// builtin imitates Terraform's built-in provider, with terraform_data alone: its output is its input, and known after
+// apply.
 type builtin struct{}
 
 var dataSchema = &tfprotov6.Schema{Block: &tfprotov6.SchemaBlock{Attributes: []*tfprotov6.SchemaAttribute{

@@ -26,14 +26,14 @@ type block struct {
 	kind    string
 	name    string
 	body    *hclsyntax.Body
-	text    []byte   // of the configuration
-	deps    []string // addresses that it refers to
+	text    []byte   // the whole configuration
+	deps    []string // addresses that the block refers to
 }
 
-// config is a configuration whose blocks stand in an order in which each comes after those that it refers to.
+// config is a configuration. Each block comes after those that it refers to.
 type config []*block
 
-// of is the block at an address, nil where there is none.
+// of returns the block at an address, or nil.
 func (c config) of(address string) *block {
 	for _, b := range c {
 		if b.address == address {
@@ -43,7 +43,7 @@ func (c config) of(address string) *block {
 	return nil
 }
 
-// blockAt stands for what a state has and no configuration any more.
+// blockAt returns a block for an address that only the state has.
 func blockAt(address string) *block {
 	parts := strings.Split(address, ".")
 	if len(parts) == 3 {
@@ -52,10 +52,10 @@ func blockAt(address string) *block {
 	return &block{address: address, kind: parts[0], name: parts[1]}
 }
 
-// errUnsupported is what this package leaves to Terraform itself.
+// errUnsupported is returned for what this package leaves to Terraform itself.
 var errUnsupported = errors.New("not supported in this process")
 
-// said puts the diagnostics of HCL into the words that Terraform prints.
+// said words the diagnostics of HCL as Terraform prints them.
 func said(diags hcl.Diagnostics) error {
 	var all []error
 	for _, d := range diags {
@@ -66,7 +66,7 @@ func said(diags hcl.Diagnostics) error {
 	return errors.Join(all...)
 }
 
-// line is the line in which an attribute is set, as Terraform shows it beside an error; empty where that is none.
+// line returns the line in which an attribute is set, as Terraform shows it beside an error, or "".
 func (b *block) line(path *tftypes.AttributePath) string {
 	if path == nil || b == nil || b.body == nil || len(path.Steps()) == 0 {
 		return ""
@@ -80,7 +80,7 @@ func (b *block) line(path *tftypes.AttributePath) string {
 	return fmt.Sprintf("on main.tf line %d, in %s:\n  %d: %s\n\n", line, b.address, line, bytes.Split(b.text, []byte("\n"))[line-1])
 }
 
-// meta are the arguments that Terraform takes itself, of whatever resource.
+// meta are the arguments that Terraform itself defines for every resource.
 var meta = []string{"count", "for_each", "depends_on", "provider", "lifecycle", "connection", "provisioner"}
 
 // parse reads a configuration.
@@ -114,7 +114,7 @@ func parse(text string) (config, error) {
 	return ordered(found)
 }
 
-// read finds what a block refers to, and whether it says anything that this package does not know.
+// read finds what a block refers to, and whether the block has anything that this package does not support.
 func (b *block) read() error {
 	if len(b.body.Blocks) > 0 {
 		return fmt.Errorf("%w: a block %s in %s", errUnsupported, b.body.Blocks[0].Type, b.address)
@@ -149,7 +149,7 @@ func (b *block) read() error {
 	return nil
 }
 
-// referred is the address of what an expression refers to.
+// referred returns the address that an expression refers to.
 func referred(traversal hcl.Traversal) (string, error) {
 	var names []string
 	for _, step := range traversal {
@@ -198,7 +198,7 @@ func ordered(blocks map[string]*block) (config, error) {
 	return sorted, nil
 }
 
-// functions are those that a configuration may call. What they tell of the time of day is known in an apply alone.
+// functions are the functions that a configuration may call. The current time is known only during an apply.
 func functions(applies bool) map[string]function.Function {
 	return map[string]function.Function{
 		"jsondecode": stdlib.JSONDecodeFunc,
@@ -223,7 +223,7 @@ func functions(applies bool) map[string]function.Function {
 	}
 }
 
-// evaluate is what a block says, where values are those of what it refers to.
+// evaluate returns the value of a block; values are the values that it refers to.
 func (b *block) evaluate(schema *tfprotov6.Schema, values map[string]cty.Value, applies bool) (cty.Value, error) {
 	kinds := map[bool]map[string]map[string]cty.Value{false: {}, true: {}}
 	for _, address := range b.deps {

@@ -25,20 +25,20 @@ import (
 	"github.com/hashicorp/terraform-plugin-testing/terraform"
 )
 
-// shop is a provider of things, which does what a test has it do wrong.
+// shop is a provider of things that makes the mistakes a test tells it to make.
 type shop struct {
-	things map[string]string // what there is, by name
+	things map[string]string // the existing things, by name
 	calls  []string
 
-	planText   string // what it plans for text, in place of the configured
-	applied    string // what it says it has made of a text, in place of what was planned
-	readText   string // what it finds a text to be
+	planText   string // the text that it plans in place of the configured one
+	applied    string // the text that it reports after an apply in place of the planned one
+	readText   string // the text that a read returns
 	createFail string // an error of a create, which keeps a state
 	updateFail string // an error of an update
 	deleteFail string // an error of a delete
-	noteAtRead string // what the computed note is found to be
+	noteAtRead string // the computed note that a read returns
 
-	noteDeleted string // the note that the last delete was given
+	noteDeleted string // the note in the state that the last delete got
 }
 
 func (s *shop) start() (tfprotov6.ProviderServer, error) {
@@ -90,7 +90,7 @@ func (r *thing) ModifyPlan(ctx context.Context, req resource.ModifyPlanRequest, 
 	}
 }
 
-// made is what a plan becomes: what was unknown is known.
+// made returns a plan with everything unknown made known.
 func (r *thing) made(ctx context.Context, model *thingModel) {
 	if model.Note.IsUnknown() {
 		model.Note = types.StringValue("made")
@@ -170,12 +170,12 @@ func (r *thing) Delete(ctx context.Context, req resource.DeleteRequest, resp *re
 	delete(r.things, model.Name.ValueString())
 }
 
-// a is a configuration of one thing.
+// a returns a configuration of one thing.
 func a(more string) string {
 	return fmt.Sprintf("resource \"shop_thing\" \"a\" {\n name = \"a\"\n%s\n}\n", more)
 }
 
-// failure is what is wrong with steps, nil where nothing is.
+// failure returns the error of steps, or nil.
 func (s *shop) failure(t *testing.T, steps ...tftest.TestStep) error {
 	t.Helper()
 	d := &driver{Context: t.Context(), start: s.start, state: state{}}
@@ -190,7 +190,7 @@ func (s *shop) failure(t *testing.T, steps ...tftest.TestStep) error {
 	return d.end()
 }
 
-// TestFindsWhatIsWrong: each of what Terraform and plugin-testing refuse is refused here, and by these words.
+// TestFindsWhatIsWrong: everything that Terraform and plugin-testing refuse is refused here too, in the same words.
 func TestFindsWhatIsWrong(t *testing.T) {
 	config := tftest.TestStep{Config: a(`text = "x"`)}
 	for name, test := range map[string]struct {
@@ -234,7 +234,7 @@ func TestFindsWhatIsWrong(t *testing.T) {
 	}
 }
 
-// TestFailuresInState: an update that fails leaves what there was, and a create that fails what is to be replaced.
+// TestFailuresInState: a failed update leaves the old state, and a failed create leaves an object to replace.
 func TestFailuresInState(t *testing.T) {
 	s := &shop{things: map[string]string{}}
 	broken := regexp.MustCompile("broken")
@@ -256,8 +256,8 @@ func TestFailuresInState(t *testing.T) {
 	}
 }
 
-// TestOrder: what refers to something is made after it and destroyed before it, knows its values once they are known,
-// and is replaced where it has to be.
+// TestOrder: an object that refers to another is created after it and destroyed before it, gets its values once they
+// are known, and is replaced if it has to be.
 func TestOrder(t *testing.T) {
 	s := &shop{things: map[string]string{}}
 	two := func(name string) string {
@@ -298,8 +298,8 @@ func TestOrder(t *testing.T) {
 	}
 }
 
-// TestOrphanBeginsAtTheState: what has left the configuration is looked at, and its end is planned and applied from
-// what the state held before.
+// TestOrphanBeginsAtTheState: an object that has left the configuration is read, and its destroy is planned and applied
+// from the state before that.
 func TestOrphanBeginsAtTheState(t *testing.T) {
 	s := &shop{things: map[string]string{}}
 	Run(t, s.start, tftest.TestStep{Config: a(`text = "x"`)}, tftest.TestStep{
@@ -323,7 +323,7 @@ func (c check) CheckPlan(_ context.Context, req plancheck.CheckPlanRequest, resp
 	resp.Error = c(req)
 }
 
-// TestSupports: what this package does not do is left to Terraform.
+// TestSupports: whatever this package does not do is left to Terraform.
 func TestSupports(t *testing.T) {
 	if err := Supports("shop", []tftest.TestStep{{Config: a(`text = file("x")`)}, {RefreshState: true}, {Config: "nonsense {"}}); err != nil {
 		t.Error(err)
@@ -339,7 +339,7 @@ func TestSupports(t *testing.T) {
 	}
 }
 
-// TestWaitsTakeNoTime: a provider that waits an hour does not have the test wait.
+// TestWaitsTakeNoTime: a provider that waits an hour does not make the test wait.
 func TestWaitsTakeNoTime(t *testing.T) {
 	s := &shop{things: map[string]string{}}
 	began := time.Now()

@@ -12,7 +12,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-testing/terraform"
 )
 
-// importing are the further fields of a step that imports.
+// importing are the additional fields of an import step.
 var importing = []string{"ResourceName", "ImportState", "ImportStateId", "ImportStateVerify", "ImportStateVerifyIdentifierAttribute", "ImportStateVerifyIgnore", "ImportStateCheck"}
 
 func (r *remote) imports(ctx context.Context, b *block, id string) (*object, error) {
@@ -34,7 +34,7 @@ func (builtin) imports(_ context.Context, b *block, _ string) (*object, error) {
 	return nil, errors.New(b.address + ": it is not imported in this process")
 }
 
-// importStep imports a resource into a state of its own, and compares that with what the state has of it.
+// importStep imports a resource into a state of its own, and compares that with the resource in the state.
 func (d *driver) importStep(step tftest.TestStep) error {
 	r, provider, err := d.begin()
 	if err != nil {
@@ -85,8 +85,8 @@ func (d *driver) importStep(step tftest.TestStep) error {
 	return nil
 }
 
-// compared are the attributes that an import has to find: not those that begin with a text that is ignored, nor what is
-// empty.
+// compared returns the attributes that an import has to find: all but empty ones, and those that begin with an ignored
+// prefix.
 func compared(attributes map[string]string, ignored []string) map[string]string {
 	left := map[string]string{}
 	for name, value := range attributes {

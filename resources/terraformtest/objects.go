@@ -8,7 +8,7 @@ import (
 	"github.com/zclconf/go-cty/cty"
 )
 
-// get is an attribute of an object, null where there is no object.
+// get returns an attribute of an object, or null if there is no object.
 func get(object cty.Value, a *tfprotov6.SchemaAttribute) cty.Value {
 	if object.IsKnown() && object.IsNull() {
 		return cty.NullVal(attributeType(a))
@@ -16,7 +16,7 @@ func get(object cty.Value, a *tfprotov6.SchemaAttribute) cty.Value {
 	return object.GetAttr(a.Name)
 }
 
-// element is what a list or map has at a key, and whether it has that.
+// element returns the element of a list or map at a key, and whether there is one.
 func element(collection, key cty.Value) (cty.Value, bool) {
 	if !collection.IsKnown() {
 		return cty.UnknownVal(collection.Type().ElementType()), true
@@ -27,8 +27,9 @@ func element(collection, key cty.Value) (cty.Value, bool) {
 	return collection.Index(key), true
 }
 
-// proposed is what Terraform proposes a provider to plan: what the configuration says, and for what is computed and
-// not in the configuration what there was before. A prior value that is unknown makes what is computed unknown.
+// proposed returns the state that Terraform proposes to a provider: what the configuration says, and for computed
+// attributes that the configuration leaves out, the prior value. If the prior value is unknown, computed attributes are
+// unknown.
 func proposed(attributes []*tfprotov6.SchemaAttribute, prior, config cty.Value) cty.Value {
 	values := map[string]cty.Value{}
 	for _, a := range attributes {
@@ -45,8 +46,8 @@ func proposed(attributes []*tfprotov6.SchemaAttribute, prior, config cty.Value) 
 	return cty.ObjectVal(values)
 }
 
-// setBefore says that an optional attribute has come from a configuration, since it holds what a provider cannot
-// compute: then it is not kept where it has left the configuration.
+// setBefore tells whether an optional attribute was set by a configuration, since its value holds what a provider
+// cannot compute. Its value is not kept then if the configuration no longer sets it.
 func setBefore(a *tfprotov6.SchemaAttribute, was cty.Value) bool {
 	return a.Optional && a.NestedType != nil && configured(a.NestedType, was)
 }
@@ -72,7 +73,7 @@ func configured(schema *tfprotov6.SchemaObject, value cty.Value) bool {
 	return false
 }
 
-// objects are the objects in the value of a nested attribute.
+// objects returns the objects in the value of a nested attribute.
 func objects(schema *tfprotov6.SchemaObject, value cty.Value) []cty.Value {
 	if schema.Nesting == tfprotov6.SchemaObjectNestingModeSingle {
 		return []cty.Value{value}
@@ -96,7 +97,7 @@ func proposedNested(schema *tfprotov6.SchemaObject, prior, config cty.Value) cty
 	})
 }
 
-// eachObject changes the objects of a nested attribute that is known and not null.
+// eachObject changes each object of a nested attribute that is known and not null.
 func eachObject(schema *tfprotov6.SchemaObject, value cty.Value, change func(key, object cty.Value) cty.Value) cty.Value {
 	if schema.Nesting == tfprotov6.SchemaObjectNestingModeSingle {
 		return change(cty.NilVal, value)
@@ -118,7 +119,7 @@ func eachObject(schema *tfprotov6.SchemaObject, value cty.Value, change func(key
 	return cty.ListVal(list)
 }
 
-// withoutWriteOnly has what is write-only null: a provider sees it in the configuration alone.
+// withoutWriteOnly sets write-only attributes to null: a provider sees them only in the configuration.
 func withoutWriteOnly(attributes []*tfprotov6.SchemaAttribute, object cty.Value) cty.Value {
 	if !object.IsKnown() || object.IsNull() {
 		return object
@@ -139,7 +140,7 @@ func withoutWriteOnly(attributes []*tfprotov6.SchemaAttribute, object cty.Value)
 	return cty.ObjectVal(values)
 }
 
-// plain forgets all that is known of unknown values, which no comparison minds.
+// plain removes what is known about unknown values, which comparisons ignore.
 func plain(value cty.Value) cty.Value {
 	value, _ = cty.Transform(value, func(_ cty.Path, v cty.Value) (cty.Value, error) {
 		if !v.IsKnown() {
@@ -152,8 +153,8 @@ func plain(value cty.Value) cty.Value {
 
 func same(a, b cty.Value) bool { return plain(a).RawEquals(plain(b)) }
 
-// checkPlanned finds where a plan says something else than the configuration, which a provider may do in what it
-// computes alone, or to keep what there was.
+// checkPlanned returns where a plan differs from the configuration. It may only in computed attributes, or to keep
+// prior values.
 func checkPlanned(attributes []*tfprotov6.SchemaAttribute, prior, config, planned cty.Value, path string) []error {
 	var wrong []error
 	for _, a := range attributes {
@@ -163,7 +164,7 @@ func checkPlanned(attributes []*tfprotov6.SchemaAttribute, prior, config, planne
 }
 
 func checkPlannedValue(a *tfprotov6.SchemaAttribute, prior, config, planned cty.Value, path string) []error {
-	wants := config.IsKnown() && config.IsNull() // nothing
+	wants := config.IsKnown() && config.IsNull() // the configuration sets nothing
 	switch {
 	case a.WriteOnly:
 		if !planned.IsNull() {
@@ -203,7 +204,7 @@ func checkPlannedValue(a *tfprotov6.SchemaAttribute, prior, config, planned cty.
 	return wrong
 }
 
-// checkKept finds where a value is not what was planned, in what the plan knew.
+// checkKept returns where a value differs from the planned one, in what the plan knew.
 func checkKept(planned, actual cty.Value, path string) []error {
 	if !planned.IsKnown() {
 		if fits := planned.Range().Includes(actual); planned.Type() != cty.DynamicPseudoType && fits.IsKnown() && fits.False() {
@@ -231,7 +232,7 @@ func checkKept(planned, actual cty.Value, path string) []error {
 	if planned.LengthInt() != actual.LengthInt() && !planned.Type().IsSetType() || planned.LengthInt() < actual.LengthInt() {
 		return []error{fmt.Errorf("%s: was of %d elements, but now of %d", path, planned.LengthInt(), actual.LengthInt())}
 	}
-	if planned.Type().IsSetType() { // elements of a set have no names to tell which is which
+	if planned.Type().IsSetType() { // elements of a set cannot be told apart by a key
 		if planned.IsWhollyKnown() && !planned.RawEquals(actual) {
 			wrong = append(wrong, fmt.Errorf("%s: was %#v, but now %#v", path, planned, actual))
 		}
@@ -249,7 +250,7 @@ func checkKept(planned, actual cty.Value, path string) []error {
 	return wrong
 }
 
-// replaces says whether one of the paths that a provider wants a replacement for has changed.
+// replaces tells whether any of the paths that require a replacement has changed.
 func replaces(paths []*tftypes.AttributePath, prior, planned cty.Value) bool {
 	for _, wanted := range paths {
 		var path cty.Path

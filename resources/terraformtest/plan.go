@@ -10,18 +10,18 @@ import (
 	"github.com/zclconf/go-cty/cty"
 )
 
-// object is what a state holds of a resource.
+// object is a resource in a state.
 type object struct {
 	value   cty.Value
 	private []byte
 	tainted bool
-	deps    []string // addresses, by the configuration that it was made from
+	deps    []string // addresses, from the configuration that it was made from
 }
 
-// state is what Terraform keeps, by address.
+// state is Terraform's state, by address.
 type state map[string]*object
 
-// action is what becomes of an object.
+// action is what an apply does with an object.
 type action string
 
 const (
@@ -33,7 +33,7 @@ const (
 	replace action = "replace"
 )
 
-// change is what a plan has for one object.
+// change is the planned change of one object.
 type change struct {
 	*block
 	action        action
@@ -41,12 +41,12 @@ type change struct {
 	private       []byte
 }
 
-// plan is what a run of Terraform plans: the state as it was looked up, and what is to become of it.
+// plan is a plan of Terraform: the refreshed state, and the changes.
 type plan struct {
 	state   state
 	changes []*change
 	config  config
-	destroy bool // all that there is
+	destroy bool // destroy everything
 }
 
 func (p *plan) empty() bool {
@@ -66,10 +66,10 @@ func (p *plan) of(address string) *change {
 type run struct {
 	context.Context
 	provider func(*block) (provider, error)
-	anew     func() error // configures the provider again: each walk of Terraform starts one of its own
+	anew     func() error // configures the provider again, since each walk of Terraform starts one of its own
 	config   config
-	values   map[string]cty.Value // of what was evaluated so far
-	failed   map[string]bool      // what has failed, and all that depends on it
+	values   map[string]cty.Value // the values evaluated so far
+	failed   map[string]bool      // what has failed, and everything that depends on it
 	errs     []error
 }
 
@@ -81,7 +81,7 @@ func (r *run) fail(b *block, err error) bool {
 	return err != nil
 }
 
-// blocked says that something has failed which a block depends on, and then the block has failed too.
+// blocked tells whether something that a block depends on has failed. The block has failed too then.
 func (r *run) blocked(b *block) bool {
 	if slices.ContainsFunc(b.deps, func(dep string) bool { return r.failed[dep] }) {
 		r.failed[b.address] = true
@@ -89,10 +89,10 @@ func (r *run) blocked(b *block) bool {
 	return r.failed[b.address]
 }
 
-// begin has the walk over the configuration that comes now know nothing of the one before.
+// begin starts a walk over the configuration that knows nothing of the walk before.
 func (r *run) begin() { r.values, r.failed, r.errs = map[string]cty.Value{}, map[string]bool{}, nil }
 
-// validate asks for what is wrong with a configuration whatever there is: all references are unknown.
+// validate returns what is wrong with a configuration in any state: all references are unknown.
 func (r *run) validate() error {
 	r.begin()
 	for _, b := range r.config {
@@ -113,7 +113,7 @@ func (r *run) validate() error {
 	return errors.Join(r.errs...)
 }
 
-// plan plans what a configuration wants, and looks at what there is before where it refreshes.
+// plan plans a configuration, after a refresh if the run refreshes.
 func (r *run) plan(before state, refresh bool) (*plan, error) {
 	r.begin()
 	p := &plan{state: maps.Clone(before), config: r.config}
@@ -138,7 +138,7 @@ func (r *run) plan(before state, refresh bool) (*plan, error) {
 	return p, errors.Join(r.errs...)
 }
 
-// look brings the state of an object up to date.
+// look refreshes the state of an object.
 func (r *run) look(p *plan, b *block, refresh bool) (provider, *object, error) {
 	provider, err := r.provider(b)
 	if err != nil {
@@ -151,7 +151,7 @@ func (r *run) look(p *plan, b *block, refresh bool) (provider, *object, error) {
 	if o, err = provider.upgrade(r, b, o); err != nil {
 		return nil, nil, err
 	}
-	copied := *o // the state that there was stays, whatever comes of this plan
+	copied := *o // the old state stays, whatever this plan does
 	o = &copied
 	if refresh {
 		if o, err = provider.read(r, b, o); err != nil {
@@ -203,7 +203,7 @@ func (r *run) change(provider provider, b *block, o *object, applies bool) (*cha
 	attributes := schema.Block.Attributes
 	none := cty.NullVal(objectType(attributes))
 	prior, private := none, []byte(nil)
-	if o != nil && !o.tainted { // what is tainted is replaced, so a new object is planned
+	if o != nil && !o.tainted { // a tainted object is replaced, so a new one is planned
 		prior, private = o.value, o.private
 	}
 	ask := func(prior cty.Value, private []byte) (planned, error) {
@@ -230,7 +230,7 @@ func (r *run) change(provider provider, b *block, o *object, applies bool) (*cha
 	return c, nil
 }
 
-// planData reads a data source, if all that it takes is known by now, and nothing that it refers to is to change.
+// planData reads a data source, if its configuration is known by now and nothing that it refers to is to change.
 func (r *run) planData(p *plan, b *block) error {
 	provider, err := r.provider(b)
 	if err != nil {
@@ -264,8 +264,8 @@ func (r *run) planData(p *plan, b *block) error {
 	return err
 }
 
-// planOrphan plans the end of what is in the state and no more in the configuration. The change begins at what the
-// state held before the look, as Terraform has it.
+// planOrphan plans the destroy of an object that only the state has. As in Terraform, the change begins at the state
+// before the refresh.
 func (r *run) planOrphan(p *plan, b *block, refresh bool) error {
 	if b.data {
 		delete(p.state, b.address)
@@ -293,7 +293,7 @@ func (r *run) end(provider provider, b *block, o *object) (*change, error) {
 	return &change{block: b, action: remove, before: o.value, after: none, private: planned.private}, err
 }
 
-// backwards are the addresses of a state, each before all that it depends on.
+// backwards returns the addresses of a state, each before everything that it depends on.
 func (s state) backwards() []string {
 	var sorted []string
 	left := slices.Sorted(maps.Keys(s))
@@ -307,7 +307,7 @@ func (s state) backwards() []string {
 	return sorted
 }
 
-// needed says that something depends on an object which has failed to end, and then the object has failed to as well.
+// needed tells whether something that depends on an object could not be destroyed. The object has failed too then.
 func (r *run) needed(s state, address string) bool {
 	for other := range r.failed {
 		if o := s[other]; o != nil && slices.Contains(o.deps, address) {
@@ -318,8 +318,7 @@ func (r *run) needed(s state, address string) bool {
 	return false
 }
 
-// planDestroy plans the end of all that there is. It looks at that by planning what the configuration wants, as
-// Terraform does.
+// planDestroy plans the destroy of everything. As Terraform does, it refreshes by planning the configuration first.
 func (r *run) planDestroy(before state, refresh bool) (*plan, error) {
 	if refresh && len(before) > 0 {
 		looked, err := r.plan(before, true)

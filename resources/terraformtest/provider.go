@@ -12,7 +12,7 @@ import (
 	"github.com/zclconf/go-cty/cty/msgpack"
 )
 
-// provider is a provider as a run asks it.
+// provider is a provider as a run calls it.
 type provider interface {
 	configure(context.Context) error
 	schema(b *block) *tfprotov6.Schema
@@ -25,23 +25,23 @@ type provider interface {
 	imports(ctx context.Context, b *block, id string) (*object, error)
 }
 
-// planned is what a provider plans.
+// planned is the plan of a provider.
 type planned struct {
 	value    cty.Value
 	private  []byte
 	replaces []*tftypes.AttributePath
 }
 
-// remote is a provider on the other side of the protocol, though not of another process.
+// remote is a provider on the other side of the protocol, in the same process.
 type remote struct {
 	server  tfprotov6.ProviderServer
 	schemas *tfprotov6.GetProviderSchemaResponse
 }
 
-// printed is an error in the words, and with the capitals, that Terraform and plugin-testing print, which tests match.
+// printed is an error in the words and capitals that Terraform and plugin-testing print, since tests match those.
 func printed(format string, args ...any) error { return fmt.Errorf(format, args...) }
 
-// problems are the errors among what a provider says, in the words that Terraform prints.
+// problems returns the errors among a provider's diagnostics, in the words that Terraform prints.
 func problems(b *block, diags []*tfprotov6.Diagnostic, err error) error {
 	all := []error{err}
 	for _, d := range diags {
@@ -52,7 +52,7 @@ func problems(b *block, diags []*tfprotov6.Diagnostic, err error) error {
 	return errors.Join(all...)
 }
 
-// bug is an error of the provider's own that Terraform finds.
+// bug returns an error for a mistake of the provider's that Terraform detects.
 func bug(what string, b *block, wrong ...error) error {
 	if len(wrong) == 0 {
 		return nil
@@ -67,7 +67,7 @@ func (r *remote) schema(b *block) *tfprotov6.Schema {
 	return r.schemas.ResourceSchemas[b.kind]
 }
 
-// sent is a value as it goes over the wire.
+// sent encodes a value for the wire.
 func (r *remote) sent(b *block, value cty.Value) *tfprotov6.DynamicValue {
 	packed, err := msgpack.Marshal(value, objectType(r.schema(b).Block.Attributes))
 	if err != nil {
@@ -76,7 +76,7 @@ func (r *remote) sent(b *block, value cty.Value) *tfprotov6.DynamicValue {
 	return &tfprotov6.DynamicValue{MsgPack: packed}
 }
 
-// got is a value that came over the wire; there is none in the answer to what has failed.
+// got decodes a value from the wire. The answer to a failed call has none.
 func (r *remote) got(b *block, value *tfprotov6.DynamicValue) (cty.Value, error) {
 	t := objectType(r.schema(b).Block.Attributes)
 	switch {
@@ -159,7 +159,7 @@ func (r *remote) read(ctx context.Context, b *block, o *object) (*object, error)
 	return &read, r.check("invalid object", b, value)
 }
 
-// check finds what no state may hold.
+// check returns what no state may hold.
 func (r *remote) check(what string, b *block, value cty.Value) error {
 	if !value.IsWhollyKnown() {
 		return bug(what, b, errors.New("there are unknown values in what is final"))

@@ -15,11 +15,11 @@ import (
 	"github.com/hashicorp/terraform-plugin-go/tftypes"
 )
 
-// RecordVariable names the directory into which the calls of each test are written: two of those, of the same tests run
-// by Terraform and in this process, have to be the same.
+// RecordVariable names the directory into which each test's calls are written. Two of those, of the same tests run by
+// Terraform and in this process, have to be equal.
 const RecordVariable = "TERRAFORM_CALLS"
 
-// recorded is a provider whose calls are written down: what was sent, by its shape, without what differs between runs.
+// recorded is a provider whose calls are recorded: the shape of what was sent, without what differs between runs.
 type recorded struct {
 	tfprotov6.ProviderServer
 	*record
@@ -31,8 +31,8 @@ type record struct {
 	schemas *tfprotov6.GetProviderSchemaResponse
 }
 
-// Recorded is a factory whose providers' calls are written down, where RecordVariable is set, when the test has ended.
-// Their order does not count, since Terraform does much at once.
+// Recorded returns a factory whose providers' calls are written, once the test has ended, if RecordVariable is set.
+// Their order does not count, since Terraform makes many calls concurrently.
 func Recorded(t *testing.T, start Factory) Factory {
 	dir := os.Getenv(RecordVariable)
 	if dir == "" {
@@ -52,7 +52,7 @@ func Recorded(t *testing.T, start Factory) Factory {
 	}
 }
 
-// write writes a call down. It is given pairs of a name and a value, which may be nil.
+// write records a call, given as pairs of a name and a value, which may be nil.
 func (r recorded) write(call, kind string, schemas func(*tfprotov6.GetProviderSchemaResponse) map[string]*tfprotov6.Schema, diags []*tfprotov6.Diagnostic, values ...any) {
 	r.Lock()
 	defer r.Unlock()
@@ -90,13 +90,13 @@ func dataSources(s *tfprotov6.GetProviderSchemaResponse) map[string]*tfprotov6.S
 	return s.DataSourceSchemas
 }
 
-// word is a text that is no key, ID or time, which differ between two runs.
+// word matches a text that is no key, ID or time, which differ between two runs.
 var word = regexp.MustCompile(`^[a-z_]{1,12}$`)
 
-// identifier is an ID in the name of an element.
+// identifier matches an ID in the name of an element.
 var identifier = regexp.MustCompile(`[0-9a-f]{8,}`)
 
-// shapeOf is a value without what differs between two runs.
+// shapeOf returns a value without what differs between two runs.
 func shapeOf(value tftypes.Value) string {
 	switch {
 	case !value.IsKnown():

@@ -9,7 +9,7 @@ import (
 	"github.com/zclconf/go-cty/cty"
 )
 
-// typeOf is a type of the protocol as Terraform has it.
+// typeOf returns a type of the protocol as Terraform has it.
 func typeOf(t tftypes.Type) cty.Type {
 	switch t := t.(type) {
 	case tftypes.List:
@@ -43,7 +43,7 @@ func typeOf(t tftypes.Type) cty.Type {
 	}
 }
 
-// nested wraps the type of one object in what its nesting makes of it.
+// nested wraps the type of an object by its kind of nesting.
 func nested(mode tfprotov6.SchemaObjectNestingMode, object cty.Type) cty.Type {
 	switch mode {
 	case tfprotov6.SchemaObjectNestingModeList:
@@ -57,8 +57,8 @@ func nested(mode tfprotov6.SchemaObjectNestingMode, object cty.Type) cty.Type {
 	}
 }
 
-// attributeType is the type that an attribute has in state and plan, and configType the one that a configuration has
-// to give it: there, whatever is optional or computed in a nested object may be left out.
+// attributeType returns the type of an attribute in state and plan, and configType the one that a configuration has to
+// give: in nested objects there, optional and computed attributes may be left out.
 func attributeType(a *tfprotov6.SchemaAttribute) cty.Type {
 	if a.NestedType == nil {
 		return typeOf(a.Type)
@@ -98,7 +98,7 @@ func decoder(schema *tfprotov6.Schema) hcldec.Spec {
 	return spec
 }
 
-// checkSchema refuses what this package does not know of schemas.
+// checkSchema returns an error for a schema with something that this package does not support.
 func checkSchema(name string, schema *tfprotov6.Schema) error {
 	if schema == nil {
 		return fmt.Errorf("the provider has no %s", name)

@@ -13,7 +13,7 @@ import (
 	"github.com/zclconf/go-cty/cty"
 )
 
-// known is a value as JSON has it, without what is unknown.
+// known returns a value as JSON, without what is unknown.
 func known(value cty.Value) any {
 	t := value.Type()
 	switch {
@@ -42,7 +42,7 @@ func known(value cty.Value) any {
 	}
 }
 
-// unknown has true in place of what is unknown in a value, and says nothing of other attributes.
+// unknown returns true in place of each unknown part of a value, and leaves the rest out.
 func unknown(value cty.Value) any {
 	t := value.Type()
 	switch {
@@ -74,7 +74,7 @@ func (b *block) mode() tfjson.ResourceMode {
 	return tfjson.ManagedResourceMode
 }
 
-// show is a plan as `terraform show -json` has it.
+// show returns a plan as `terraform show -json` prints it.
 func (p *plan) show() *tfjson.Plan {
 	shown := &tfjson.Plan{FormatVersion: "1.2"}
 	for _, c := range p.changes {
@@ -95,7 +95,7 @@ func (p *plan) show() *tfjson.Plan {
 	return shown
 }
 
-// differences are what a plan changes, for an error.
+// differences returns what a plan changes, for an error.
 func (p *plan) differences() string {
 	var text strings.Builder
 	for _, c := range p.changes {
@@ -113,7 +113,7 @@ func (p *plan) differences() string {
 	return text.String()
 }
 
-// shown is a state as the checks of plugin-testing have it.
+// shown returns a state as the checks of plugin-testing read it.
 func (s state) shown() *terraform.State {
 	module := &terraform.ModuleState{Path: []string{"root"}, Outputs: map[string]*terraform.OutputState{}, Resources: map[string]*terraform.ResourceState{}}
 	for address, o := range s {
@@ -130,7 +130,7 @@ func (s state) shown() *terraform.State {
 	return &terraform.State{Modules: []*terraform.ModuleState{module}}
 }
 
-// flat has every leaf of a value under its path, and the sizes of lists and maps under "#" and "%".
+// flat returns every leaf of a value by its path, and the sizes of lists and maps under "#" and "%".
 func flat(value any) map[string]string {
 	flattened := map[string]string{}
 	var add func(path string, value any)

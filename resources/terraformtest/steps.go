@@ -1,9 +1,9 @@
 // Package terraformtest runs the steps of a provider's tests as Terraform and its plugin-testing do, with the provider
-// in this process and no process of Terraform's: a step takes milliseconds in place of a second.
+// in this process and without a process of Terraform's: a step takes milliseconds instead of a second.
 //
-// It does what Terraform's core does between a configuration and the protocol: it proposes, plans again at apply, and
-// checks that a plan keeps to the configuration and an apply to its plan. What it does not do it refuses (Supports),
-// and Terraform itself has to.
+// It does what Terraform's core does between a configuration and the protocol: it proposes states, plans again at
+// apply, and checks that a plan keeps to the configuration and an apply to its plan. It refuses what it does not
+// support (Supports), and Terraform itself runs those steps.
 package terraformtest
 
 import (
@@ -26,10 +26,10 @@ import (
 // Factory starts a provider for one run of Terraform.
 type Factory func() (tfprotov6.ProviderServer, error)
 
-// fields are what a step may say.
+// fields are the supported fields of a step.
 var fields = []string{"PreConfig", "Taint", "Config", "Check", "Destroy", "ExpectNonEmptyPlan", "ExpectError", "ConfigPlanChecks", "PlanOnly", "RefreshState"}
 
-// Supports is nil where Run does all that these steps want, of a provider whose resources begin with this name.
+// Supports returns nil if Run supports these steps, of a provider whose resources begin with this name.
 func Supports(name string, steps []tftest.TestStep) error {
 	for i, step := range steps {
 		value, allowed := reflect.ValueOf(step), fields
@@ -63,8 +63,8 @@ type driver struct {
 	config  config
 }
 
-// Run runs steps, and destroys at the end what they have made. Waits take no time: the provider lives by a clock of its
-// own, which begins with the right time and goes on where all is waiting.
+// Run runs steps, and destroys at the end what they have created. Waits take no time: the provider has a clock of its
+// own, which begins at the present time and advances when everything waits.
 func Run(t *testing.T, start Factory, steps ...tftest.TestStep) {
 	t.Helper()
 	now := time.Now()
@@ -98,7 +98,7 @@ func runSteps(t *testing.T, start Factory, steps []tftest.TestStep) {
 	}
 }
 
-// begin begins a run of Terraform, with a provider of its own that is not configured yet.
+// begin starts a run of Terraform, with a provider of its own that is not configured yet.
 func (d *driver) begin() (*run, provider, error) {
 	server, err := d.start()
 	if err != nil {
@@ -123,7 +123,7 @@ func (d *driver) begin() (*run, provider, error) {
 	}}, started, nil
 }
 
-// plan is one run of `terraform plan`, perhaps with -destroy, perhaps with -refresh=false.
+// plan runs `terraform plan`, perhaps with -destroy, perhaps with -refresh=false.
 func (d *driver) plan(destroy, refresh bool) (*plan, *run, error) {
 	r, provider, err := d.begin()
 	if err != nil {
@@ -144,7 +144,7 @@ func (d *driver) plan(destroy, refresh bool) (*plan, *run, error) {
 	return p, r, err
 }
 
-// apply is one run of `terraform apply` of a plan.
+// apply runs `terraform apply` with a plan.
 func (d *driver) apply(p *plan) error {
 	r, provider, err := d.begin()
 	if err != nil {
@@ -157,7 +157,7 @@ func (d *driver) apply(p *plan) error {
 	return err
 }
 
-// refresh is one run of `terraform refresh`, which plans too, and keeps of that what there was before.
+// refresh runs `terraform refresh`, which plans too, and keeps only the refreshed state.
 func (d *driver) refresh() error {
 	p, _, err := d.plan(false, true)
 	if err == nil {
@@ -166,7 +166,7 @@ func (d *driver) refresh() error {
 	return err
 }
 
-// end is one run of `terraform destroy -refresh=false`.
+// end runs `terraform destroy -refresh=false`.
 func (d *driver) end() error {
 	if len(d.state) == 0 {
 		return nil
@@ -178,7 +178,7 @@ func (d *driver) end() error {
 	return err
 }
 
-// step does one step, as plugin-testing has it.
+// step runs one step, as plugin-testing does.
 func (d *driver) step(t *testing.T, step tftest.TestStep) error {
 	t.Helper()
 	if !step.Destroy {

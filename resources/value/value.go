@@ -1,4 +1,4 @@
-// Package value reads and makes values of Terraform, for whatever has attributes.
+// Package value reads and makes values of Terraform.
 package value
 
 import (
@@ -9,7 +9,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 )
 
-// Known tells whether values are known to their end.
+// Known tells whether values are wholly known.
 func Known(ctx context.Context, values ...attr.Value) bool {
 	return !slices.ContainsFunc(values, func(v attr.Value) bool {
 		text, err := v.ToTerraformValue(ctx)
@@ -17,7 +17,7 @@ func Known(ctx context.Context, values ...attr.Value) bool {
 	})
 }
 
-// OrBefore is a value that is planned, or the one before where it is not known.
+// OrBefore returns the planned value, or the one before if the planned one is not known.
 func OrBefore(planned, before types.String) types.String {
 	if planned.IsUnknown() {
 		return before
@@ -25,7 +25,7 @@ func OrBefore(planned, before types.String) types.String {
 	return planned
 }
 
-// List is a list of texts as Terraform has it.
+// List returns a list of texts as a value of Terraform.
 func List(texts []string) types.List {
 	values := make([]attr.Value, len(texts))
 	for i, text := range texts {
@@ -34,7 +34,7 @@ func List(texts []string) types.List {
 	return types.ListValueMust(types.StringType, values)
 }
 
-// Texts are the texts of a set that are known, sorted.
+// Texts returns the known texts of a set, sorted.
 func Texts(set types.Set) []string {
 	var texts []string
 	for _, element := range set.Elements() {

@@ -12,14 +12,14 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/private"
 )
 
-// chainsKey is the key of private state under which the Chains of the last complete apply are kept.
+// chainsKey is the key of private state with the Chains of the last complete apply.
 const chainsKey = "chains"
 
-// Chains has a digest of the intermediates behind what each authority signs, by the authority's name. Members' own
-// certificates do not say whether another chain is drift or was asked for, and no state has pki.
+// Chains has, by each authority's name, a digest of the intermediates that follow the certificates that it signs.
+// Members' own certificates do not say whether another chain is drift or was asked for, and the state has no pki.
 type Chains map[string]string
 
-// ChainsOf returns the Chains of a configuration. The digest is empty where nothing follows.
+// ChainsOf returns the Chains of a configuration. The digest is empty if no intermediates follow.
 func ChainsOf(pki authority.Model) Chains {
 	chains := pki.Chains()
 	for name, chain := range chains {
@@ -31,7 +31,7 @@ func ChainsOf(pki authority.Model) Chains {
 	return chains
 }
 
-// LastChains reads the Chains of the last complete apply. A state that was imported, or cannot be read, has none.
+// LastChains reads the Chains of the last complete apply. An imported state, or one that cannot be read, has none.
 func LastChains(ctx context.Context, private private.State) (last Chains, diags diag.Diagnostics) {
 	text, diags := private.GetKey(ctx, chainsKey)
 	if json.Unmarshal(text, &last) != nil {
@@ -50,8 +50,8 @@ func (c Chains) Keep(ctx context.Context, private private.State) (diags diag.Dia
 	return private.SetKey(ctx, chainsKey, text)
 }
 
-// DifferFrom tells whether an authority of a configuration has another chain than the last complete apply laid down.
-// The chain of an authority that is no longer given stays where it is, and does not count.
+// DifferFrom tells whether an authority of the configuration has another chain than the last complete apply has
+// written. The chain of an authority that is no longer configured stays where it is, and does not count.
 func (c Chains) DifferFrom(last Chains) bool {
 	for name, digest := range c {
 		if digest != last[name] {

@@ -1,5 +1,5 @@
-// Package exchange says what a plan has to show of a cluster's authorities: the keys that it lacks, the rotations that
-// members are not ready for, and chains other than at the last apply.
+// Package exchange returns what a plan has to say about a cluster's authorities: missing keys, rotations that members
+// are not ready for, and chains other than at the last apply.
 package exchange
 
 import (
@@ -43,7 +43,8 @@ func RefuseUnsigned(pki authority.Model, steps []membership.Step) error {
 	return &membership.Refusal{Summary: NeedsKey, Attribute: "pki", Rule: give(slices.Sorted(maps.Keys(lacking)), "These steps sign certificates:\n\n  "+strings.Join(unsigned, "\n  "))}
 }
 
-// RefuseKeyless refuses what may have to sign, where the configuration leaves a key out: why says what that is.
+// RefuseKeyless refuses a plan that may have to sign while the configuration leaves out a key. why says what may have
+// to be signed.
 func RefuseKeyless(pki authority.Model, why string) (diags diag.Diagnostics) {
 	if keys := pki.KeysLeftOut(); len(keys) > 0 {
 		diags.AddAttributeError(path.Root("pki"), NeedsKey, give(keys, why)+". No host was changed.")
@@ -51,10 +52,10 @@ func RefuseKeyless(pki authority.Model, why string) (diags diag.Diagnostics) {
 	return diags
 }
 
-// NeedsKey is the summary where a configuration leaves out a key that signs.
+// NeedsKey is the summary of refusals of a configuration that leaves out a key that has to sign.
 const NeedsKey = "This plan needs the key of an authority"
 
-// give says which keys a configuration has to give, and why.
+// give says which keys a configuration has to set, and why.
 func give(keys []string, why string) string {
 	return fmt.Sprintf("%s\n\nGive %s for it, or remote in the place of private_key: pki is write-only, so that no state and no plan holds a key", why, strings.Join(keys, " and "))
 }

@@ -14,8 +14,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/providerdata"
 )
 
-// Concerned are those of the rotations that this run plans which change a cluster's authorities: pki is to sign by the
-// same one. Where pki is not known yet, the members tell.
+// Concerned returns the rotations planned in this run that change a cluster's authorities: those by which pki signs. If
+// pki is not known yet, the members' authorities decide.
 func Concerned(planned []providerdata.Rotation, pki authority.Model, status membership.ClusterStatus) (concerned []providerdata.Rotation) {
 	for _, rotation := range planned {
 		signs := pki.Client.Certificate
@@ -33,7 +33,7 @@ func Concerned(planned []providerdata.Rotation, pki authority.Model, status memb
 	return concerned
 }
 
-// of is the set of a rotation's kind.
+// of returns the set of authorities that a rotation is of: peers' or clients'.
 func of(rotation providerdata.Rotation, both membership.Authorities) membership.AuthorityNames {
 	if rotation.Peers {
 		return both.Peers
@@ -41,9 +41,9 @@ func of(rotation providerdata.Rotation, both membership.Authorities) membership.
 	return both.Clients
 }
 
-// RefuseUnfollowed refuses rotations that the members are not ready for: each has to trust the authority that is to
-// sign, and to need none that is given up. Members have come to that in the phase before, unless its apply was cut
-// short. A member that leaves and cannot be asked does not count.
+// RefuseUnfollowed refuses rotations that the members are not ready for. Each member has to trust the authority that
+// will sign, and to need none that is given up. The phase before has done that, unless its apply was cut short. A
+// member that leaves and cannot be asked does not count.
 func RefuseUnfollowed(cluster string, rotations []providerdata.Rotation, status membership.ClusterStatus) (diags diag.Diagnostics) {
 	if len(rotations) == 0 {
 		return nil
@@ -52,7 +52,7 @@ func RefuseUnfollowed(cluster string, rotations []providerdata.Rotation, status 
 	away, follow := false, false
 	for _, s := range status.Members {
 		if s.Role == membership.Absent || s.State == membership.Missing || s.State == membership.Lost {
-			continue // it is configured anew, by what the others trust
+			continue // the member is configured again, with what the others trust
 		}
 		unknown := s.Issued == (membership.Issued{})
 		if unknown && !s.Desired {
@@ -100,7 +100,7 @@ func RefuseUnfollowed(cluster string, rotations []providerdata.Rotation, status 
 	return diags
 }
 
-// lacks tells why a member is not ready for a rotation; empty: it is.
+// lacks returns why a member is not ready for a rotation, or "".
 func lacks(rotation providerdata.Rotation, is membership.Issued) string {
 	kind := "clients"
 	if rotation.Peers {

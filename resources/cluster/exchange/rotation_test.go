@@ -14,7 +14,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/providerdata"
 )
 
-// TestUnfollowedRotations: which members are not ready for what etcd_pki goes on to, and what the refusal says of them.
+// TestUnfollowedRotations: which members are not ready for the next phase of etcd_pki, and what the refusal says about
+// them.
 func TestUnfollowedRotations(t *testing.T) {
 	member := func(by, trusts string, change ...func(*membership.MemberStatus)) membership.MemberStatus {
 		s := membership.MemberStatus{Member: membership.Member{Name: "a", Address: "192.0.2.11"}, Desired: true, Role: membership.Voter, State: membership.Healthy}
@@ -37,7 +38,7 @@ func TestUnfollowedRotations(t *testing.T) {
 	for name, test := range map[string]struct {
 		rotation providerdata.Rotation
 		member   membership.MemberStatus
-		says     string // empty: it is not refused
+		says     string // empty: the rotation is not refused
 	}{
 		"the new one signs":                 {of("new", ""), member("old", "new old"), ""},
 		"the new one is not trusted":        {of("new", ""), member("old", "old"), "for peers it trusts authority old, and not new, which is to sign"},
@@ -71,7 +72,8 @@ func TestUnfollowedRotations(t *testing.T) {
 	}
 }
 
-// TestWhomRotationsConcern: of several etcd_pki and clusters of one run, those that take the authorities.
+// TestWhomRotationsConcern: among several etcd_pki and clusters of one run, a rotation concerns the clusters that use
+// its authorities.
 func TestWhomRotationsConcern(t *testing.T) {
 	made := func(name string) (authority.Model, providerdata.Rotation) {
 		authorities, err := pki.NewAuthorities(name, pki.DefaultAlgorithm, time.Hour, time.Now())
@@ -91,7 +93,7 @@ func TestWhomRotationsConcern(t *testing.T) {
 	prod, ofProd := made("prod")
 	_, ofStaging := made("staging")
 	var run providerdata.Rotations
-	for _, rotation := range []providerdata.Rotation{ofProd, ofStaging, ofProd} { // an apply plans once more
+	for _, rotation := range []providerdata.Rotation{ofProd, ofStaging, ofProd} { // an apply plans again
 		run.Plan(rotation)
 	}
 	only := func(want providerdata.Rotation, pki authority.Model, status membership.ClusterStatus) {

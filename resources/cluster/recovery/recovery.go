@@ -1,4 +1,4 @@
-// Package recovery is what a configuration says of the way out of a lost quorum.
+// Package recovery is the part of a configuration that says how to recover a lost quorum.
 package recovery
 
 import (
@@ -14,7 +14,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 )
 
-// model is the named way out of a lost quorum.
+// model is how a lost quorum is recovered.
 type model struct {
 	Member    types.String `tfsdk:"member"`
 	ClusterID types.String `tfsdk:"cluster_id"`
@@ -22,7 +22,7 @@ type model struct {
 	Loses     types.Set    `tfsdk:"loses"`
 }
 
-// Attribute is how a configuration has a lost quorum recovered.
+// Attribute is the attribute that says how a lost quorum is recovered.
 func Attribute() schema.SingleNestedAttribute {
 	return schema.SingleNestedAttribute{
 		Optional: true,
@@ -42,8 +42,8 @@ func Attribute() schema.SingleNestedAttribute {
 	}
 }
 
-// Asked is what a configuration asks for beyond what the state says was done; the zero Recovery: nothing. clusterID is
-// the ID of the cluster that there is.
+// Asked returns the recovery that a configuration asks for and that the state does not have as done, or the zero
+// Recovery. clusterID is the present cluster's ID.
 func Asked(ctx context.Context, object, done types.Object, clusterID types.String) (membership.Recovery, diag.Diagnostics) {
 	if object.IsNull() || object.IsUnknown() || object.Equal(done) {
 		return membership.Recovery{}, nil

@@ -17,13 +17,13 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/source"
 )
 
-// Content is a snapshot as hosts get it, and what decrypts it.
+// Content is a snapshot as hosts get it, with the identities that decrypt it.
 type Content struct {
 	upgrade.Content
 	Identity secret.Text
 }
 
-// ContentOf is the snapshot that a configuration names. done ends its use.
+// ContentOf returns the snapshot that a configuration names. done releases it.
 func ContentOf(ctx context.Context, object types.Object, backup *api.Backup) (c Content, done func() error, err error) {
 	done = func() error { return nil }
 	var r Model
@@ -81,7 +81,7 @@ func ContentOf(ctx context.Context, object types.Object, backup *api.Backup) (c 
 	return c, local.Close, nil
 }
 
-// opens is how the executor reads what is on this machine.
+// opens is the executor's access to a snapshot on this machine.
 func opens(c *source.Content) upgrade.Opener {
 	return func(context.Context) (io.ReadCloser, api.Upload, error) {
 		reader, err := c.Open()

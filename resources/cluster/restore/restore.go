@@ -1,4 +1,4 @@
-// Package restore is what a configuration says of the snapshot that a cluster is made from.
+// Package restore is the part of a configuration that says from which snapshot a cluster is made.
 package restore
 
 import (
@@ -31,17 +31,17 @@ type Model struct {
 	S3                 types.Object     `tfsdk:"s3"`
 	Backup             types.String     `tfsdk:"backup"`
 	SHA256             types.String     `tfsdk:"sha256"`
-	Identity           sensitive.String `tfsdk:"identity"` // write-only: null but in a configuration
+	Identity           sensitive.String `tfsdk:"identity"` // write-only: null except in a configuration
 	OverwriteClusterID types.String     `tfsdk:"overwrite_cluster_id"`
 	RollBack           types.Bool       `tfsdk:"roll_back"`
 	Triggers           types.Map        `tfsdk:"triggers"`
 
-	// Former names: null but in a configuration, which is refused.
+	// Former names: null except in a configuration, which is refused.
 	TakeBack types.Bool   `tfsdk:"take_back"`
 	Trigger  types.String `tfsdk:"trigger"`
 }
 
-// backupName is the name of a backup, or of the latest. It is part of a key in S3.
+// backupName matches the name of a backup, or "latest". It is part of a key in S3.
 var backupName = stringvalidator.RegexMatches(regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9-]{0,199}$`), "must be the name of a backup, like 20260131T120000Z-r4711-a, or latest")
 
 var sha256Text = stringvalidator.RegexMatches(regexp.MustCompile(`^[0-9a-f]{64}$`), "must be a SHA-256: 64 hexadecimal digits, in lower case")
@@ -52,7 +52,7 @@ var (
 	trigger  = validate.Renamed{To: "triggers", How: `write triggers = { trigger = "..." } with the same text, which restores nothing again`}
 )
 
-// Attribute is how a configuration has a cluster made from a snapshot.
+// Attribute is the attribute that says from which snapshot a cluster is made.
 func Attribute() schema.SingleNestedAttribute {
 	return schema.SingleNestedAttribute{
 		Optional: true,
@@ -88,7 +88,7 @@ func Attribute() schema.SingleNestedAttribute {
 	}
 }
 
-// Check refuses what does not fit together, before any host is asked.
+// Check refuses attributes that do not fit together, before any host is asked.
 func Check(ctx context.Context, object, backup types.Object) (diags diag.Diagnostics) {
 	if object.IsNull() || object.IsUnknown() {
 		return nil
@@ -115,8 +115,8 @@ func Check(ctx context.Context, object, backup types.Object) (diags diag.Diagnos
 	return diags
 }
 
-// Asked is the restore that a configuration asks for beyond what the state says was done; the zero Restoration:
-// none. backup is how the configuration has the cluster backed up.
+// Asked returns the restore that a configuration asks for and that the state does not have as done, or the zero
+// Restoration. backup is the backup configuration of the cluster.
 func Asked(ctx context.Context, object, done, backup types.Object) (membership.Restoration, diag.Diagnostics) {
 	if object.IsNull() || object.IsUnknown() || object.Equal(done) {
 		return membership.Restoration{}, nil
@@ -133,8 +133,8 @@ func Asked(ctx context.Context, object, done, backup types.Object) (membership.R
 	return asked, diags
 }
 
-// CheckSource reads a snapshot on this machine to its end, and refuses one that is damaged or that the configuration
-// does not mean. It is for a restore that is to be done: once it is, nobody has to keep the file.
+// CheckSource reads a snapshot on this machine to its end, and refuses it if it is damaged or not the configured one.
+// It is called only for a restore that is still to be done: afterwards nobody has to keep the file.
 func CheckSource(ctx context.Context, object types.Object) (diags diag.Diagnostics) {
 	if object.IsNull() || object.IsUnknown() {
 		return nil
@@ -159,12 +159,12 @@ func CheckSource(ctx context.Context, object types.Object) (diags diag.Diagnosti
 	return diags
 }
 
-// FormerTrigger is the attribute that was one text before there were triggers, and the key under which an upgraded
-// state has it.
+// FormerTrigger is the attribute that was one text before there were triggers, and the key by which an upgraded state
+// has that text.
 const FormerTrigger = "trigger"
 
-// triggersText are triggers as one text, which hosts have recorded a digest of. That of the former text alone is
-// itself, so that what was restored by it is not restored again.
+// triggersText returns triggers as one text, of which hosts have recorded a digest. If there is only the former text,
+// it returns that, so that a restore that was done for it is not repeated.
 func triggersText(triggers types.Map) string {
 	values := map[string]string{}
 	for name, value := range triggers.Elements() {
@@ -178,11 +178,11 @@ func triggersText(triggers types.Map) string {
 	if len(values) == 0 {
 		return ""
 	}
-	text, _ := json.Marshal(values) // texts can be
+	text, _ := json.Marshal(values) // texts can always be encoded
 	return string(text)
 }
 
-// name is the snapshot as plans, hosts and errors call it.
+// name returns the snapshot's name in plans, on hosts and in errors.
 func (r Model) name() string {
 	switch {
 	case !r.File.IsNull():

@@ -16,7 +16,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/etcdflags"
 )
 
-// ExtraFlagsAttribute holds flags of etcd that no attribute stands for.
+// ExtraFlagsAttribute is the attribute for flags of etcd that have no attribute of their own.
 func ExtraFlagsAttribute() schema.MapAttribute {
 	return schema.MapAttribute{
 		Optional:    true,
@@ -28,14 +28,14 @@ func ExtraFlagsAttribute() schema.MapAttribute {
 	}
 }
 
-// Flags are all flags of etcd that a configuration says, by name without dashes. What is not known is left out.
+// Flags returns all flags of etcd that a configuration sets, by name without dashes. It leaves out what is not known.
 func Flags(settings types.Object, extra types.Map) map[string]string {
 	flags := own(settings)
 	maps.Copy(flags, extraFlags(extra))
 	return flags
 }
 
-// extraFlags are the extra flags that are known.
+// extraFlags returns the known extra flags.
 func extraFlags(extra types.Map) map[string]string {
 	flags := map[string]string{}
 	for name, value := range extra.Elements() {
@@ -46,7 +46,7 @@ func extraFlags(extra types.Map) map[string]string {
 	return flags
 }
 
-// ExtraFlagsFrom reads the extra flags back from all flags of a member; null where there are none among them.
+// ExtraFlagsFrom returns the extra flags among all flags of a member, or null if there are none.
 func ExtraFlagsFrom(flags map[string]string) types.Map {
 	extra := map[string]attr.Value{}
 	for name, value := range etcdflags.Extra(flags) {
@@ -58,8 +58,8 @@ func ExtraFlagsFrom(flags map[string]string) types.Map {
 	return types.MapValueMust(types.StringType, extra)
 }
 
-// CheckExtraFlags refuses extra flags that are not a configuration's to set, and that etcd of this version or minor
-// version does not take; empty: which one is not known yet.
+// CheckExtraFlags refuses extra flags that a configuration must not set, or that etcd of this version or minor version
+// does not accept. The version is empty if it is not known yet.
 func CheckExtraFlags(extra types.Map, version string) (diags diag.Diagnostics) {
 	refuse := func(name string, err error) {
 		diags.AddAttributeError(path.Root("extra_flags").AtMapKey(name), "This flag cannot be set", err.Error()+".")

@@ -1,4 +1,4 @@
-// Package settings is what a configuration says of how etcd runs, and the flags of etcd that it comes to.
+// Package settings is the part of a configuration that says how etcd runs, and the flags of etcd that follow from it.
 package settings
 
 import (
@@ -18,7 +18,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/validate"
 )
 
-// What etcd assumes where a setting is not given, and its limits (embed/config.go of etcd 3.7).
+// These are etcd's defaults and its limits (embed/config.go of etcd 3.7).
 const (
 	etcdHeartbeat    = 100 * time.Millisecond
 	etcdElection     = time.Second
@@ -29,14 +29,14 @@ const (
 	modeRevision = "revision"
 )
 
-// ByRoll says how a change of what every member runs by is made.
+// ByRoll is the text that says how a change of every member's flags is made.
 const ByRoll = " A change is rolled: members are restarted one by one, the leader last, each once the others are healthy; a cluster of one serves nobody meanwhile."
 
-// inMilliseconds are the settings that are durations here and numbers of milliseconds to etcd.
+// inMilliseconds are the settings that are durations here, and numbers of milliseconds in etcd's flags.
 var inMilliseconds = []string{"heartbeat_interval", "election_timeout"}
 
-// Attribute holds etcd's own settings. Each attribute is the flag of etcd of the same name,
-// with hyphens for the underscores.
+// Attribute is the attribute with etcd's own settings. Each attribute in it is the flag of etcd of the same name, with
+// hyphens for the underscores.
 func Attribute() schema.SingleNestedAttribute {
 	return schema.SingleNestedAttribute{
 		Optional: true,
@@ -103,7 +103,7 @@ func Attribute() schema.SingleNestedAttribute {
 // objectType is the type of the settings' object.
 func objectType() types.ObjectType { return Attribute().GetType().(types.ObjectType) }
 
-// own are the settings as etcd's flags, by name without dashes. What is not known is left out.
+// own returns the settings as etcd's flags, by name without dashes. It leaves out what is not known.
 func own(settings types.Object) map[string]string {
 	flags := map[string]string{}
 	for name, value := range settings.Attributes() {
@@ -118,7 +118,7 @@ func own(settings types.Object) map[string]string {
 			text = v.ValueString()
 		}
 		if slices.Contains(inMilliseconds, name) {
-			d, _ := time.ParseDuration(text) // its validator has parsed it
+			d, _ := time.ParseDuration(text) // the attribute's validator has parsed it
 			text = strconv.FormatInt(d.Milliseconds(), 10)
 		}
 		flags[strings.ReplaceAll(name, "_", "-")] = text
@@ -126,7 +126,7 @@ func own(settings types.Object) map[string]string {
 	return flags
 }
 
-// From reads the settings back from flags; null where there are none among them.
+// From returns the settings among a member's flags, or null if there are none.
 func From(flags map[string]string) (types.Object, error) {
 	attributes := map[string]attr.Value{}
 	found := false
@@ -156,8 +156,8 @@ func From(flags map[string]string) (types.Object, error) {
 	return types.ObjectValueMust(objectType().AttrTypes, attributes), nil
 }
 
-// Check refuses settings that etcd would refuse together, as far as they are known: the name
-// of the attribute that is to be changed, and why.
+// Check returns the attribute to change, and why, if etcd would refuse these settings together. It ignores settings
+// that are not known.
 func Check(settings types.Object) (attribute string, err error) {
 	text := func(name string) (string, bool) {
 		value, _ := settings.Attributes()[name].(types.String)

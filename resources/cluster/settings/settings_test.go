@@ -8,7 +8,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 )
 
-// given makes a settings object of the attributes that are given.
+// given makes a settings object with these attributes.
 func given(t *testing.T, set map[string]attr.Value) types.Object {
 	t.Helper()
 	all := map[string]attr.Value{}
@@ -35,7 +35,7 @@ func TestSettingsAreFlags(t *testing.T) {
 	if !maps.Equal(flags, want) {
 		t.Errorf("flags are %v, want %v", flags, want)
 	}
-	flags["name"] = "a" // others are none of the settings' business
+	flags["name"] = "a" // From ignores flags that are no settings
 	back, err := From(flags)
 	if err != nil {
 		t.Fatal(err)
