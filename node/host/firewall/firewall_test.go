@@ -202,8 +202,8 @@ func TestWhoReaches(t *testing.T) {
 	scan("without", map[string][]string{client: all, removed: all, stranger: all, stranger6: all})
 }
 
-// TestATableThatSomebodyChanged holds that whatever is changed in the table shows as that, and is mended by the unit; and
-// that nothing shows where nothing was changed.
+// TestATableThatSomebodyChanged holds that whatever is changed in the table shows as that, and is mended by the unit;
+// and that nothing shows where nothing was changed.
 func TestATableThatSomebodyChanged(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
