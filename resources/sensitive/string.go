@@ -1,6 +1,6 @@
-// Package sensitive has the type of attributes whose text must not leave the process by accident. Terraform keeps what
-// a schema marks as sensitive out of its own output, and knows nothing of what a provider prints: a model that is
-// logged or put into an error prints its plain strings.
+// Package sensitive has the type of attributes whose text must not leak by accident. Terraform keeps sensitive
+// attributes out of its own output, and does not control what a provider prints: a model that is logged or put into an
+// error prints its plain strings.
 package sensitive
 
 import (
@@ -32,15 +32,15 @@ func (StringType) Equal(other attr.Type) bool {
 // String names the type.
 func (StringType) String() string { return "sensitive.StringType" }
 
-// ValueType is the type of its values.
+// ValueType returns the type of its values.
 func (StringType) ValueType(context.Context) attr.Value { return String{} }
 
-// ValueFromString makes a value of a plain one.
+// ValueFromString makes a value from a plain string.
 func (StringType) ValueFromString(_ context.Context, plain basetypes.StringValue) (basetypes.StringValuable, diag.Diagnostics) {
 	return of(plain), nil
 }
 
-// ValueFromTerraform makes a value of what Terraform has sent.
+// ValueFromTerraform makes a value from Terraform's.
 func (t StringType) ValueFromTerraform(ctx context.Context, in tftypes.Value) (attr.Value, error) {
 	value, err := t.StringType.ValueFromTerraform(ctx, in)
 	if err != nil {
@@ -55,9 +55,9 @@ func (t StringType) ValueFromTerraform(ctx context.Context, in tftypes.Value) (a
 
 // String is a text that prints itself as redacted. The zero String is null.
 //
-// The text lies behind a pointer because fmt calls no method on a value that it reaches through an
-// unexported field of somebody's struct; there it prints an address, and not the text. (Of a pointer to a struct,
-// it prints the struct, where the verb is none for pointers.)
+// The text is behind a pointer because fmt calls no method on a value in an unexported field of another struct; there
+// it prints an address instead of the text. (For a pointer to a struct, it prints the struct, if the verb is not one
+// for pointers.)
 type String struct {
 	text    *string
 	unknown bool
@@ -70,10 +70,10 @@ func of(plain basetypes.StringValue) String {
 	return Of(plain.ValueString())
 }
 
-// Of is a known text.
+// Of returns a known text.
 func Of(text string) String { return String{text: &text} }
 
-// Unknown is a text that is known after apply.
+// Unknown returns a text that is known after apply.
 func Unknown() String { return String{unknown: true} }
 
 func (s String) plain() basetypes.StringValue {
@@ -86,13 +86,13 @@ func (s String) plain() basetypes.StringValue {
 	return basetypes.NewStringValue(*s.text)
 }
 
-// Reveal returns the text, for the one place that has to use it; empty where it is null or unknown.
+// Reveal returns the text, for the one place that has to use it, or "" if it is null or unknown.
 func (s String) Reveal() string { return s.plain().ValueString() }
 
-// IsNull tells whether there is none.
+// IsNull tells whether there is no text.
 func (s String) IsNull() bool { return s.plain().IsNull() }
 
-// IsUnknown tells whether it is known after apply.
+// IsUnknown tells whether the text is known only after apply.
 func (s String) IsUnknown() bool { return s.plain().IsUnknown() }
 
 // Equal compares the texts themselves.
@@ -101,15 +101,15 @@ func (s String) Equal(other attr.Value) bool {
 	return ok && s.plain().Equal(same.plain())
 }
 
-// Type is StringType.
+// Type returns StringType.
 func (String) Type(context.Context) attr.Type { return StringType{} }
 
-// ToStringValue is for the framework, whose validators and defaults take plain strings.
+// ToStringValue returns a plain string for the framework, whose validators and defaults require one.
 func (s String) ToStringValue(context.Context) (basetypes.StringValue, diag.Diagnostics) {
 	return s.plain(), nil
 }
 
-// ToTerraformValue is what Terraform gets.
+// ToTerraformValue returns the value for Terraform.
 func (s String) ToTerraformValue(ctx context.Context) (tftypes.Value, error) {
 	return s.plain().ToTerraformValue(ctx)
 }

@@ -10,16 +10,16 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 )
 
-// Renamed refuses an attribute by its former name, and says the new one. Terraform ignores an attribute of an object
-// that the schema does not have, so a former name within an object stays in the schema to be refused: ignored, it could
-// have the apply do the opposite of what was asked.
+// Renamed refuses an attribute by its former name, and says the new one. Terraform ignores an attribute in an object
+// that the schema does not have. So the schema keeps a former name within an object in order to refuse it: if it were
+// ignored, the apply could do the opposite of what was asked.
 type Renamed struct {
-	From string // the former name, where this validates the object around it
+	From string // the former name, if this validates the object around it
 	To   string // the new name, in the same object
-	How  string // what to write, where that is more than another name
+	How  string // what to write, if that is more than another name
 }
 
-// Deprecated is what the schema says of the former name.
+// Deprecated returns what the schema says of the former name.
 func (r Renamed) Deprecated() string { return "Use " + r.To + ": this name is refused." }
 
 // Description implements validator.Describer.

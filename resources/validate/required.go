@@ -8,9 +8,9 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 )
 
-// Required wants attributes of an object that is an element of a map, list or set, or that has former names. The
-// framework's own Required is of no use for elements: it takes the attributes of one that is not known yet, as one of a
-// module or of yamldecode, for missing.
+// Required refuses an object without these attributes, if the object is an element of a map, list or set, or has former
+// names. The framework's own Required does not work for elements: if an object is not known yet, such as one of a
+// module or of yamldecode, it takes the attributes for missing.
 type Required []string
 
 // Description implements validator.Describer.

@@ -1,4 +1,4 @@
-// Package validate refuses values that could never be right, as a validator of the attribute that has them.
+// Package validate refuses values that can never be right, by validators of their attributes.
 package validate
 
 import (
@@ -34,7 +34,7 @@ var (
 		`must be a minor version of etcd, like "3.7", or an exact version, like "3.7.3"`)
 )
 
-// OneOfAlgorithms wants an algorithm of keys.
+// OneOfAlgorithms refuses anything but an algorithm of keys.
 func OneOfAlgorithms() validator.String {
 	var names []string
 	for _, algorithm := range pki.Algorithms() {
@@ -43,7 +43,7 @@ func OneOfAlgorithms() validator.String {
 	return stringvalidator.OneOf(names...)
 }
 
-// AboutAlgorithms says what algorithms there are, and which is the default.
+// AboutAlgorithms describes the algorithms, and the default.
 func AboutAlgorithms() string {
 	var names []string
 	for _, algorithm := range pki.Algorithms() {
@@ -52,7 +52,7 @@ func AboutAlgorithms() string {
 	return fmt.Sprintf("One of %s. Default: `%s`.", strings.Join(names, ", "), pki.DefaultAlgorithm)
 }
 
-// textCheck is a validator made of a function that says what is wrong with a text.
+// textCheck is a validator made from a function that says what is wrong with a text.
 type textCheck struct {
 	wants string // what a good value is
 	check func(string) error
@@ -84,16 +84,16 @@ var (
 	Millisecond = textCheck{`a duration of whole milliseconds like "100ms" or "1s"`, checkMilliseconds}
 )
 
-// Text is a validator of texts by a function that says what is wrong with one; wants is what a good one is. The text
-// stands in the error: it is for no secret.
+// Text returns a validator of texts from a function that says what is wrong with one. wants describes a valid text. The
+// error cites the text, so Text is not for secrets.
 func Text(wants string, check func(string) error) validator.String {
 	return textCheck{wants, check}
 }
 
 var dnsName = regexp.MustCompile(`^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z]([a-z0-9-]{0,61}[a-z0-9])?$`)
 
-// CheckAddress wants one spelling of every address, since addresses become parts of URLs that etcd
-// and certificates compare letter by letter.
+// CheckAddress accepts one spelling of every address, since addresses become parts of URLs, which etcd and certificates
+// compare letter by letter.
 func CheckAddress(text string) error {
 	ip, err := netip.ParseAddr(text)
 	switch {
@@ -123,7 +123,7 @@ func checkHTTPS(text string) error {
 	return nil
 }
 
-// checkEndpoint wants the address of a service, and nothing of what is asked of it.
+// checkEndpoint accepts the address of a service, without a path, a query or credentials.
 func checkEndpoint(text string) error {
 	u, err := url.Parse(text)
 	switch {
@@ -151,7 +151,7 @@ func checkPath(text string) error {
 	return nil
 }
 
-// checkPublicKeys wants lines of TYPE BASE64 [COMMENT], in which the key itself says the same type.
+// checkPublicKeys accepts lines of TYPE BASE64 [COMMENT] in which the key itself has the same type.
 func checkPublicKeys(text string) error {
 	for line := range strings.Lines(strings.TrimSpace(text)) {
 		fields := strings.Fields(line)
@@ -169,7 +169,7 @@ func checkPublicKeys(text string) error {
 	return nil
 }
 
-// CheckDuration says what is wrong with a text that is to be a positive duration.
+// CheckDuration returns what is wrong with a text that has to be a positive duration.
 func CheckDuration(text string) error {
 	d, err := time.ParseDuration(text)
 	switch {

@@ -15,15 +15,15 @@ import (
 	"github.com/hashicorp/go-retryablehttp"
 )
 
-// breaks is how often a transfer may break, without a byte in between, before it is given up. Else it is gone on
-// with from where it was.
+// breaks is how often in a row a transfer may break without a byte in between before it is given up. Until then, it is
+// resumed.
 const breaks = 5
 
-// pausing is the time before it is, doubled each time. Tests have less.
+// pausing is the time before a transfer is resumed, doubled each time. Tests have less.
 var pausing = time.Second
 
-// Download brings what is at an address into a file of its own in dir, which is readable by its owner alone. Close
-// removes it.
+// Download downloads the content at an address into a file of its own in dir, which only its owner can read. Close
+// removes the file.
 func Download(ctx context.Context, address, dir string) (*Content, error) {
 	file, err := os.CreateTemp(dir, "snapshot-*.part") // made with mode 0600
 	if err != nil {
@@ -40,16 +40,16 @@ func Download(ctx context.Context, address, dir string) (*Content, error) {
 	return c, nil
 }
 
-// client tries again where a server is not there, or says that it is not now.
+// client retries if a server cannot be reached, or answers that it is unavailable.
 func client() *http.Client {
 	c := retryablehttp.NewClient()
-	c.Logger = nil // it prints addresses, which may hold credentials
+	c.Logger = nil // the logger prints addresses, which may hold credentials
 	c.RetryMax, c.RetryWaitMin = 4, pausing
-	c.ErrorHandler = retryablehttp.PassthroughErrorHandler // the server's last word, and no address
+	c.ErrorHandler = retryablehttp.PassthroughErrorHandler // report the server's last answer, without the address
 	return c.StandardClient()
 }
 
-// Public is an address without what may be secret in it: credentials, and a signature in its query.
+// Public returns an address without what may be secret in it: credentials, and a signature in its query.
 func Public(address string) string {
 	u, err := url.Parse(address)
 	if err != nil {
@@ -59,16 +59,16 @@ func Public(address string) string {
 	return u.String()
 }
 
-// download is one that may take several requests.
+// download is a download that may take several requests.
 type download struct {
 	client  *http.Client
 	address string
 	file    *os.File
 	got     int64
-	mark    string // by which the server tells this content from another at the same address; empty: it has none
+	mark    string // tells this content from another at the same address; empty: the server gives none
 }
 
-// run fetches until all is there.
+// run downloads until the content is complete.
 func (d *download) run(ctx context.Context) error {
 	pause, left := pausing, breaks
 	for {
@@ -92,7 +92,7 @@ func (d *download) run(ctx context.Context) error {
 	}
 }
 
-// broken is a transfer that ended before its end.
+// broken is the error of a transfer that ended early.
 type broken struct{ error }
 
 func (b broken) Unwrap() error { return b.error }
@@ -105,7 +105,7 @@ func (d *download) fetch(ctx context.Context) (done bool, err error) {
 	if err != nil {
 		return false, errors.New("this is no address")
 	}
-	request.Header.Set("Accept-Encoding", "identity") // parts are parts of what lies there
+	request.Header.Set("Accept-Encoding", "identity") // ranges are of the stored bytes
 	if d.got > 0 {
 		request.Header.Set("Range", "bytes="+strconv.FormatInt(d.got, 10)+"-")
 		if d.mark != "" {
@@ -114,7 +114,7 @@ func (d *download) fetch(ctx context.Context) (done bool, err error) {
 	}
 	response, err := d.client.Do(request)
 	if err != nil {
-		for told := (*url.Error)(nil); errors.As(err, &told); { // it cites the address
+		for told := (*url.Error)(nil); errors.As(err, &told); { // the error cites the address
 			err = told.Err
 		}
 		return false, err
@@ -144,12 +144,12 @@ func (d *download) fetch(ctx context.Context) (done bool, err error) {
 	return true, nil
 }
 
-// begins tells whether a part begins where it was asked to.
+// begins tells whether a partial answer begins where it was requested.
 func begins(response *http.Response, at int64) bool {
 	return strings.HasPrefix(response.Header.Get("Content-Range"), "bytes "+strconv.FormatInt(at, 10)+"-")
 }
 
-// restart forgets what was fetched.
+// restart discards what was downloaded.
 func (d *download) restart() error {
 	d.got = 0
 	if _, err := d.file.Seek(0, io.SeekStart); err != nil {

@@ -1,5 +1,5 @@
-// Package source is where a snapshot comes from on the machine that runs the provider: a file, or what an
-// address on the web leads to, which becomes one. It is read once for each host that it is sent to.
+// Package source is the snapshot on the machine that runs the provider: a file, or a download, which becomes a file. It
+// is read once for each host that gets it.
 package source
 
 import (
@@ -22,13 +22,13 @@ type Content struct {
 	Encrypted bool   // by age
 
 	path   string
-	remove bool // it was made for this run alone
+	remove bool // the file was made for this run alone
 }
 
-// Open is the content from its beginning.
+// Open returns the content from its beginning.
 func (c *Content) Open() (io.ReadCloser, error) { return os.Open(c.path) }
 
-// Close removes what was made for this run.
+// Close removes the file if it was made for this run.
 func (c *Content) Close() error {
 	if !c.remove {
 		return nil
@@ -36,8 +36,8 @@ func (c *Content) Close() error {
 	return os.Remove(c.path)
 }
 
-// File returns a file that is there, and has read it to its end: a snapshot whose content does not have the SHA-256 at
-// its end is refused before a host gets a byte of it. Only hosts can read what is encrypted.
+// File returns an existing file, and reads it to its end. It refuses a snapshot whose content does not have the SHA-256
+// at its end, before a host gets a byte of it. Only hosts can read an encrypted snapshot.
 func File(path string) (*Content, error) {
 	encrypted, err := glance(path)
 	if err != nil {
@@ -64,7 +64,7 @@ func File(path string) (*Content, error) {
 	return c, nil
 }
 
-// made is a file that was made for this run alone. Close removes it, and so does an error.
+// made returns a file that is made for this run alone. Close removes the file, and so does an error.
 func made(path string) (*Content, error) {
 	c, err := File(path)
 	if err != nil {
@@ -89,11 +89,11 @@ func Received(dir string, fill func(io.Writer) error) (*Content, error) {
 // header is how a file begins that age has encrypted.
 const header = "age-encryption.org/v1\n"
 
-// page is what a database's size is a multiple of; a snapshot has a SHA-256 behind it.
+// page is the unit of a database's size; a snapshot has a SHA-256 after it.
 const page = 512
 
-// glance refuses what can be seen at a glance to be no snapshot: it is not there, empty, or cut off. It tells whether
-// the file is encrypted.
+// glance refuses a file that is obviously no snapshot: missing, empty, or cut off. It tells whether the file is
+// encrypted.
 func glance(path string) (encrypted bool, err error) {
 	info, err := os.Stat(path)
 	switch {

@@ -1,5 +1,5 @@
-// Package backups is what a configuration says of the backups that the hosts of a cluster make, and what the hosts say
-// of them.
+// Package backups is the part of a configuration about the backups that a cluster's hosts make, and what the hosts
+// report about them.
 package backups
 
 import (
@@ -41,7 +41,7 @@ type Model struct {
 	MetricsDirectory types.String `tfsdk:"metrics_directory"`
 }
 
-// keepModel is which backups stay.
+// keepModel says which backups stay.
 type keepModel struct {
 	Last     types.Int64  `tfsdk:"last"`
 	Within   types.String `tfsdk:"within"`
@@ -51,16 +51,15 @@ type keepModel struct {
 	Verified types.Int64  `tfsdk:"verified"`
 }
 
-// rehearsalModel is how backups are proved.
+// rehearsalModel says how backups are proved.
 type rehearsalModel struct {
 	Schedule types.String     `tfsdk:"schedule"`
 	MaxAge   types.String     `tfsdk:"max_age"`
-	Identity sensitive.String `tfsdk:"identity"` // write-only: null but in a configuration
+	Identity sensitive.String `tfsdk:"identity"` // write-only: null except in a configuration
 }
 
-// Where a configuration does not say: a backup an hour, a rehearsal a week, which is stale a day after the next
-// was due; two days of hourly backups, two weeks of daily and two months of weekly ones, and the newest two that
-// were proved whatever their age.
+// These are the defaults: a backup an hour; a rehearsal a week, which is stale a day after the next was due; two days
+// of hourly, two weeks of daily and two months of weekly backups, and the newest two proved ones whatever their age.
 const (
 	backupSchedule    = "hourly"
 	rehearsalSchedule = "weekly"
@@ -71,7 +70,7 @@ var defaultKeep = api.Keep{Hourly: 48, Daily: 14, Weekly: 8, Verified: 2}
 
 var ageRecipient = stringvalidator.RegexMatches(regexp.MustCompile(`^age1[02-9ac-hj-np-z]{58}$`), "must be a public key of age, like age1...")
 
-// Attribute is how a configuration has the hosts make backups.
+// Attribute is the attribute that says how the hosts make backups.
 func Attribute() schema.SingleNestedAttribute {
 	count := func(description string) schema.Int64Attribute {
 		return schema.Int64Attribute{Optional: true, MarkdownDescription: description, Validators: []validator.Int64{int64validator.Between(0, 100_000)}}
@@ -115,9 +114,9 @@ func Attribute() schema.SingleNestedAttribute {
 	}
 }
 
-// From is what hosts back the cluster up by; nil: they do not. Secrets are in a configuration alone.
+// From returns what hosts back the cluster up by, or nil if they do not. Only a configuration has secrets.
 //
-// Of an object that is not known to its end, or that a state or a plan holds, the backup has no digest.
+// The backup has no digest if the object is not wholly known, or comes from a state or a plan.
 func From(ctx context.Context, object types.Object, cluster string) (*api.Backup, diag.Diagnostics) {
 	if object.IsNull() || object.IsUnknown() {
 		return nil, nil
@@ -142,8 +141,8 @@ func From(ctx context.Context, object types.Object, cluster string) (*api.Backup
 	return b, diags
 }
 
-// Open is what of a backup the units depend on that make it, which holds no secret; nil: there is none. Of one that is
-// not all known it is empty.
+// Open returns the part of a backup that its units depend on, which holds no secret, or nil if there is no backup. It
+// returns an empty backup if that part is not wholly known.
 func Open(object types.Object) *api.Backup {
 	if object.IsNull() {
 		return nil
@@ -155,12 +154,13 @@ func Open(object types.Object) *api.Backup {
 	return &api.Backup{Schedule: b.Schedule, Directory: b.Directory, MetricsDir: b.MetricsDir, Rehearsal: &api.Rehearsal{Schedule: b.Rehearsal.Schedule}}
 }
 
-// AllKnown tells whether what hosts back the cluster up by is known to its end, or is known to be nothing.
+// AllKnown tells whether it is wholly known how hosts back the cluster up, or that they do not.
 func AllKnown(object types.Object, backup *api.Backup) bool {
 	return object.IsNull() || backup != nil && backup.Digest != ""
 }
 
-// keep is which backups stay. Where no rehearsal can read them, none is ever proved, and none is waited for.
+// keep returns which backups stay. If no rehearsal can read them, none is ever proved, and no proved backup is
+// required.
 func (m Model) keep() api.Keep {
 	keep := defaultKeep
 	if k := m.Keep; k != nil {
@@ -185,17 +185,17 @@ func (m Model) readable() bool {
 	return m.Recipients.IsNull() || identity != nil && !identity.IsNull()
 }
 
-// digest tells one configuration of backups from another. It is kept on hosts, and shown in part; it tells nobody the
-// secrets that are in it, which have more entropy than can be tried.
+// digest tells one configuration of backups from another. Hosts keep it, and parts of it are shown. It reveals none of
+// the secrets in the configuration, which have more entropy than can be tried.
 func digest(b api.Backup, cluster string) string {
 	b.Digest = ""
-	text, _ := json.Marshal(secret.Revealed(b)) // of plain values it does not fail
+	text, _ := json.Marshal(secret.Revealed(b)) // plain values can always be encoded
 	sum := hmac.New(sha256.New, []byte(cluster))
 	sum.Write(text)
 	return hex.EncodeToString(sum.Sum(nil))
 }
 
-// Check refuses what does not fit together. Empty: the data directory is not known yet.
+// Check refuses values that do not fit together. dataDir is empty if the data directory is not known yet.
 func Check(ctx context.Context, object types.Object, dataDir string) (diags diag.Diagnostics) {
 	if object.IsNull() || object.IsUnknown() {
 		return nil
@@ -231,7 +231,7 @@ func orElse(value types.String, fallback string) string {
 	return value.ValueString()
 }
 
-// durationOr is a duration that was validated, or the one to use where there is none.
+// durationOr returns a validated duration, or the default if there is none.
 func durationOr(value types.String, fallback time.Duration) time.Duration {
 	if d, err := time.ParseDuration(value.ValueString()); err == nil {
 		return d

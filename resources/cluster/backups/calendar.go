@@ -11,7 +11,8 @@ import (
 )
 
 // calendar is the validator of systemd's calendar events. Hosts have systemd itself read a schedule before anything is
-// written: this finds most mistakes before any host is changed, and takes whatever comes again that systemd takes.
+// written. This validator finds most mistakes before any host is changed, and accepts every schedule that systemd
+// accepts.
 type calendar struct{}
 
 func (calendar) Description(context.Context) string {
@@ -37,7 +38,7 @@ var (
 	plain      = regexp.MustCompile(`^[A-Za-z0-9*,./:~_+ -]{1,100}$`)
 )
 
-// field is a part of a date or a time, with what its numbers may be.
+// field is a part of a date or a time, with the range of its numbers.
 type field struct {
 	name        string
 	least, most float64
@@ -48,8 +49,8 @@ var (
 	times = []field{{"hour", 0, 23}, {"minute", 0, 59}, {"second", 0, 60}}
 )
 
-// checkCalendar is nil where a text may be a calendar event: [WEEKDAYS] [[YEAR-]MONTH-DAY] [HOUR:MINUTE[:SECOND]]
-// [ZONE].
+// checkCalendar returns an error for a text that cannot be a calendar event: [WEEKDAYS] [[YEAR-]MONTH-DAY]
+// [HOUR:MINUTE[:SECOND]] [ZONE].
 func checkCalendar(text string) error {
 	words := strings.Fields(text)
 	if !plain.MatchString(text) || len(words) == 0 {
@@ -93,7 +94,8 @@ func checkCalendar(text string) error {
 	return nil
 }
 
-// checkDate is nil where a word may be a date. A ~ in place of its last - counts days from the end of the month.
+// checkDate returns an error for a word that cannot be a date. A ~ in place of its last - counts days from the end of
+// the month.
 func checkDate(word string) error {
 	parts := strings.FieldsFunc(word, func(r rune) bool { return r == '-' || r == '~' })
 	if n := strings.Count(word, "-") + strings.Count(word, "~"); n < 1 || n > 2 || n != len(parts)-1 {
@@ -107,7 +109,8 @@ func checkDate(word string) error {
 	return nil
 }
 
-// check is nil where a text may be this part: *, or a list of numbers and ranges, each with a repetition or without.
+// check returns an error for a text that cannot be this part: *, or a list of numbers and ranges, each with or without
+// a repetition.
 func (f field) check(text string) error {
 	for item := range strings.SplitSeq(text, ",") {
 		item, every, repeats := strings.Cut(item, "/")

@@ -11,7 +11,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/sample"
 )
 
-// TestCheckCalendar holds what is found of a schedule before any host is asked.
+// TestCheckCalendar holds which mistakes in a schedule are found before any host is asked.
 func TestCheckCalendar(t *testing.T) {
 	for _, good := range []string{
 		"hourly", "Daily", "weekly UTC", "*-*-* 03:30:00", "03:30", "*:0/15", "Mon..Fri 03:30", "Mon, 03:30", "Sat,Sun *-*-* 03:30 Europe/Berlin", "*-*~3", "2003-02..04-05", "Mon *-05~07/1",
@@ -31,7 +31,8 @@ func TestCheckCalendar(t *testing.T) {
 	}
 }
 
-// TestCalendarTakesWhatSystemdTakes draws schedules and spoils some: what systemd takes is never refused here.
+// TestCalendarTakesWhatSystemdTakes generates schedules and spoils some of them. Whatever systemd accepts is accepted
+// here.
 func TestCalendarTakesWhatSystemdTakes(t *testing.T) {
 	analyze, err := exec.LookPath("systemd-analyze")
 	if err != nil {

@@ -16,7 +16,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
-// statusModel is what the hosts said of the cluster's backups at the last refresh.
+// statusModel is what the hosts reported of the cluster's backups at the last refresh.
 type statusModel struct {
 	Backup           types.String `tfsdk:"backup"`
 	TakenAt          types.String `tfsdk:"taken_at"`
@@ -31,7 +31,7 @@ type statusModel struct {
 	RehearsalError   types.String `tfsdk:"rehearsal_error"`
 }
 
-// StatusAttribute is what the hosts said of them.
+// StatusAttribute is the attribute with that report.
 func StatusAttribute() schema.SingleNestedAttribute {
 	text := func(description string) schema.StringAttribute {
 		return schema.StringAttribute{Computed: true, MarkdownDescription: description}
@@ -58,13 +58,13 @@ func StatusAttribute() schema.SingleNestedAttribute {
 	}
 }
 
-// StatusType is the type of that.
+// StatusType is the type of that attribute.
 func StatusType() map[string]attr.Type {
 	return StatusAttribute().GetType().(types.ObjectType).AttrTypes //nolint:forcetypeassert // a nested attribute is an object
 }
 
-// Watch is what the hosts say of the backups of a cluster, and warns of what has gone wrong. Each host knows of its own
-// runs alone: the newest of all counts.
+// Watch returns what the hosts report of a cluster's backups, and warns of what has gone wrong. Each host knows only
+// its own runs, so the newest of all counts.
 func Watch(ctx context.Context, backup types.Object, name string, reports bootstrap.Reports, now time.Time) (said types.Object, diags diag.Diagnostics) {
 	if backup.IsNull() {
 		return types.ObjectNull(StatusType()), nil
@@ -106,9 +106,9 @@ func Watch(ctx context.Context, backup types.Object, name string, reports bootst
 	return said, diags
 }
 
-// missBackups warns where the newest backup is older than the schedule has it: of a run that has not started, or was
-// killed, nobody says that it failed. A schedule counts from when it came into force: it says nothing of the time
-// before. A run may take as long as the last one, and some time more.
+// missBackups warns if the newest backup is older than the schedule allows: no host reports a run that has not started,
+// or was killed. A schedule counts from when the hosts have used it. A run may take as long as the last one, and some
+// time more.
 func missBackups(name string, reports bootstrap.Reports, runs []api.Run, now time.Time) (diags diag.Diagnostics) {
 	var newest, since time.Time
 	var every time.Duration
@@ -121,7 +121,7 @@ func missBackups(name string, reports bootstrap.Reports, runs []api.Run, now tim
 		if every = max(every, b.Every); b.Newest.After(newest) {
 			newest = b.Newest
 		}
-		if since.IsZero() || b.Since.Before(since) { // a host that has joined since has its schedule from then on
+		if since.IsZero() || b.Since.Before(since) { // a host that has joined later has its schedule only from then on
 			since = b.Since
 		}
 	}
@@ -146,7 +146,7 @@ func missBackups(name string, reports bootstrap.Reports, runs []api.Run, now tim
 	return diags
 }
 
-// rehearsal takes over what the newest rehearsal came to.
+// rehearsal copies the result of the newest rehearsal.
 func (s *statusModel) rehearsal(run api.Run) {
 	s.RehearsedAt = types.StringValue(run.Ended.UTC().Format(time.RFC3339))
 	if run.Backup != "" {
@@ -168,7 +168,7 @@ func withRun(runs []api.Run, run *api.Run) []api.Run {
 	return append(runs, *run)
 }
 
-// newestRun is the run that ended last, of those that a test finds.
+// newestRun returns the run that ended last among those that a test accepts.
 func newestRun(runs []api.Run, is func(api.Run) bool) (last api.Run, found bool) {
 	for _, run := range runs {
 		if is(run) && (!found || run.Ended.After(last.Ended)) {

@@ -1,4 +1,4 @@
-// Package health says how a cluster and its members are in the words that attributes, warnings and errors have for it.
+// Package health has the words for the state of a cluster and its members in attributes, warnings and errors.
 package health
 
 import (
@@ -18,20 +18,20 @@ const (
 	StatusUnknown  = "unknown"
 )
 
-// Values of a member's health that are more than what the planner calls its state.
+// Values of a member's health beside the planner's states.
 const (
 	Healthy   = string(membership.Healthy)
 	unhealthy = string(membership.Unhealthy)
 	blocked   = string(membership.Blocked)
 	foreign   = string(membership.Foreign)
 
-	learner   = "learner"  // it has not been given a vote yet
-	removed   = "removed"  // it is no longer in etcd's list
-	barred    = "barred"   // its host answers, and keeps the provider out: the member may serve
+	learner   = "learner"  // the member has no vote yet
+	removed   = "removed"  // the member is no longer in etcd's list
+	barred    = "barred"   // the host answers, and keeps the provider out: the member may serve
 	Unmanaged = "stranger" // etcd's list has it, and no configuration does
 )
 
-// Of is the one word for a member.
+// Of returns the word for a member.
 func Of(s membership.MemberStatus) string {
 	switch s.State {
 	case membership.Foreign:
@@ -58,7 +58,7 @@ func Of(s membership.MemberStatus) string {
 	return string(s.State)
 }
 
-// Drift is what differs on a member's host from what was last applied; null where nothing does.
+// Drift returns what differs on a member's host from what was last applied, or null if nothing does.
 func Drift(s membership.MemberStatus) types.List {
 	var drift []string
 	switch s.State {
@@ -92,8 +92,8 @@ func Drift(s membership.MemberStatus) types.List {
 	return value.List(drift)
 }
 
-// asFact turns the reason of a step into what is so on the host: a step says what becomes of it, and drift stands in a
-// state that no apply has followed yet.
+// asFact turns the reason of a step into a statement about the host. A step's reason says what the step will do, and
+// drift is shown before any apply.
 func asFact(reason string) string {
 	switch {
 	case reason == "its unit":
@@ -104,7 +104,7 @@ func asFact(reason string) string {
 	return strings.NewReplacer(", and is made anew", "", ", which is made anew", "").Replace(reason)
 }
 
-// Alarms are etcd's alarms; null where there are none.
+// Alarms returns etcd's alarms, or null if there are none.
 func Alarms(p membership.ClusterStatus) types.List {
 	var alarms []string
 	if p.Corrupt {
@@ -119,8 +119,8 @@ func Alarms(p membership.ClusterStatus) types.List {
 	return value.List(alarms)
 }
 
-// Status sums up a cluster. One member that serves a linearizable read proves a quorum, whatever is
-// known of the others; hosts that could not be asked may be one.
+// Status sums up a cluster. One member that serves a linearizable read proves a quorum, whatever is known of the
+// others. Hosts that could not be asked may form one.
 func Status(p membership.ClusterStatus) string {
 	healthy, unreachable, well := 0, 0, true
 	for _, s := range p.Members {

@@ -14,10 +14,10 @@ func TestStatus(t *testing.T) {
 		"healthy healthy healthy":             StatusHealthy,
 		"healthy healthy stopped":             StatusDegraded,
 		"healthy healthy unreachable":         StatusDegraded,
-		"healthy unreachable unreachable":     StatusDegraded, // its linearizable read proves a quorum
+		"healthy unreachable unreachable":     StatusDegraded, // the first member's read proves a quorum
 		"healthy healthy stranger":            StatusDegraded,
 		"unhealthy stopped stopped":           StatusNoQuorum,
-		"unhealthy unhealthy unreachable":     StatusNoQuorum, // the one that is unknown is none
+		"unhealthy unhealthy unreachable":     StatusNoQuorum, // the unreachable member alone is no quorum
 		"unhealthy unreachable unreachable":   StatusUnknown,
 		"unreachable unreachable unreachable": StatusUnknown,
 		"missing missing missing":             StatusNoQuorum,

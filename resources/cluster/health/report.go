@@ -10,8 +10,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
 )
 
-// LeftUndone is what a change was asked for and could not do, and what it did; nil: it did all. What is held back of a
-// repair is for the next plan to show.
+// LeftUndone returns what a change was asked for and could not do, and what it did, or nil if it did everything.
+// Deferred repairs are left to the next plan.
 func LeftUndone(outcome upgrade.Outcome) error {
 	var left []error
 	for _, deferred := range outcome.Deferred {
@@ -39,7 +39,7 @@ func Did(done []membership.Step) string {
 	return fmt.Sprintf("%d steps were done, the last of them: %s.", len(done), done[len(done)-1])
 }
 
-// Found says how a member was found; nil: it is no member any more.
+// Found says how a member was found, or nil if it is no longer a member.
 func Found(s *membership.MemberStatus, seen bootstrap.Reports) string {
 	if s == nil {
 		return "Its host has no part in the cluster now."

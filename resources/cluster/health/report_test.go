@@ -12,7 +12,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
 )
 
-// TestWhatAnApplySays holds the texts by which an apply says what it did, and how it found a member.
+// TestWhatAnApplySays holds the texts in which an apply reports what it did, and how it found a member.
 func TestWhatAnApplySays(t *testing.T) {
 	c := membership.Member{Name: "c", Address: "192.0.2.21"}
 	steps := []membership.Step{{Kind: membership.Start, Member: "a", At: "192.0.2.11"}, {Kind: membership.Start, Member: "b", At: "192.0.2.12"}}

@@ -1,4 +1,5 @@
-// Package refreshed keeps what the last refresh has seen of the hosts, in private state: plans are made from it.
+// Package refreshed keeps what the last refresh has found out about the hosts in private state, from which plans are
+// made.
 package refreshed
 
 import (
@@ -23,22 +24,22 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/providerdata"
 )
 
-// reportsKey is the key of private state under which the last look at the hosts is kept: what a plan is made
-// from, since it looks at no host itself. It holds no secret: hosts do not tell any.
+// reportsKey is the key of private state with the last reports of the hosts. A plan is made from them, since it asks no
+// host itself. They hold no secret: hosts report none.
 const reportsKey = "sight"
 
-// Reports is the last look at the hosts.
+// Reports are the hosts' reports at the last refresh.
 type Reports struct {
 	Members []Report `json:"seats"`
-	// At is the time that plans take for that of the look, where a certificate had expired or was due by then. A time
-	// that changed with every look would change the state with every look.
+	// At is the time that plans take for that of the refresh, if a certificate had expired or was due by then. A time
+	// that changed with every refresh would change the state each time.
 	At time.Time `json:"at,omitzero"`
-	// Acknowledged are entries of the log that members, by their ID, had on their disks at the last apply that looked
+	// Acknowledged are the log entries that members, by their ID, had on disk at the last apply that observed the hosts
 	// twice. A refresh keeps them as they are, for the same reason.
 	Acknowledged map[string]uint64 `json:"acknowledged,omitempty"`
 }
 
-// Report is one host as it was seen.
+// Report is the report of one host.
 type Report struct {
 	Name        string           `json:"name"`
 	Address     string           `json:"address"`
@@ -46,16 +47,16 @@ type Report struct {
 	Observation *api.Observation `json:"observation,omitempty"`
 	// Unreachable: the host could not be asked; why reads differently each time.
 	Unreachable bool        `json:"unreachable,omitempty"`
-	Barred      api.Barrier `json:"barred,omitempty"` // it answered, and this kept the look out
-	Data        string      `json:"data,omitempty"`   // as the report has it
+	Barred      api.Barrier `json:"barred,omitempty"` // the host answered, and this kept the refresh out
+	Data        string      `json:"data,omitempty"`   // as in the host's report
 	// Skew is that of its clock, in nanoseconds, if clocks differ too much to sign certificates.
 	Skew *time.Duration `json:"skew,omitempty"`
 	// Target is the way to it, if it is the host of no member in the state.
 	Target *providerdata.SSHTarget `json:"reach,omitempty"`
 }
 
-// Acknowledging is the look with what members are known to have had on their disks: by earlier looks, and since. Those
-// that no member list has any more are forgotten.
+// Acknowledging returns the reports with the log entries that members are known to have had on disk, by earlier reports
+// and since. It forgets members that no member list has any more.
 func (s Reports) Acknowledging(known ...map[string]uint64) Reports {
 	s.Acknowledged = nil
 	for _, member := range s.Members {
@@ -68,7 +69,7 @@ func (s Reports) Acknowledging(known ...map[string]uint64) Reports {
 					if s.Acknowledged == nil {
 						s.Acknowledged = map[string]uint64{}
 					}
-					// What was known last counts: it is less where all machines were put back together, and serve.
+					// The last value counts: it is lower if all machines were rolled back together, and serve.
 					s.Acknowledged[entry.ID] = index
 				}
 			}
@@ -77,10 +78,10 @@ func (s Reports) Acknowledging(known ...map[string]uint64) Reports {
 	return s
 }
 
-// errUnreachable is the error of a look that was kept.
+// errUnreachable is the error of a host in kept reports.
 var errUnreachable = errors.New("it could not be asked")
 
-// New is a look at the hosts of members, and of others, without what changes by itself.
+// New returns the reports of members' hosts and of others, without what changes by itself.
 func New(reports bootstrap.Reports, members []membership.Member, others providerdata.Routes, at time.Time) Reports {
 	s := Reports{At: at}
 	skewed := reports.Clocks().MaySign(members) != nil
@@ -97,7 +98,7 @@ func New(reports bootstrap.Reports, members []membership.Member, others provider
 			skew := awayFromZero(report.Clock.Skew())
 			kept.Skew = &skew
 		}
-		kept.Contact.Holders = nil // another process each time
+		kept.Contact.Holders = nil // the process is another one each time
 		// Whether there is room for a store is a question of megabytes.
 		kept.Contact.FreeBytes = min(kept.Contact.FreeBytes, 1<<30)
 		kept.Contact.DataFreeBytes = min(kept.Contact.DataFreeBytes, 1<<30)
@@ -113,11 +114,11 @@ func New(reports bootstrap.Reports, members []membership.Member, others provider
 	return s
 }
 
-// skewUnit is the unit in which the skew of a clock is kept: more would change the state with every look.
+// skewUnit is the unit in which the skew of a clock is kept: a smaller one would change the state with every refresh.
 const skewUnit = 10 * time.Second
 
-// awayFromZero rounds a skew to whole units, so that one that is too large stays so: the limit is a whole number of
-// units.
+// awayFromZero rounds a skew up to whole units, so that a skew that is too large stays too large: the limit is a whole
+// number of units.
 func awayFromZero(skew time.Duration) time.Duration {
 	rounded := skew.Truncate(skewUnit)
 	switch {
@@ -129,8 +130,8 @@ func awayFromZero(skew time.Duration) time.Duration {
 	return rounded
 }
 
-// still is an observation without what changes by itself, and without what no plan asks for. How a log ends is kept
-// where a member does not serve.
+// still returns an observation without what changes by itself, and without what no plan needs. It keeps how a log ends
+// if the member does not serve.
 func still(o api.Observation) api.Observation {
 	o.Facts = api.Facts{MachineID: o.Facts.MachineID, BootID: o.Facts.BootID, Architecture: o.Facts.Architecture, MemoryBytes: o.Facts.MemoryBytes, FirstPort: o.Facts.FirstPort}
 	o.Listeners, o.Unit.Journal, o.Unit.MainPID, o.Unit.Restarts, o.Unit.Queued = nil, nil, 0, 0, false
@@ -138,7 +139,7 @@ func still(o api.Observation) api.Observation {
 	o.Member.Revision, o.Member.DBSizeBytes, o.Member.DBUsedBytes = 0, 0, 0
 	o.Member.Error, o.Member.HealthError = "", ""
 	o.Member.AppliedIndex, o.Member.RaftTerm, o.Member.RaftIndex = 0, 0, 0
-	if l := o.Data.Log; l != nil && l.Applied <= l.Index { // it cannot be read while a process has the database open
+	if l := o.Data.Log; l != nil && l.Applied <= l.Index { // Applied cannot be read while the database is open
 		kept := *l
 		kept.Applied = 0
 		o.Data.Log = &kept
@@ -153,7 +154,7 @@ func still(o api.Observation) api.Observation {
 	return o
 }
 
-// Reports are the look as the engine takes it.
+// Reports returns the reports as planners take them.
 func (s Reports) Reports() bootstrap.Reports {
 	reports := bootstrap.Reports{}
 	for _, member := range s.Members {
@@ -172,7 +173,7 @@ func (s Reports) Reports() bootstrap.Reports {
 	return reports
 }
 
-// Others are the ways to the hosts that are of no member in the state.
+// Others returns how to reach the hosts that carry no member in the state.
 func (s Reports) Others() providerdata.Routes {
 	others := providerdata.Routes{}
 	for _, member := range s.Members {
@@ -183,7 +184,7 @@ func (s Reports) Others() providerdata.Routes {
 	return others
 }
 
-// Keep writes the look into private state: JSON, as Terraform wants it, that holds the gzip of JSON.
+// Keep writes the reports into private state: JSON, which Terraform requires, with the gzip of JSON in it.
 func (s Reports) Keep(ctx context.Context, private private.State) (diags diag.Diagnostics) {
 	var packed bytes.Buffer
 	zip := gzip.NewWriter(&packed)
@@ -199,7 +200,7 @@ func (s Reports) Keep(ctx context.Context, private private.State) (diags diag.Di
 	return private.SetKey(ctx, reportsKey, text)
 }
 
-// Last reads the look back; false: there is none.
+// Last reads the reports back; false: there are none.
 func Last(ctx context.Context, private private.State) (s Reports, found bool, diags diag.Diagnostics) {
 	text, diags := private.GetKey(ctx, reportsKey)
 	if diags.HasError() || len(text) == 0 {
@@ -219,7 +220,7 @@ func Last(ctx context.Context, private private.State) (s Reports, found bool, di
 	return s, err == nil, diags
 }
 
-// Unreachable are the members whose hosts could not be asked.
+// Unreachable returns the members whose hosts could not be asked.
 func (s Reports) Unreachable() (away []membership.Member) {
 	for _, member := range s.Members {
 		if member.Unreachable {
@@ -229,7 +230,7 @@ func (s Reports) Unreachable() (away []membership.Member) {
 	return away
 }
 
-// Member is the member whose host it is.
+// Member returns the member on the host.
 func (s Report) Member() membership.Member {
 	return membership.Member{Name: s.Name, Address: s.Address}
 }

@@ -61,8 +61,8 @@ func TestReportsIsKept(t *testing.T) {
 	}
 }
 
-// TestSkewIsKept: a clock that is wrong by more than a look forgives stays so in what is kept of the look, so that plan
-// and apply agree.
+// TestSkewIsKept: if the skew of a clock is too large, it stays too large in what is kept, so that plan and apply
+// agree.
 func TestSkewIsKept(t *testing.T) {
 	a := membership.Member{Name: "a", Address: "192.0.2.11"}
 	for _, skew := range []time.Duration{5*time.Minute + time.Second, -5*time.Minute - time.Second, 5*time.Minute + 10*time.Second, -time.Hour} {

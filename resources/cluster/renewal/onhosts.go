@@ -16,8 +16,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 )
 
-// missed is for how long the last run of a host's timer may be over, which runs hourly, until it counts as one that
-// does not run.
+// missed is how long the last hourly run of a host's timer may be over before the timer counts as not running.
 const missed = 3 * 24 * time.Hour
 
 // Watch warns of hosts that were to renew certificates by themselves and have failed, or have not tried though some are
@@ -54,7 +53,7 @@ func Watch(object types.Object, cluster string, reports bootstrap.Reports, now t
 	return diags
 }
 
-// firstDue says which of a member's certificates is due first; empty: none.
+// firstDue returns which of a member's certificates is due first, or "".
 func firstDue(held map[string]api.Certificate, before time.Duration, now time.Time) string {
 	for _, name := range slices.Sorted(maps.Keys(held)) {
 		leaf, err := cert.ParseLeaf([]byte(held[name].PEM))

@@ -13,7 +13,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki"
 )
 
-// TestWatch warns of hosts that could not renew, and of those that do not try though something is due.
+// TestWatch warns of hosts that could not renew, and of those that do not try though a certificate is due.
 func TestWatch(t *testing.T) {
 	now := time.Date(2031, 5, 6, 7, 8, 9, 0, time.UTC)
 	authority, err := pki.NewAuthority("main", pki.ECDSAP256, pki.DefaultAuthorityLifetime, now.AddDate(-2, 0, 0))

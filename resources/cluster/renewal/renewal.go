@@ -1,5 +1,4 @@
-// Package renewal has the attribute by which a configuration says how long members' certificates are valid, and when
-// they are renewed.
+// Package renewal has the attribute that says how long members' certificates are valid, and when they are renewed.
 package renewal
 
 import (
@@ -24,13 +23,13 @@ import (
 // Name is the name of the attribute.
 const Name = "certificates"
 
-// Names of its own attributes.
+// Names of the attributes in it.
 const (
 	validity    = "validity"
 	renewBefore = "renew_before"
 )
 
-// Attribute is the attribute.
+// Attribute returns the attribute.
 func Attribute() schema.SingleNestedAttribute {
 	return schema.SingleNestedAttribute{
 		Optional:            true,
@@ -57,7 +56,7 @@ func Type() types.ObjectType {
 	return types.ObjectType{AttrTypes: map[string]attr.Type{validity: types.StringType, renewBefore: types.StringType}}
 }
 
-// Of reads what the attribute says; what is not set, or not known yet, is zero.
+// Of reads the attribute's value. What is not set, or not known yet, is zero.
 func Of(object types.Object) bootstrap.Renewal {
 	return bootstrap.Renewal{Before: duration(object, renewBefore), Validity: duration(object, validity)}
 }
@@ -83,9 +82,9 @@ func Check(object types.Object) (diags diag.Diagnostics) {
 	return diags
 }
 
-// CheckAuthorities refuses a validity that the authorities never allow, and warns of one that they no longer do, or
-// that the one which is to sign next never allows. The bundles are PEM, and begin with the authority that signs; of one
-// that is not known yet, it says nothing. above are the certificates above those that sign.
+// CheckAuthorities refuses a validity that the authorities never allow, and warns of one that they no longer allow, or
+// that the next signing authority never allows. The bundles are PEM, and begin with the authority that signs;
+// CheckAuthorities ignores one that is not known yet. above are the certificates above those that sign.
 func CheckAuthorities(object types.Object, peers, clients types.String, above []*x509.Certificate, now time.Time) (diags diag.Diagnostics) {
 	lasts := Of(object).Validity
 	for _, bundle := range []types.String{peers, clients} {
@@ -111,13 +110,13 @@ func CheckAuthorities(object types.Object, peers, clients types.String, above []
 	return diags
 }
 
-// lifetime is how long a certificate is valid from its signing on.
+// lifetime returns how long a certificate is valid after it was signed.
 func lifetime(certificate *x509.Certificate) time.Duration {
 	return certificate.NotAfter.Sub(cert.Issued(certificate))
 }
 
-// successor is the authority of a bundle that is to sign next: it is younger than the one that signs. nil: there is
-// none.
+// successor returns the authority of a bundle that will sign next, which is younger than the one that signs, or nil if
+// there is none.
 func successor(bundle []*x509.Certificate) *x509.Certificate {
 	for _, other := range bundle[1:] {
 		if other.NotBefore.After(bundle[0].NotBefore) {

@@ -10,8 +10,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki"
 )
 
-// TestValidityNextToAuthorities: what is said of a validity that an authority of the bundle does not allow, whichever
-// of them is to sign.
+// TestValidityNextToAuthorities: what is reported if an authority of the bundle, present or next, does not allow a
+// validity.
 func TestValidityNextToAuthorities(t *testing.T) {
 	now := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
 	made := func(name string, ago, lifetime time.Duration) string {

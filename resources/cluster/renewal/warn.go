@@ -15,7 +15,7 @@ import (
 // lastWeek is how long before their end certificates that a plan does not renew are about to take the cluster down.
 const lastWeek = 7 * 24 * time.Hour
 
-// InLastWeek tells whether what expires at a moment is in its last week at another.
+// InLastWeek tells whether something that expires at a time is in its last week at another.
 func InLastWeek(expires, at time.Time) bool { return expires.Sub(at) <= lastWeek }
 
 // Left is a member whose certificates a plan does not renew.
@@ -26,9 +26,9 @@ type Left struct {
 	Due     bool   // the planner has found that they are due
 }
 
-// Warn says which certificates are due and not renewed by this plan, and in the last week before their end by another
-// summary. Those that end with their authority, at its end, are no matter of a renewal. why says why no certificate of
-// this cluster is signed now; empty: some are.
+// Warn warns of certificates that are due and not renewed by this plan, with another summary in the last week before
+// their end. It leaves out certificates that end with their authority, which a renewal does not change. why says why no
+// certificate of this cluster is signed now; empty: some are.
 func Warn(object types.Object, left []Left, why string, authorityEnds, now time.Time) (diags diag.Diagnostics) {
 	says := Of(object)
 	window := says.Before
