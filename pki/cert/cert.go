@@ -97,17 +97,16 @@ func IsOf(certificate, authority *x509.Certificate) bool {
 	return certificate.Equal(authority) || certificate.CheckSignatureFrom(authority) == nil
 }
 
-// Name is what an authority is called wherever authorities are compared: the first 12 digits of its certificate's
-// SHA-256.
+// Name returns the name by which authorities are compared: the first 12 digits of the certificate's SHA-256.
 func Name(authority *x509.Certificate) string {
 	sum := sha256.Sum256(authority.Raw)
 	return hex.EncodeToString(sum[:6])
 }
 
-// NeedsRenewal decides whether a certificate is due for renewal: when renewBefore is left of its
-// lifetime, or a third of the lifetime where renewBefore is not positive. The third also counts where
-// renewBefore is no shorter than the whole lifetime: that would renew a certificate for ever, which
-// an authority about to expire, whose leaves are cut short, would otherwise bring about.
+// NeedsRenewal tells whether a certificate is due for renewal: when renewBefore is left of its lifetime, or a third of
+// the lifetime if renewBefore is not positive. The third also counts if renewBefore is no shorter than the whole
+// lifetime. Otherwise an authority that is about to expire, whose leaves are cut short, would have a certificate
+// renewed for ever.
 func NeedsRenewal(info Info, now time.Time, renewBefore time.Duration) bool {
 	lifetime := info.NotAfter.Sub(info.NotBefore)
 	if renewBefore <= 0 || renewBefore >= lifetime-Backdate {
@@ -116,8 +115,8 @@ func NeedsRenewal(info Info, now time.Time, renewBefore time.Duration) bool {
 	return !now.Before(info.NotAfter.Add(-renewBefore))
 }
 
-// Same tells whether two texts, PEM, hold the same certificates in the same order, whatever stands around these,
-// however their lines break, and whether one is repeated. Texts that hold none are the same where they are equal.
+// Same tells whether two texts, PEM, hold the same certificates in the same order, whatever is around these, however
+// their lines break, and even if one is repeated. Texts without certificates are the same if they are equal.
 func Same(a, b string) bool {
 	ofA, errA := Parse([]byte(a))
 	ofB, errB := Parse([]byte(b))
@@ -127,7 +126,7 @@ func Same(a, b string) bool {
 	return slices.EqualFunc(distinct(ofA), distinct(ofB), (*x509.Certificate).Equal)
 }
 
-// distinct are the certificates without those that are among the ones before them.
+// distinct returns the certificates without repetitions.
 func distinct(all []*x509.Certificate) (first []*x509.Certificate) {
 	for _, certificate := range all {
 		if !slices.ContainsFunc(first, certificate.Equal) {
@@ -145,7 +144,7 @@ func Verify(certificate *x509.Certificate, authorities []*x509.Certificate, now 
 	return VerifyChain([]*x509.Certificate{certificate}, authorities, now, usages...)
 }
 
-// VerifyChain is Verify for a certificate that intermediates follow.
+// VerifyChain does what Verify does for a certificate that intermediates follow.
 func VerifyChain(chain, authorities []*x509.Certificate, now time.Time, usages ...x509.ExtKeyUsage) error {
 	roots, intermediates := x509.NewCertPool(), x509.NewCertPool()
 	for _, authority := range authorities {
@@ -180,7 +179,7 @@ func PublicKeySHA256(certificate *x509.Certificate) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// Info is what a certificate says. Numbers and hashes are lower-case hexadecimal.
+// Info is the content of a certificate. Numbers and hashes are lower-case hexadecimal.
 type Info struct {
 	CommonName      string
 	Organization    []string // in the certificate's order, which may differ from the request's
@@ -205,7 +204,7 @@ func Inspect(text []byte) (Info, error) {
 	return InfoOf(c), nil
 }
 
-// InfoOf is what a certificate says.
+// InfoOf returns the content of a certificate.
 func InfoOf(c *x509.Certificate) Info {
 	fingerprint := sha256.Sum256(c.Raw)
 	return Info{

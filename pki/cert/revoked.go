@@ -28,13 +28,13 @@ func ParseRevocationList(text []byte) (*x509.RevocationList, error) {
 	return x509.ParseRevocationList(der)
 }
 
-// EncodeRevocationList is a list of revoked certificates, DER, as PEM.
+// EncodeRevocationList returns a list of revoked certificates, DER, as PEM.
 func EncodeRevocationList(der []byte) string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: RevocationListType, Bytes: der}))
 }
 
-// SameRevocationList tells whether two texts, PEM, revoke the same certificates: etcd reads nothing of a list but its
-// serial numbers. Texts that hold no list are the same where they are equal.
+// SameRevocationList tells whether two texts, PEM, revoke the same certificates: etcd reads only the serial numbers in
+// a list. Texts that hold no list are the same if they are equal.
 func SameRevocationList(a, b string) bool {
 	ofA, errA := ParseRevocationList([]byte(a))
 	ofB, errB := ParseRevocationList([]byte(b))
@@ -53,15 +53,15 @@ func serialsOf(list *x509.RevocationList) map[string]bool {
 	return set
 }
 
-// IsRevoked tells whether a list has the serial number of a certificate: etcd looks at nothing else of it, whichever
-// authority has signed either.
+// IsRevoked tells whether a list has the serial number of a certificate. etcd compares nothing else, whichever
+// authorities have signed the two.
 func IsRevoked(list *x509.RevocationList, certificate *x509.Certificate) bool {
 	return slices.ContainsFunc(list.RevokedCertificateEntries, func(entry x509.RevocationListEntry) bool {
 		return entry.SerialNumber.Cmp(certificate.SerialNumber) == 0
 	})
 }
 
-// longestSerial is how many bytes a serial number has at most, by RFC 5280.
+// longestSerial is the largest number of bytes in a serial number, by RFC 5280.
 const longestSerial = 20
 
 // ParseSerial reads a serial number in hexadecimal, as openssl prints it, with colons or without, or as Info has it.

@@ -1,4 +1,4 @@
-// Package modeltest tests that no model which Terraform's values are read into prints a secret.
+// Package modeltest tests that no model that Terraform's values are read into prints a secret.
 package modeltest
 
 import (
@@ -20,11 +20,11 @@ import (
 	"github.com/hashicorp/terraform-plugin-go/tftypes"
 )
 
-// aSecret is what stands in every attribute that is one.
+// aSecret is the value of every sensitive attribute.
 const aSecret = "hunter2-and-no-other"
 
-// withSecrets is a value of a type in which every string that a schema marks as sensitive is a secret, and how many
-// there are. An object that is a secret as a whole holds some that are, and a certificate beside them that is none.
+// withSecrets returns a value in which every string that a schema marks as sensitive is a secret, and the number of
+// secrets. An object that is sensitive as a whole holds secrets, and a certificate beside them that is none.
 func withSecrets(t *testing.T, kind tftypes.Type, at *tftypes.AttributePath, isSecret func(*tftypes.AttributePath) bool, found *int) tftypes.Value {
 	t.Helper()
 	switch kind := kind.(type) {
@@ -53,13 +53,12 @@ func withSecrets(t *testing.T, kind tftypes.Type, at *tftypes.AttributePath, isS
 	return tftypes.NewValue(kind, "open")
 }
 
-// Read reads an attribute whose model is not the mirror of its schema.
+// Read reads an attribute whose model does not mirror its schema.
 type Read func(context.Context, types.Object) (model any, diags diag.Diagnostics)
 
 // PrintsNoSecrets reads a configuration, a plan or a state of a resource into its model, and attributes of it into
-// theirs (inner, by their names, or with a Read). However these are printed, an attribute that the schema marks as
-// sensitive is not in the text. An attribute that is added later is looked at too; least is how many secrets there are
-// at least.
+// theirs (inner, by their names, or with a Read). However these are printed, no sensitive attribute is in the text. The
+// test covers attributes that are added later too; least is the least number of secrets.
 func PrintsNoSecrets(t *testing.T, of resource.Resource, model any, least int, inner map[string]any) {
 	t.Helper()
 	var resp resource.SchemaResponse
@@ -78,7 +77,7 @@ func PrintsNoSecrets(t *testing.T, of resource.Resource, model any, least int, i
 	}
 }
 
-// EphemeralPrintsNoSecrets is the same for an ephemeral resource.
+// EphemeralPrintsNoSecrets does the same for an ephemeral resource.
 func EphemeralPrintsNoSecrets(t *testing.T, of ephemeral.EphemeralResource, model any, least int) {
 	t.Helper()
 	var resp ephemeral.SchemaResponse
@@ -87,8 +86,8 @@ func EphemeralPrintsNoSecrets(t *testing.T, of ephemeral.EphemeralResource, mode
 	printsNone(t, "the ephemeral resource", model, (&tfsdk.Config{Schema: resp.Schema, Raw: raw}).Get(t.Context(), model))
 }
 
-// secretValue makes a value of a schema in which every sensitive attribute is a secret, of which there are least at
-// least.
+// secretValue makes a value of a schema in which every sensitive attribute is a secret. There have to be at least least
+// of them.
 func secretValue[A interface{ IsSensitive() bool }](t *testing.T, of interface {
 	Type() attr.Type
 	AttributeAtTerraformPath(context.Context, *tftypes.AttributePath) (A, error)

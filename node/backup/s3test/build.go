@@ -14,11 +14,11 @@ import (
 	"testing"
 )
 
-// program is what the module in tools/s3 is there for.
+// program is the package that the module in tools/s3 provides.
 const program = "github.com/versity/versitygw/cmd/versitygw"
 
-// build builds the server into bin/, of the versions that tools/s3 names: a matter of minutes, once. Processes
-// that test at the same time wait for each other.
+// build builds the server into bin/, with the versions in tools/s3, which takes minutes, once. Processes that test at
+// the same time wait for each other.
 var build = sync.OnceValues(func() (string, error) {
 	module, err := exec.Command("go", "env", "GOMOD").Output()
 	if err != nil {
@@ -37,14 +37,14 @@ var build = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer lock.Close() // frees it
+	defer lock.Close() // closing releases the lock
 	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
 		return "", err
 	}
 	if _, err := os.Stat(binary); !errors.Is(err, fs.ErrNotExist) {
 		return binary, err
 	}
-	// Whoever is killed meanwhile leaves no half of it under its name.
+	// A killed build leaves no partial file under the final name.
 	command := exec.Command("go", "build", "-C", filepath.Join(root, "tools", "s3"), "-trimpath", "-buildvcs=false", "-o", binary+".new", program)
 	// GOFLAGS is of the tests' own build, which is of another module.
 	command.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=")

@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// SelfSigned is a certificate for a server at an IP address, and its key, in files of PEM. It is its own authority.
+// SelfSigned returns the paths of a self-signed certificate for a server at an IP address, and of its key, both PEM.
 func SelfSigned(t testing.TB, address string) (certFile, keyFile string) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

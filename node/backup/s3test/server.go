@@ -17,20 +17,20 @@ import (
 	"github.com/minio/minio-go/v7/pkg/credentials"
 )
 
-// Credentials of the server's owner, who may do everything.
+// The credentials of the server's owner, who may do everything.
 const (
 	AccessKeyID     = "lab-owner"
 	SecretAccessKey = "lab-owner-secret-0123456789"
 	Region          = "eu-lab-1"
 )
 
-// Options say how a server runs. The zero value is one on loopback, without TLS, with a directory of the test.
+// Options say how a server runs. The zero value is a server on loopback, without TLS, with a directory of the test.
 type Options struct {
 	Address  string   // host:port to listen on; empty: a free port on loopback
 	DataDir  string   // every bucket is a directory in it; empty: one of the test's own
 	CertFile string   // PEM, with KeyFile: TLS
 	KeyFile  string   // PEM
-	Wrap     []string // command in front of the server's, such as that which enters a network namespace
+	Wrap     []string // command before the server's, such as one that enters a network namespace
 }
 
 // Server is a server that runs, or can be started again.
@@ -49,7 +49,7 @@ const (
 	look         = 50 * time.Millisecond
 )
 
-// Start builds the server, if that was not done yet, and runs it until the test ends.
+// Start builds the server unless it is built already, and runs it until the test ends.
 func Start(t testing.TB, o Options) *Server {
 	t.Helper()
 	s := &Server{Address: o.Address, DataDir: o.DataDir, options: o, iam: t.TempDir(), log: filepath.Join(t.TempDir(), "log")}
@@ -70,7 +70,7 @@ func Start(t testing.TB, o Options) *Server {
 	return s
 }
 
-// Endpoint is the server's URL.
+// Endpoint returns the server's URL.
 func (s *Server) Endpoint() string {
 	if s.options.CertFile != "" {
 		return "https://" + s.Address
@@ -78,7 +78,7 @@ func (s *Server) Endpoint() string {
 	return "http://" + s.Address
 }
 
-// Restart runs a server that does not run, and waits until it listens.
+// Restart starts a server that does not run, and waits until it listens.
 func (s *Server) Restart(t testing.TB) {
 	t.Helper()
 	binary := mustBuild(t)
@@ -96,7 +96,7 @@ func (s *Server) Restart(t testing.TB) {
 	command := exec.Command(args[0], args[1:]...)
 	command.Env = append(os.Environ(), "ROOT_ACCESS_KEY="+AccessKeyID, "ROOT_SECRET_KEY="+SecretAccessKey)
 	command.Stdout, command.Stderr = log, log
-	// It does not outlive the test, whatever that ends by.
+	// The server does not outlive the test, however that ends.
 	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := command.Start(); err != nil {
 		t.Fatal(err)
@@ -105,7 +105,7 @@ func (s *Server) Restart(t testing.TB) {
 	s.await(t)
 }
 
-// await waits until the server listens. Where it runs in another namespace, whoever uses it waits.
+// await waits until the server listens. If the server runs in another namespace, its user has to wait.
 func (s *Server) await(t testing.TB) {
 	t.Helper()
 	if len(s.options.Wrap) > 0 {
@@ -133,7 +133,7 @@ func (s *Server) Kill(t testing.TB) { s.end(t, syscall.SIGKILL) }
 // Stop asks the server to end, and waits for it.
 func (s *Server) Stop(t testing.TB) { s.end(t, syscall.SIGTERM) }
 
-// end ends the server by a signal, and sooner or later.
+// end sends the server a signal, and kills it if it does not end in time.
 func (s *Server) end(t testing.TB, by syscall.Signal) {
 	t.Helper()
 	if s.running == nil {
@@ -143,7 +143,7 @@ func (s *Server) end(t testing.TB, by syscall.Signal) {
 		t.Error(err)
 	}
 	late := time.AfterFunc(stopTimeout, func() { _ = s.running.Process.Kill() })
-	_ = s.running.Wait() // it says by what it was ended
+	_ = s.running.Wait() // the error only says which signal ended it
 	late.Stop()
 	s.running = nil
 }
@@ -161,13 +161,13 @@ func (s *Server) AddUser(t testing.TB, accessKeyID, secret, bucket string) {
 	s.admin(t, "change-bucket-owner", "--bucket", bucket, "--owner", accessKeyID)
 }
 
-// RevokeUser removes a user: its credentials are worth nothing from now on.
+// RevokeUser removes a user, whose credentials are no longer accepted.
 func (s *Server) RevokeUser(t testing.TB, accessKeyID string) {
 	t.Helper()
 	s.admin(t, "delete-user", "--access", accessKeyID)
 }
 
-// Presigned is an address that leads to an object without credentials, for an hour.
+// Presigned returns an address at which an object can be read without credentials, for an hour.
 func (s *Server) Presigned(t testing.TB, bucket, key string) string {
 	t.Helper()
 	client, err := minio.New(s.Address, &minio.Options{
@@ -183,12 +183,12 @@ func (s *Server) Presigned(t testing.TB, bucket, key string) string {
 	return address.String()
 }
 
-// File is where the content of an object lies.
+// File returns the path of the file with an object's content.
 func (s *Server) File(bucket, key string) string {
 	return filepath.Join(s.DataDir, bucket, filepath.FromSlash(key))
 }
 
-// admin calls the server as its owner, from where it runs.
+// admin calls the server as its owner, in the server's network namespace.
 func (s *Server) admin(t testing.TB, args ...string) {
 	t.Helper()
 	command := append([]string{}, s.options.Wrap...)
@@ -201,7 +201,7 @@ func (s *Server) admin(t testing.TB, args ...string) {
 	}
 }
 
-// freeAddress is an address on loopback that nobody listens on.
+// freeAddress returns an address on loopback at which nothing listens.
 func freeAddress(t testing.TB) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

@@ -22,18 +22,18 @@ import (
 type Dir struct {
 	Files files.Tree
 	Now   func() time.Time
-	Path  string // of the host
+	Path  string // on the host
 }
 
-// at is another directory of the host.
+// at returns another directory of the host.
 func (d Dir) at(path string) Dir { return Dir{d.Files, d.Now, path} }
 
-// path returns where the directory lies for this process.
+// path returns the path at which this process finds the directory.
 func (d Dir) path() string { return d.Files.Path(d.Path) }
 
 func (d Dir) disks() disks.Disks { return disks.Disks{Files: d.Files} }
 
-// etcd is what a member has written to it.
+// etcd returns what a member has written to the directory.
 func (d Dir) etcd() etcdfs.Data { return etcdfs.Data{Root: d.Files.Root, Dir: d.Path} }
 
 // Aside lists what was moved aside from a data directory. It lies beside the directory, or in it if the directory is a

@@ -16,7 +16,7 @@ import (
 
 const dataDir = "/var/lib/etcd/main"
 
-// newDir is a data directory that is not there, on a host of its own.
+// newDir returns a data directory that does not exist, on a host of its own.
 func newDir(t *testing.T) Dir {
 	t.Helper()
 	root, err := filepath.EvalSymlinks(t.TempDir())
@@ -50,7 +50,7 @@ func mountOn(t *testing.T, d Dir) {
 	})
 }
 
-// stateOf is the state of the data directory, without what depends on the disk.
+// stateOf returns the state of the data directory, without what depends on the disk.
 func stateOf(t *testing.T, d Dir) api.Data {
 	t.Helper()
 	data, err := d.Data()

@@ -12,7 +12,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 )
 
-// MakeInside makes a directory of root's in another one, which may be the system user's, if it is not there.
+// MakeInside makes a directory owned by root in another one, which may be the system user's, unless it exists.
 func (t Tree) MakeInside(dir, made string) error {
 	in, err := inside.Open(t.Path(dir))
 	if err != nil {
@@ -33,8 +33,8 @@ func (t Tree) MakeInside(dir, made string) error {
 	return errors.Join(there.Close(), in.Sync())
 }
 
-// MoveNames moves what is called so in a directory into another one, and never over what is there. It holds both, so
-// that nobody puts a link in their places meanwhile.
+// MoveNames moves entries of a directory into another one, and never over an existing entry. It holds handles on both
+// directories, so that nobody puts links in their places meanwhile.
 func (t Tree) MoveNames(from, to string, names []string) error {
 	source, err := inside.Open(t.Path(from))
 	if err != nil {
@@ -55,7 +55,7 @@ func (t Tree) MoveNames(from, to string, names []string) error {
 	return errors.Join(target.Sync(), source.Sync())
 }
 
-// Move renames, and never over what is there.
+// Move renames, and never over an existing entry.
 func (t Tree) Move(from, to string) error {
 	t.aboutToRename(to)
 	source, name, err := inside.Around(t.Path(from))
@@ -71,7 +71,7 @@ func (t Tree) Move(from, to string) error {
 	return source.Move(name, target, called)
 }
 
-// Size is how many bytes the files below a path hold, and how many files and directories there are.
+// Size returns how many bytes the files below a path hold, and how many files and directories there are.
 func (t Tree) Size(path string) (bytes, files int64, err error) {
 	around, name, err := inside.Around(t.Path(path))
 	if err != nil {
@@ -85,7 +85,7 @@ func (t Tree) Size(path string) (bytes, files int64, err error) {
 	defer below.Close()
 	err = fs.WalkDir(below.FS(), name, func(_ string, entry fs.DirEntry, err error) error {
 		if err != nil {
-			return ifThere(err) // a member that runs has removed it meanwhile
+			return ifThere(err) // a running member has removed it meanwhile
 		}
 		info, err := entry.Info()
 		if err != nil {
@@ -100,7 +100,7 @@ func (t Tree) Size(path string) (bytes, files int64, err error) {
 	return bytes, files, err
 }
 
-// ifThere is an error about something unless it is that this is not there.
+// ifThere returns an error as it is, or nil if it says that a file does not exist.
 func ifThere(err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -108,7 +108,7 @@ func ifThere(err error) error {
 	return err
 }
 
-// NewDir makes a directory of root's that nobody else can use, and its parents, and opens it.
+// NewDir makes a directory owned by root that nobody else can use, with its parents, and opens it.
 func (t Tree) NewDir(path string) (*inside.Dir, error) {
 	around, err := inside.Ensure(filepath.Dir(t.Path(path)))
 	if err != nil {
@@ -118,8 +118,7 @@ func (t Tree) NewDir(path string) (*inside.Dir, error) {
 	return made, errors.Join(err, around.Sync(), around.Close())
 }
 
-// Nearest is a directory, or the nearest of those around it that is there, as a path of this process with
-// links resolved.
+// Nearest returns a directory, or its nearest parent that exists, as a path of this process with links resolved.
 func (t Tree) Nearest(dir string) (string, error) {
 	path := t.Path(dir)
 	for !IsDir(path) {
@@ -134,7 +133,7 @@ func IsDir(path string) bool {
 	return err == nil && info.IsDir()
 }
 
-// RemoveIn removes the files of a directory, where it is there, that are to go.
+// RemoveIn removes the files of a directory that goes selects. The directory may be missing.
 func (t Tree) RemoveIn(dir string, goes func(fs.DirEntry) bool) error {
 	entries, err := inside.ReadDir(t.Path(dir))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -146,5 +145,5 @@ func (t Tree) RemoveIn(dir string, goes func(fs.DirEntry) bool) error {
 			failed = append(failed, Remove(t.Path(filepath.Join(dir, entry.Name()))))
 		}
 	}
-	return errors.Join(append(failed, SyncDir(t.Path(dir)))...) // what a call that was killed has removed too
+	return errors.Join(append(failed, SyncDir(t.Path(dir)))...) // sync what a killed call has removed too
 }

@@ -15,18 +15,17 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 )
 
-// File is a file as it is to be.
+// File is the desired state of a file.
 type File struct {
-	Path  string // of the host
+	Path  string // on the host
 	Text  []byte
 	Owner Owner
 	Mode  fs.FileMode
 }
 
-// Put writes a file, and tells whether its text changed. Readers see the old text or the new one, whole, also after a
-// power cut. If the file is there already as it is to be, Put leaves it alone and syncs its directory: a call that was
-// killed may have renamed it. A pipe, or anything else that is no file, is replaced, but for a directory with something
-// in it.
+// Put writes a file, and tells whether its text changed. Readers see either the old or the new text, whole, also after
+// a power cut. If the file is as desired, Put leaves it alone and syncs its directory, since a killed call may have
+// renamed it. Put replaces a pipe, or anything else that is no file, except for a directory that is not empty.
 func (t Tree) Put(f File) (changed bool, err error) {
 	path := t.Path(f.Path)
 	around, name, err := inside.Around(path)
@@ -55,8 +54,8 @@ func (t Tree) Put(f File) (changed bool, err error) {
 	return true, around.Sync()
 }
 
-// isThere tells whether there is a file with the text that it is to have, and gives it its owner and mode. It waits for
-// nobody: others may write to a directory that root puts files into, that of metrics say.
+// isThere tells whether the file has the desired text, and sets its owner and mode. It never blocks: other users can
+// write to some directories that root writes files to, such as that of metrics.
 func isThere(around *inside.Dir, name string, f File) (bool, error) {
 	info, err := around.Lstat(name)
 	// A link or a socket is replaced, too.
@@ -84,7 +83,7 @@ func isThere(around *inside.Dir, name string, f File) (bool, error) {
 	return true, old.Chmod(f.Mode)
 }
 
-// makeWay removes an empty directory that lies where a file is to be, since no file that is renamed replaces one.
+// makeWay removes an empty directory in the place of a file, since no rename of a file replaces a directory.
 func makeWay(around *inside.Dir, name string) error {
 	info, err := around.Lstat(name)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && !info.IsDir() {
@@ -102,14 +101,13 @@ func makeWay(around *inside.Dir, name string) error {
 // hasOtherNames tells whether a file may be one of root's that another user has linked.
 func hasOtherNames(info fs.FileInfo) bool { return info.Sys().(*syscall.Stat_t).Nlink > 1 }
 
-// NextName is where a file is written before it takes its name. One, since calls wait for each other: what a killed one
-// left is written over.
+// NextName returns the path at which a file is written before it is renamed. There is one such path, since calls wait
+// for each other: what a killed call has left is overwritten.
 func NextName(path string) string {
 	return filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".new")
 }
 
-// writeSynced writes a new file, which nobody else can read before it has its owner and mode, and
-// brings it to the disk.
+// writeSynced writes a new file and syncs it. Nobody else can read the file before it has its owner and mode.
 func writeSynced(around *inside.Dir, name string, f File) error {
 	if err := around.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -122,7 +120,8 @@ func writeSynced(around *inside.Dir, name string, f File) error {
 	return errors.Join(err, give(out, f.Owner), out.Chmod(f.Mode), out.Sync(), out.Close())
 }
 
-// give gives a file to its owner, where it is another's: the units of runs may change no owner, not even to the same.
+// give makes owner the owner of a file, if it is not yet: the units of runs may not change owners, not even to the same
+// one.
 func give(file *os.File, owner Owner) error {
 	info, err := file.Stat()
 	if err != nil || OwnerOf(info) == owner {
@@ -131,8 +130,8 @@ func give(file *os.File, owner Owner) error {
 	return file.Chown(owner.UID, owner.GID)
 }
 
-// EnsureDir makes a directory with this owner and mode, and its parents as root's own. Those that are
-// there keep their contents. Nobody can use it before it has its owner and mode.
+// EnsureDir makes a directory with this owner and mode, and its parents owned by root. Existing directories keep their
+// contents. Nobody can use the directory before it has its owner and mode.
 func (t Tree) EnsureDir(dir string, owner Owner, mode fs.FileMode) error {
 	path := t.Path(dir)
 	around, err := inside.Ensure(filepath.Dir(path))
@@ -160,10 +159,10 @@ func OwnerOf(info fs.FileInfo) Owner {
 	return Owner{int(stat.Uid), int(stat.Gid)}
 }
 
-// InodeOf is the number that a file has on its file system, under whatever name.
+// InodeOf returns the number of a file on its file system, which does not depend on the file's name.
 func InodeOf(info fs.FileInfo) uint64 { return info.Sys().(*syscall.Stat_t).Ino }
 
-// Link makes a symbolic link, in place of one that points elsewhere.
+// Link makes a symbolic link, and replaces one that points elsewhere.
 func (t Tree) Link(path, target string) error {
 	path = t.Path(path)
 	if old, err := os.Readlink(path); err == nil && old == target {
@@ -182,8 +181,8 @@ func (t Tree) Link(path, target string) error {
 	return SyncDir(filepath.Dir(path))
 }
 
-// Remove removes a file, a link or an empty directory, if it is there, for good: a power cut does not bring it back. It
-// syncs the directory also if there is nothing to remove: a call that was killed may have removed it, and not synced.
+// Remove removes a file, a link or an empty directory, if it exists, so that no power cut undoes this. It syncs the
+// directory even if there is nothing to remove: a killed call may have removed it without a sync.
 func Remove(path string) error {
 	around, name, err := inside.Around(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -195,7 +194,7 @@ func Remove(path string) error {
 	return errors.Join(removeFrom(around, name), around.Close())
 }
 
-// removeFrom removes what lies in a directory, as Remove does.
+// removeFrom removes an entry of a directory as Remove does.
 func removeFrom(around *inside.Dir, name string) error {
 	if err := around.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -203,7 +202,7 @@ func removeFrom(around *inside.Dir, name string) error {
 	return around.Sync()
 }
 
-// RemoveAll removes what lies at a path and all that is in it, if it is there, for good.
+// RemoveAll removes a path and everything below it, if it exists, so that no power cut undoes this.
 func RemoveAll(path string) error {
 	around, name, err := inside.Around(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -227,8 +226,8 @@ func (t Tree) RemoveEmpty(dir string) error {
 	return nil
 }
 
-// SyncAround brings to the disk what is around a path, and that the path itself is not there: the entries of its
-// directory, or of the nearest one around that is there.
+// SyncAround syncs the directory that a path is in, or its nearest parent that exists, so that the path is missing
+// after a power cut too.
 func SyncAround(path string) error {
 	for {
 		above := filepath.Dir(path)
@@ -239,7 +238,7 @@ func SyncAround(path string) error {
 	}
 }
 
-// SyncDir brings a directory's entries to the disk.
+// SyncDir syncs a directory's entries.
 func SyncDir(dir string) error {
 	d, err := inside.Open(dir)
 	if err != nil {
@@ -248,10 +247,10 @@ func SyncDir(dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// Renaming is another name for a file.
+// Renaming is a new name for a file.
 type Renaming struct{ From, To string }
 
-// RenameBoth gives two files of one directory of the host other names there, one right behind the other, for good. A
+// RenameBoth renames two files of one directory of the host, one right after the other, and syncs the directory. A
 // power cut may come between the two.
 func (t Tree) RenameBoth(first, second Renaming) error {
 	around, _, err := inside.Around(t.Path(first.To))
@@ -271,7 +270,7 @@ func (t Tree) RenameBoth(first, second Renaming) error {
 	return around.Sync()
 }
 
-// Rename gives a file of the host another name in its directory, for good.
+// Rename renames a file of the host within its directory, and syncs that.
 func (t Tree) Rename(from, to string) error {
 	t.aboutToRename(t.Path(to))
 	around, name, err := inside.Around(t.Path(to))

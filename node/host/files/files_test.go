@@ -11,10 +11,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// another is a user that is not root. It need not be an account.
+// another is a user other than root. It need not be an account.
 var another = Owner{64123, 64124}
 
-// newTree is an empty tree.
+// newTree returns an empty tree.
 func newTree(t *testing.T) Tree {
 	t.Helper()
 	if os.Geteuid() != 0 {
@@ -37,7 +37,7 @@ func writeFile(t *testing.T, tree Tree, path, text string) {
 	}
 }
 
-// inode is the file that a path leads to.
+// inode returns the number of the file at a path.
 func inode(t *testing.T, path string) uint64 {
 	t.Helper()
 	info, err := os.Lstat(path)
@@ -83,7 +83,7 @@ func TestPutLeavesWhatIsRightAlone(t *testing.T) {
 		t.Error("a file that was right was written anew")
 	}
 
-	// Owner and mode are put right without a new file.
+	// Owner and mode are corrected without a new file.
 	f.Owner, f.Mode = RootUser, 0o600
 	if changed, err = tree.Put(f); err != nil || changed {
 		t.Errorf("a put of another owner: changed %v, %v", changed, err)
@@ -102,7 +102,7 @@ func TestPutReplacesWhole(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer reader.Close()
-	// What a killed call left behind neither stays nor gets in the way.
+	// What a killed call has left does not stay, and does not block the next one.
 	writeFile(t, tree, "/etc/.flags.new", "half")
 	f.Text = []byte("new")
 	if changed, err := tree.Put(f); err != nil || !changed {
@@ -119,7 +119,7 @@ func TestPutReplacesWhole(t *testing.T) {
 	}
 }
 
-// TestPutTakesThePlaceOfWhatIsNoFile: a pipe keeps no call and no run waiting, and no link leads to a file of root's.
+// TestPutTakesThePlaceOfWhatIsNoFile: no pipe blocks a call or a run, and no link leads to a file of root's.
 func TestPutTakesThePlaceOfWhatIsNoFile(t *testing.T) {
 	for name, put := range map[string]func(path, other string) error{
 		"a pipe":      func(path, _ string) error { return unix.Mkfifo(path, 0o666) },
@@ -160,7 +160,7 @@ func TestPutThatFailsChangesNothing(t *testing.T) {
 	if _, err := tree.Put(f); err != nil {
 		t.Fatal(err)
 	}
-	// In the way of the new file lies what cannot be removed as one.
+	// In the place of the new file is something that cannot be removed as a file.
 	writeFile(t, tree, "/etc/.flags.new/in/the/way", "")
 	f.Text = []byte("new")
 	if _, err := tree.Put(f); err == nil {

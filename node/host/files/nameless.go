@@ -9,12 +9,12 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 )
 
-// NamelessPrefix begins the names of files that stay on the host no longer than who fills them: snapshots that are
-// sent, say.
+// NamelessPrefix begins the names of files that stay on the host no longer than the process that fills them, such as
+// snapshots that are sent.
 const NamelessPrefix = "sending-"
 
-// Nameless is a new file of root's that is gone once it is closed, however this process ends. A name that a call
-// which was killed could not take away goes as well: whoever still writes to the file does not need it.
+// Nameless returns a new file owned by root that is gone once it is closed, however this process ends. It removes the
+// names that killed calls have left: a process that still writes to such a file does not need the name.
 func (t Tree) Nameless(dir string) (*os.File, error) {
 	in, err := inside.Open(t.Path(dir))
 	if err != nil {

@@ -8,27 +8,26 @@ import (
 	"path/filepath"
 )
 
-// Tree is the host's files, by their paths on the host. What takes the path of this process, the package's functions,
-// says so.
+// Tree is the host's files, by their paths on the host. The package's functions take paths of this process, and say so.
 type Tree struct {
-	Root string // in front of every path; "/" but in tests
+	Root string // in front of every path; "/" except in tests
 
-	// BeforeRename is told of every file or directory that is about to get its name; nil but in tests, which end
-	// a call there as a power cut would.
+	// BeforeRename is called before every rename of a file or directory; nil except in tests, which end a call there as
+	// a power cut would.
 	BeforeRename func(path string)
 }
 
-// Path is where a path of the host lies for this process.
+// Path returns the path at which this process finds a path of the host.
 func (t Tree) Path(p string) string { return filepath.Join(t.Root, p) }
 
-// aboutToRename tells the tests.
+// aboutToRename calls BeforeRename.
 func (t Tree) aboutToRename(path string) {
 	if t.BeforeRename != nil {
 		t.BeforeRename(path)
 	}
 }
 
-// Modes of what a cluster's configuration is made of.
+// Modes of the files and directories of a cluster's configuration.
 const (
 	PublicDir  fs.FileMode = 0o755 // lists names of clusters
 	ConfigDir  fs.FileMode = 0o750 // root's; etcd may enter
@@ -38,14 +37,14 @@ const (
 	UnitFile   fs.FileMode = 0o644
 )
 
-// Stamp is how a time is spelled in a name.
+// Stamp is the format of times in names.
 const Stamp = "20060102T150405Z"
 
-// Owner is who owns a file, by numbers.
+// Owner is the owner of a file, by numbers.
 type Owner struct{ UID, GID int }
 
-// RootUser owns what etcd may not change.
+// RootUser owns what etcd must not change.
 var RootUser = Owner{0, 0}
 
-// RootFor owns what a user may read, by the group of that user, and not change.
+// RootFor returns the owner of files that a user can read, by the user's group, and cannot change.
 func RootFor(reader Owner) Owner { return Owner{RootUser.UID, reader.GID} }
