@@ -148,8 +148,8 @@ func TestWhoReaches(t *testing.T) {
 			}
 		}
 	})
-	const client, member, removed, stranger = "10.0.1.7", "10.0.0.2", "10.0.0.3", "10.0.2.7"
-	const client6, member6, removed6, stranger6 = "fd00:1::7", "fd00::2", "fd00::3", "fd00:2::7"
+	const client, member, removed, outside = "10.0.1.7", "10.0.0.2", "10.0.0.3", "10.0.2.7"
+	const client6, member6, removed6, outside6 = "fd00:1::7", "fd00::2", "fd00::3", "fd00:2::7"
 	all := []string{"22", "2379", "2380", "2381"}
 	scan := func(what string, want map[string][]string) {
 		t.Helper()
@@ -183,23 +183,23 @@ func TestWhoReaches(t *testing.T) {
 		}
 		wait.Wait()
 	}
-	scan("before", map[string][]string{client: all, member: all, removed: all, stranger: all, stranger6: all, "127.0.0.1": all, "::1": all})
+	scan("before", map[string][]string{client: all, member: all, removed: all, outside: all, outside6: all, "127.0.0.1": all, "::1": all})
 	w.mustSetUp(filters("10.0.0.1", member, removed, "fd00::1", member6, removed6))
 	scan("with three members", map[string][]string{
-		client: {"22", "2379", "2381"}, member: all, removed: all, stranger: {"22", "2381"}, "10.0.0.1": all, "127.0.0.1": all,
-		client6: {"22", "2379", "2381"}, member6: all, removed6: all, stranger6: {"22", "2381"}, "fd00::1": all, "::1": all,
+		client: {"22", "2379", "2381"}, member: all, removed: all, outside: {"22", "2381"}, "10.0.0.1": all, "127.0.0.1": all,
+		client6: {"22", "2379", "2381"}, member6: all, removed6: all, outside6: {"22", "2381"}, "fd00::1": all, "::1": all,
 	})
 	f := filters("10.0.0.1", member, "fd00::1", member6)
 	f.MetricsPort, f.Metrics = 2381, []string{"10.0.2.0/24"}
 	w.mustSetUp(f)
 	scan("once one was removed", map[string][]string{
-		client: {"22", "2379"}, member: all, removed: {"22"}, stranger: {"22", "2381"}, "10.0.0.1": all, "127.0.0.1": all,
-		client6: {"22", "2379"}, member6: all, removed6: {"22"}, stranger6: {"22"}, "fd00::1": all, "::1": all,
+		client: {"22", "2379"}, member: all, removed: {"22"}, outside: {"22", "2381"}, "10.0.0.1": all, "127.0.0.1": all,
+		client6: {"22", "2379"}, member6: all, removed6: {"22"}, outside6: {"22"}, "fd00::1": all, "::1": all,
 	})
 	if err := w.setUp(nil); err != nil {
 		t.Fatal(err)
 	}
-	scan("without", map[string][]string{client: all, removed: all, stranger: all, stranger6: all})
+	scan("without", map[string][]string{client: all, removed: all, outside: all, outside6: all})
 }
 
 // TestATableThatSomebodyChanged holds that whatever is changed in the table shows as that, and is mended by the unit;
@@ -213,7 +213,7 @@ func TestATableThatSomebodyChanged(t *testing.T) {
 		"nothing":             {nil, ""},
 		"all was flushed":     {[]string{"flush", "ruleset"}, "its table etcd-main is gone"},
 		"its rules":           {[]string{"flush", "table", "inet", "etcd-main"}, `its table etcd-main lacks rule "iifname \"lo\" accept", rule "ip saddr != @clients4 tcp dport 2379 counter drop"`},
-		"a stranger let in":   {[]string{"add", "element", "inet", "etcd-main", "peers4", "{ 192.0.2.66 }"}, "its table etcd-main has peers4 192.0.2.66 besides"},
+		"a host let in":       {[]string{"add", "element", "inet", "etcd-main", "peers4", "{ 192.0.2.66 }"}, "its table etcd-main has peers4 192.0.2.66 besides"},
 		"a member shut out":   {[]string{"delete", "element", "inet", "etcd-main", "peers4", "{ 192.0.2.13 }"}, "its table etcd-main lacks peers4 192.0.2.13"},
 		"all let in before":   {[]string{"insert", "rule", "inet", "etcd-main", "input", "accept"}, `its table etcd-main has rule "(not the provider's)" besides`},
 		"loopback once more":  {[]string{"insert", "rule", "inet", "etcd-main", "input", "iifname", "lo", "accept"}, `its table etcd-main has rule "iifname \"lo\" accept" besides`},
