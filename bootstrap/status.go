@@ -17,7 +17,7 @@ import (
 // carry nothing.
 type Reports map[membership.Member]Report
 
-// Clocks are those of the hosts.
+// Clocks are the hosts' clocks.
 func (r Reports) Clocks() clocks.Clocks {
 	all := clocks.Clocks{}
 	for m, report := range r {

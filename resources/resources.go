@@ -1,6 +1,6 @@
-// Package resources is Terraform's face of the provider: what a configuration may say, what a plan
-// shows, and how both are told to the packages that know etcd. Types of the framework live below this folder and
-// in package provider alone. This package lists what there is; each package below has what it manages.
+// Package resources is Terraform's face of the provider: what a configuration may say, what a plan shows, and how both
+// are passed to the packages that know etcd. Only the packages below this one and package provider use types of the
+// framework. This package lists all resources; each package below has those that it manages.
 package resources
 
 import (
@@ -16,17 +16,17 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/snapshots"
 )
 
-// Managed are what can be managed, by a provider that carries these versions of etcd.
+// Managed returns the resources, for a provider that carries these versions of etcd.
 func Managed(carried ...string) []func() resource.Resource {
 	return []func() resource.Resource{certificates.NewPKI, cluster.New(carried...), certificates.NewCertificate, snapshots.New}
 }
 
-// Ephemeral are what no state ever holds.
+// Ephemeral returns the ephemeral resources.
 func Ephemeral() []func() ephemeral.EphemeralResource {
 	return []func() ephemeral.EphemeralResource{certificates.NewEphemeralCertificate, certificates.NewEphemeralPKI}
 }
 
-// Data are what a configuration can read.
+// Data returns the data sources.
 func Data() []func() datasource.DataSource {
 	return []func() datasource.DataSource{snapshots.NewBackups, hosts.New}
 }

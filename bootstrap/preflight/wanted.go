@@ -10,12 +10,12 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 )
 
-// Thresholds, with where they come from. The guide "Sizing" has the same table for users.
+// Thresholds, and where they come from. The guide "Sizing" has the same table for users.
 const (
 	leastCPUs = 2 // etcd's hardware guide: typical clusters need two to four
 
-	// leastMemory is what holds a database of etcd's default quota, 2 GiB, as etcd's FAQ wants it. A machine of 2 GiB
-	// reports less than it has.
+	// leastMemory is enough for a database of etcd's default quota, 2 GiB, which etcd's FAQ wants to be in memory. A
+	// machine of 2 GiB reports less than it has.
 	leastMemory = 2_000_000_000
 
 	leastInodes = 1000 // a member has less than a hundred files, and what is moved aside keeps as many
@@ -82,7 +82,7 @@ var wanted = []check{
 	}},
 }
 
-// told are the checks that a cluster has rules of its own for.
+// told are the checks for which clusters have rules of their own.
 var told = []check{
 	{"clock_skew", Warning, "set the clock right (chronyc makestep, or timedatectl set-ntp true), or this machine's if that is the wrong one", func(h Host) []string {
 		skew := h.Clock.Skew()

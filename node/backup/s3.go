@@ -20,7 +20,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 )
 
-// StoragePatience is for how long hosts ask storage again that fails for reasons which may pass.
+// StoragePatience is how long hosts retry a request to storage that fails for passing reasons.
 const StoragePatience = 5 * time.Minute
 
 // S3Config says where S3-compatible storage is, and with which credentials to use it.

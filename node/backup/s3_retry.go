@@ -25,7 +25,7 @@ func (s *S3) patiently(ctx context.Context, what string, try func() error) error
 	return s.repeat(ctx, s.config.Patience, what, try)
 }
 
-// uploading is patiently for a request of an upload of which so many parts have arrived.
+// uploading does what patiently does, for a request of an upload of which this many parts have arrived.
 func (s *S3) uploading(ctx context.Context, parts int, what string, try func() error) error {
 	patience := s.config.Patience
 	if parts > 0 {
@@ -73,8 +73,8 @@ type traffic struct {
 // upload is an upload that is under way.
 type upload struct{ moves func() }
 
-// follow has whoever waits for an upload told of each byte that goes out, until done is called: a part may take a slow
-// connection longer than anybody waits who sees no more of it than when the next one is read.
+// follow reports each byte that goes out as progress of an upload, until done is called. Otherwise, progress would show
+// only when the next part is read, and a slow connection may take longer for one part than anybody waits.
 func (t *traffic) follow(ctx context.Context) (done func()) {
 	of := &upload{func() { beat(ctx) }}
 	t.mu.Lock()
@@ -103,8 +103,8 @@ func (t *traffic) move(bytes int) {
 	}
 }
 
-// send tells that bytes have gone out now, if any. Those that come in are no upload's: whoever refuses each part
-// answers too.
+// send records that bytes have gone out, if any. Bytes that come in are no progress of an upload: storage that refuses
+// every part answers too.
 func (t *traffic) send(bytes int) {
 	t.move(bytes)
 	if bytes <= 0 {

@@ -98,26 +98,26 @@ type Users interface {
 // files are the host's files.
 func (m *Machine) files() files.Tree { return files.Tree{Root: m.Root, BeforeRename: m.beforeRename} }
 
-// disks are the file systems that they lie on.
+// disks returns the file systems that these are on.
 func (m *Machine) disks() disks.Disks { return disks.Disks{Files: m.files()} }
 
-// locks keep runs and calls on it apart.
+// locks returns what keeps runs and calls on the machine apart.
 func (m *Machine) locks() locks.Host { return locks.Host{Files: m.files(), Now: m.Now} }
 
-// records are what it has written down of its clusters.
+// records returns what the machine has recorded of its clusters.
 func (m *Machine) records() records.Records {
 	return records.Records{Files: m.files(), SystemUser: m.systemUser}
 }
 
-// paces tells whether members come further.
+// paces returns what tells whether members make progress.
 func (m *Machine) paces() pace.Host { return pace.Host{Root: m.Root, Units: m.Units} }
 
-// snapshots are taken of its members, and its members are started from them.
+// snapshots returns what takes snapshots of the machine's members and starts members from snapshots.
 func (m *Machine) snapshots() snapshots.Host {
 	return snapshots.Host{Files: m.files(), Paces: m.paces(), Now: m.Now}
 }
 
-// Backups are those of its clusters, with the rehearsals of them.
+// Backups returns the machine's own backups of its clusters, and their rehearsals.
 func (m *Machine) Backups() backups.Host {
 	return backups.Host{
 		Files: m.files(), Records: m.records(), Snapshots: m.snapshots(), Units: m.Units, Run: m.Run, Now: m.Now,
@@ -125,7 +125,7 @@ func (m *Machine) Backups() backups.Host {
 	}
 }
 
-// Renewals are those of its members' certificates that it does by itself.
+// Renewals returns the machine's own renewals of its members' certificates.
 func (m *Machine) Renewals() renewal.Host {
 	member := func(marker api.Marker) renewal.Member { return m.local(marker) }
 	return renewal.Host{
@@ -134,47 +134,47 @@ func (m *Machine) Renewals() renewal.Host {
 	}
 }
 
-// arrivals are the snapshots that are brought onto it.
+// arrivals returns what brings snapshots onto the machine.
 func (m *Machine) arrivals() arrivals.Host {
 	known := m.Backups()
 	return arrivals.Host{Files: m.files(), Records: m.records(), Snapshots: m.snapshots(), Backups: known, Now: m.Now, Hangs: known.HangsAfter()}
 }
 
-// dataDir is a data directory of it.
+// dataDir returns a data directory of the machine.
 func (m *Machine) dataDir(path string) datadir.Dir {
 	return datadir.Dir{Files: m.files(), Now: m.Now, Path: path}
 }
 
-// damage reads whether the data in a directory is damaged, of a member that systemd has started in vain so often.
+// damage returns a reader of the damage in a data directory, whose member systemd has restarted this often.
 func (m *Machine) damage(dir string, restarts int) damage.Reader {
 	return damage.Reader{Files: m.files(), Now: m.Now, Dir: dir, Restarts: restarts}
 }
 
-// agree has the logs of its members count as agreed on.
+// agree returns what marks the logs of the machine's members as committed.
 func (m *Machine) agree() agree.Host {
 	return agree.Host{Files: m.files(), Proc: m.proc(), SystemUser: m.systemUser, Patience: pace.StallTimeout}
 }
 
-// stores are the stores that are installed on it.
+// stores returns the stores that are installed on the machine.
 func (m *Machine) stores() stores.Stores {
 	return stores.Stores{
 		Files: m.files(), Binary: m.Binary, EtcdVersion: m.EtcdVersion, Now: m.Now, OtherRuns: m.locks().OtherRuns, IsRunning: m.locks().IsRunning,
 	}
 }
 
-// keys are those of its members, with their certificates.
+// keys returns the keys of the machine's members, with their certificates.
 func (m *Machine) keys() keys.Keys {
 	systemUser := func(ctx context.Context) (files.Owner, bool, error) { return m.Users.Lookup(ctx, api.SystemUser) }
 	return keys.Keys{Files: m.files(), Random: m.Random, SystemUser: systemUser}
 }
 
-// proc is what the host's kernel tells.
+// proc returns what the machine's kernel reports.
 func (m *Machine) proc() procfs.FS { return procfs.FS{Root: m.Root} }
 
-// etcd is what a member has written to a data directory.
+// etcd returns what a member has written to a data directory.
 func (m *Machine) etcd(dir string) etcdfs.Data { return etcdfs.Data{Root: m.Root, Dir: dir} }
 
-// path returns where a path of the host lies for this process.
+// path returns the path at which this process finds a path of the host.
 func (m *Machine) path(p string) string { return m.files().Path(p) }
 
 // systemUser returns the user that members run as. It returns an error if the host has lost this user: files that are

@@ -248,7 +248,7 @@ func (h Host) arrivesStill(cluster string, within time.Duration) bool {
 	return false
 }
 
-// busy is the error of whoever comes second.
+// busy returns the error for a run or a call that finds the lock held.
 func busy(cluster string, lock *file) error {
 	holder := lock.holder()
 	return &api.Error{Code: api.CodeBusy, Holder: &holder,
