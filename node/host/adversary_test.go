@@ -21,7 +21,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/snapshots"
 )
 
-// outside is a directory of root's with what nobody may write to, own or remove, and what there is of it.
+// outside returns a directory owned by root with files that nobody else may write to, own or remove, and what it holds.
 func outside(t *testing.T, m *Machine) (dir string, is func() map[string]string) {
 	t.Helper()
 	const of = "/root/outside"
@@ -38,7 +38,7 @@ func outside(t *testing.T, m *Machine) (dir string, is func() map[string]string)
 	return m.path(of), func() map[string]string { return tree(t, m, of) }
 }
 
-// linkOfUser is a link that the system user has put somewhere, in place of what lay there.
+// linkOfUser replaces a file by a link that the system user owns.
 func linkOfUser(t *testing.T, path, target string) {
 	t.Helper()
 	if err := os.Rename(path, path+".was"); err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -49,10 +49,11 @@ func linkOfUser(t *testing.T, path, target string) {
 	}
 }
 
-// acts are what root does, by what it is for.
+// acts are things that root does, by name.
 type acts map[string]func() error
 
-// asRoot is everything that root does in directories that the system user may write to, by what of them it is in.
+// asRoot returns everything that root does in directories that the system user may write to, by the part of them that
+// it is in.
 func asRoot(m *Machine, content []byte) map[string]acts {
 	marker := api.Marker{Cluster: "main", Member: "a", DataDir: dataDir}
 	kept, state := api.SnapshotDir(dataDir), api.BackupStateDir(dataDir)

@@ -22,7 +22,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
 )
 
-// machineParty are real machines in directories, whose members are real etcds.
+// machineParty is real machines in directories, whose members are real etcds.
 type machineParty struct {
 	t     *testing.T
 	hosts map[string]*machineHost
@@ -296,8 +296,8 @@ func (p *fakeParty) garble(at string, garbled bool) {
 	}
 }
 
-// settling is how long a real cluster may take until its hosts are as they should be: it catches a hang, since a look
-// at a member on a busy machine may be in vain again and again.
+// settling is how long a real cluster may take until its hosts are as they should be. It only catches a hang, since on
+// a busy machine many observations of a member may fail in a row.
 const settling = 2 * time.Minute
 
 // alike waits until both are the same, and says how they are then, and in what they are not the same.

@@ -18,7 +18,7 @@ const (
 	laterField = "later" // of a request: only a store knows it that is newer than that of the arrangements
 )
 
-// agreements are all arrangements, by what the hosts of each are. A call that is new to api gets rows here.
+// agreements are all arrangements, by the state of their hosts. A new call of api gets rows here.
 var agreements = map[string]arrangement{
 	"a host that carries no cluster":    bareHost,
 	"a host that is prepared":           preparedHost,
@@ -66,13 +66,13 @@ func TestEveryCallHasRows(t *testing.T) {
 	}
 }
 
-// neverCarriedOut are calls that no row has carried out: they want content, storage or a unit that runs a backup, of
-// which tests of their own hold what they do.
+// neverCarriedOut are the calls that no row carries out, since they need content, storage or a unit that runs a backup.
+// They have tests of their own.
 var neverCarriedOut = map[api.Operation]bool{api.OpRunNow: true, api.OpSendBackup: true, api.OpBackups: true, api.OpFetch: true, api.OpRestore: true, api.OpDowngrade: true}
 
 func body(b any) func(*stage) any { return func(*stage) any { return b } }
 
-// changing are requests that change a host or its cluster, each as an owner would make it.
+// changing returns requests that change a host or its cluster, as the owner would make them.
 func changing(owner string) map[api.Operation]func(*stage) any {
 	return map[api.Operation]func(*stage) any{
 		api.OpConfigure: func(s *stage) any {
@@ -113,7 +113,7 @@ func each(requests map[api.Operation]func(*stage) any, want api.Code, says strin
 	return rows
 }
 
-// those are some of the requests.
+// those returns some of the requests.
 func those(requests map[api.Operation]func(*stage) any, ops ...api.Operation) map[api.Operation]func(*stage) any {
 	found := map[api.Operation]func(*stage) any{}
 	for _, op := range ops {
@@ -266,7 +266,7 @@ var preparedHost = arrangement{hosts: []string{"a"}, rows: []row{
 	{at: "a", op: api.OpRetire, body: body(api.RetireRequest{Owner: fleetOwner, Purge: true})},
 }}
 
-// claimed is a host that another owner has, in a phase.
+// claimed arranges a host that belongs to another owner, in a phase.
 func claimed(phase api.Phase) func(*stage) {
 	return func(s *stage) {
 		s.must("a", api.OpConfigure, s.prepare("a", s.marker("a"), "new"), nil)
@@ -274,7 +274,7 @@ func claimed(phase api.Phase) func(*stage) {
 	}
 }
 
-// foreignHost is another owner's: it changes for nobody but its owner, whatever is asked.
+// foreignHost is a host of another owner's: it changes for nobody else, whatever is requested.
 var foreignHost = arrangement{hosts: []string{"a"}, arrange: claimed(api.PhaseFormed), rows: joined(
 	each(changing(fleetOwner), api.CodeRefused, "is managed by another Terraform object"),
 	[]row{
@@ -290,7 +290,7 @@ var foreignHost = arrangement{hosts: []string{"a"}, arrange: claimed(api.PhaseFo
 	},
 )}
 
-// damagedMarker is a host of which nobody knows whose it is.
+// damagedMarker is a host whose owner nobody knows.
 var damagedMarker = arrangement{hosts: []string{"a"},
 	arrange: func(s *stage) {
 		s.must("a", api.OpConfigure, s.prepare("a", s.marker("a"), "new"), nil)
@@ -310,7 +310,7 @@ var damagedMarker = arrangement{hosts: []string{"a"},
 	}), api.CodeFailed, ""),
 }
 
-// wrongTarget is a host that is asked for what is meant for another.
+// wrongTarget is a host that gets requests meant for another one.
 var wrongTarget = arrangement{hosts: []string{"a"},
 	arrange: func(s *stage) { s.must("a", api.OpConfigure, s.prepare("a", s.marker("a"), "new"), nil) },
 	rows: joined(

@@ -48,7 +48,7 @@ func recovering(change func(*api.RecoverRequest)) func(*stage) any {
 	}
 }
 
-// oneMember is a cluster of one that serves.
+// oneMember is a cluster of one member that serves.
 var oneMember = arrangement{hosts: []string{"a"}, arrange: func(s *stage) { s.form("a") }, rows: []row{
 	{at: "a", op: api.OpAwait, body: body(api.AwaitRequest{Members: 1, Timeout: inTime})},
 	{at: "a", op: api.OpProbe, body: body(api.ProbeRequest{})},
@@ -95,7 +95,7 @@ var oneMember = arrangement{hosts: []string{"a"}, arrange: func(s *stage) { s.fo
 	{at: "a", op: api.OpRetire, body: body(api.RetireRequest{Owner: fleetOwner})},
 }}
 
-// stoppedMember is a cluster of one that does not run.
+// stoppedMember is a cluster of one member that is stopped.
 var stoppedMember = arrangement{hosts: []string{"a"},
 	arrange: func(s *stage) { s.form("a"); s.must("a", api.OpStop, api.StopRequest{Owner: fleetOwner}, nil) },
 	rows: joined(
@@ -114,7 +114,7 @@ var stoppedMember = arrangement{hosts: []string{"a"},
 	),
 }
 
-// threeMembers is a cluster of three, of which b leads, and a host beside them.
+// threeMembers is a cluster of three members, led by b, and another host.
 var threeMembers = arrangement{hosts: []string{"a", "b", "c", "d"},
 	arrange: func(s *stage) { s.form("a", "b", "c"); s.leads("b", "a", "c", "b") },
 	rows: []row{
@@ -156,7 +156,7 @@ var threeMembers = arrangement{hosts: []string{"a", "b", "c", "d"},
 	},
 }
 
-// lostQuorum is a cluster of three of which two are stopped.
+// lostQuorum is a cluster of three members of which two are stopped.
 var lostQuorum = arrangement{hosts: []string{"a", "b", "c"},
 	arrange: func(s *stage) {
 		s.form("a", "b", "c")
@@ -204,7 +204,7 @@ var fencedHost = arrangement{hosts: []string{"a"},
 	},
 }
 
-// diskAway is a host whose data lies on a disk that is not mounted: nothing is done to what lies under its mount point.
+// diskAway is a host whose data is on a disk that is not mounted: nothing touches what is below the mount point.
 var diskAway = arrangement{hosts: []string{"a"},
 	arrange: func(s *stage) { s.form("a"); s.unmount("a") },
 	rows: []row{
@@ -235,7 +235,7 @@ func (s *stage) learn(from, of string) {
 	}
 }
 
-// joining is the marker of a host that joins a, b and c.
+// joining returns the marker of a host that joins a, b and c.
 func (s *stage) joining(at string) api.Marker {
 	m := s.marker(at, "a", "b", "c")
 	m.Phase = api.PhaseJoining

@@ -41,7 +41,7 @@ type row struct {
 	event func(*stage) // in place of a request
 }
 
-// stage is one of the two that have to agree, as an arrangement is played on it.
+// stage is one of the two parties that have to agree, while an arrangement is played on it.
 type stage struct {
 	*testing.T
 	party
@@ -51,7 +51,7 @@ type stage struct {
 	store     string
 }
 
-// party is what the machine and the fake do each in their own way.
+// party is what the machine and the fake each do in their own way.
 type party interface {
 	exchange(at string, r api.Request, content []byte, result any) error
 	place(at string) place
@@ -72,7 +72,7 @@ type party interface {
 	mount(at string)
 }
 
-// place is where a member is reached.
+// place is the address and the ports of a member.
 type place struct {
 	address               string
 	client, peer, metrics int
@@ -82,7 +82,7 @@ func (p place) peerURL() string { return fmt.Sprintf("https://%s:%d", p.address,
 
 const agreementHolder = "run-1"
 
-// noHolder is in the place of the holder of a request that names none.
+// noHolder replaces the holder in a request without one.
 const noHolder = "none"
 
 // ask makes one call.
@@ -113,7 +113,7 @@ func (s *stage) observe(at string) (o api.Observation, err error) {
 	return o, err
 }
 
-// marker is that of a member that forms a cluster with the others.
+// marker returns the marker of a member that forms a cluster with the others.
 func (s *stage) marker(at string, others ...string) api.Marker {
 	var initial []string
 	for _, name := range slices.Sorted(slices.Values(append(slices.Clone(others), at))) {
@@ -126,7 +126,7 @@ func (s *stage) marker(at string, others ...string) api.Marker {
 	}
 }
 
-// keys are those that a member is asked to have.
+// keys returns the keys that a member is asked to make.
 func (s *stage) keys(at string) []api.KeyRequest {
 	var keys []api.KeyRequest
 	for _, name := range api.KeyNames {
@@ -220,7 +220,7 @@ func without(names []string, name string) []string {
 	return slices.DeleteFunc(slices.Clone(names), func(n string) bool { return n == name })
 }
 
-// bearing is what has to be equal of a host after a request.
+// bearing is what has to be equal of both hosts after a request.
 type bearing struct {
 	Error        string
 	Marker       string
@@ -242,7 +242,7 @@ type bearing struct {
 
 var asideName = regexp.MustCompile(`\.` + regexp.QuoteMeta(api.AsidePrefix) + `([a-z-]*[a-z])-`)
 
-// bear is how a host bears itself, in words that both parties share.
+// bear describes a host in words that both parties share.
 func (s *stage) bear(at string) bearing {
 	o, err := s.observe(at)
 	if err != nil {
@@ -298,7 +298,7 @@ func (s *stage) bear(at string) bearing {
 	return b
 }
 
-// kindOf is the kind of key that a certificate is of.
+// kindOf returns the kind of key that a certificate is for.
 func kindOf(certificate string) string {
 	leaf, err := cert.ParseLeaf([]byte(certificate))
 	if err != nil {
@@ -310,7 +310,7 @@ func kindOf(certificate string) string {
 	return leaf.PublicKeyAlgorithm.String()
 }
 
-// named is the member that an ID or a peer URL is of.
+// named returns the name of the member with an ID or a peer URL, or the text itself.
 func (s *stage) named(text string) string {
 	for name, id := range s.ids {
 		if id == text && text != "" {
@@ -332,10 +332,10 @@ func (s *stage) cluster(id string) string {
 	return id
 }
 
-// agreementMembers are the hosts that there are in each arrangement.
+// agreementMembers are the hosts in each arrangement.
 var agreementMembers = []string{"a", "b", "c", "d"}
 
-// answer is what came of a row.
+// answer is the result of a row.
 type answer struct {
 	code    api.Code
 	message string
@@ -377,7 +377,7 @@ func (s *stage) bearings(hosts []string) map[string]bearing {
 	return all
 }
 
-// arrangement is how hosts are, and what is asked of them then, one after another.
+// arrangement is the state of some hosts, and the requests that they get then, one after another.
 type arrangement struct {
 	hosts   []string
 	arrange func(*stage)

@@ -15,7 +15,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/pace"
 )
 
-// starting is a machine whose member runs and has not called itself started, and what its metrics port answers.
+// starting returns a machine whose member runs and has not reported that it has started, and the answers of its metrics
+// port.
 func starting(t *testing.T, answer map[string]http.HandlerFunc) *Machine {
 	t.Helper()
 	mux := http.NewServeMux()
@@ -37,7 +38,7 @@ func ok(http.ResponseWriter, *http.Request) {}
 
 func notYet(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) }
 
-// applied is what a member's metrics say of how far it has come.
+// applied returns a metrics port that reports this applied index.
 func applied(index string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprintf(w, "# TYPE etcd_server_proposals_applied_total gauge\netcd_server_proposals_applied_total %s\n", index)

@@ -12,7 +12,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/records"
 )
 
-// disk is a file system that comes to lie on the data directory, and goes away again, with what is on it.
+// disk is a file system that is mounted on the data directory and unmounted again, with its contents.
 type disk struct {
 	*testing.T
 	m    *Machine
@@ -52,8 +52,8 @@ func (d *disk) unmount() {
 	}
 }
 
-// cutRestore is a machine with its data on a disk, on which a restore was cut short when the restored data lay there,
-// and before it was recorded so. old is the marker of the member before, which may be nil.
+// cutRestore returns a machine with its data on a disk, on which a restore was cut short after the restored data was in
+// place and before that was recorded. old is the marker of the previous member, which may be nil.
 func cutRestore(t *testing.T, old *api.Marker) (*Machine, *disk) {
 	t.Helper()
 	m, _ := newMachine(t)

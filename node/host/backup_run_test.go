@@ -61,7 +61,7 @@ func (f *fleetMember) child(t *testing.T, kind string) *exec.Cmd {
 
 const backupDir = "/srv/backups"
 
-// backupOf is a backup to a directory of the host.
+// backupOf returns a backup to a directory of the host.
 func backupOf() api.Backup {
 	return api.Backup{Digest: "1", Schedule: "yearly", Directory: backupDir, Keep: api.Keep{Last: 2}, Rehearsal: &api.Rehearsal{Schedule: "yearly"}}
 }
@@ -109,7 +109,7 @@ func (f *fleetMember) mustRun(t *testing.T, kind string) api.Run {
 	return f.last(t, kind)
 }
 
-// last is the last run of its host.
+// last returns the last run of a host.
 func (f *fleetMember) last(t *testing.T, kind string) api.Run {
 	t.Helper()
 	last := f.Backups().Record(f.marker, kind).Last
@@ -119,7 +119,7 @@ func (f *fleetMember) last(t *testing.T, kind string) api.Run {
 	return *last
 }
 
-// backups are those that a host knows of.
+// backups returns the backups that a host knows of.
 func (f *fleetMember) backups(t *testing.T) api.Backups {
 	t.Helper()
 	all, err := f.Backups().List(t.Context(), "main")
@@ -373,7 +373,7 @@ func flip(t *testing.T, path string) {
 	}
 }
 
-// identity is an age key.
+// identity returns an age key.
 func identityOf(t *testing.T) *age.X25519Identity {
 	t.Helper()
 	key, err := age.GenerateX25519Identity()

@@ -20,7 +20,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 )
 
-// backing is a machine whose member runs, and which can back its cluster up.
+// backing returns a machine whose member runs, and which can back its cluster up.
 func backing(t *testing.T) (*Machine, *fakeUnits) {
 	t.Helper()
 	m, fake, _ := formed(t)
@@ -43,7 +43,7 @@ func backUp(t *testing.T, m *Machine, b *api.Backup) error {
 	return m.Backups().BackUp(t.Context(), "main", api.BackUpRequest{Owner: fleetOwner, Backup: b})
 }
 
-// backupsOf is what a host says of its backups.
+// backupsOf returns what a host reports of its backups.
 func backupsOf(t *testing.T, m *Machine) *api.BackupStatus {
 	t.Helper()
 	o, err := m.Observe(t.Context(), "main", api.ObserveRequest{})

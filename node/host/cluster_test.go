@@ -14,7 +14,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
-// markerOf is the marker of member a of a cluster that is being formed.
+// markerOf returns the marker of member a of a cluster that is being formed.
 func markerOf(cluster string) api.Marker {
 	return api.Marker{
 		Cluster: cluster, Owner: "owner-of-" + cluster, Member: "a", Phase: api.PhaseForming, Token: "token-of-" + cluster,
@@ -44,7 +44,7 @@ func prepared(t *testing.T, m *Machine, r api.PrepareRequest) api.Prepared {
 	return p
 }
 
-// configureOf is what a prepared machine is configured with.
+// configureOf returns the request that configures a prepared machine.
 func configureOf(t *testing.T, r api.PrepareRequest, p api.Prepared, ca *authority) api.ConfigureRequest {
 	t.Helper()
 	c := api.ConfigureRequest{

@@ -130,7 +130,7 @@ func TestComparison(t *testing.T) {
 	}
 }
 
-// slowly is the peer URL of a way to an address that lets nothing through before some time is over.
+// slowly returns a peer URL that leads to an address and lets nothing through for some time.
 func slowly(t *testing.T, to string, delay time.Duration) string {
 	t.Helper()
 	way, err := net.Listen("tcp", net.JoinHostPort(etcdclient.Loopback, "0"))

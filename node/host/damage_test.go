@@ -20,7 +20,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdfs"
 )
 
-// written is a member that has stopped, with a log in several files, snapshots of it, and a database.
+// written returns a stopped member with a log in several files, snapshots of it, and a database.
 func written(t *testing.T) *fleetMember {
 	t.Helper()
 	f := newcomer(t, newAuthority(t), "a")
@@ -61,7 +61,7 @@ func change(t *testing.T, path string, do func([]byte) []byte) {
 
 func half(text []byte) []byte { return text[:len(text)/2] }
 
-// endOfLog is where the records of a log's file end.
+// endOfLog returns where the records of a log's file end.
 func endOfLog(text []byte) int {
 	at := 0
 	for {
@@ -236,7 +236,7 @@ func TestALookSurvivesPagesInACircle(t *testing.T) {
 	}
 }
 
-// mended are units of which the one that is asked for is active from a question on.
+// mended imitates units of which the one that is asked for becomes active at a question.
 type mended struct {
 	Units
 	asked, from int

@@ -13,7 +13,7 @@ import (
 
 const dataDir = "/var/lib/etcd/main"
 
-// stateOf is the state of the data directory.
+// stateOf returns the state of the data directory.
 func stateOf(t *testing.T, m *Machine) api.Data {
 	t.Helper()
 	data, err := m.dataDir(dataDir).Data()

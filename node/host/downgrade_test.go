@@ -9,7 +9,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
-// minors are the minor version of the etcd that is tested, and the ones below it.
+// minors returns the minor version of the tested etcd, and those below it.
 func minors(t *testing.T) (this, below, further string) {
 	t.Helper()
 	var minor int

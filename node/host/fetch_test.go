@@ -26,7 +26,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 )
 
-// aSnapshot is one of a real member, which runs on.
+// aSnapshot returns a snapshot of a real member, which continues to run.
 func aSnapshot(t *testing.T) (*fleetMember, api.Saved, []byte) {
 	t.Helper()
 	f := fleetOf(t, newAuthority(t), "a")[0]
@@ -36,7 +36,8 @@ func aSnapshot(t *testing.T) (*fleetMember, api.Saved, []byte) {
 	return f, saved, content
 }
 
-// unmarked is a snapshot of a cluster that has agreed on its version, and of a member that has not written it yet.
+// unmarked returns a snapshot of a cluster that has agreed on its version, from a member that has not written its
+// storage version yet.
 func unmarked(t *testing.T, content []byte) []byte {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "db")
@@ -58,19 +59,19 @@ func unmarked(t *testing.T, content []byte) []byte {
 	return withSum(database)
 }
 
-// withSum is content with the SHA-256 that a snapshot ends in.
+// withSum returns a content followed by its SHA-256, as in a snapshot.
 func withSum(content []byte) []byte {
 	sum := sha256.Sum256(content)
 	return append(slices.Clone(content), sum[:]...)
 }
 
-// circle is a snapshot whose first page of buckets leads to itself, as no snapshot that was taken of a sound database
-// does.
+// circle returns a snapshot whose first page of buckets leads to itself, as in no snapshot of a sound database.
 func circle(content []byte) []byte {
 	return withSum(encircle(content[:len(content)-sha256.Size]))
 }
 
-// encircle is a database whose first page of buckets leads to itself: bbolt goes around until its stack is all memory.
+// encircle returns a database whose first page of buckets leads to itself: bbolt follows it until its stack fills the
+// memory.
 func encircle(database []byte) []byte {
 	text := bytes.Clone(database)
 	const head = 16 // of a page; behind it, size, root and transaction of the database, or the first element

@@ -24,8 +24,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 )
 
-// liveUnits is a systemd whose one unit is a real etcd, which runs by the flags, keys and certificates of
-// its machine.
+// liveUnits is a systemd whose one unit is a real etcd, with the flags, keys and certificates of its machine.
 type liveUnits struct {
 	*fakeUnits
 	t       *testing.T
@@ -130,10 +129,10 @@ type fleetMember struct {
 	id     string // hexadecimal, once it runs
 }
 
-// fleetOwner is that of the clusters of fleets.
+// fleetOwner is the owner of the clusters of fleets.
 const fleetOwner = "owner-of-main"
 
-// fleetOf is a running cluster of real members on etcdclient.Loopback, one on each of so many machines.
+// fleetOf returns a running cluster of real members on etcdclient.Loopback, one on each of this many machines.
 func fleetOf(t *testing.T, ca *authority, names ...string) []*fleetMember {
 	t.Helper()
 	var members []*fleetMember
@@ -150,7 +149,7 @@ func fleetOf(t *testing.T, ca *authority, names ...string) []*fleetMember {
 	return members
 }
 
-// newcomer is a machine that is prepared for a member, and configured for nothing yet.
+// newcomer returns a machine that is prepared for a member, and not configured yet.
 func newcomer(t *testing.T, ca *authority, name string) *fleetMember {
 	t.Helper()
 	m, units := newMachine(t)
@@ -258,7 +257,7 @@ func (f *fleetMember) client(t *testing.T, do func(*clientv3.Client)) {
 	do(c)
 }
 
-// split are the leader of a fleet, and the others.
+// split returns the leader of a fleet, and the others.
 func split(t *testing.T, members []*fleetMember) (leader *fleetMember, others []*fleetMember) {
 	t.Helper()
 	id := members[0].probe(t).Leader
@@ -285,7 +284,7 @@ func eventually(t *testing.T, what string, look func() bool) {
 	}
 }
 
-// ids are the IDs in a list, of voters or of learners.
+// ids returns the IDs in a list, of voters or of learners.
 func ids(list []api.ListedMember, learners bool) []string {
 	var found []string
 	for _, l := range list {
@@ -304,7 +303,7 @@ type slot struct {
 	At     time.Time `json:"at"`
 }
 
-// agreed is the last run that was done of a kind.
+// agreed returns the last completed run of a kind.
 func (f *fleetMember) agreed(t *testing.T, kind string) (last slot) {
 	t.Helper()
 	f.client(t, func(c *clientv3.Client) {

@@ -15,7 +15,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 )
 
-// expiries are the metrics of a cluster's certificates, by the names of their files, as node_exporter would read them.
+// expiries returns the metrics of a cluster's certificates, by the names of their files, as node_exporter would read
+// them.
 func expiries(t *testing.T, m *Machine, cluster string) map[string][]string {
 	t.Helper()
 	mustHave(t, m, api.CertificateMetricsFile(cluster), files.RootUser, 0o644)

@@ -231,7 +231,7 @@ func TestAPairIsOneAtEachMoment(t *testing.T) {
 	}
 }
 
-// keyOf is the public key of a certificate that a host reports.
+// keyOf returns the public key of a certificate that a host reports.
 func keyOf(t *testing.T, held api.Certificate) string {
 	t.Helper()
 	leaf, err := cert.ParseLeaf([]byte(held.PEM))

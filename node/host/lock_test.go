@@ -17,7 +17,7 @@ import (
 // patience is how long a test waits for what must happen.
 const patience = 3 * time.Minute
 
-// holding is a lock that is held.
+// holding is a held lock.
 type holding struct {
 	stdin *io.PipeWriter
 	ended chan error

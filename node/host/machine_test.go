@@ -58,7 +58,7 @@ func (m *Machine) clientCRL() string {
 	return list
 }
 
-// fakeUnits is a systemd that reads the unit files of a test machine when it is told to.
+// fakeUnits is a systemd that reads the unit files of a test machine at a reload.
 type fakeUnits struct {
 	machine  *Machine
 	loaded   map[string]string // text by unit, as of the last reload
@@ -153,7 +153,7 @@ func (f *fakeUnits) Disable(_ context.Context, unit string) error {
 	return nil
 }
 
-// newMachine is a bare machine in a directory of its own.
+// newMachine returns a bare machine in a directory of its own.
 func newMachine(t *testing.T) (*Machine, *fakeUnits) {
 	t.Helper()
 	if os.Geteuid() != 0 {
@@ -211,7 +211,7 @@ func writeFile(t *testing.T, m *Machine, path, text string) {
 	}
 }
 
-// tree is all that lies below a path of the machine, with modes, owners and contents, to compare.
+// tree returns everything below a path of the machine, with modes, owners and contents, to compare.
 func tree(t *testing.T, m *Machine, path string) map[string]string {
 	t.Helper()
 	found := map[string]string{}
@@ -246,7 +246,7 @@ func tree(t *testing.T, m *Machine, path string) map[string]string {
 	return found
 }
 
-// paths are the paths of a tree.
+// paths returns the paths of a tree.
 func paths(tree map[string]string) []string { return slices.Sorted(maps.Keys(tree)) }
 
 // mustHave fails the test unless a path has this owner and mode.

@@ -47,8 +47,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// serving is a machine whose unit is active, and whose member is a process of etcd that runs by the
-// machine's own keys and certificates. peers are further members, NAME=URL, that never start.
+// serving returns a machine whose unit is active, and whose member is a process of etcd with the machine's own keys and
+// certificates. peers are further members, NAME=URL, that never start.
 func serving(t *testing.T, peers ...string) (*Machine, *fakeUnits, api.Marker) {
 	t.Helper()
 	m, units := newMachine(t)

@@ -18,8 +18,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/procfs"
 )
 
-// working is a machine whose member answers nobody, and computes or reads a little more each time that it is looked at,
-// so many times.
+// working returns a machine whose member answers nobody, and computes or reads a little more at each look, this many
+// times.
 func working(t *testing.T, moves int64, did func(moves int64) (ticks, bytes int64)) (m *Machine, looked *atomic.Int64) {
 	t.Helper()
 	looked = &atomic.Int64{}

@@ -106,7 +106,7 @@ func TestGuardKnowsAMembersData(t *testing.T) {
 	}
 }
 
-// probedCluster is the ID of the cluster that the member's log is of.
+// probedCluster is the cluster ID in the member's log.
 func (f *fleetMember) probedCluster(t *testing.T) string {
 	t.Helper()
 	cluster, _, err := f.etcd(dataDir).Identity()

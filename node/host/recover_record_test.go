@@ -13,7 +13,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/records"
 )
 
-// cutShort is a survivor whose recovery was cut short once all of its log counts as agreed on, and what was asked for.
+// cutShort returns a survivor whose recovery was cut short once its whole log counts as committed, and the request.
 func cutShort(t *testing.T) (*fleetMember, api.RecoverRequest) {
 	t.Helper()
 	f := survivor(t)

@@ -20,8 +20,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/records"
 )
 
-// survivor is the leader of a cluster of three that has lost its quorum. The last that it has logged, key
-// "tail", nobody has agreed on but itself.
+// survivor returns the leader of a cluster of three that has lost its quorum. Its last entry, key "tail", is committed
+// by no other member.
 func survivor(t *testing.T) *fleetMember {
 	t.Helper()
 	members := fleetOf(t, newAuthority(t), "a", "b", "c")

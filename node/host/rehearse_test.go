@@ -269,7 +269,7 @@ func TestRehearsedMemberThatStandsStill(t *testing.T) {
 	}
 }
 
-// processIn is the process that works in a directory; 0: none does.
+// processIn returns the process that works in a directory, or 0.
 func processIn(t *testing.T, dir string) int {
 	t.Helper()
 	all, err := filepath.Glob("/proc/[0-9]*/cwd")

@@ -107,7 +107,7 @@ func TestHandshakesDuringRenewals(t *testing.T) {
 	}
 }
 
-// handshakes are connections to a port, one after the other.
+// handshakes are connections to a port, one after another.
 type handshakes struct {
 	at     string
 	config *tls.Config

@@ -17,7 +17,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
-// errCut is what a call dies of that is cut short as by a power cut: nothing is cleaned up behind it.
+// errCut ends a call as a power cut would: nothing is cleaned up afterwards.
 var errCut = errors.New("the power was cut")
 
 // cutAt does something, and cuts it short before the nth name on the disk changes. false: it came to its end.
@@ -42,7 +42,7 @@ func cutAt(t *testing.T, m *Machine, n int, do func() error) (cut bool) {
 	return false
 }
 
-// stopped is a machine with the data of a real member, which has ended, and a snapshot that was fetched.
+// stopped returns a machine with the data of a real member, which has ended, and a fetched snapshot.
 func stopped(t *testing.T) (*fleetMember, api.Snapshot) {
 	t.Helper()
 	f := fleetOf(t, newAuthority(t), "a")[0]
@@ -58,7 +58,7 @@ func stopped(t *testing.T) (*fleetMember, api.Snapshot) {
 	return f, s
 }
 
-// twin is a copy of a machine, whose systemd runs nothing.
+// twin returns a copy of a machine, whose systemd runs nothing.
 func twin(t *testing.T, f *fleetMember, mounted bool) (*Machine, *fakeUnits) {
 	t.Helper()
 	m, units := newMachine(t)
@@ -98,7 +98,7 @@ func twin(t *testing.T, f *fleetMember, mounted bool) (*Machine, *fakeUnits) {
 	return m, units
 }
 
-// was is a machine as it is before a restore, or after it was rolled back: all but what was put aside then.
+// was returns what a machine holds before a restore, or after its rollback: everything but what was moved aside.
 func was(t *testing.T, m *Machine) map[string]string {
 	t.Helper()
 	found := map[string]string{}

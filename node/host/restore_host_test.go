@@ -9,7 +9,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 )
 
-// donor is a machine on which a snapshot is to be restored, and never was anything, with the fetched snapshot.
+// donor returns a bare machine with a fetched snapshot, to restore it there.
 func donor(t *testing.T) (*fleetMember, api.Snapshot, []byte) {
 	t.Helper()
 	f, _, content := aSnapshot(t)

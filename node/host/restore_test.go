@@ -30,7 +30,7 @@ func formAll(t *testing.T, members []*fleetMember) {
 	}
 }
 
-// saved is a snapshot that a member has sent.
+// saved returns a snapshot that the member has sent.
 func (f *fleetMember) saved(t *testing.T) (api.Saved, []byte) {
 	t.Helper()
 	var content bytes.Buffer
@@ -41,7 +41,7 @@ func (f *fleetMember) saved(t *testing.T) (api.Saved, []byte) {
 	return s, content.Bytes()
 }
 
-// upload is a request to fetch a content that is sent.
+// upload returns a request to fetch a content that is sent.
 func upload(content []byte) api.FetchRequest {
 	return api.FetchRequest{
 		Owner: fleetOwner, DataDir: dataDir, MinorVersion: version.Cluster(version.Version),
@@ -58,7 +58,7 @@ func (f *fleetMember) fetched(t *testing.T, content []byte) api.Snapshot {
 	return s
 }
 
-// restoreOf is the request that makes the member one of these, of a new cluster.
+// restoreOf returns the request that makes the member one of these, of a new cluster.
 func (f *fleetMember) restoreOf(members []*fleetMember, s api.Snapshot, token string, bump int64) api.RestoreRequest {
 	var initial []string
 	for _, other := range members {

@@ -31,7 +31,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 )
 
-// runFetch is a fetch in a process of its own, which is told on its stdin what to fetch.
+// runFetch has this test binary run a fetch as a process of its own, which reads from its stdin what to fetch.
 const runFetch = "fetch"
 
 func (m *Machine) fetchAsChild() error {
@@ -43,7 +43,7 @@ func (m *Machine) fetchAsChild() error {
 	return err
 }
 
-// stallingStorage is storage that sends so many bytes of an object, and then nothing more until it is opened.
+// stallingStorage is storage that sends this many bytes of an object, and then nothing until it is opened.
 type stallingStorage struct {
 	*httptest.Server
 	mu     sync.Mutex
@@ -129,7 +129,7 @@ func (c *carried) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// arrivedParts is how many bytes lie in parts that have arrived.
+// arrivedParts returns how many bytes are in parts that have arrived.
 func arrivedParts(t *testing.T, m *Machine) (bytes int64) {
 	t.Helper()
 	entries, err := os.ReadDir(m.path(snapshotDir))

@@ -17,7 +17,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/stores"
 )
 
-// formed is a machine whose member runs and has data.
+// formed returns a machine whose member runs and has data.
 func formed(t *testing.T) (*Machine, *fakeUnits, api.PrepareRequest) {
 	t.Helper()
 	m, units := newMachine(t)
@@ -34,7 +34,7 @@ func formed(t *testing.T) (*Machine, *fakeUnits, api.PrepareRequest) {
 	return m, units, r
 }
 
-// bare is what is left on a machine that carries no cluster any more, data aside.
+// bare returns what is left on a machine that no longer carries a cluster, except for data.
 func leftovers(t *testing.T, m *Machine) []string {
 	t.Helper()
 	return slices.DeleteFunc(paths(tree(t, m, "/")), func(path string) bool {

@@ -21,7 +21,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 )
 
-// revoking is a list of revoked certificates that ended an hour before now.
+// revoking returns a list of revoked certificates that ended an hour ago.
 func (a *authority) revoking(t *testing.T, serials ...int64) string {
 	t.Helper()
 	issuer := *a.certificate
@@ -37,7 +37,7 @@ func (a *authority) revoking(t *testing.T, serials ...int64) string {
 	return cert.EncodeRevocationList(der)
 }
 
-// tlsOf is what a client shows the member, and trusts: a certificate of a serial number.
+// tlsOf returns the TLS configuration of a client whose certificate has this serial number.
 func (a *authority) tlsOf(t *testing.T, serial int64) *tls.Config {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

@@ -16,7 +16,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 )
 
-// drippingS3 is storage that takes a byte of what is put into it every now and then, and has nothing.
+// drippingS3 is storage that accepts a byte of an upload now and then, and has nothing.
 func drippingS3(t *testing.T) *api.S3 {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

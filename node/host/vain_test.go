@@ -167,7 +167,7 @@ func TestALookWaitsForAStartThatComesFurther(t *testing.T) {
 	}
 }
 
-// ending are units of which the process of the one that is asked for has ended from a question on.
+// ending imitates units of which the process of the one that is asked for has ended from a question on.
 type ending struct {
 	Units
 	asked, from int
