@@ -197,6 +197,8 @@ func TestPreflightIsWaivedByName(t *testing.T) {
 	}
 	w.run(t,
 		tftest.TestStep{Config: three(waive(`"rotten"`)), ExpectError: says(`value must be one of`)},
+		// No plan shows mere information, so that there is nothing to waive.
+		tftest.TestStep{Config: three(waive(`"huge_pages"`)), ExpectError: says(`value must be one of`)},
 		tftest.TestStep{Config: three(line), ExpectError: saysInOrder(append(both[:3:3], "No host was changed")...)},
 		tftest.TestStep{Config: three(line + "preflight_at_plan = false\n"), ExpectError: saysApply(both...)},
 		tftest.TestStep{Config: three(waive(`"network_filesystem"`)), ExpectError: saysInOrder("c (192.0.2.13): /var/lib/etcd/prod lies on tmpfs")},

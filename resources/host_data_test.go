@@ -58,7 +58,15 @@ func TestHostIsRead(t *testing.T) {
 				none("os", "cpus", "clock_synchronized", "cgroup_version", "filesystems./srv/wal.size", "filesystems./srv/wal.disk_kind"),
 			),
 		},
-		tftest.TestStep{PreConfig: func() { w.host(21).Unreachable = errGone }, Config: reading, ExpectError: saysInOrder("Host 192.0.2.21 cannot be read", "no route to host")},
-		tftest.TestStep{PreConfig: func() { asNew(w.host(21)) }, Config: `data "etcd_host" "new" { address = "192.0.2.21" }`, Check: is("filesystems.%", "1", "filesystems./var/lib/etcd.type", "ext4")},
+		// A host that is down is a finding, so that a plan which repairs something else is not refused for it.
+		tftest.TestStep{PreConfig: func() { w.host(21).Unreachable = errGone }, Config: reading, Check: tftest.ComposeAggregateTestCheckFunc(
+			is("findings.#", "1", "findings.0.id", "unreachable", "findings.0.severity", "error", "findings.0.text", errGone.Error(),
+				"filesystems.%", "2", "host_keys.#", "0", "addresses.#", "0", "clock_skew", "0"),
+			none("os", "kernel", "architecture", "memory", "swap", "cpus", "machine_id", "time", "clock_synchronized", "filesystems./srv/wal.disk_kind", "filesystems./srv/wal.free"),
+		)},
+		tftest.TestStep{PreConfig: func() { w.host(21).Unreachable = &api.Barred{Barrier: api.BarrierLogin, Err: errGone} }, Config: reading,
+			Check: is("findings.#", "1", "findings.0.id", "barred", "findings.0.severity", "error", "findings.0.remedy", api.BarrierLogin.Remedy())},
+		tftest.TestStep{PreConfig: func() { w.notKnown = true }, Config: reading, ExpectError: saysInOrder("Host 192.0.2.21 cannot be read", "not known before apply")},
+		tftest.TestStep{PreConfig: func() { w.notKnown = false; asNew(w.host(21)) }, Config: `data "etcd_host" "new" { address = "192.0.2.21" }`, Check: is("filesystems.%", "1", "filesystems./var/lib/etcd.type", "ext4")},
 	)
 }

@@ -50,10 +50,11 @@ func Findings(host Host) []Finding {
 	return found
 }
 
-// Wanted returns what speaks against a host by its inventory, without the findings that are waived.
+// Wanted returns what speaks against a host by its inventory, without the findings that are waived and those that are
+// mere information.
 func Wanted(contact api.Contact, waived []string) (found []Finding) {
 	for _, c := range wanted {
-		if !slices.Contains(waived, c.id) {
+		if c.severity != Info && !slices.Contains(waived, c.id) {
 			found = append(found, c.find(Host{Contact: contact})...)
 		}
 	}
@@ -71,11 +72,14 @@ func Needed(contact api.Contact) string {
 	return strings.Join(reasons, "; and ")
 }
 
-// Waivable returns the IDs of the findings that a user may decide to live with. The others keep a member from running.
+// Waivable returns the IDs of the findings that a user may decide to live with. Of the others, errors keep a member
+// from running, and no plan shows mere information.
 func Waivable() []string {
 	var ids []string
 	for _, c := range wanted {
-		ids = append(ids, c.id)
+		if c.severity != Info {
+			ids = append(ids, c.id)
+		}
 	}
 	return ids
 }

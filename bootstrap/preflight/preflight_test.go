@@ -84,6 +84,11 @@ func TestFindings(t *testing.T) {
 			t.Errorf("of a host with %s there are %d findings to be waived", id, n)
 		}
 	}
+	for _, c := range all() {
+		if c.severity == Info && slices.Contains(Waivable(), c.id) {
+			t.Errorf("%s can be waived, and no plan shows it", c.id)
+		}
+	}
 	found := Findings(everything)
 	if !slices.IsSortedFunc(found, func(a, b Finding) int {
 		return strings.Index("error warning info", string(a.Severity)) - strings.Index("error warning info", string(b.Severity))
@@ -119,6 +124,13 @@ func TestGuideListsFindings(t *testing.T) {
 		if _, tested := bad[c.id]; !tested {
 			t.Errorf("%s is not tested", c.id)
 		}
+	}
+	for _, f := range []Finding{Unread("no route to host", ""), Unread("login refused", api.BarrierLogin)} {
+		key := f.ID + " " + string(f.Severity)
+		if !listed[key] || f.Remedy == "" {
+			t.Errorf("the guide does not list %s, or there is no remedy for it", key)
+		}
+		delete(listed, key)
 	}
 	if len(listed) > 0 {
 		t.Errorf("the guide lists %v, and there are no such findings", listed)

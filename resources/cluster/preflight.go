@@ -98,7 +98,7 @@ func preflightAttribute() schema.SingleNestedAttribute {
 			"waive": schema.SetAttribute{
 				Optional: true, ElementType: types.StringType,
 				MarkdownDescription: "Findings that refuse no host and that plans do not warn of: `" + strings.Join(preflight.Waivable(), "`, `") + "`.",
-				Validators:          []validator.Set{setvalidator.ValueStringsAre(stringvalidator.OneOf(preflight.Waivable()...))},
+				Validators:          []validator.Set{setvalidator.NoNullValues(), setvalidator.ValueStringsAre(stringvalidator.OneOf(preflight.Waivable()...))},
 			},
 		},
 	}

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"maps"
 
 	"github.com/hashicorp/terraform-plugin-framework-timeouts/resource/timeouts"
 	"github.com/hashicorp/terraform-plugin-framework-validators/int64validator"
@@ -20,6 +21,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/renewal"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/restore"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/settings"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/providerdata"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/timeout"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/validate"
 )
@@ -89,7 +91,7 @@ func clusterSchema(ctx context.Context, carried ...string) schema.Schema {
 				Optional: true, ElementType: types.StringType,
 				MarkdownDescription: "Further DNS names and IP addresses that clients reach members by, like those of a load balancer: every member's server certificate names them, beside the member's own address and loopback. " +
 					"No wildcards. A change issues these certificates anew; members take them up without a restart. Default: none.",
-				Validators: []validator.Set{setvalidator.SizeBetween(1, 64), setvalidator.ValueStringsAre(validate.HostAddress)},
+				Validators: []validator.Set{setvalidator.SizeBetween(1, 64), setvalidator.NoNullValues(), setvalidator.ValueStringsAre(validate.HostAddress)},
 			},
 			renewal.Name: renewal.Attribute(),
 			"client_crl": schema.StringAttribute{
@@ -125,6 +127,7 @@ func clusterSchema(ctx context.Context, carried ...string) schema.Schema {
 				ElementType: types.StringType,
 				MarkdownDescription: "Names of members whose hosts are gone for good: a destroy leaves them behind, and takes the cluster off the other hosts. The destroy looks at them all the same, and is refused " +
 					"if one of them answers, unless the disk of its data is not mounted. Of a member that is being moved, and so has two hosts, it leaves behind those that could not be reached at the last refresh. **Should such a host come back, its member starts again** by itself: then, as root, `systemctl disable --now etcd@NAME`. Takes effect once applied; does nothing else.",
+				Validators: []validator.Set{setvalidator.NoNullValues()},
 			},
 			"recover_from": recovery.Attribute(),
 			"restore":      restore.Attribute(),
@@ -217,40 +220,22 @@ func timeoutsAttribute(ctx context.Context) schema.Attribute {
 
 // memberAttributes returns what a configuration says of a member, and what is observed of it.
 func memberAttributes() map[string]schema.Attribute {
-	return map[string]schema.Attribute{
+	const anyTime = " Can be changed at any time."
+	attributes := providerdata.ReachedBy(
+		func(description string, rules ...validator.String) schema.Attribute {
+			return schema.StringAttribute{Optional: true, MarkdownDescription: description + anyTime, Validators: rules}
+		},
+		func(description string, rules ...validator.Int64) schema.Attribute {
+			return schema.Int64Attribute{Optional: true, MarkdownDescription: description + anyTime, Validators: rules}
+		},
+	)
+	maps.Copy(attributes, map[string]schema.Attribute{
 		"address": schema.StringAttribute{
 			Optional: true, // to the framework: see required
 			MarkdownDescription: "Required. IP address (IPv4, or IPv6 in its shortest spelling) or DNS name, in lower case, by which the other members and clients reach this one. " +
 				"Its certificates name it, and nothing else may have it. A member with an IP address listens on it alone (and on loopback), one with a DNS name on all addresses. " +
 				"An address of another machine is a replacement: the member is built there, and its old host is left, with the data moved aside. Another address of the machine that the member is on, which an interface of it has to have already, keeps its data and its ID: it is re-addressed, with one restart.",
 			Validators: []validator.String{validate.HostAddress},
-		},
-		"host_key": schema.StringAttribute{
-			Optional: true,
-			MarkdownDescription: "Public SSH key of the host, like `ssh-ed25519 AAAA...`; several, one a line, while it is being changed. " +
-				"Where it is set, no other key is accepted. Can be changed at any time.",
-			Validators: []validator.String{validate.PublicKeys},
-		},
-		"host_ca": schema.StringAttribute{
-			Optional: true,
-			MarkdownDescription: "Public key of the authority that signs this host's SSH host certificate. Default: the provider's `ssh.host_ca`. " +
-				"Can be changed at any time.",
-			Validators: []validator.String{validate.PublicKeys},
-		},
-		"ssh_address": schema.StringAttribute{
-			Optional:            true,
-			MarkdownDescription: "Host name or IP address to reach the host's sshd by, where that is not `address`. Can be changed at any time.",
-			Validators:          []validator.String{validate.HostAddress},
-		},
-		"ssh_port": schema.Int64Attribute{
-			Optional:            true,
-			MarkdownDescription: "TCP port of the host's sshd, 1 to 65535. Default: the provider's `ssh.port`. Can be changed at any time.",
-			Validators:          []validator.Int64{int64validator.Between(1, 65535)},
-		},
-		"ssh_user": schema.StringAttribute{
-			Optional:            true,
-			MarkdownDescription: "User to log in as on this host. Default: the provider's `ssh.user`. Can be changed at any time.",
-			Validators:          []validator.String{stringvalidator.LengthAtLeast(1)},
 		},
 		"zone": schema.StringAttribute{
 			Optional:            true,
@@ -296,5 +281,6 @@ func memberAttributes() map[string]schema.Attribute {
 			Computed:            true,
 			MarkdownDescription: "URL by which clients reach it.",
 		},
-	}
+	})
+	return attributes
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/datasource"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/clocks"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/preflight"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
@@ -55,11 +56,15 @@ func (d *hostData) Read(ctx context.Context, req datasource.ReadRequest, resp *d
 	}
 	target := providerdata.SSHTargetOf(model.Address, model.SSHAddress, model.SSHPort, model.SSHUser, model.HostKey, model.HostCA)
 	host, err := d.look(ctx, target, model.paths())
-	if err != nil {
+	switch {
+	case err == nil:
+		model.take(host)
+	case errors.Is(err, providerdata.ErrNotKnown) || ctx.Err() != nil:
 		resp.Diagnostics.AddError(fmt.Sprintf("Host %s cannot be read", target.Address), err.Error())
 		return
+	default:
+		model.takeNothing(err)
 	}
-	model.take(host)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &model)...)
 }
 
@@ -117,6 +122,19 @@ func (m *hostModel) take(host preflight.Host) {
 	for _, f := range preflight.Findings(host) {
 		m.Findings = append(m.Findings, findingModel{f.ID, string(f.Severity), f.Text, f.Remedy})
 	}
+}
+
+// takeNothing writes into the model that nothing is known of the host, and why. It is no error: one host that is down
+// would refuse every plan, also one that replaces the member on it.
+func (m *hostModel) takeNothing(why error) {
+	nothing := api.Inventory{}
+	for _, path := range m.paths() {
+		nothing.Filesystems = append(nothing.Filesystems, api.Filesystem{Path: path})
+	}
+	m.take(preflight.Host{Contact: api.Contact{Inventory: &nothing}})
+	m.Swap, m.Time = types.Int64Null(), types.StringNull()
+	f := preflight.Unread(why.Error(), bootstrap.Barrier(why))
+	m.Findings = []findingModel{{f.ID, string(f.Severity), f.Text, f.Remedy}}
 }
 
 // newFilesystem returns a file system as Terraform sees it.

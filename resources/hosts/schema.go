@@ -2,17 +2,17 @@ package hosts
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 
-	"github.com/hashicorp/terraform-plugin-framework-validators/int64validator"
 	"github.com/hashicorp/terraform-plugin-framework-validators/listvalidator"
-	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
 	"github.com/hashicorp/terraform-plugin-framework/datasource/schema"
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/preflight"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/providerdata"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/validate"
 )
 
@@ -90,73 +90,74 @@ func hostSchema() schema.Schema {
 	texts := func(description string) schema.ListAttribute {
 		return schema.ListAttribute{Computed: true, ElementType: types.StringType, MarkdownDescription: description}
 	}
-	way := func(description string, validators ...validator.String) schema.StringAttribute {
-		return schema.StringAttribute{Optional: true, MarkdownDescription: description, Validators: validators}
-	}
+	attributes := providerdata.ReachedBy(
+		func(description string, rules ...validator.String) schema.Attribute {
+			return schema.StringAttribute{Optional: true, MarkdownDescription: description, Validators: rules}
+		},
+		func(description string, rules ...validator.Int64) schema.Attribute {
+			return schema.Int64Attribute{Optional: true, MarkdownDescription: description, Validators: rules}
+		},
+	)
+	maps.Copy(attributes, map[string]schema.Attribute{
+		"address": schema.StringAttribute{
+			Required: true, MarkdownDescription: "IP address or DNS name of the host, in lower case.", Validators: []validator.String{validate.HostAddress},
+		},
+		"paths": schema.ListAttribute{
+			Optional: true, ElementType: types.StringType,
+			MarkdownDescription: fmt.Sprintf("Directories whose file systems are of interest. One that is not there stands for its nearest parent that is. Default: `%s`, where members have their data.", dataParent),
+			Validators:          []validator.List{listvalidator.SizeAtLeast(1), listvalidator.NoNullValues(), listvalidator.UniqueValues(), listvalidator.ValueStringsAre(validate.Path)},
+		},
+
+		"os":                     text("Name of the operating system: `Debian GNU/Linux 13 (trixie)`."),
+		"os_id":                  text("`ID` of its `/etc/os-release`: `debian`, `rhel`."),
+		"os_version":             text("`VERSION_ID` of its `/etc/os-release`: `13`, `9.6`."),
+		"kernel":                 text("Release of the kernel."),
+		"architecture":           text("`amd64` or `arm64`, which members run on, or the kernel's name of another one."),
+		"systemd_version":        number("Version of systemd: `257`."),
+		"memory":                 number("Memory in bytes."),
+		"swap":                   number("Swap that is in use, in bytes of its size; 0: none."),
+		"cpus":                   number("Number of CPUs."),
+		"cpu_governors":          texts("Governors of the CPUs' frequencies, each once. Empty where the kernel has none, as in most virtual machines."),
+		"machine_id":             text("Content of `/etc/machine-id`. Machines that were cloned from one image may share it."),
+		"boot_id":                text("Random ID of this boot."),
+		"host_keys":              texts("Public keys of its sshd in `/etc/ssh`, for `host_key`. They are as trustworthy as the key by which this host was reached."),
+		"addresses":              texts("Addresses of its interfaces, but for loopback and link-local ones."),
+		"time":                   text("Its clock, as RFC 3339 in UTC."),
+		"clock_skew":             number("Whole seconds by which its clock is ahead of this machine's at least, or, if negative, behind it. The time that the answer took is no skew, and 0 means that none is known."),
+		"clock_synchronized":     schema.BoolAttribute{Computed: true, MarkdownDescription: "Whether its clock is synchronized, as systemd-timesyncd or chrony says. Null where neither runs."},
+		"transparent_huge_pages": text("`always`, `madvise` or `never`."),
+		"cgroup_version":         number("Version of its cgroups: 1 or 2."),
+		"selinux":                text("`enforcing`, `permissive` or `disabled`."),
+		"filesystems": schema.MapNestedAttribute{
+			Computed: true, MarkdownDescription: "The file systems, by the paths of `paths`.",
+			NestedObject: schema.NestedAttributeObject{Attributes: map[string]schema.Attribute{
+				"mount_point": text("Where it is mounted."),
+				"type":        text("`ext4`, `xfs`, `nfs4` and so on."),
+				"source":      text("What is mounted: `/dev/sda2`."),
+				"size":        number("Size in bytes."),
+				"free":        number("Bytes that are free for users other than root."),
+				"inodes":      number("Number of inodes. Null where the file system counts none."),
+				"free_inodes": number("Number of free inodes."),
+				"disks":       texts("The kernel's names of the disks below it: `sda`, `nvme0n1`."),
+				"disk_kind":   text("Kind of the disks: " + values(api.DiskSSD, api.DiskHDD) + ", or " + values(api.DiskVirtual) + " where the kernel of a virtual machine is not told what is behind its disk."),
+			}},
+		},
+		"findings": schema.ListNestedAttribute{
+			Computed: true, MarkdownDescription: "What speaks against the host, the gravest first. The guide \"Sizing\" lists all findings, with their thresholds and where these come from.",
+			NestedObject: schema.NestedAttributeObject{Attributes: map[string]schema.Attribute{
+				"id":       text("Name of the finding, which stays the same: `rotational_disk`."),
+				"severity": text(values(preflight.Error, preflight.Warning, preflight.Info) + ": no member may be put on the host; a member runs there, and may be slow or fail; nothing is wrong, and some hosts do better."),
+				"text":     text("What is found, and what is wanted."),
+				"remedy":   text("What to do about it."),
+			}},
+		},
+	})
 	return schema.Schema{
 		MarkdownDescription: "What a host is and has, and what speaks against it as the host of a member. Every plan reads it in one round trip over SSH, by a shell script that changes nothing: " +
-			"nothing is installed for it, and the host may carry a cluster or none. A host that does not answer within `ssh.connect_timeout` is an error. An attribute that the host cannot tell is null.\n\n" +
-			"Plans of `etcd_cluster` look at new hosts by themselves. This is for conditions of your own, and for hosts that no cluster has yet.",
-		Attributes: map[string]schema.Attribute{
-			"address": schema.StringAttribute{
-				Required: true, MarkdownDescription: "IP address or DNS name of the host, in lower case.", Validators: []validator.String{validate.HostAddress},
-			},
-			"host_key":    way("As in `etcd_cluster`.", validate.PublicKeys),
-			"host_ca":     way("As in `etcd_cluster`.", validate.PublicKeys),
-			"ssh_address": way("As in `etcd_cluster`.", validate.HostAddress),
-			"ssh_user":    way("As in `etcd_cluster`.", stringvalidator.LengthAtLeast(1)),
-			"ssh_port": schema.Int64Attribute{
-				Optional: true, MarkdownDescription: "As in `etcd_cluster`.", Validators: []validator.Int64{int64validator.Between(1, 65535)},
-			},
-			"paths": schema.ListAttribute{
-				Optional: true, ElementType: types.StringType,
-				MarkdownDescription: fmt.Sprintf("Directories whose file systems are of interest. One that is not there stands for its nearest parent that is. Default: `%s`, where members have their data.", dataParent),
-				Validators:          []validator.List{listvalidator.SizeAtLeast(1), listvalidator.NoNullValues(), listvalidator.UniqueValues(), listvalidator.ValueStringsAre(validate.Path)},
-			},
-
-			"os":                     text("Name of the operating system: `Debian GNU/Linux 13 (trixie)`."),
-			"os_id":                  text("`ID` of its `/etc/os-release`: `debian`, `rhel`."),
-			"os_version":             text("`VERSION_ID` of its `/etc/os-release`: `13`, `9.6`."),
-			"kernel":                 text("Release of the kernel."),
-			"architecture":           text("`amd64` or `arm64`, which members run on, or the kernel's name of another one."),
-			"systemd_version":        number("Version of systemd: `257`."),
-			"memory":                 number("Memory in bytes."),
-			"swap":                   number("Swap that is in use, in bytes of its size; 0: none."),
-			"cpus":                   number("Number of CPUs."),
-			"cpu_governors":          texts("Governors of the CPUs' frequencies, each once. Empty where the kernel has none, as in most virtual machines."),
-			"machine_id":             text("Content of `/etc/machine-id`. Machines that were cloned from one image may share it."),
-			"boot_id":                text("Random ID of this boot."),
-			"host_keys":              texts("Public keys of its sshd in `/etc/ssh`, for `host_key`. They are as trustworthy as the key by which this host was reached."),
-			"addresses":              texts("Addresses of its interfaces, but for loopback and link-local ones."),
-			"time":                   text("Its clock, as RFC 3339 in UTC."),
-			"clock_skew":             number("Whole seconds by which its clock is ahead of this machine's at least, or, if negative, behind it. The time that the answer took is no skew, and 0 means that none is known."),
-			"clock_synchronized":     schema.BoolAttribute{Computed: true, MarkdownDescription: "Whether its clock is synchronized, as systemd-timesyncd or chrony says. Null where neither runs."},
-			"transparent_huge_pages": text("`always`, `madvise` or `never`."),
-			"cgroup_version":         number("Version of its cgroups: 1 or 2."),
-			"selinux":                text("`enforcing`, `permissive` or `disabled`."),
-			"filesystems": schema.MapNestedAttribute{
-				Computed: true, MarkdownDescription: "The file systems, by the paths of `paths`.",
-				NestedObject: schema.NestedAttributeObject{Attributes: map[string]schema.Attribute{
-					"mount_point": text("Where it is mounted."),
-					"type":        text("`ext4`, `xfs`, `nfs4` and so on."),
-					"source":      text("What is mounted: `/dev/sda2`."),
-					"size":        number("Size in bytes."),
-					"free":        number("Bytes that are free for users other than root."),
-					"inodes":      number("Number of inodes. Null where the file system counts none."),
-					"free_inodes": number("Number of free inodes."),
-					"disks":       texts("The kernel's names of the disks below it: `sda`, `nvme0n1`."),
-					"disk_kind":   text("Kind of the disks: " + values(api.DiskSSD, api.DiskHDD) + ", or " + values(api.DiskVirtual) + " where the kernel of a virtual machine is not told what is behind its disk."),
-				}},
-			},
-			"findings": schema.ListNestedAttribute{
-				Computed: true, MarkdownDescription: "What speaks against the host, the gravest first. The guide \"Sizing\" lists all findings, with their thresholds and where these come from.",
-				NestedObject: schema.NestedAttributeObject{Attributes: map[string]schema.Attribute{
-					"id":       text("Name of the finding, which stays the same: `rotational_disk`."),
-					"severity": text(values(preflight.Error, preflight.Warning, preflight.Info) + ": no member may be put on the host; a member runs there, and may be slow or fail; nothing is wrong, and some hosts do better."),
-					"text":     text("What is found, and what is wanted."),
-					"remedy":   text("What to do about it."),
-				}},
-			},
-		},
+			"nothing is installed for it, and the host may carry a cluster or none. An attribute that the host cannot tell is null. " +
+			"A host that does not answer within `ssh.connect_timeout` is no error: it has the one finding `unreachable`, or `barred` where it answers and keeps the provider out, and everything else is null or empty.\n\n" +
+			"Plans of `etcd_cluster` look at new hosts by themselves. This is for conditions of your own, and for hosts that no cluster has yet. " +
+			"A condition that refuses `findings` refuses every plan while the host is down, also the one that repairs the cluster: take it out once a member is on the host.",
+		Attributes: attributes,
 	}
 }

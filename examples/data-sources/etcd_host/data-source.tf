@@ -1,5 +1,6 @@
 # terraform_data stands for the resource of your cloud or hypervisor that makes a machine. The host is read once that is
-# there, before anything else uses it.
+# there, before anything else uses it. Take the data source out once a member is on the host: its conditions refuse
+# every plan while the host is down, also one that repairs the cluster.
 resource "terraform_data" "machine" {
   input = "192.0.2.14"
 }
