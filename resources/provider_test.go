@@ -3,6 +3,7 @@ package resources_test
 import (
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -56,6 +57,12 @@ type world struct {
 	// doors are the ports of sshd of hosts, by address, where they are not the usual ones.
 	doors map[string]int
 
+	// older changes what the state holds of a resource, as an earlier release could have left it; nil: nothing.
+	older func(kind string, attributes map[string]any)
+
+	// forgets is a key of private state that the state of a cluster lacks after a refresh, as one that was imported.
+	forgets string
+
 	// observed changes what a host answers when it is observed; nil: nothing.
 	observed func(*api.Observation)
 
@@ -65,8 +72,9 @@ type world struct {
 		warnings []string
 		errors   []string
 		private  [][]byte
-		awaited  []string // addresses of hosts that operations did not want to go on without
-		hurried  int      // lists of backups that were to be there by a time
+		answers  map[string]answer // of the last refresh or apply, by kind of resource
+		awaited  []string          // addresses of hosts that operations did not want to go on without
+		hurried  int               // lists of backups that were to be there by a time
 	}
 }
 
@@ -164,10 +172,39 @@ type listening struct {
 	world *world
 }
 
+func (l listening) UpgradeResourceState(ctx context.Context, req *tfprotov6.UpgradeResourceStateRequest) (*tfprotov6.UpgradeResourceStateResponse, error) {
+	if l.world.older != nil {
+		var attributes map[string]any
+		if err := json.Unmarshal(req.RawState.JSON, &attributes); err != nil {
+			return nil, err
+		}
+		l.world.older(req.TypeName, attributes)
+		edited, err := json.Marshal(attributes)
+		if err != nil {
+			return nil, err
+		}
+		req.RawState.JSON = edited
+	}
+	return l.ProviderServer.UpgradeResourceState(ctx, req)
+}
+
 func (l listening) ReadResource(ctx context.Context, req *tfprotov6.ReadResourceRequest) (*tfprotov6.ReadResourceResponse, error) {
 	resp, err := l.ProviderServer.ReadResource(ctx, req)
 	if req.TypeName == "etcd_cluster" {
+		if l.world.forgets != "" && err == nil && len(resp.Private) > 0 {
+			var private map[string][]byte
+			if err := json.Unmarshal(resp.Private, &private); err != nil {
+				return nil, err
+			}
+			delete(private, l.world.forgets)
+			if resp.Private, err = json.Marshal(private); err != nil {
+				return nil, err
+			}
+		}
 		l.world.keepPrivate(resp.Private)
+	}
+	if err == nil {
+		l.world.answered(req.TypeName, answer{resp.NewState, resp.NewIdentity, resp.Private})
 	}
 	l.world.keep(resp.Diagnostics)
 	return resp, err
@@ -184,6 +221,9 @@ func (l listening) ApplyResourceChange(ctx context.Context, req *tfprotov6.Apply
 	resp, err := l.ProviderServer.ApplyResourceChange(ctx, req)
 	if req.TypeName == "etcd_cluster" && err == nil {
 		l.world.keepPrivate(resp.Private)
+	}
+	if err == nil {
+		l.world.answered(req.TypeName, answer{resp.NewState, resp.NewIdentity, resp.Private})
 	}
 	if l.world.dies && err == nil && len(resp.Diagnostics) > 0 {
 		resp.NewState, resp.Private = req.PriorState, req.PlannedPrivate

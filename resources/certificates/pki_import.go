@@ -9,7 +9,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
+	"github.com/hashicorp/terraform-plugin-framework/resource/identityschema"
+	"github.com/hashicorp/terraform-plugin-framework/tfsdk"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh"
@@ -20,7 +23,40 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/validate"
 )
 
-var _ resource.ResourceWithImportState = (*pkiResource)(nil)
+var (
+	_ resource.ResourceWithImportState = (*pkiResource)(nil)
+	_ resource.ResourceWithIdentity    = (*pkiResource)(nil)
+)
+
+// pkiIdentityModel is the identity of authorities, by which Terraform imports them from 1.12 on.
+type pkiIdentityModel struct {
+	Name      types.String `tfsdk:"name"`
+	Directory types.String `tfsdk:"directory"`
+}
+
+// IdentitySchema describes the identity.
+func (r *pkiResource) IdentitySchema(_ context.Context, _ resource.IdentitySchemaRequest, resp *resource.IdentitySchemaResponse) {
+	resp.IdentitySchema = identityschema.Schema{Attributes: map[string]identityschema.Attribute{
+		"name": identityschema.StringAttribute{RequiredForImport: true, Description: "Name of the authorities, usually the cluster's."},
+		"directory": identityschema.StringAttribute{
+			OptionalForImport: true,
+			Description:       "Directory with the PEM files of the authorities, which every import needs. Null for authorities that were not imported.",
+		},
+	}}
+}
+
+// identify writes the identity of the authorities, and leaves the directory that they were imported from as it is.
+func (p pkiModel) identify(ctx context.Context, identity *tfsdk.ResourceIdentity) (diags diag.Diagnostics) {
+	if identity == nil {
+		return nil
+	}
+	var is pkiIdentityModel
+	if !identity.Raw.IsNull() {
+		diags = identity.Get(ctx, &is)
+	}
+	is.Name = p.Name
+	return append(diags, identity.Set(ctx, is)...)
+}
 
 // Files that authorities are imported from. Hosts have the certificates under the same names.
 const (
@@ -29,12 +65,19 @@ const (
 	trustedFile  = "-trusted" // ends the names of those that are trusted beside them in the middle of a rotation
 )
 
-// ImportState imports existing authorities. The ID is NAME@DIRECTORY, and the directory holds their PEM files.
+// ImportState imports existing authorities, by NAME@DIRECTORY or by their identity. The directory holds their PEM
+// files.
 func (r *pkiResource) ImportState(ctx context.Context, req resource.ImportStateRequest, resp *resource.ImportStateResponse) {
-	name, directory, found := strings.Cut(req.ID, "@")
+	id := req.ID
+	if id == "" && req.Identity != nil {
+		var identity pkiIdentityModel
+		resp.Diagnostics.Append(req.Identity.Get(ctx, &identity)...)
+		id = identity.Name.ValueString() + "@" + identity.Directory.ValueString()
+	}
+	name, directory, found := strings.Cut(id, "@")
 	if !found || directory == "" || !validate.ClusterNamePattern.MatchString(name) {
 		resp.Diagnostics.AddError("The import ID of the authorities is not valid", fmt.Sprintf("%q does not say which: it has to be NAME@DIRECTORY, like \"prod@./authorities\", "+
-			"with the name of the cluster as `name` has it. The directory holds %s.", req.ID, importedFiles()))
+			"or an identity with both, with the name of the cluster as `name` has it. The directory holds %s.", id, importedFiles()))
 		return
 	}
 	refuse := func(err error) {
@@ -60,6 +103,9 @@ func (r *pkiResource) ImportState(ctx context.Context, req resource.ImportStateR
 	state.Rotation, state.Chain = types.ObjectNull(rotationType()), types.ObjectNull(chainType())
 	resp.Diagnostics.Append(state.holdNew(ctx, authorities, trusted)...)
 	resp.Diagnostics.Append(record(ctx, resp.Private, rotation.Found(peersPhase, clientsPhase))...)
+	if resp.Identity != nil {
+		resp.Diagnostics.Append(resp.Identity.Set(ctx, pkiIdentityModel{state.Name, types.StringValue(directory)})...)
+	}
 	resp.Diagnostics.Append(resp.State.Set(ctx, &state)...)
 }
 

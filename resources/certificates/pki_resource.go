@@ -84,6 +84,7 @@ func (r *pkiResource) Create(ctx context.Context, req resource.CreateRequest, re
 	}
 	resp.Diagnostics.Append(plan.holdNew(ctx, authorities, pki.Authorities{})...)
 	resp.Diagnostics.Append(record(ctx, resp.Private, rotation.Made(desired))...)
+	resp.Diagnostics.Append(plan.identify(ctx, resp.Identity)...)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
 }
 
@@ -163,6 +164,7 @@ func (r *pkiResource) Read(ctx context.Context, req resource.ReadRequest, resp *
 	}
 	state.inspect(ctx)
 	resp.Diagnostics.Append(authority.WarnOfExpiry(state.PeerCACertificate, state.ClientCACertificate, state.above(ctx), state.Name.ValueString(), r.providerData.Now(), path.Root("rotation"))...)
+	resp.Diagnostics.Append(state.identify(ctx, resp.Identity)...)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &state)...)
 }
 
@@ -197,6 +199,7 @@ func (r *pkiResource) Update(ctx context.Context, req resource.UpdateRequest, re
 		}
 	}
 	resp.Diagnostics.Append(record(ctx, resp.Private, next)...)
+	resp.Diagnostics.Append(plan.identify(ctx, resp.Identity)...)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
 }
 

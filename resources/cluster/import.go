@@ -4,10 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
+	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
+	"github.com/hashicorp/terraform-plugin-framework/resource/identityschema"
+	"github.com/hashicorp/terraform-plugin-framework/tfsdk"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
@@ -19,12 +24,46 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/value"
 )
 
-var _ resource.ResourceWithImportState = (*clusterResource)(nil)
+var (
+	_ resource.ResourceWithImportState = (*clusterResource)(nil)
+	_ resource.ResourceWithIdentity    = (*clusterResource)(nil)
+)
 
-// ImportState takes a finished cluster into the state, by NAME@host[,host...]. It reads everything from the hosts and
-// changes nothing there.
+// identityModel is the identity of a cluster, by which Terraform imports it from 1.12 on. It changes with the members.
+type identityModel struct {
+	Name  types.String `tfsdk:"name"`
+	Hosts types.List   `tfsdk:"hosts"`
+}
+
+// IdentitySchema describes the identity.
+func (r *clusterResource) IdentitySchema(_ context.Context, _ resource.IdentitySchemaRequest, resp *resource.IdentitySchemaResponse) {
+	resp.IdentitySchema = identityschema.Schema{Attributes: map[string]identityschema.Attribute{
+		"name": identityschema.StringAttribute{RequiredForImport: true, Description: "Name of the cluster."},
+		"hosts": identityschema.ListAttribute{
+			RequiredForImport: true, ElementType: types.StringType,
+			Description: "Addresses at which the sshd of its hosts is reached. For an import, one host that carries a member is enough.",
+		},
+	}}
+}
+
+// identify writes the identity of the cluster, with the hosts of all members that a configuration has.
+func (c clusterModel) identify(ctx context.Context, identity *tfsdk.ResourceIdentity) (diags diag.Diagnostics) {
+	members, diags := c.memberModels(ctx)
+	if identity == nil || diags.HasError() {
+		return diags
+	}
+	dropUnmanaged(members)
+	var hosts []string
+	for _, name := range slices.Sorted(maps.Keys(members)) {
+		hosts = append(hosts, members[name].sshTarget().Address)
+	}
+	return append(diags, identity.Set(ctx, identityModel{c.Name, value.List(hosts)})...)
+}
+
+// ImportState takes a finished cluster into the state, by NAME@host[,host...] or by its identity. It reads everything
+// from the hosts and changes nothing there.
 func (r *clusterResource) ImportState(ctx context.Context, req resource.ImportStateRequest, resp *resource.ImportStateResponse) {
-	name, hosts, err := parseImport(req.ID)
+	name, hosts, err := imported(ctx, req)
 	if err != nil {
 		resp.Diagnostics.AddError("The import ID of the cluster is not valid", err.Error())
 		return
@@ -45,7 +84,23 @@ func (r *clusterResource) ImportState(ctx context.Context, req resource.ImportSt
 		resp.Diagnostics.AddError(fmt.Sprintf("Cluster %s was not imported", name), err.Error())
 		return
 	}
+	resp.Diagnostics.Append(state.identify(ctx, resp.Identity)...)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &state)...)
+}
+
+// imported returns which cluster is to be imported, and the hosts that tell of it.
+func imported(ctx context.Context, req resource.ImportStateRequest) (name string, hosts []string, err error) {
+	id := req.ID
+	if id == "" && req.Identity != nil {
+		var identity identityModel
+		diags := req.Identity.Get(ctx, &identity)
+		diags.Append(identity.Hosts.ElementsAs(ctx, &hosts, false)...)
+		if diags.HasError() {
+			return "", nil, errors.New(diags[0].Detail())
+		}
+		id = identity.Name.ValueString() + "@" + strings.Join(hosts, ",")
+	}
+	return parseImport(id)
 }
 
 // parseImport parses NAME@host[,host...].

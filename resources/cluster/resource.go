@@ -48,6 +48,7 @@ func New(carried ...string) func() resource.Resource {
 // Metadata sets the name of the resource.
 func (r *clusterResource) Metadata(_ context.Context, req resource.MetadataRequest, resp *resource.MetadataResponse) {
 	resp.TypeName = req.ProviderTypeName + "_cluster"
+	resp.ResourceBehavior.MutableIdentity = true // with the members
 }
 
 // Schema sets the schema.
@@ -117,6 +118,7 @@ func (r *clusterResource) Create(ctx context.Context, req resource.CreateRequest
 	}
 	resp.Diagnostics.Append(plan.formed(ctx, members, formed)...)
 	resp.Diagnostics.Append(exchange.ChainsOf(from.authority).Keep(ctx, resp.Private)...)
+	resp.Diagnostics.Append(plan.identify(ctx, resp.Identity)...)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
 }
 
@@ -152,6 +154,7 @@ func (r *clusterResource) Read(ctx context.Context, req resource.ReadRequest, re
 	if errors.Is(err, providerdata.ErrNotKnown) {
 		resp.Diagnostics.AddWarning(fmt.Sprintf("Cluster %s could not be checked", state.Name.ValueString()), err.Error()+
 			"\n\nThe plan is made from what the state says. Apply, and plan again to see how the hosts are.")
+		resp.Diagnostics.Append(state.identify(ctx, resp.Identity)...)
 		resp.Diagnostics.Append(resp.State.Set(ctx, &state)...)
 		return
 	}
@@ -173,6 +176,7 @@ func (r *clusterResource) Read(ctx context.Context, req resource.ReadRequest, re
 	resp.Diagnostics.Append(state.warnOfAuthorities(reports, r.providerData.Now())...)
 	resp.Diagnostics.Append(state.warnOfClocks(reports, executor.Cluster.Members)...)
 	resp.Diagnostics.Append(seen.Acknowledging(last.Acknowledged).Keep(ctx, resp.Private)...)
+	resp.Diagnostics.Append(state.identify(ctx, resp.Identity)...)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &state)...)
 }
 
@@ -219,6 +223,7 @@ func (r *clusterResource) Update(ctx context.Context, req resource.UpdateRequest
 		}
 		resp.Diagnostics.Append(plan.setMembers(ctx, members)...)
 		resp.Diagnostics.Append(exchange.ChainsOf(from.authority).Keep(ctx, resp.Private)...)
+		resp.Diagnostics.Append(plan.identify(ctx, resp.Identity)...)
 		resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
 		return
 	}
@@ -270,6 +275,7 @@ func (r *clusterResource) Update(ctx context.Context, req resource.UpdateRequest
 		}
 		plan.closeRollout()
 	}
+	resp.Diagnostics.Append(plan.identify(ctx, resp.Identity)...)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
 }
 
