@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -280,43 +279,6 @@ func TestCertificateRequest(t *testing.T) {
 			return err
 		})},
 		tftest.TestStep{Config: client("csr = %q", plain), PlanOnly: true})
-}
-
-// TestCertificateNamesAndUsages: a certificate says the names and usages that the configuration has, and a request may
-// hold these names and no others. To say others is another certificate for the same key.
-func TestCertificateNamesAndUsages(t *testing.T) {
-	of := func(key, more string) string { return client("%s\n%s", key, more) }
-	const names = `alternative_names = ["proxy.example.com", "192.0.2.80", "2001:db8::80"]`
-	const both = `usages = ["client_auth", "server_auth"]`
-	asked := fmt.Sprintf("csr = %q", request(t, x509.CertificateRequest{Subject: pkix.Name{CommonName: "app"}, DNSNames: []string{"proxy.example.com"}}))
-	bare := fmt.Sprintf("csr = %q", request(t, x509.CertificateRequest{}))
-	issued := func(names string, usages ...x509.ExtKeyUsage) tftest.TestCheckFunc {
-		return tftest.TestCheckResourceAttrWith(certificate, "certificate", func(text string) error {
-			block, _ := pem.Decode([]byte(text))
-			leaf, err := x509.ParseCertificate(block.Bytes)
-			if err != nil {
-				return err
-			}
-			if got := fmt.Sprint(leaf.DNSNames, leaf.IPAddresses); got != names || !slices.Equal(leaf.ExtKeyUsage, usages) {
-				return fmt.Errorf("it is for %s, with usages %v", got, leaf.ExtKeyUsage)
-			}
-			return nil
-		})
-	}
-	changed := tftest.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{purposeOf{certificate, "change"}}, PostApplyPostRefresh: []plancheck.PlanCheck{purposeOf{certificate, "none"}}}
-	const all = "[proxy.example.com] [192.0.2.80 2001:db8::80]"
-	newWorld(t).run(t,
-		tftest.TestStep{Config: of(bare, `alternative_names = ["*.example.com"]`), ExpectError: says("this is neither an IP address nor a DNS name")},
-		tftest.TestStep{Config: of(bare, `alternative_names = []`), ExpectError: says("must contain at least 1")},
-		tftest.TestStep{Config: of(bare, `usages = ["code_signing"]`), ExpectError: says("value must be one of")},
-		tftest.TestStep{Config: of(bare, `usages = ["server_auth"]`), ExpectError: says(`usages has to have "client_auth"`)},
-		tftest.TestStep{Config: of(asked, ""), ExpectError: says(`holds what was not requested: DNS name "proxy.example.com"`)},
-		tftest.TestStep{Config: of(asked, names), Check: issued(all, x509.ExtKeyUsageClientAuth)},
-		tftest.TestStep{Config: of(asked, names+"\n"+both), ConfigPlanChecks: changed, Check: issued(all, x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth)},
-		tftest.TestStep{Config: of(bare, both), ConfigPlanChecks: changed, Check: issued("[] []", x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth)},
-		tftest.TestStep{Config: of(bare, names), ConfigPlanChecks: changed, Check: issued(all, x509.ExtKeyUsageClientAuth)},
-		tftest.TestStep{Config: of(bare, ""), ConfigPlanChecks: changed, Check: issued("[] []", x509.ExtKeyUsageClientAuth)},
-	)
 }
 
 func TestCertificateRefuses(t *testing.T) {

@@ -126,13 +126,27 @@ func (a Model) Permits(keys []api.KeyRequest) error {
 		if err != nil {
 			return err
 		}
-		authority, err := pki.ParseExternal([]byte(signs.Certificate.ValueString()), absent{}, signs.HoldsFrom())
-		if err == nil {
-			err = authority.Permits(desired)
-		}
-		if err != nil {
+		if err := signs.permits(desired); err != nil {
 			return fmt.Errorf("its %s certificate, by %s: %w", want.Name, api.ForKey(want.Name, "pki.peer", "pki.client"), err)
 		}
 	}
 	return nil
+}
+
+// Permits returns why name constraints keep the authority, or those above it, from certifying the names of a request,
+// or nil. An unknown authority permits all.
+func (c ClientModel) Permits(want pki.Request) error {
+	if c.Client.Certificate.IsUnknown() {
+		return nil
+	}
+	return c.Client.permits(want)
+}
+
+// permits returns why name constraints keep an authority from certifying the names of a request, or nil.
+func (k KeyPair) permits(want pki.Request) error {
+	authority, err := pki.ParseExternal([]byte(k.Certificate.ValueString()), absent{}, k.HoldsFrom())
+	if err != nil {
+		return err
+	}
+	return authority.Permits(want)
 }

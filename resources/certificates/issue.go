@@ -12,6 +12,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
@@ -86,6 +87,14 @@ const (
 	serverAuth = "server_auth"
 )
 
+// usagesOf returns usages with the default in place of null.
+func usagesOf(usages types.Set) types.Set {
+	if usages.IsNull() {
+		return types.SetValueMust(types.StringType, []attr.Value{types.StringValue(clientAuth)})
+	}
+	return usages
+}
+
 // requestOf returns what a certificate is to say.
 func requestOf(ctx context.Context, commonName types.String, organization types.List, names, usages types.Set, validity types.String) (pki.Request, diag.Diagnostics) {
 	lifetime, _ := time.ParseDuration(validity.ValueString()) // its validator has parsed it
@@ -105,6 +114,19 @@ func requestOf(ctx context.Context, commonName types.String, organization types.
 		want.Profile = pki.Server
 	}
 	return want, diags
+}
+
+// refuseNames refuses a plan that issues a certificate whose names the constraints of the authority, or of one above
+// it, do not permit, as far as names and authority are known.
+func (c certificateModel) refuseNames(ctx context.Context, by authority.ClientModel) (diags diag.Diagnostics) {
+	if !c.Certificate.IsUnknown() || !value.Known(ctx, c.AlternativeNames) {
+		return nil
+	}
+	want, diags := requestOf(ctx, c.CommonName, types.ListNull(types.StringType), c.AlternativeNames, c.Usages, c.Validity)
+	if err := by.Permits(want); err != nil {
+		diags.AddAttributeError(path.Root("alternative_names"), "The authority does not permit these names", err.Error()+". No file was changed.")
+	}
+	return diags
 }
 
 // connects wants usages by which the certificate can be used to connect to members.

@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"strings"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
@@ -117,15 +118,50 @@ func algorithmOf(key crypto.Signer) string {
 	return string(algorithm)
 }
 
-// rekeys tells whether the configuration asks for a key of another algorithm than at the last apply, in the place of
-// one that the resource has made. A key that was there before the resource is never overwritten.
+// keyAlgorithm names the algorithm of the key that the certificate is for, or returns "" if the certificate cannot be
+// read.
+func (c certificateModel) keyAlgorithm() string {
+	leaf, err := cert.ParseLeaf([]byte(c.Certificate.ValueString()))
+	if err != nil {
+		return ""
+	}
+	algorithm, _ := pki.AlgorithmOf(leaf.PublicKey)
+	return string(algorithm)
+}
+
+// otherAlgorithm is the reason for another certificate if the key is of another algorithm than the configuration says.
+func otherAlgorithm(is, wanted string) string {
+	return fmt.Sprintf("private_key_file holds a key of %s, and algorithm is %s", is, wanted)
+}
+
+// lacksAlgorithm tells whether the key is of another algorithm than at the last apply, and the last refresh has found
+// nothing else the matter but perhaps that the certificate is due: an earlier release took another algorithm and left
+// the key as it was.
+func (c certificateModel) lacksAlgorithm() bool {
+	is, was := c.keyAlgorithm(), c.Algorithm.ValueString()
+	return is != "" && is != was && (c.RenewalDue.IsNull() || strings.HasSuffix(c.RenewalDue.ValueString(), otherAlgorithm(is, was)))
+}
+
+// agreesWithKey tells whether the configuration goes back to the algorithm of the key, and the last refresh has found
+// nothing but the algorithm the matter.
+func (c certificateModel) agreesWithKey(state certificateModel) bool {
+	is := state.keyAlgorithm()
+	return is != "" && c.Algorithm.ValueString() == is && state.RenewalDue.ValueString() == otherAlgorithm(is, state.Algorithm.ValueString())
+}
+
+// rekeys tells whether the configuration asks for another algorithm than that of the key which the resource has made,
+// and which the certificate of the state is for. A key that was there before the resource is never overwritten.
 func (c certificateModel) rekeys(state *certificateModel, made string) bool {
-	return state != nil && made != "" && c.PrivateKeyFile.ValueString() == made && state.PrivateKeyFile.Equal(c.PrivateKeyFile) && !c.Algorithm.Equal(state.Algorithm)
+	if state == nil || made == "" || c.PrivateKeyFile.ValueString() != made || !state.PrivateKeyFile.Equal(c.PrivateKeyFile) {
+		return false
+	}
+	is := state.keyAlgorithm()
+	return is != "" && (c.Algorithm.IsUnknown() || c.Algorithm.ValueString() != is)
 }
 
 // warnRekeyed warns that the apply overwrites a private key.
 func (c certificateModel) warnRekeyed(state certificateModel) (diags diag.Diagnostics) {
-	diags.AddAttributeWarning(path.Root("algorithm"), "The private key is replaced", fmt.Sprintf("algorithm is %s, and was %s: the apply makes another key in %s, in the place of the one that this resource has made there, and issues a certificate for it. "+
-		"Whoever uses the key has to read both again.", c.Algorithm, state.Algorithm, c.PrivateKeyFile.ValueString()))
+	diags.AddAttributeWarning(path.Root("algorithm"), "The private key is replaced", fmt.Sprintf("algorithm is %s, and the key in %s is of %s: the apply makes another key there, in the place of the one that this resource has made, and issues a certificate for it. "+
+		"Whoever uses the key has to read both again.", c.Algorithm, c.PrivateKeyFile.ValueString(), state.keyAlgorithm()))
 	return diags
 }

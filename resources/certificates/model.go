@@ -98,10 +98,17 @@ func (c certificateModel) checkPlaces() (diags diag.Diagnostics) {
 func (c *certificateModel) plan(ctx context.Context, by authority.ClientModel, state *certificateModel, looked time.Time, rekeys bool) {
 	c.CACertificate = by.Bundle()
 	c.PlannedChange = c.purpose(ctx, c.CACertificate, state)
+	if state != nil && c.agreesWithKey(*state) {
+		agreed := *state
+		agreed.RenewalDue, state = types.StringNull(), &agreed
+	}
 	if state != nil && authority.Same(c.CACertificate, state.CACertificate) {
 		c.CACertificate = state.CACertificate
 	}
-	stays := state != nil && !rekeys && (c.waits(by, *state, looked) || !c.reissues(by.Client.Certificate, *state, looked))
+	if rekeys && c.PlannedChange.ValueString() == purposeNone { // no refresh has looked at the key
+		c.PlannedChange = types.StringValue(purposeReissue)
+	}
+	stays := state != nil && (c.waits(by, *state, looked) || !rekeys && !c.reissues(by.Client.Certificate, *state, looked))
 	// The authorities above have changed.
 	if state != nil && !by.Follow(state.Certificate).Equal(state.Certificate) {
 		c.PlannedChange = types.StringValue(purposeChange)
@@ -115,10 +122,12 @@ func (c *certificateModel) plan(ctx context.Context, by authority.ClientModel, s
 	c.RenewalDue = types.StringNull()
 }
 
-// waits tells whether a certificate that is due stays, because the configuration leaves out the key that renews it, the
-// certificate was valid at the last refresh, and nothing else changes.
+// waits tells whether a certificate that is due, or whose key is of another algorithm, stays: the configuration leaves
+// out the authority's key, the certificate was valid at the last refresh, and nothing else changes.
 func (c certificateModel) waits(by authority.ClientModel, state certificateModel, looked time.Time) bool {
-	return !by.Client.Signs() && c.PlannedChange.ValueString() == purposeRenewal && authority.Signs(by.Client.Certificate, state.CACertificate) && state.holds(looked)
+	change := c.PlannedChange.ValueString()
+	only := change == purposeRenewal || change == purposeReissue && state.lacksAlgorithm()
+	return only && !by.Client.Signs() && authority.Signs(by.Client.Certificate, state.CACertificate) && state.holds(looked)
 }
 
 // holds tells whether the certificate was valid at the last refresh.
@@ -155,6 +164,9 @@ func (c certificateModel) checkKey(by authority.ClientModel, state *certificateM
 		diags.AddAttributeError(path.Root("pki"), needsKey, fmt.Sprintf("It issues a certificate: the one of %s has expired (%s), or does so within the hour, and lets nobody in.\n\n%s No file was changed.", state.CommonName.ValueString(), state.NotAfter.ValueString(), give))
 	case c.Certificate.IsUnknown():
 		diags.AddAttributeError(path.Root("pki"), needsKey, "It issues a certificate.\n\n"+give+" No file was changed.")
+	case state != nil && c.waits(by, *state, looked) && c.PlannedChange.ValueString() == purposeReissue && !state.inLastWeek(looked):
+		diags.AddAttributeWarning(path.Root("algorithm"), fmt.Sprintf("The private key of %s is of another algorithm, and this plan does not replace it", c.CommonName.ValueString()),
+			fmt.Sprintf("%s: pki leaves out the key that signs a certificate for another one, so that both stay as they are. %s Or set algorithm to %s.", otherAlgorithm(state.keyAlgorithm(), state.Algorithm.ValueString()), give, state.keyAlgorithm()))
 	case state != nil && c.waits(by, *state, looked):
 		summary := fmt.Sprintf("The certificate of %s is due, and this plan does not renew it", c.CommonName.ValueString())
 		if state.inLastWeek(looked) {
@@ -199,7 +211,7 @@ func (c certificateModel) purpose(ctx context.Context, ca types.String, state *c
 
 // asked returns all values of the configuration except for write-only ones.
 func (c certificateModel) asked() []attr.Value {
-	return []attr.Value{c.CommonName, c.Organization, c.AlternativeNames, c.Usages, c.Validity, c.RenewBefore, c.PrivateKeyFile, c.CSR, c.Algorithm, c.CertificateFile, c.CACertificateFile}
+	return []attr.Value{c.CommonName, c.Organization, c.AlternativeNames, usagesOf(c.Usages), c.Validity, c.RenewBefore, c.PrivateKeyFile, c.CSR, c.Algorithm, c.CertificateFile, c.CACertificateFile}
 }
 
 // reissues tells whether the present certificate has to be replaced: it does not say what is desired, it is due, or
@@ -210,7 +222,7 @@ func (c certificateModel) reissues(signs types.String, state certificateModel, l
 		!c.CommonName.Equal(state.CommonName) ||
 		!c.Organization.Equal(state.Organization) ||
 		!c.AlternativeNames.Equal(state.AlternativeNames) ||
-		!c.Usages.Equal(state.Usages) ||
+		!usagesOf(c.Usages).Equal(usagesOf(state.Usages)) ||
 		!c.Validity.Equal(state.Validity) ||
 		!c.CSR.Equal(state.CSR) ||
 		!c.PrivateKeyFile.Equal(state.PrivateKeyFile) ||
@@ -305,15 +317,16 @@ func (c certificateModel) lookAtFiles(made string) string {
 		if !belongs(c.Certificate.ValueString(), key) {
 			return "private_key_file holds the key of another certificate"
 		}
-		if is := algorithmOf(key); file == made && !c.Algorithm.IsNull() && is != c.Algorithm.ValueString() {
-			return fmt.Sprintf("private_key_file holds a key of %s, and algorithm is %s", is, c.Algorithm.ValueString())
-		}
 	}
 	if file := c.CertificateFile.ValueString(); file != "" && !holds(file, c.Certificate.ValueString()) {
 		return "certificate_file does not hold it"
 	}
 	if file := c.CACertificateFile.ValueString(); file != "" && !holds(file, c.CACertificate.ValueString()) {
 		return "ca_certificate_file does not hold the authority's certificate"
+	}
+	// The algorithm comes last: nothing else is the matter then, and both can wait for the authority's key.
+	if is := c.keyAlgorithm(); made != "" && c.PrivateKeyFile.ValueString() == made && !c.Algorithm.IsNull() && is != c.Algorithm.ValueString() {
+		return otherAlgorithm(is, c.Algorithm.ValueString())
 	}
 	return ""
 }

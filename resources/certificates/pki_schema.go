@@ -55,7 +55,7 @@ func pkiSchema() schema.Schema {
 				Optional: true, ElementType: types.StringType,
 				MarkdownDescription: "Serial numbers, in hexadecimal, of client certificates that are revoked, as text: `terraform state show etcd_certificate.NAME` or `openssl x509 -serial` says them. " +
 					"They are in `client_crl` from the next apply on, which members follow only where `etcd_cluster` takes it as its `client_crl`. Keep a number here until its certificate has expired: one that is taken out is accepted again.",
-				Validators: []validator.Set{setvalidator.SizeAtMost(10000), setvalidator.ValueStringsAre(validate.Serial)},
+				Validators: []validator.Set{setvalidator.SizeAtMost(10000), setvalidator.NoNullValues(), setvalidator.ValueStringsAre(validate.Serial)},
 			},
 			"chain":     chainAttribute(),
 			"rotation":  rotationAttribute(),
@@ -112,7 +112,7 @@ func rotationAttribute() schema.SingleNestedAttribute {
 	label := func(kind string) schema.StringAttribute {
 		return schema.StringAttribute{
 			Optional:            true,
-			MarkdownDescription: fmt.Sprintf("Any text, such as `\"1\"` or a date. Another one makes a new authority for %s. The first apply that makes this resource takes it as it is, and so does one after an import.", kind),
+			MarkdownDescription: fmt.Sprintf("Any text, such as `\"1\"` or a date. Another one makes a new authority for %s. The first apply that makes this resource takes it as it is, and so does one after an import, with `phase = \"retire\"`.", kind),
 			Validators:          []validator.String{stringvalidator.LengthAtLeast(1)},
 		}
 	}

@@ -193,10 +193,11 @@ func (r *certificateResource) ModifyPlan(ctx context.Context, req resource.Modif
 	made, diags := keyMade(ctx, req.Private)
 	resp.Diagnostics.Append(diags...)
 	rekeys := plan.rekeys(state, made)
-	if rekeys {
+	plan.plan(ctx, authority, state, looked, rekeys)
+	if rekeys && plan.Certificate.IsUnknown() && plan.PlannedChange.ValueString() != purposeRenewal {
 		resp.Diagnostics.Append(plan.warnRekeyed(*state)...)
 	}
-	plan.plan(ctx, authority, state, looked, rekeys)
+	resp.Diagnostics.Append(plan.refuseNames(ctx, authority)...)
 	resp.Diagnostics.Append(plan.checkKey(authority, state, looked)...)
 	resp.Diagnostics.Append(plan.checkEnd(authority, state, r.providerData.Now())...)
 	plan.alert(authority, state, looked)

@@ -33,9 +33,9 @@ const (
 // Validators that the resource and the ephemeral resource share.
 var (
 	commonNameRules   = []validator.String{stringvalidator.LengthBetween(1, 64)}
-	organizationRules = []validator.List{listvalidator.SizeAtLeast(1), listvalidator.ValueStringsAre(stringvalidator.LengthBetween(1, 64))}
-	namesRules        = []validator.Set{setvalidator.SizeBetween(1, 64), setvalidator.ValueStringsAre(validate.HostAddress)}
-	usagesRules       = []validator.Set{setvalidator.ValueStringsAre(stringvalidator.OneOf(clientAuth, serverAuth)), connects{}}
+	organizationRules = []validator.List{listvalidator.SizeAtLeast(1), listvalidator.NoNullValues(), listvalidator.ValueStringsAre(stringvalidator.LengthBetween(1, 64))}
+	namesRules        = []validator.Set{setvalidator.SizeBetween(1, 64), setvalidator.NoNullValues(), setvalidator.ValueStringsAre(validate.HostAddress)}
+	usagesRules       = []validator.Set{setvalidator.NoNullValues(), setvalidator.ValueStringsAre(stringvalidator.OneOf(clientAuth, serverAuth)), connects{}}
 )
 
 func certificateSchema() schema.Schema {
@@ -116,7 +116,7 @@ func certificateSchema() schema.Schema {
 			"serial_number":  schema.StringAttribute{Computed: true, MarkdownDescription: "Serial number of the certificate, hexadecimal."},
 			"renewal_due": schema.StringAttribute{
 				Computed:            true,
-				MarkdownDescription: "Why the next apply issues another certificate: it is about to expire, or one of its files is gone or holds something else. Null: it does not. Known after apply where a plan leaves a certificate in its last week, since `pki` leaves out the key; `planned_change` is `none` then.",
+				MarkdownDescription: "Why the next apply issues another certificate: it is about to expire, or one of its files is gone or holds something else, or a key that this resource made is not of `algorithm`. Null: it does not. Known after apply where a plan leaves a certificate in its last week, since `pki` leaves out the key; `planned_change` is `none` then.",
 			},
 			"planned_change": schema.StringAttribute{
 				Computed: true,

@@ -12,7 +12,8 @@ ephemeral "etcd_pki" "new" {
 #     data_json_wo         = jsonencode({ peer = ephemeral.etcd_pki.new.peer, client = ephemeral.etcd_pki.new.client })
 #   }
 #
-# The cluster reads them from there in every later run:
+# Apply that first (terraform apply -target=vault_kv_secret_v2.etcd): in the run that makes authorities, they are refused
+# as pki. The cluster reads them from the vault in every later run:
 #
 #   ephemeral "vault_kv_secret_v2" "etcd" {
 #     mount = "kv"

@@ -87,7 +87,7 @@ func Attribute() schema.SingleNestedAttribute {
 			"s3": s3.Prefix("S3-compatible storage to store backups in. Credentials are kept on the hosts, readable by root alone.",
 				"Required. Prefix that the keys of all objects begin with, like `etcd/prod`."),
 			"recipients": schema.SetAttribute{Optional: true, ElementType: types.StringType,
-				Validators:          []validator.Set{setvalidator.SizeAtLeast(1), setvalidator.ValueStringsAre(ageRecipient)},
+				Validators:          []validator.Set{setvalidator.SizeAtLeast(1), setvalidator.NoNullValues(), setvalidator.ValueStringsAre(ageRecipient)},
 				MarkdownDescription: "Public keys of age that backups are encrypted to (`age1...`). Whoever holds the identity of one can read them. Default: none, and backups are stored in the clear."},
 			"keep": schema.SingleNestedAttribute{Optional: true,
 				MarkdownDescription: "Which backups stay: all that any of these keeps. The newest always stays. Default: `{ hourly = 48, daily = 14, weekly = 8, verified = 2 }`.",

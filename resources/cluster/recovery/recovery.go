@@ -5,9 +5,11 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/hashicorp/terraform-plugin-framework-validators/setvalidator"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
+	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 	"github.com/hashicorp/terraform-plugin-framework/types/basetypes"
 
@@ -22,6 +24,9 @@ type model struct {
 	Loses     types.Set    `tfsdk:"loses"`
 }
 
+// noNulls refuses a set that has a null.
+var noNulls = []validator.Set{setvalidator.NoNullValues()}
+
 // Attribute is the attribute that says how a lost quorum is recovered.
 func Attribute() schema.SingleNestedAttribute {
 	return schema.SingleNestedAttribute{
@@ -33,9 +38,9 @@ func Attribute() schema.SingleNestedAttribute {
 		Attributes: map[string]schema.Attribute{
 			"member":     schema.StringAttribute{Required: true, MarkdownDescription: "Name of the survivor with the highest term and index, at the address that it has."},
 			"cluster_id": schema.StringAttribute{Required: true, MarkdownDescription: "`cluster_id` of the cluster that is overwritten."},
-			"abandons": schema.SetAttribute{Required: true, ElementType: types.StringType,
+			"abandons": schema.SetAttribute{Required: true, ElementType: types.StringType, Validators: noNulls,
 				MarkdownDescription: "Names of all other voters. Their hosts must serve nobody any more: a member that cannot be reached from here, and still has a quorum with others, would go on as a second cluster."},
-			"loses": schema.SetAttribute{Optional: true, ElementType: types.StringType,
+			"loses": schema.SetAttribute{Optional: true, ElementType: types.StringType, Validators: noNulls,
 				MarkdownDescription: "Those of `abandons` that may have what the survivor does not have: their hosts were reached, and their logs cannot be read, or end later and their members do not start. " +
 					"**Acknowledged writes that only they have are lost.** A plan without this names them and says why; it is refused until they are repaired or named here."},
 		},
