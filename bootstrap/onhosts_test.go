@@ -149,7 +149,7 @@ func TestDescribedRenewals(t *testing.T) {
 	}
 	same := func(*api.SigningPlace) {}
 	first := describeRenewal(&api.Renewal{Peers: place(same), Clients: place(same)}, ofBoth)
-	if !strings.HasPrefix(first, "peers' by https://192.0.2.8:8888, servers' and the administrator's by https://192.0.2.8:8888 (settings ") {
+	if !strings.HasPrefix(first, "peers' by https://192.0.2.8:8888 (label \"peers\"), servers' and the administrator's by https://192.0.2.8:8888 (label \"peers\") (settings ") {
 		t.Errorf("it says %q", first)
 	}
 	if other := describeRenewal(&api.Renewal{Peers: place(func(p *api.SigningPlace) { p.Key, p.Digest = secret.New("hunter2"), "2" }), Clients: place(same)}, ofBoth); other != first {
@@ -166,7 +166,17 @@ func TestDescribedRenewals(t *testing.T) {
 			t.Errorf("%s: another one is told by the same words", name)
 		}
 	}
-	if one := describeRenewal(&api.Renewal{Peers: place(same)}, api.RenewalPlaces{Peers: true}); !strings.HasPrefix(one, "peers' by https://192.0.2.8:8888, the others' as before (settings ") {
+	if one := describeRenewal(&api.Renewal{Peers: place(same)}, api.RenewalPlaces{Peers: true}); !strings.HasPrefix(one, "peers' by https://192.0.2.8:8888 (label \"peers\"), the others' as before (settings ") {
 		t.Errorf("of one it says %q", one)
+	}
+	// Of a server's profiles, a step names those that sign for this authority, unless they are named after what they
+	// are for.
+	profiles := func(p *api.SigningPlace) {
+		p.Profiles = map[string]string{"peer": "hosts-peer", "server": "hosts-server", "client": "client"}
+	}
+	bare := func(p *api.SigningPlace) { p.Label = ""; profiles(p) }
+	if named := describeRenewal(&api.Renewal{Peers: place(profiles), Clients: place(bare)}, ofBoth); !strings.HasPrefix(named,
+		`peers' by https://192.0.2.8:8888 (label "peers", profile "hosts-peer" for peer), servers' and the administrator's by https://192.0.2.8:8888 (profile "hosts-server" for server) (settings `) {
+		t.Errorf("with profiles it says %q", named)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/order"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/templates/systemd"
 )
 
@@ -147,11 +148,12 @@ func describeRenewal(r *api.Renewal, of api.RenewalPlaces) string {
 	for _, one := range []struct {
 		whose string
 		place **api.SigningPlace
-	}{{"peers'", &open.Peers}, {"servers' and the administrator's", &open.Clients}} {
+		kinds []order.Profile // of the certificates that the authority signs
+	}{{"peers'", &open.Peers, []order.Profile{order.Peer}}, {"servers' and the administrator's", &open.Clients, []order.Profile{order.Server, order.Client}}} {
 		if *one.place == nil {
 			continue
 		}
-		by = append(by, fmt.Sprintf("%s by %s", one.whose, (*one.place).URL))
+		by = append(by, fmt.Sprintf("%s by %s", one.whose, describeSigner(**one.place, one.kinds)))
 		keyless := **one.place
 		keyless.Key, keyless.Digest = secret.Text{}, ""
 		*one.place = &keyless
@@ -161,6 +163,24 @@ func describeRenewal(r *api.Renewal, of api.RenewalPlaces) string {
 	}
 	text, _ := json.Marshal(open) // plain values always encode
 	return fmt.Sprintf("%s (settings %s)", strings.Join(by, ", "), digest(string(text))[:8])
+}
+
+// describeSigner describes which authority of a signing server signs, and by which of its profiles, where these are
+// not the server's only one and those that are named after what a certificate is for.
+func describeSigner(at api.SigningPlace, kinds []order.Profile) string {
+	var by []string
+	if at.Label != "" {
+		by = append(by, fmt.Sprintf("label %q", at.Label))
+	}
+	for _, kind := range kinds {
+		if profile := at.Profiles[string(kind)]; profile != "" && profile != string(kind) {
+			by = append(by, fmt.Sprintf("profile %q for %s", profile, kind))
+		}
+	}
+	if len(by) == 0 {
+		return at.URL
+	}
+	return fmt.Sprintf("%s (%s)", at.URL, strings.Join(by, ", "))
 }
 
 // servesOther says at which ports a member serves a certificate that is not the one in its file. etcd reads its files

@@ -121,11 +121,14 @@ func TestOldAuthoritiesStayTrusted(t *testing.T) {
 		const rotation = `rotation = { peers = "2", clients = "2", phase = %q }`
 		sign, retire := r.config(fmt.Sprintf(rotation, "sign")), r.config(fmt.Sprintf(rotation, "retire"))
 		moved := strings.Replace(retire, "192.0.2.13", "192.0.2.21", 1)
+		open := strings.Replace(retire, `"192.0.2.13"`, "terraform_data.host.output", 1) + "\nresource \"terraform_data\" \"host\" { input = \"192.0.2.21\" }\n"
 		r.run(t,
 			r.begun(t, r.config("")),
 			tftest.TestStep{Config: r.config(fmt.Sprintf(rotation, "trust"))},
 			tftest.TestStep{Config: sign, Check: r.follow(" 2", " 2", "")},
-			tftest.TestStep{PreConfig: func() { unreachableHosts(13)(r.world) }, Config: moved, Check: values("members.c.health", "healthy")},
+			tftest.TestStep{PreConfig: func() { unreachableHosts(13)(r.world) }, Config: open, ExpectError: saysInOrder("The members have not followed this rotation yet",
+				"c (192.0.2.13): nobody knows which authorities it trusts: ", "the address that it is given is known after apply", "(terraform apply -target=...)", `Until then, set phase = "sign"`)},
+			tftest.TestStep{Config: moved, Check: values("members.c.health", "healthy")},
 			tftest.TestStep{Config: moved, PlanOnly: true},
 		)
 	})

@@ -91,6 +91,10 @@ func TestClusterOfIntermediates(t *testing.T) {
 	drift := w.asPlanned(t, above, []string{"renew the chain on a (192.0.2.11): "}, purpose(plan.PurposeRepair))
 	drift.PreConfig = func() { w.host(11).Unchain("prod"); w.Forget() }
 	drift.Check = tftest.ComposeAggregateTestCheckFunc(drift.Check, w.shown(renewed, renewed.above...), w.restarts(false))
+	// A state that does not know which chain was laid down last tells by the hosts: one that has it still has it of an
+	// apply.
+	forgotten := w.asPlanned(t, above, []string{"renew the chain on b (192.0.2.12): "}, purpose(plan.PurposeRepair))
+	forgotten.PreConfig = func() { w.forgets = "chains"; w.host(12).Unchain("prod"); w.Forget() }
 	// A member that is down is started as it is, and gets its files once it serves.
 	back := w.asPlanned(t, whole, []string{"start b (192.0.2.12)", "renew the chain on a (192.0.2.11): ", "renew the chain on b (192.0.2.12): "}, purpose(plan.PurposeChange))
 	back.PreConfig = func() { w.host(12).StopUnit("prod"); w.Forget() }
@@ -108,7 +112,9 @@ func TestClusterOfIntermediates(t *testing.T) {
 		again,
 		tftest.TestStep{Config: above, PlanOnly: true},
 		drift,
-		back,
+		forgotten,
+		back, // no host has that chain
+		tftest.TestStep{PreConfig: func() { w.forgets = "" }, Config: whole, PlanOnly: true},
 		changes(config(prod+renewed.trusted()+"}"), func(*terraform.State) error { return nil }, "comes to trust authority ", "they are of authority "),
 		changes(config("etcd_pki.prod.authority"), w.issuedBy("prod", "prod"), "no longer trusts authority "),
 		changes(whole, w.shown(first, company.Middle), "comes to trust authority ", "they are of authority ", "no longer trusts authority "),

@@ -75,7 +75,7 @@ func TestRenewalOnHosts(t *testing.T) {
 		tftest.TestStep{Config: takenFrom(keyless, unprotected), PlanOnly: true},
 		steps(w.asPlanned(t, takenFrom(s.onHosts(own), unprotected), []string{"renew on hosts: ", ", on b"}, purpose(plan.PurposeRepair)),
 			func() { done.StopRenewals("prod") }, w.renews(hostsKey, 12)),
-		steps(w.asPlanned(t, takenFrom(half(s.onHosts(own+", label = \"hosts\"")), unprotected), []string{"renew on hosts: peers' by https://127.0.0.1:", ", the others' as before", ", on a, b, c"}, purpose(plan.PurposeChange)),
+		steps(w.asPlanned(t, takenFrom(half(s.onHosts(own+", label = \"hosts\"")), unprotected), []string{"renew on hosts: peers' by https://127.0.0.1:", ` (label "hosts"), the others' as before`, ", on a, b, c"}, purpose(plan.PurposeChange)),
 			nil, w.renews(hostsKey, 11, 12, 13)),
 		steps(w.asPlanned(t, five(s.onHosts(own+", url = \"https://signer.example.com\"")), []string{"https://signer.example.com", ", on a, b, c, d, e"}),
 			nil, w.renews(hostsKey, 11, 12, 13, 14, 15)),

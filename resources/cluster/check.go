@@ -119,16 +119,20 @@ func (r *clusterResource) refuseUnfollowed(state clusterModel, from startingPoin
 		return nil
 	}
 	status := state.clusterWith(from.before, r.providerData.Stores).Status(state.Owner.ValueString(), from.last.Reports(), from.last.At)
+	var open []string
 	for i := range status.Members {
 		m, stays := from.members[status.Members[i].Name]
 		status.Members[i].Desired = from.members == nil || stays && (m.Address.IsUnknown() || m.Address.ValueString() == status.Members[i].Address)
+		if stays && m.Address.IsUnknown() {
+			open = append(open, status.Members[i].Name)
+		}
 	}
 	concerned := exchange.Concerned(planned, from.authority, status)
 	if len(concerned) > 0 && !from.found {
 		diags.AddError("The hosts have not been looked at", "Whether the members are ready for this rotation, they have to tell, and this state does not know it yet. Plan without -refresh=false.")
 		return diags
 	}
-	return exchange.RefuseUnfollowed(state.Name.ValueString(), concerned, status)
+	return exchange.RefuseUnfollowed(state.Name.ValueString(), concerned, status, open)
 }
 
 // refuseChanges refuses changes that a running cluster does not support, apart from those of members.

@@ -152,6 +152,9 @@ func (c clusterModel) startingPoint(ctx context.Context, config, state clusterMo
 	diags.Append(d...)
 	chains, d := exchange.LastChains(ctx, private)
 	diags.Append(d...)
+	if chains == nil {
+		chains = exchange.LaidDown(from.authority, from.last.Reports())
+	}
 	from.rechained = exchange.ChainsOf(from.authority).DifferFrom(chains)
 	return from, diags
 }

@@ -8,6 +8,9 @@ import (
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/authority"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/private"
 )
@@ -38,6 +41,26 @@ func LastChains(ctx context.Context, private private.State) (last Chains, diags 
 		return nil, diags
 	}
 	return last, diags
+}
+
+// LaidDown returns the Chains of those authorities of a configuration whose chain a host has behind a certificate. It
+// stands in for the LastChains that an imported state lacks: what one host has, an apply has laid down.
+func LaidDown(pki authority.Model, reports bootstrap.Reports) Chains {
+	laid := Chains{}
+	digests := ChainsOf(pki)
+	for name, chain := range pki.Chains() {
+		for _, report := range reports {
+			if report.Observation == nil {
+				continue
+			}
+			for _, key := range api.KeyNames {
+				if cert.Encode(cert.Following(report.Observation.Certificates[key].PEM)...) == chain {
+					laid[name] = digests[name]
+				}
+			}
+		}
+	}
+	return laid
 }
 
 // Keep writes the Chains into private state.

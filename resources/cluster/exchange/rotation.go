@@ -43,13 +43,14 @@ func of(rotation providerdata.Rotation, both membership.Authorities) membership.
 
 // RefuseUnfollowed refuses rotations that the members are not ready for. Each member has to trust the authority that
 // will sign, and to need none that is given up. The phase before has done that, unless its apply was cut short. A
-// member that leaves and cannot be asked does not count.
-func RefuseUnfollowed(cluster string, rotations []providerdata.Rotation, status membership.ClusterStatus) (diags diag.Diagnostics) {
+// member that leaves and cannot be asked does not count. open are the names of the members that may leave their hosts,
+// or stay there: their addresses are known after apply.
+func RefuseUnfollowed(cluster string, rotations []providerdata.Rotation, status membership.ClusterStatus, open []string) (diags diag.Diagnostics) {
 	if len(rotations) == 0 {
 		return nil
 	}
 	var behind, was []string
-	away, follow := false, false
+	away, unsure, follow := false, false, false
 	for _, s := range status.Members {
 		if s.Role == membership.Absent || s.State == membership.Missing || s.State == membership.Lost {
 			continue // the member is configured again, with what the others trust
@@ -58,11 +59,14 @@ func RefuseUnfollowed(cluster string, rotations []providerdata.Rotation, status 
 		if unknown && !s.Desired {
 			continue
 		}
-		away = away || unknown
+		mayLeave := unknown && slices.Contains(open, s.Name)
+		away, unsure = away || unknown && !mayLeave, unsure || mayLeave
 		var reasons []string
 		for _, rotation := range rotations {
 			why := lacks(rotation, s.Issued)
 			switch {
+			case mayLeave:
+				why = "nobody knows which authorities it trusts: " + s.Why + ", and the address that it is given is known after apply, so that it may be that of this host"
 			case unknown:
 				why = "nobody knows which authorities it trusts: " + s.Why
 			case why == "":
@@ -87,6 +91,9 @@ func RefuseUnfollowed(cluster string, rotations []providerdata.Rotation, status 
 	var remedies []string
 	if away {
 		remedies = append(remedies, "Bring back the hosts of which nothing is known, or give their members the addresses of other hosts, and apply again.")
+	}
+	if unsure {
+		remedies = append(remedies, "Apply first what makes the hosts whose addresses are not known (terraform apply -target=...): a plan that knows their addresses replaces the members and goes on.")
 	}
 	before := strings.Join(was, " and ")
 	if follow {

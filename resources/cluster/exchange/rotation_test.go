@@ -55,7 +55,7 @@ func TestUnfollowedRotations(t *testing.T) {
 		"the new one goes, and is in use":   {of("old", "new"), member("new", "new old"), "are of authority new"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			diags := RefuseUnfollowed("prod", []providerdata.Rotation{test.rotation}, membership.ClusterStatus{Members: []membership.MemberStatus{test.member}})
+			diags := RefuseUnfollowed("prod", []providerdata.Rotation{test.rotation}, membership.ClusterStatus{Members: []membership.MemberStatus{test.member}}, nil)
 			switch {
 			case test.says == "" && diags.HasError():
 				t.Fatalf("it is refused: %v", diags)
