@@ -53,15 +53,27 @@ func (r *changeRun) moveLeader(ctx context.Context, from membership.Member, to s
 	return fmt.Errorf("%s is no longer a voter", to)
 }
 
+// stopProbes is how often a member that has served is asked whether it serves before it is stopped: one late answer is
+// no failure.
+const stopProbes = 4
+
 // stopFailing stops a member that does not serve, and refuses if it serves by now. disable also keeps it from starting
 // at boot.
 func (r *changeRun) stopFailing(ctx context.Context, m membership.Member, disable bool) error {
-	view, err := ask[api.Member](ctx, r.run, m, api.OpProbe, api.ProbeRequest{})
-	if err != nil {
-		return err
-	}
-	if view.Healthy {
-		return &membership.Refusal{Member: m.Name, At: m.Address, Rule: "it serves again, so it is not stopped", Remedy: "plan again"}
+	for asked := 1; ; asked++ {
+		view, err := ask[api.Member](ctx, r.run, m, api.OpProbe, api.ProbeRequest{})
+		if err != nil {
+			return err
+		}
+		if view.Healthy {
+			return &membership.Refusal{Member: m.Name, At: m.Address, Rule: "it serves again, so it is not stopped", Remedy: "plan again"}
+		}
+		if asked == stopProbes || !r.member(m).Active {
+			break
+		}
+		if err := pause(ctx, time.Second); err != nil {
+			return err
+		}
 	}
 	return r.tell(ctx, m, api.OpStop, api.StopRequest{Owner: r.order.Owner, Disable: disable})
 }
