@@ -93,8 +93,35 @@ func (r *changeRun) currentConfiguration(m membership.Member) api.ConfigureReque
 // it looks at one.
 func (r *run) write(ctx context.Context, m membership.Member, request api.ConfigureRequest) error {
 	request.ClientCRL = r.Cluster.Revocations(request.Flags)
-	_, err := askBy[api.Done](ctx, r, m, r.storeToWrite(m, request.Store), api.OpConfigure, request)
+	_, err := writeBy[api.Done](ctx, r, m, request.Store, api.OpConfigure, request)
 	return err
+}
+
+// writeBy makes a call by which a host prepares or writes what its member is to run by. A member that is not restarted
+// keeps its store. If that is of an earlier release, and refuses the request since it does not know all of it, this
+// build's store is put beside it and carries the request out: it leaves the member the store that it has.
+func writeBy[R any](ctx context.Context, r *run, m membership.Member, store string, op api.Operation, body any) (R, error) {
+	by := r.storeToWrite(m, store)
+	result, err := askBy[R](ctx, r, m, by, op, body)
+	var answer *api.Error
+	own := r.ownStore(m)
+	if !errors.As(err, &answer) || answer.Code != api.CodeUnsupported || own == "" || r.Cluster.Carries(by) {
+		return result, err
+	}
+	if failed := r.Hosts[m].Install(ctx, r.Cluster.Name, own); failed != nil {
+		return result, errors.Join(err, failed)
+	}
+	return askBy[R](ctx, r, m, own, op, body)
+}
+
+// ownStore returns the store of this build that a member's host can run; empty: there is none, or it was not observed.
+func (r *run) ownStore(m membership.Member) string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if o := r.reports[m].Observation; o != nil {
+		return r.Cluster.Stores[o.Facts.Architecture]
+	}
+	return ""
 }
 
 // storeToWrite returns the store that prepares and configures a member which is to run by store: that one, once it is
@@ -295,7 +322,7 @@ func (r *run) certificates(ctx context.Context, m membership.Member, request api
 // certificatesBy does the same for the given keys, by the given authorities.
 func (r *run) certificatesBy(ctx context.Context, m membership.Member, signers membership.Authorities, request api.ConfigureRequest, keys []api.KeyRequest) (map[string]string, error) {
 	prepare := api.PrepareRequest{Marker: request.Marker, Keys: keys}
-	prepared, err := askBy[api.Prepared](ctx, r, m, r.storeToWrite(m, request.Store), api.OpPrepare, prepare)
+	prepared, err := writeBy[api.Prepared](ctx, r, m, request.Store, api.OpPrepare, prepare)
 	if err != nil {
 		return nil, err
 	}

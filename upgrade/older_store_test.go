@@ -38,18 +38,43 @@ func TestOlderStoreKnowsNoLaterField(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
-				unknown := []string{"client_crl", "keys"} // all that is written, and whatever is made before that
-				if name == "expired" || name == "one moves" {
-					// A running member that is not rolled yet gets its certificates from the store that it runs.
-					unknown = unknown[:1]
-				}
-				l := rebuilt(t, 3, unknown...)
+				l := rebuilt(t, 3, "client_crl", "keys") // all that is written, and whatever is made before that
 				l.revoke(1)
 				happen(l)
 				l.mustConverge(1)
 			})
 		})
 	}
+}
+
+// TestOlderStoreKeepsRunning: a member gets new certificates though its store does not know all of what is asked. It is
+// not restarted for that, and keeps its store.
+func TestOlderStoreKeepsRunning(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		l := rebuilt(t, 3, "keys")
+		l.cluster.HoldRestarts = true
+		b := l.cluster.Members[1]
+		selected := func() string {
+			return l.executor().Observe(t.Context(), l.cluster.Members)[b].Observation.Store.Selected
+		}
+		before := selected()
+		l.host("b").ExpireCertificates(cluster, l.authority)
+		l.world.Watch = func(c nodetest.Call) {
+			if c.Operation == api.OpRestart || c.Operation == api.OpStop {
+				t.Errorf("%s of %s", c.Operation, c.Address)
+			}
+		}
+		shown := l.planned().Steps
+		if outcome, err := l.change(t.Context(), shown); err != nil || texts(shown) != texts(outcome.Done) || len(shown) != 1 || shown[0].Kind != membership.RenewCertificates {
+			t.Errorf("planned %v, done %v: %v", shown, outcome.Done, err)
+		}
+		if left := l.planned().Steps; len(left) > 0 {
+			t.Errorf("what is left: %v", left)
+		}
+		if after := selected(); after != before {
+			t.Errorf("b had store %s, and has %s", before, after)
+		}
+	})
 }
 
 // TestOlderStoreIsExchangedForRenewals: hosts are told how they renew certificates by a store that understands it,
@@ -62,6 +87,8 @@ func TestOlderStoreIsExchangedForRenewals(t *testing.T) {
 		l.cluster.HoldRestarts = true
 		if held := l.planned(); len(held.Steps) > 0 || len(held.Deferred) != 1 || !held.Deferred[0].HeldBack() {
 			t.Errorf("with restarts held back: %v, left %v", held.Steps, held.Deferred)
+		} else if says := held.Deferred[0].Error(); !strings.Contains(says, "its store is of another release, and may not understand how its host is to renew certificates") || !strings.Contains(says, "set hold_restarts to false") {
+			t.Errorf("with restarts held back it says %q", says)
 		}
 		l.cluster.HoldRestarts = false
 		l.mustChange()
