@@ -12,8 +12,8 @@ import (
 
 // Form plans how hosts become the cluster that spec describes, from wherever an earlier run left them. Steps are
 // ordered by kind, so that each kind can be done on all hosts at once: nothing is started before every host is
-// configured, and nothing is synced before the members are one cluster. When the plan is empty, the cluster can be
-// handed over.
+// configured, and nothing is synced before the members are one cluster. When the plan is empty, hosts are told how they
+// renew certificates by themselves (FormRenewals), and the cluster is handed over.
 //
 // Form refuses if a host cannot be reached or carries something that this create did not make, and names all such
 // hosts.
@@ -33,11 +33,6 @@ func Form(observed membership.Observed, spec membership.Spec) ([]membership.Step
 			}
 		}
 	}
-	stale := func(h membership.Host) bool { return h.Claim == membership.Stale }
-	misconfigured := func(h membership.Host) bool {
-		return stale(h) || h.Claim == membership.Bare || !h.Configured
-	}
-
 	each(membership.Install, spec.Version, func(h membership.Host) bool { return !h.Installed })
 	each(membership.SetAside, "left by an unfinished create that cannot be continued", func(h membership.Host) bool { return stale(h) && (h.Data || h.Running) })
 	each(membership.Stop, "its configuration changes, and it serves nobody yet", func(h membership.Host) bool { return !stale(h) && misconfigured(h) && h.Running })
@@ -57,16 +52,28 @@ func Form(observed membership.Observed, spec membership.Spec) ([]membership.Step
 	if len(unbacked) > 0 {
 		steps = append(steps, BackUp(unbacked, spec))
 	}
+	return steps, nil
+}
+
+// FormRenewals returns the last step of a create, which has hosts renew certificates by themselves, and whether any
+// host needs it. It is no part of Form, since a create ends without it where a host cannot ask the signing server: the
+// cluster is whole, and belongs into the state.
+func FormRenewals(observed membership.Observed, spec membership.Spec) (membership.Step, bool) {
 	var unrenewed []string
 	for _, m := range spec.Members {
 		if h := observed[m.Name]; h.Unrenewed != "" || spec.Renewals != "" && misconfigured(h) {
 			unrenewed = append(unrenewed, m.Name)
 		}
 	}
-	if len(unrenewed) > 0 {
-		steps = append(steps, RenewOnHosts(unrenewed, spec))
-	}
-	return steps, nil
+	return RenewOnHosts(unrenewed, spec), len(unrenewed) > 0
+}
+
+// stale tells whether a host carries what an unfinished create has left that cannot be continued.
+func stale(h membership.Host) bool { return h.Claim == membership.Stale }
+
+// misconfigured tells whether a create configures a host.
+func misconfigured(h membership.Host) bool {
+	return stale(h) || h.Claim == membership.Bare || !h.Configured
 }
 
 // RenewOnHosts returns the step that has hosts renew certificates by themselves as desired.

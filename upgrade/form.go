@@ -15,6 +15,10 @@ import (
 type Formed struct {
 	Owner   string            // the token that its hosts carry
 	Reports bootstrap.Reports // the last observation of its hosts
+
+	// Unrenewed is why hosts do not renew certificates by themselves yet; nil: they do as desired. The next change
+	// tells them once more.
+	Unrenewed error
 }
 
 // Form makes the hosts one cluster, or continues where an earlier run stopped. fresh identifies the attempt if it is
@@ -29,10 +33,18 @@ func (e *Executor) Form(ctx context.Context, fresh bootstrap.Formation) (Formed,
 			r.formation, r.decided = r.Cluster.Resume(byName(r.reports), fresh), r.locked
 		}
 	}
-	if err := r.repeat(ctx, loop{look: look, plan: r.planForming, act: r.actForming, finish: r.handOver}); err != nil {
+	var unrenewed error
+	forming := loop{look: look, plan: r.planForming, act: r.actForming}
+	forming.finish = func(ctx context.Context) error {
+		if step, needed := bootstrap.FormRenewals(r.assess(), r.Cluster.Spec); needed {
+			unrenewed = r.do(ctx, forming, []membership.Step{step}, 1)
+		}
+		return r.handOver(ctx)
+	}
+	if err := r.repeat(ctx, forming); err != nil {
 		return Formed{}, err
 	}
-	return Formed{Owner: r.formation.Owner, Reports: r.reports}, nil
+	return Formed{Owner: r.formation.Owner, Reports: r.reports, Unrenewed: unrenewed}, nil
 }
 
 // contact reads from every host what can be known before a store is installed.
@@ -59,7 +71,12 @@ func (r *run) lookAtForming(ctx context.Context) {
 }
 
 func (r *run) planForming() ([]membership.Step, error) {
-	return bootstrap.Form(r.Cluster.Assess(byName(r.reports), r.formation, r.Now()), r.Cluster.Spec)
+	return bootstrap.Form(r.assess(), r.Cluster.Spec)
+}
+
+// assess returns what the hosts are to the create.
+func (r *run) assess() membership.Observed {
+	return r.Cluster.Assess(byName(r.reports), r.formation, r.Now())
 }
 
 // byName keys reports by name. No two of the members may share a name.

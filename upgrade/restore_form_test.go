@@ -92,6 +92,33 @@ func TestCreateIsHandedOverThoughHostsCannotRenew(t *testing.T) {
 	})
 }
 
+// TestFormedThoughHostsCannotRenew: a create of an empty cluster ends well, and says so, where a host refuses to renew
+// certificates by itself.
+func TestFormedThoughHostsCannotRenew(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := newSite(t, 3)
+		place := &api.SigningPlace{Digest: "1", URL: "https://192.0.2.8", Key: secret.New("00")}
+		s.cluster = s.cluster.RenewedOnHosts(&api.Renewal{Peers: place}, api.RenewalPlaces{Peers: true, Clients: true})
+		s.world.Inject(nodetest.Fault{Address: s.cluster.Members[1].Address, Operation: api.OpRenewOnHost, Err: errors.New("invalid token")})
+		formed, err := s.form(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.mustBeFormed(formed.Owner)
+		if formed.Unrenewed == nil || !strings.Contains(formed.Unrenewed.Error(), "invalid token") {
+			t.Errorf("it says %v", formed.Unrenewed)
+		}
+		if shown := "renew on hosts: peers' by https://192.0.2.8"; !strings.Contains(strings.Join(s.progress, "\n"), shown) {
+			t.Errorf("its progress does not say %q:\n%s", shown, strings.Join(s.progress, "\n"))
+		}
+		for name, renews := range map[string]bool{"a": true, "b": false, "c": true} {
+			if has := s.host(name).Renews(cluster) != nil; has != renews {
+				t.Errorf("%s renews: %t", name, has)
+			}
+		}
+	})
+}
+
 // TestCreateFromSnapshotSurvivesEveryFault has every call of a create fail once, and the run killed at it once. The
 // next create finishes what was begun.
 func TestCreateFromSnapshotSurvivesEveryFault(t *testing.T) {

@@ -245,6 +245,9 @@ func (c *clusterModel) setRollout(ctx context.Context, from startingPoint) (diag
 		diags.AddAttributeError(refusedAt(err), "This cluster cannot be formed", err.Error())
 		return diags
 	}
+	if last, needed := bootstrap.FormRenewals(bare, spec); needed {
+		steps = append(steps, last)
+	}
 	c.plansSteps(plan.Asked{Create: true}, steps)
 	return nil
 }

@@ -311,9 +311,13 @@ func (c clusterModel) warnBegun(ctx context.Context, from startingPoint, seen bo
 		return nil
 	}
 	now := providerData.Now()
-	steps, err := bootstrap.Form(cluster.Assess(reports, formation, now), cluster.Spec)
+	observed := cluster.Assess(reports, formation, now)
+	steps, err := bootstrap.Form(observed, cluster.Spec)
 	if err != nil {
 		return nil // the preflight has its own say
+	}
+	if last, needed := bootstrap.FormRenewals(observed, cluster.Spec); needed {
+		steps = append(steps, last)
 	}
 	diags.AddWarning(fmt.Sprintf("The apply continues an unfinished create of cluster %s", c.Name.ValueString()),
 		"Its hosts carry what an earlier apply has begun, which is kept. rollout shows the steps of a create on bare hosts. "+willDo(steps))

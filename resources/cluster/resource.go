@@ -105,16 +105,16 @@ func (r *clusterResource) Create(ctx context.Context, req resource.CreateRequest
 			ch := change{members: members, others: providerdata.Routes{}, cluster: cluster}
 			ch.cluster.Restore = from.restoration
 			restored, err := r.restore(ctx, config, plan, ch, by, "")
-			if restored.Unrenewed != nil {
-				resp.Diagnostics.AddAttributeWarning(path.Root("pki"), "Hosts do not renew certificates by themselves yet", restored.Unrenewed.Error()+"\n\nThe next apply tells them once more.")
-			}
-			return upgrade.Formed{Owner: restored.Owner, Reports: restored.Reports}, err
+			return upgrade.Formed{Owner: restored.Owner, Reports: restored.Reports, Unrenewed: restored.Unrenewed}, err
 		}
 	}
 	formed, err := form(ctx, cluster, members, from.authority)
 	if err != nil {
 		resp.Diagnostics.AddError(fmt.Sprintf("Cluster %s was not formed", plan.Name.ValueString()), err.Error()+"\n\n"+howToGoOn(err))
 		return
+	}
+	if formed.Unrenewed != nil {
+		resp.Diagnostics.AddAttributeWarning(path.Root("pki"), "Hosts do not renew certificates by themselves yet", formed.Unrenewed.Error()+"\n\nThe next apply tells them once more.")
 	}
 	resp.Diagnostics.Append(plan.formed(ctx, members, formed)...)
 	resp.Diagnostics.Append(exchange.ChainsOf(from.authority).Keep(ctx, resp.Private)...)
