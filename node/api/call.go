@@ -73,7 +73,7 @@ const (
 // ReadOnly tells whether the operation changes nothing on the host.
 func (o Operation) ReadOnly() bool {
 	switch o {
-	case OpObserve, OpAwait, OpProbe, OpHash, OpTry, OpArrived, OpBackups, OpSendBackup:
+	case OpObserve, OpAwait, OpProbe, OpHash, OpTry, OpArrived, OpBackups, OpSendBackup, OpPreflight:
 		return true
 	}
 	return false

@@ -120,6 +120,12 @@ var operations = map[api.Operation]operation{
 	api.OpArrived: reads(func(_ context.Context, m *Machine, _ call, r api.ArrivedRequest) (any, error) {
 		return m.arrivals().Arrived(r)
 	}),
+	api.OpPreflight: asked(func(ctx context.Context, m *Machine, c call, r api.PreflightRequest) (any, error) {
+		if err := m.meant(c.Cluster, c.Target); err != nil {
+			return nil, err
+		}
+		return m.preflight().Run(ctx, r)
+	}),
 	api.OpRunNow: asked(func(ctx context.Context, m *Machine, c call, r api.RunNowRequest) (any, error) {
 		return m.Backups().RunNow(ctx, c.Cluster, r)
 	}),

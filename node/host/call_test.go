@@ -69,7 +69,7 @@ func TestEveryOperationIsKept(t *testing.T) {
 		api.OpAddLearner, api.OpRemoveMember, api.OpPromote, api.OpMoveLeader, api.OpDowngrade, api.OpDisarm, api.OpSnapshot, api.OpRecover,
 		api.OpFetch, api.OpFence, api.OpRestore, api.OpAdvance, api.OpRollBack, api.OpBackUp, api.OpRenewOnHost, api.OpUpdateMember,
 	}
-	reading := []api.Operation{api.OpObserve, api.OpAwait, api.OpProbe, api.OpHash, api.OpTry, api.OpLock, api.OpSave, api.OpBackups, api.OpSendBackup, api.OpRunNow, api.OpArrived}
+	reading := []api.Operation{api.OpObserve, api.OpAwait, api.OpProbe, api.OpHash, api.OpTry, api.OpLock, api.OpSave, api.OpBackups, api.OpSendBackup, api.OpRunNow, api.OpArrived, api.OpPreflight}
 	if want := len(changing) + len(reading); len(operations) != want {
 		t.Errorf("there are %d operations, want %d", len(operations), want)
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/keys"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/locks"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/pace"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/preflight"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/procfs"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/records"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/renewal"
@@ -139,6 +140,9 @@ func (m *Machine) arrivals() arrivals.Host {
 	known := m.Backups()
 	return arrivals.Host{Files: m.files(), Records: m.records(), Snapshots: m.snapshots(), Backups: known, Now: m.Now, Hangs: known.HangsAfter()}
 }
+
+// preflight tries what a member will need on the machine.
+func (m *Machine) preflight() preflight.Host { return preflight.Host{Files: m.files()} }
 
 // dataDir returns a data directory of the machine.
 func (m *Machine) dataDir(path string) datadir.Dir {

@@ -42,6 +42,8 @@ type Host struct {
 	// asked.
 	CutOff bool
 
+	Trials // what the host finds out when it tries what a member needs
+
 	// Terse has the host's journal not say which data the member held when it found other data at a peer.
 	Terse bool
 
@@ -302,7 +304,7 @@ func (h *Host) exchange(ctx context.Context, store string, request api.Request, 
 				return busy(request.Cluster, held)
 			}
 		}
-		if target := request.Target; target != nil && !request.Operation.ReadOnly() {
+		if target := request.Target; target != nil && (!request.Operation.ReadOnly() || request.Operation == api.OpPreflight) {
 			if err := h.meant(request.Cluster, *target); err != nil {
 				return err
 			}

@@ -40,6 +40,7 @@ var operations = map[api.Operation]func(call, json.RawMessage) (any, error){
 	api.OpProbe:     operation(call.probe),
 	api.OpHash:      operation(call.hash),
 	api.OpTry:       operation(call.try),
+	api.OpPreflight: operation(call.preflight),
 
 	api.OpFetch:    operation(call.fetch),
 	api.OpArrived:  operation(call.arrived),
@@ -48,10 +49,9 @@ var operations = map[api.Operation]func(call, json.RawMessage) (any, error){
 	api.OpAdvance:  operation(call.advance),
 	api.OpRollBack: operation(call.rollBack),
 
-	api.OpBackUp:  operation(call.backUp),
-	api.OpRunNow:  operation(call.runNow),
-	api.OpBackups: operation(call.listBackups),
-
+	api.OpBackUp:      operation(call.backUp),
+	api.OpRunNow:      operation(call.runNow),
+	api.OpBackups:     operation(call.listBackups),
 	api.OpSendBackup:  operation(call.sendBackup),
 	api.OpRenewOnHost: operation(call.renewOnHost),
 
