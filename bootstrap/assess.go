@@ -37,6 +37,7 @@ func (c Cluster) Resume(reports map[string]Report, fresh Formation) Formation {
 
 // Assess compares what the hosts reported with what is desired. Certificates are checked for validity at now.
 func (c Cluster) Assess(reports map[string]Report, f Formation, now time.Time) membership.Observed {
+	c = c.Peered()
 	observed := membership.Observed{}
 	var reached []located
 	for _, m := range c.Members {

@@ -27,7 +27,10 @@ type Cluster struct {
 	ServerNames  []string // additional DNS names and IP addresses that clients reach members by
 	KeyAlgorithm string   // of the keys that hosts make, as api.KeyRequest names it
 	PeerCA       string   // PEM bundle that members trust each other by
-	ClientCA     string   // PEM bundle that clients and servers trust each other by
+	// PeerName is the common name that peer certificates are to have, and that members are to demand of their peers.
+	// Empty: each certificate has its member's name, and members demand none.
+	PeerName string
+	ClientCA string // PEM bundle that clients and servers trust each other by
 	// Chains are the certificates, PEM, that follow those that an authority signs, by the authority's name; a missing
 	// one is not known.
 	Chains    map[string]string
@@ -41,6 +44,10 @@ type Cluster struct {
 
 	// listedAt are the listed peer URLs of members that are to be re-addressed.
 	listedAt map[membership.Member]string
+
+	// named and demands are what Flags and Keys go by, which Peering sets: not every member may have what is desired
+	// yet.
+	named, demands string
 
 	// Backup is how the hosts back the cluster up; nil: not at all. BackedUp sets it.
 	Backup *api.Backup
@@ -171,6 +178,9 @@ func (c Cluster) Flags(m membership.Member, f Formation, state string) []string 
 	if !c.allIPv4() {
 		flags["peer-skip-client-san-verification"] = "true"
 	}
+	if c.demands != "" {
+		flags[peerName] = c.demands
+	}
 	// Not without a list: etcd lets nobody in while it cannot read the file.
 	if c.ClientCRL != "" {
 		flags["client-crl-file"] = api.ClientCRLFile(c.Name)
@@ -215,7 +225,7 @@ func (c Cluster) Keys(m membership.Member) []api.KeyRequest {
 		return request
 	}
 	return []api.KeyRequest{
-		key(api.KeyPeer, m.Name, m.Address),
+		key(api.KeyPeer, cmp.Or(c.named, m.Name), m.Address),
 		// The store and an operator on the host reach the member over loopback.
 		key(api.KeyServer, m.Name, append([]string{m.Address, "localhost", "127.0.0.1", "::1"}, c.ServerNames...)...),
 		// Once authentication is on, etcd takes a client certificate's common name for its user.

@@ -48,6 +48,7 @@ func (c Cluster) diff(s *membership.MemberStatus, report Report, owner string, k
 	s.Unbacked, s.OldRuns = c.Unbacked(o), c.hasOldUnits(o)
 	s.Disabled = o.Unit.FileState == "disabled" || o.Unit.FileState == "masked"
 	if s.State != membership.Unreachable && s.From == "" {
+		c = c.Peering(s.Peering.Named, "") // which common name it is to have, the planner compares
 		s.Invalid = cmp.Or(c.invalid(s.Member, o.Certificates, known, now), c.revoked(o.Certificates), c.unrevoked(o), c.unchained(o.Certificates, known))
 		s.Due, s.Exhausted = c.due(s.Member, o.Certificates, known, now)
 	}
@@ -72,14 +73,14 @@ func (c Cluster) outdated(s membership.MemberStatus, o api.Observation, desired 
 	}
 	unasked = len(reasons) == 0
 	runs := o.Flags
-	changed := flagChanges(runFlags(runs), runFlags(desired))
+	changed := flagChanges(compared(runs), compared(desired))
 	if len(changed) == 0 && o.Unit.Process != nil {
 		runs = o.Unit.Process.Flags
-		changed = flagChanges(runFlags(runs), runFlags(desired))
+		changed = flagChanges(compared(runs), compared(desired))
 	}
 	if len(changed) > 0 {
 		reasons = append(reasons, "flags "+strings.Join(changed, ", "))
-		unasked = unasked && !etcdflags.Asked(runFlags(runs), runFlags(desired))
+		unasked = unasked && !etcdflags.Asked(compared(runs), compared(desired))
 	}
 	if o.Unit.Text != unit || o.Unit.NeedReload || o.Unit.Process != nil && o.Unit.Process.UnitSHA256 != "" && o.Unit.Process.UnitSHA256 != digest(unit) {
 		reasons = append(reasons, "its unit")

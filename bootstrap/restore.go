@@ -42,6 +42,7 @@ const listenClientURLs = "--listen-client-urls="
 // the cluster yet, so that hosts may carry an unfinished create of owner's. Certificates are checked for validity at
 // now.
 func (c Cluster) Restoring(owner string, creating bool, reports Reports, now time.Time) membership.Restoring {
+	c = c.Restored()
 	p := membership.Restoring{}
 	routes := c.routesTo(c.AllMembers(reports), c.memberList(owner, reports), owner, reports)
 	routes.fixed = true
@@ -166,6 +167,8 @@ func (c Cluster) restoredConfigured(m membership.Member, report Report, f Format
 	o := report.Observation
 	flags := c.Isolated(m, f)
 	if stage == membership.Opened {
+		// It gets no other certificate before the restore is over.
+		c = c.Peering(commonName(o.Certificates[api.KeyPeer].PEM), "")
 		flags = c.Flags(m, f, StateExisting)
 	}
 	unit, err := c.Unit(o.Facts.MemoryBytes)

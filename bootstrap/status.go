@@ -43,7 +43,7 @@ func (c Cluster) AllMembers(reports Reports) []membership.Member {
 // Status compares what the hosts of owner's cluster reported with what is desired. Certificates are checked for
 // validity at now; a zero now skips that check.
 func (c Cluster) Status(owner string, reports Reports, now time.Time) membership.ClusterStatus {
-	p := membership.ClusterStatus{}
+	p := membership.ClusterStatus{PeerName: c.PeerName}
 	p.Trusts, p.Signers = c.desiredAuthorities()
 	known := c.trust(owner, reports)
 	p.Ended = membership.Authorities{Peers: known.peers.ended(now, c.Chains), Clients: known.clients.ended(now, c.Chains)}
@@ -78,7 +78,7 @@ func (c Cluster) Status(owner string, reports Reports, now time.Time) membership
 			s.State, s.Why = membership.Lost, lostBy[api.GuardIdentity]
 		}
 		if o := report.Observation; o != nil && o.Marker != nil && o.Marker.Owner == owner && s.State != membership.Foreign {
-			s.Issued, s.Serves = c.issued(o, known), c.servesOther(*o)
+			s.Issued, s.Serves, s.Peering = c.issued(o, known), c.servesOther(*o), peering(o)
 		}
 		if s.State == membership.Unreachable && !s.Desired && s.Role == membership.Absent {
 			continue // it has left, and its host cannot be observed

@@ -45,6 +45,7 @@ var laters = map[string]later{
 	"preflight":           {"preflight = jsondecode(terraform_data.later.output)", `jsonencode({ waive = ["swap"] })`, ""},
 	"hold_restarts":       {"hold_restarts = terraform_data.later.output", `true`, ""},
 	"client_port":         {"client_port = terraform_data.later.output", `12379`, ""},
+	"peer_common_name":    {"peer_common_name = terraform_data.later.output", `"prod peers"`, ""},
 	"peer_port":           {"peer_port = terraform_data.later.output", `12380`, ""},
 	"metrics_port":        {"metrics_port = terraform_data.later.output", `12381`, ""},
 	"data_dir":            {"data_dir = terraform_data.later.output", `"/var/lib/etcd/prod"`, ""},

@@ -84,7 +84,10 @@ func TestExchangesConverge(t *testing.T) {
 		x := &exchanges{l, []*signing.Authority{l.authority}}
 		x.name(true, x.all...)
 		for range rapid.IntRange(1, 6).Draw(t, "events") {
-			switch rapid.IntRange(0, 6).Draw(t, "event") {
+			switch rapid.IntRange(0, 7).Draw(t, "event") {
+			case 7:
+				x.namePeers(rapid.SampledFrom([]string{"", "prod", "other"}).Draw(t, "peer name"))
+				x.changeCutShort(t)
 			case 0, 1:
 				x.nameAny(t)
 				x.changeCutShort(t)

@@ -15,7 +15,7 @@ import (
 // cut are the changes that are cut short at every call.
 var cut = []string{"replace dead, new address", "replace healthy leader", "grow 1 to 3", "shrink 5 to 3", "upgrade", "downgrade", "readdress", "readdress, old address gone", "readdress the only one", "readdress the only one, gone",
 	"renumbered, all of them", "renumbered, two of three", "another peer port", "recovered at another peer port", "recovered, a newer patch and settings",
-	"authorities exchanged, settings", "authorities rotated, one is dead"}
+	"authorities exchanged, settings", "authorities rotated, one is dead", "peers get another common name", "peers lose their common name, and one is dead"}
 
 // allExpired is a cluster whose members nobody can start but by new certificates. Where power comes back, one that has
 // been started is to be stopped again, which a run does that shows it.

@@ -71,6 +71,7 @@ type changeRun struct {
 // Change makes a running cluster what is desired, from any state in which an earlier run may have left it. The outcome
 // is accurate even if it returns an error.
 func (e *Executor) Change(ctx context.Context, order Order) (Outcome, error) {
+	e.Cluster = e.Cluster.Peering("", "") // each step says what its member may be given
 	reports := bootstrap.Reports{}
 	for _, m := range order.Members {
 		reports[m] = bootstrap.Report{}
@@ -267,7 +268,7 @@ func (r *changeRun) isPartOfShown(step membership.Step) bool {
 		case membership.Start:
 			return shown.Kind == membership.Roll && r.renewed[step.Subject()] || shown.Kind == membership.Stage && r.wasStoreless[step.Subject()]
 		case membership.Configure:
-			return shown.Kind == membership.Roll && r.renewed[step.Subject()] || step.Keeps && shown.Kind == membership.Configure && shown.Trusts == step.Trusts
+			return shown.Kind == membership.Roll && r.renewed[step.Subject()] || step.Keeps && shown.Kind == membership.Configure && shown.Trusts == step.Trusts && shown.Demands == step.Demands
 		case membership.RenewCertificates:
 			return step.Keeps && shown.Kind == membership.RenewCertificates && shown.Trusts == step.Trusts
 		}
@@ -358,7 +359,7 @@ func (r *changeRun) carryOut(ctx context.Context, step membership.Step) error {
 	case membership.Join:
 		return r.join(ctx, step)
 	case membership.Promote:
-		return r.promote(ctx, m)
+		return r.promote(ctx, step)
 	case membership.Remove:
 		return r.remove(ctx, step)
 	case membership.SetAside:

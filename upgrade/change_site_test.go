@@ -15,6 +15,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest/signing"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
 )
@@ -284,7 +285,10 @@ func (l *life) mustRunAsDesired(m membership.Member, o api.Observation) {
 		}
 	}
 	same("marker", &marker, o.Marker)
-	same("flags", l.cluster.Flags(m, formation, bootstrap.StateExisting), o.Flags)
+	same("flags", l.cluster.Peered().Flags(m, formation, bootstrap.StateExisting), o.Flags)
+	if named := signing.CommonName(o.Certificates[api.KeyPeer].PEM); named != l.cluster.PeerName && (named != m.Name || l.cluster.PeerName != "") {
+		l.Errorf("the peer certificate of %s has the common name %q, want %q", m.Name, named, l.cluster.PeerName)
+	}
 	same("unit", unit, o.Unit.Text)
 	same("store", marker.Store, o.Store.Selected)
 	same("version", l.cluster.Version, o.Member.Version)

@@ -104,6 +104,25 @@ var operations = map[string]operation{
 		l.host("b").Wipe()
 	}},
 
+	"peers get a common name": {does: "roll a (192.0.2.11): comes to take only peers of the common name \"prod peers\"; voters 3, quorum 2, healthy 2 meanwhile", members: 3, happen: func(l *life) { l.namePeers("prod peers") }},
+	"peers get another common name": {does: "renew certificates of b (192.0.2.12): its peer certificate has the common name \"prod\", and is to have \"other\"", members: 3, happen: func(l *life) {
+		l.namePeers("prod")
+		l.mustConverge(1)
+		l.namePeers("other")
+	}},
+	"peers lose their common name, and one is dead": {does: "roll c (192.0.2.13): comes to take peers of any common name", members: 3, happen: func(l *life) {
+		l.namePeers("prod")
+		l.mustConverge(1)
+		l.namePeers("")
+		l.host("b").PowerCut()
+		l.want("a", "b@21", "c")
+	}},
+	"peers with a common name grow 3 to 5": {does: "promote e (192.0.2.15): caught up, same hash; voters 4 -> 5", members: 3, happen: func(l *life) {
+		l.namePeers("prod")
+		l.mustConverge(1)
+		l.want("a", "b", "c", "d", "e")
+	}},
+
 	"readdress": {does: "readdress b (192.0.2.52): from 192.0.2.12, with its data and its ID; voters 3, quorum 2, healthy 2 meanwhile", members: 3, happen: func(l *life) { l.readdress("b", "52", false) }},
 	"readdress, old address gone": {does: "readdress c (192.0.2.53): from 192.0.2.13, with its data and its ID; nobody answers there", members: 3, happen: func(l *life) {
 		l.readdress("c", "53", true)

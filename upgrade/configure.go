@@ -49,13 +49,14 @@ func (r *changeRun) architecture(m membership.Member) string {
 	return bootstrap.Architecture(r.reports[m].Contact.Machine)
 }
 
-// configureRequest returns everything that a member is to run by, without its certificates.
-func (r *changeRun) configureRequest(m membership.Member, version string, phase api.Phase) (api.ConfigureRequest, error) {
+// configureRequest returns everything that a member is to run by, without its certificates. demands is the common name
+// that it is to demand of its peers, which a step says.
+func (r *changeRun) configureRequest(m membership.Member, demands, version string, phase api.Phase) (api.ConfigureRequest, error) {
 	o := r.reports[m].Observation
 	if o == nil {
 		return api.ConfigureRequest{}, errors.New("its host was not observed")
 	}
-	c, f := r.clusterFor(m, version), r.formation()
+	c, f := r.clusterFor(m, version).Peering("", demands), r.formation()
 	unit, err := c.Unit(o.Facts.MemoryBytes)
 	if err != nil {
 		return api.ConfigureRequest{}, err
@@ -160,7 +161,7 @@ func (r *changeRun) stage(ctx context.Context, m membership.Member, version stri
 	if err := r.mustHaveRoom(ctx, m, store); err != nil {
 		return err
 	}
-	flags := c.Flags(m, r.formation(), bootstrap.StateExisting)
+	flags := c.Peered().Flags(m, r.formation(), bootstrap.StateExisting)
 	if _, err := call[api.Done](ctx, r.Hosts[m], store, api.OpTry, r.Cluster.Name, "", api.TryRequest{Store: store, Flags: flags}); err != nil {
 		return err
 	}
@@ -220,7 +221,7 @@ func (r *run) probeSigner(ctx context.Context, steps []membership.Step) error {
 		if !step.Signs() {
 			continue
 		}
-		for _, want := range r.Cluster.Keys(step.Subject()) {
+		for _, want := range r.keysFor(step) {
 			p := probe{want.Name, string(api.ForKey(want.Name, step.Signers.Peers, step.Signers.Clients))}
 			if r.probed[p] {
 				continue
@@ -340,10 +341,19 @@ func (r *run) certificatesBy(ctx context.Context, m membership.Member, signers m
 	return certificates, nil
 }
 
+// keysFor returns the keys whose certificates a step has signed.
+func (r *run) keysFor(step membership.Step) []api.KeyRequest {
+	c := r.Cluster
+	if step.Named != "" {
+		c = c.Peering(step.Named, "")
+	}
+	return c.Keys(step.Subject())
+}
+
 // configure writes everything that a member runs by. The member does not serve meanwhile.
 func (r *changeRun) configure(ctx context.Context, step membership.Step) error {
 	m := step.Subject()
-	request, err := r.configureRequest(m, r.Cluster.Version, r.phase(m))
+	request, err := r.configureRequest(m, step.Demands, r.Cluster.Version, r.phase(m))
 	if err != nil {
 		return err
 	}
@@ -358,7 +368,7 @@ func (r *changeRun) configure(ctx context.Context, step membership.Step) error {
 
 // issue writes a configuration together with new certificates and the authorities to trust.
 func (r *changeRun) issue(ctx context.Context, step membership.Step, request api.ConfigureRequest) error {
-	return r.issueFor(ctx, step, request, r.Cluster.Keys(step.Subject()))
+	return r.issueFor(ctx, step, request, r.keysFor(step))
 }
 
 // issueFor does the same with certificates for the given keys.
@@ -390,7 +400,7 @@ func (r *changeRun) phase(m membership.Member) api.Phase {
 // seen to serve them before the run goes on; the run waits for it if certificates may be all that it lacks.
 func (r *changeRun) renewCertificates(ctx context.Context, step membership.Step) error {
 	m := step.Subject()
-	keys := r.Cluster.Keys(m)
+	keys := r.keysFor(step)
 	if step.Keeps {
 		keys = nil
 	}
@@ -421,7 +431,7 @@ func (r *changeRun) renewCertificates(ctx context.Context, step membership.Step)
 // syncConfiguration writes the current member list into every member's configuration, without a restart.
 func (r *changeRun) syncConfiguration(ctx context.Context, step membership.Step) error {
 	return inParallel(plan.Targets(r.status, r.Cluster.Spec, membership.SyncConfiguration), func(m membership.Member) error {
-		request, err := r.configureRequest(m, r.Cluster.Version, api.PhaseFormed)
+		request, err := r.configureRequest(m, "", r.Cluster.Version, api.PhaseFormed)
 		if err != nil {
 			return err
 		}

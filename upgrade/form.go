@@ -24,6 +24,7 @@ type Formed struct {
 // Form makes the hosts one cluster, or continues where an earlier run stopped. fresh identifies the attempt if it is
 // the first. No host is changed before all are found fit.
 func (e *Executor) Form(ctx context.Context, fresh bootstrap.Formation) (Formed, error) {
+	e.Cluster = e.Cluster.Peered()
 	r := e.newRun(e.Cluster.Members)
 	r.contact(ctx)
 	look := func(ctx context.Context) {

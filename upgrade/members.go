@@ -30,7 +30,7 @@ func (r *changeRun) addLearner(ctx context.Context, m membership.Member) error {
 // join configures a learner, starts it, and waits until it has copied the data.
 func (r *changeRun) join(ctx context.Context, step membership.Step) error {
 	m := step.Subject()
-	request, err := r.configureRequest(m, step.To, r.joiningPhase(m))
+	request, err := r.configureRequest(m, step.Demands, step.To, r.joiningPhase(m))
 	if err != nil {
 		return err
 	}
@@ -53,7 +53,8 @@ func (r *changeRun) joiningPhase(m membership.Member) api.Phase {
 }
 
 // promote waits until a learner has caught up, arms its guard, and promotes it to a voter.
-func (r *changeRun) promote(ctx context.Context, m membership.Member) error {
+func (r *changeRun) promote(ctx context.Context, step membership.Step) error {
+	m := step.Subject()
 	through, err := r.leader(m)
 	if err != nil {
 		return err
@@ -65,7 +66,7 @@ func (r *changeRun) promote(ctx context.Context, m membership.Member) error {
 		return err
 	}
 	// From its first vote on the member must never start without its data.
-	request, err := r.configureRequest(m, r.versionOf(m), api.PhaseFormed)
+	request, err := r.configureRequest(m, step.Demands, r.versionOf(m), api.PhaseFormed)
 	if err != nil {
 		return err
 	}

@@ -18,7 +18,7 @@ func (r *changeRun) readdress(ctx context.Context, step membership.Step) error {
 	m := step.Subject()
 	s := r.member(m)
 	before := r.currentConfiguration(m)
-	if err := r.issueFor(ctx, step, before, r.Cluster.BothNames(m, s.From)); err != nil {
+	if err := r.issueFor(ctx, step, before, r.Cluster.Peering(step.Named, "").BothNames(m, s.From)); err != nil {
 		return err
 	}
 	alone := r.status.Size() == 1 && s.State != membership.Healthy // the member updates the list itself once it serves
@@ -27,7 +27,7 @@ func (r *changeRun) readdress(ctx context.Context, step membership.Step) error {
 			return err
 		}
 	}
-	request, err := r.readdressedRequest(m, before, plan.Misconfigured(r.status, r.Cluster.Spec, m))
+	request, err := r.readdressedRequest(step, before, plan.Misconfigured(r.status, r.Cluster.Spec, m))
 	if err != nil {
 		return err
 	}
@@ -109,8 +109,9 @@ func (r *changeRun) updatePeerURL(ctx context.Context, m membership.Member, id, 
 
 // readdressedRequest returns what a member runs by at its new address: its current configuration with the new address,
 // or, if whole is set, everything that is desired.
-func (r *changeRun) readdressedRequest(m membership.Member, now api.ConfigureRequest, whole bool) (api.ConfigureRequest, error) {
-	request, err := r.configureRequest(m, r.Cluster.Version, api.PhaseFormed)
+func (r *changeRun) readdressedRequest(step membership.Step, now api.ConfigureRequest, whole bool) (api.ConfigureRequest, error) {
+	m := step.Subject()
+	request, err := r.configureRequest(m, step.Demands, r.Cluster.Version, api.PhaseFormed)
 	if err != nil {
 		return request, err
 	}

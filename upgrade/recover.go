@@ -71,9 +71,9 @@ func (r *changeRun) configureSeed(ctx context.Context, step membership.Step) (ap
 	s, now := r.member(m), r.currentConfiguration(m)
 	whole := plan.Misconfigured(r.status, r.Cluster.Spec, m)
 	there := s.From == "" || api.FlagValue(now.Flags, "initial-advertise-peer-urls") == r.Cluster.PeerURL(m)
-	keys := r.Cluster.Keys(m)
+	keys := r.keysFor(step)
 	if s.From != "" {
-		keys = r.Cluster.BothNames(m, s.From)
+		keys = r.Cluster.Peering(step.Named, "").BothNames(m, s.From)
 	}
 	if step.Keeps {
 		keys = nil
@@ -87,7 +87,7 @@ func (r *changeRun) configureSeed(ctx context.Context, step membership.Step) (ap
 	case there && !whole:
 		return now, r.issueFor(ctx, step, now, keys)
 	}
-	request, err := r.readdressedRequest(m, now, whole)
+	request, err := r.readdressedRequest(step, now, whole)
 	if err != nil {
 		return request, err
 	}

@@ -110,7 +110,7 @@ func changedNothing(err error) bool {
 func (r *changeRun) roll(ctx context.Context, step membership.Step) error {
 	m := step.Subject()
 	before := r.currentConfiguration(m)
-	request, err := r.configureRequest(m, r.Cluster.Version, api.PhaseFormed)
+	request, err := r.configureRequest(m, step.Demands, r.Cluster.Version, api.PhaseFormed)
 	if err != nil {
 		return err
 	}

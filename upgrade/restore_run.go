@@ -92,6 +92,7 @@ func (e *Executor) Restore(ctx context.Context, order RestoreOrder) (Restored, e
 	for _, m := range order.Members {
 		reports[m] = bootstrap.Report{}
 	}
+	e.Cluster = e.Cluster.Restored()
 	r := &restoreRun{run: e.newRun(e.Cluster.AllMembers(reports)), order: order, fetched: map[membership.Member]api.Snapshot{}, stoppedChecked: map[membership.Member]bool{}}
 	r.kept = sync.OnceValues(func() (*keptBackup, error) { return r.findKept(ctx) })
 	r.formation = order.Formation

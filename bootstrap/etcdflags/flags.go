@@ -133,7 +133,7 @@ var owned = map[string]string{
 	"memory-mlock":                      "the unit lets no member lock memory",
 	"name":                              "the key in members is the member's name",
 	"peer-auto-tls":                     byPKI,
-	"peer-cert-allowed-cn":              byPKI,
+	"peer-cert-allowed-cn":              "set peer_common_name",
 	"peer-cert-allowed-hostname":        byPKI,
 	"peer-cert-file":                    byPKI,
 	"peer-client-cert-auth":             byPKI,

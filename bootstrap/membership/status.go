@@ -62,19 +62,20 @@ type MemberStatus struct {
 	// Exhausted says which of these would end no later if it were renewed, since its authority or one above ends;
 	// empty: none.
 	Exhausted string
-	Issued    Issued // the authorities that signed its certificates, and that it trusts
-	Serves    Served // which certificates it serves, until it is restarted, that are not those of its files
-	Active    bool   // its unit is active: it has served since its process started, so its configuration allows that
-	Failed    string // the step on it that failed in this run, which then leaves it alone; empty: none
-	Lacks     bool   // that step did not begin: it needs certificates which cannot be signed now
-	Waits     bool   // that step did not begin: it is not safe beside members that need certificates
-	Certified bool   // this run has renewed its certificates
-	Storeless bool   // its store is gone from its host, where another store answers: it cannot be started
-	Closed    string // which of its ports its host would not let it bind after a restart; empty: none known
-	Disabled  bool   // its unit does not start at boot
-	Unsynced  bool   // its configuration names other members than the cluster has
-	Behind    bool   // its cluster has agreed on a newer minor version of etcd than it would run: it cannot start
-	Unready   bool   // it serves and does not report ready: it was just promoted
+	Issued    Issued  // the authorities that signed its certificates, and that it trusts
+	Serves    Served  // which certificates it serves, until it is restarted, that are not those of its files
+	Peering   Peering // the common name of its peer certificate, and the one that it demands of its peers
+	Active    bool    // its unit is active: it has served since its process started, so its configuration allows that
+	Failed    string  // the step on it that failed in this run, which then leaves it alone; empty: none
+	Lacks     bool    // that step did not begin: it needs certificates which cannot be signed now
+	Waits     bool    // that step did not begin: it is not safe beside members that need certificates
+	Certified bool    // this run has renewed its certificates
+	Storeless bool    // its store is gone from its host, where another store answers: it cannot be started
+	Closed    string  // which of its ports its host would not let it bind after a restart; empty: none known
+	Disabled  bool    // its unit does not start at boot
+	Unsynced  bool    // its configuration names other members than the cluster has
+	Behind    bool    // its cluster has agreed on a newer minor version of etcd than it would run: it cannot start
+	Unready   bool    // it serves and does not report ready: it was just promoted
 	// Rebuild is the configured rebuild text if the member's data did not begin with it; empty: no rebuild is asked
 	// for.
 	Rebuild   string
@@ -129,6 +130,15 @@ type Issued struct {
 // one in its file; empty: it does not. It may be of any authority that the others trust.
 type Served struct{ Peers, Clients string }
 
+// Peering says by which common name a member's peers know it, and which one it demands of them. A member that demands
+// one refuses every peer with another, in both directions.
+type Peering struct {
+	Known   bool   // its host was observed
+	Named   string // common name of the peer certificate in its file; empty: it has none that can be read
+	Demands string // that its process was started with, or would be; empty: it takes any
+	Written string // that its flags demand, from its next start on
+}
+
 // Move says what a member is re-addressed from.
 type Move struct {
 	// From is the peer URL at which the cluster lists the member, or at which it still runs, if the desired one
@@ -166,6 +176,9 @@ type ClusterStatus struct {
 	Trusts  Authorities
 	Signers Signers
 	Ended   Authorities
+	// PeerName is the common name that peer certificates are to have, and that members are to demand. Empty: each has
+	// its member's name, and members demand none.
+	PeerName string
 	// Unsigned: nothing can be signed now. Members that are down come up with the certificates that they have, if these
 	// are valid.
 	Unsigned bool

@@ -72,6 +72,9 @@ type Step struct {
 	// Trusts are the authorities that the member is given to trust, and Signers those that sign its certificates; the
 	// zero values: the desired ones.
 	Trusts, Signers Authorities
+	// Named is the common name of the peer certificate that is signed, and Demands the one that the member demands of
+	// its peers from then on. Empty: the member's name, and none.
+	Named, Demands string
 	// Keeps: the member keeps its certificates, and its host keeps how it renews by an authority whose signer is left
 	// out.
 	Keeps bool

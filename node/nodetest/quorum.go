@@ -97,9 +97,12 @@ func elect(w *World, group []running) {
 		}
 		return
 	}
+	leads := group[slices.IndexFunc(group, func(r running) bool { return r.member() == leader })]
 	var together []running
 	for _, r := range group {
 		switch m := r.member(); {
+		case !r.reaches(leads):
+			r.process().Leader = ""
 		case leader.State().Find(m.ID) < 0:
 			r.part.unit.Leave("the member has been permanently removed from the cluster")
 		case !leader.Last.Holds(m.Last):
@@ -128,7 +131,7 @@ func incumbent(group []running) *model.Member {
 	var best *model.Member
 	for _, r := range group {
 		m := r.member()
-		if r.process().Leader == m.ID && m.State().Votes(m.ID) && hasQuorum(group, m) && (best == nil || m.Term > best.Term) {
+		if r.process().Leader == m.ID && m.State().Votes(m.ID) && hasQuorum(group, r) && (best == nil || m.Term > best.Term) {
 			best = m
 		}
 	}
@@ -139,7 +142,7 @@ func incumbent(group []running) *model.Member {
 func candidate(group []running) *model.Member {
 	var able []*model.Member
 	for _, r := range group {
-		if m := r.member(); m.State().Votes(m.ID) && hasQuorum(group, m) {
+		if m := r.member(); m.State().Votes(m.ID) && hasQuorum(group, r) {
 			able = append(able, m)
 		}
 	}
@@ -151,11 +154,11 @@ func candidate(group []running) *model.Member {
 	})
 }
 
-// hasQuorum tells whether a quorum of the member's own list is reachable with logs that do not contradict its own.
-func hasQuorum(group []running, m *model.Member) bool {
-	votes := 0
+// hasQuorum tells whether a member reaches a quorum of its own list, with logs that do not contradict its own.
+func hasQuorum(group []running, one running) bool {
+	m, votes := one.member(), 0
 	for _, r := range group {
-		if m.State().Votes(r.member().ID) && m.Last.Holds(r.member().Last) {
+		if m.State().Votes(r.member().ID) && m.Last.Holds(r.member().Last) && one.reaches(r) {
 			votes++
 		}
 	}

@@ -130,12 +130,26 @@ func (c call) unlisted(part *installation) {
 // trusts tells whether a member accepts the peer certificate of another one. A member reads the authorities once, when
 // its process starts, and its certificates at each handshake, unless it goes on serving old ones.
 func (r running) trusts(other running) bool {
-	shown := other.part.certificates
-	if other.process().Shows != nil {
-		shown = other.process().Shows
-	}
-	return signing.IsOf(shown[api.KeyPeer], r.process().PeerCA)
+	return signing.IsOf(other.shown(), r.process().PeerCA) && r.takes(other)
 }
+
+// shown returns the certificate that a member shows its peers.
+func (r running) shown() string {
+	if shows := r.process().Shows; shows != nil {
+		return shows[api.KeyPeer]
+	}
+	return r.part.certificates[api.KeyPeer]
+}
+
+// takes tells whether a member accepts the common name in the certificate that another one shows.
+func (r running) takes(other running) bool {
+	name := r.process().Flags["peer-cert-allowed-cn"]
+	return name == "" || r.member() == other.member() || signing.CommonName(other.shown()) == name
+}
+
+// reaches tells whether two members accept each other's common names. A member that does not accept the other's ends
+// the connections of both: those that it opens, and those that it is asked for.
+func (r running) reaches(other running) bool { return r.takes(other) && other.takes(r) }
 
 // estranged returns the pairs of running members of a cluster of which one does not accept the other's certificate.
 func (w *World) estranged(cluster string) map[string]bool {

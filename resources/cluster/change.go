@@ -333,7 +333,7 @@ func (ch change) asksOfAll(state clusterModel) bool {
 func reconfigures(was, is bootstrap.Cluster) bool {
 	return !maps.Equal(is.Settings, was.Settings) || !slices.Equal(is.ServerNames, was.ServerNames) ||
 		is.ClientPort != was.ClientPort || is.PeerPort != was.PeerPort || is.MetricsPort != was.MetricsPort ||
-		is.Renewal != was.Renewal || (is.ClientCRL == "") != (was.ClientCRL == "") || is.PeerCA != was.PeerCA || is.ClientCA != was.ClientCA
+		is.Renewal != was.Renewal || is.PeerName != was.PeerName || (is.ClientCRL == "") != (was.ClientCRL == "") || is.PeerCA != was.PeerCA || is.ClientCA != was.ClientCA
 }
 
 // fillInAuthorities fills in the authorities that were unknown to the plan of this apply. It refuses authorities other
@@ -409,7 +409,7 @@ func (c clusterModel) changesOwn(state clusterModel, members, before map[string]
 		!c.Timeouts.Equal(state.Timeouts) ||
 		!c.Version.Equal(state.Version) ||
 		!c.Settings.Equal(state.Settings) || !c.ExtraFlags.Equal(state.ExtraFlags) ||
-		!c.ExtraServerNames.Equal(state.ExtraServerNames) || !c.Certificates.Equal(state.Certificates) || !c.ClientCRL.Equal(state.ClientCRL) ||
+		!c.ExtraServerNames.Equal(state.ExtraServerNames) || !c.Certificates.Equal(state.Certificates) || !c.PeerCommonName.Equal(state.PeerCommonName) || !c.ClientCRL.Equal(state.ClientCRL) ||
 		!maps.EqualFunc(members, before, memberModel.sameConfiguration)
 }
 

@@ -42,6 +42,9 @@ func (c clusterModel) check(ctx context.Context) diag.Diagnostics {
 	}
 	diags.Append(settings.CheckExtraFlags(c.ExtraFlags, c.minorVersion())...)
 	diags.Append(renewal.Check(c.Certificates)...)
+	if _, is := c.Members.Elements()[c.PeerCommonName.ValueString()]; is {
+		diags.AddAttributeError(path.Root("peer_common_name"), "This is a member's name", fmt.Sprintf("%s is the name of a member, and of its certificate until all members have the common name: choose another one.", c.PeerCommonName))
+	}
 	diags.Append(c.checkPorts()...)
 	return diags
 }
@@ -171,7 +174,7 @@ func (c clusterModel) mustShow(ctx context.Context) (diags diag.Diagnostics) {
 
 // checkNames refuses members whose names an authority, or one above it, may not certify, as far as they are known.
 func (c clusterModel) checkNames(by authority.Model, members map[string]memberModel) (diags diag.Diagnostics) {
-	cluster := c.cluster(members).Located()
+	cluster := c.cluster(members).Located().Peered()
 	for _, m := range cluster.Members {
 		if err := by.Permits(cluster.Keys(m)); err != nil {
 			diags.AddAttributeError(path.Root("members").AtMapKey(m.Name), "The authority may not certify this member", fmt.Sprintf("%s: %s.\n\nNo host was changed.", m, err))

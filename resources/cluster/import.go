@@ -229,7 +229,10 @@ func (c *clusterModel) readBack(reports bootstrap.Reports) error {
 		if err != nil {
 			return err
 		}
-		c.ExtraFlags, c.ClientCRL = settings.ExtraFlagsFrom(flags), types.StringNull()
+		c.ExtraFlags, c.ClientCRL, c.PeerCommonName = settings.ExtraFlagsFrom(flags), types.StringNull(), types.StringNull()
+		if name := reports.PeerName(); name != "" {
+			c.PeerCommonName = types.StringValue(name)
+		}
 		if flags["client-crl-file"] != "" && o.ClientCRL != "" {
 			c.ClientCRL = types.StringValue(o.ClientCRL)
 		}

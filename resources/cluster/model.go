@@ -36,6 +36,7 @@ type clusterModel struct {
 	ExtraFlags         types.Map      `tfsdk:"extra_flags"`
 	ExtraServerNames   types.Set      `tfsdk:"extra_server_names"`
 	Certificates       types.Object   `tfsdk:"certificates"`
+	PeerCommonName     types.String   `tfsdk:"peer_common_name"`
 	ClientCRL          types.String   `tfsdk:"client_crl"`
 	DeletionProtection types.Bool     `tfsdk:"deletion_protection"`
 	PurgeData          types.Bool     `tfsdk:"purge_data"`
@@ -152,6 +153,7 @@ func (c clusterModel) cluster(members map[string]memberModel) bootstrap.Cluster 
 		ServerNames: value.Texts(c.ExtraServerNames),
 		Renewal:     renewal.Of(c.Certificates),
 		PeerCA:      c.PeerCACertificate.ValueString(),
+		PeerName:    c.PeerCommonName.ValueString(),
 		ClientCA:    c.CACertificate.ValueString(),
 		ClientCRL:   c.ClientCRL.ValueString(),
 		Waived:      waived(c.Preflight),

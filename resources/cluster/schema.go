@@ -94,6 +94,14 @@ func clusterSchema(ctx context.Context, carried ...string) schema.Schema {
 				Validators: []validator.Set{setvalidator.SizeBetween(1, 64), setvalidator.NoNullValues(), setvalidator.ValueStringsAre(validate.HostAddress)},
 			},
 			renewal.Name: renewal.Attribute(),
+			"peer_common_name": schema.StringAttribute{
+				Optional: true,
+				MarkdownDescription: "Common name of the members' peer certificates, at most 64 characters: members then accept no peer whose certificate has another one (`--peer-cert-allowed-cn`). " +
+					"Set it if the authority for peers signs for other clusters too, to a name that only this cluster's certificates get: with the authority of an `etcd_pki`, which signs for one cluster, it adds nothing. " +
+					"A change first issues the certificates, without a restart, and then restarts member by member; one name for another takes two restarts each. It waits until every member could be asked. " +
+					"A cluster that is restored, or created from a snapshot, has members accept any name until the apply after that. A member's name is refused here. Default: each certificate has its member's name, and members accept whatever the authority has signed for peers.",
+				Validators: []validator.String{validate.CommonName},
+			},
 			"client_crl": schema.StringAttribute{
 				Optional: true,
 				MarkdownDescription: "List of client certificates that are revoked (PEM `X509 CRL`): `etcd_pki.NAME.client_crl`, or one that another authority has signed. Every member has it (`--client-crl-file`), reads it at each handshake, and refuses the certificates whose serial numbers are in it, within seconds of the apply. " +

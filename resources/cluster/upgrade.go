@@ -12,11 +12,11 @@ import (
 
 // clusterSchemaVersion is the version of etcd_cluster's schema. A change of a name or of a meaning raises it, and adds
 // to UpgradeState.
-const clusterSchemaVersion = 3
+const clusterSchemaVersion = 4
 
 // UpgradeState brings states of earlier schema versions up to this one.
 func (r *clusterResource) UpgradeState(context.Context) map[int64]resource.StateUpgrader {
-	return map[int64]resource.StateUpgrader{0: stateupgrade.Edit(clusterFrom0), 1: stateupgrade.Edit(clusterFrom1), 2: stateupgrade.Edit(clusterFrom2)}
+	return map[int64]resource.StateUpgrader{0: stateupgrade.Edit(clusterFrom0), 1: stateupgrade.Edit(clusterFrom1), 2: stateupgrade.Edit(clusterFrom2), 3: stateupgrade.Edit(clusterFrom3)}
 }
 
 // clusterFrom0 names things as etcd_pki, etcd_snapshot and the field do.
@@ -47,4 +47,9 @@ func clusterFrom1(state stateupgrade.Object) {
 // clusterFrom2 names the undoing of a restore as the field does.
 func clusterFrom2(state stateupgrade.Object) {
 	state.In("restore").Rename("take_back", "roll_back")
+	clusterFrom3(state)
 }
+
+// clusterFrom3 changes nothing. The version keeps an earlier release from a cluster whose members demand a common name
+// of their peers: it would give them certificates without that name, and they would refuse each other.
+func clusterFrom3(stateupgrade.Object) {}

@@ -30,6 +30,9 @@ var (
 		"must be 1 to 32 lower-case letters, digits and hyphens, begin with a letter and not end with a hyphen")
 	MemberName = stringvalidator.RegexMatches(regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`),
 		"must be 1 to 63 lower-case letters, digits and hyphens, with no hyphen at either end")
+	// etcd takes a list of names with commas between them.
+	CommonName = stringvalidator.RegexMatches(regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9 ._-]{0,62}[A-Za-z0-9])?$`),
+		"must be 1 to 64 letters, digits, spaces, dots, hyphens and underscores, with a letter or digit at either end")
 	EtcdVersion = stringvalidator.RegexMatches(regexp.MustCompile(`^[0-9]+\.[0-9]+(\.[0-9]+)?$`),
 		`must be a minor version of etcd, like "3.7", or an exact version, like "3.7.3"`)
 )

@@ -46,9 +46,9 @@ func (c *planner) compareServed() {
 	}
 }
 
-// compareAuthorities records how the members' authorities differ from the desired ones. It does nothing if the status
-// does not have the desired ones.
+// compareAuthorities records how the members' authorities, and the common names of their peers, differ from the desired ones.
 func (c *planner) compareAuthorities() {
+	c.comparePeers()
 	if c.Trusts == (membership.Authorities{}) {
 		return
 	}

@@ -89,6 +89,7 @@ func (e *etcd) issuedAsDesired() membership.Issued {
 // issue is what a step makes of a member's authorities: its process reads those of its files once, at its start.
 func (e *etcd) issue(step membership.Step) {
 	h := e.at(step.At)
+	e.peer(step)
 	given := e.issuedAsDesired()
 	switch step.Kind {
 	case membership.Stop, membership.Roll, membership.Join, membership.Readdress, membership.Recover:

@@ -4,9 +4,9 @@
 // Change plans everything for a running cluster, Restore plans how a cluster is made from a snapshot, and Retire plans
 // how it is taken off its hosts. A rule is a method of a planner that returns the next step, or why there is none.
 // Each file holds the rules of one concern: heal.go brings members up, join.go and leave.go add and remove them,
-// roll.go restarts them and changes versions, recover.go and renumbered.go deal with a lost quorum, and diverged.go
-// with members whose data differs. effect.go works out what a step makes of the cluster, so that a whole plan follows
-// from one rule after the other.
+// roll.go restarts them and changes versions, recover.go deals with a lost quorum, and diverged.go with members whose
+// data differs. peering.go says which common name members' peers have to have. effect.go works out what a step makes of
+// the cluster, so that a whole plan follows from one rule after the other.
 package plan
 
 import (
@@ -257,13 +257,14 @@ type planner struct {
 	given    membership.Authorities // that every member is to trust by now
 	sign     membership.Authorities // that can sign by now; of peers, or of clients, empty: none can
 	anew     membership.Authorities // of these, those by which every member is given a certificate before it comes up
+	peers    peers
 }
 
 // newPlanner returns the planner of a status, with the authorities that count for its members by now.
 func newPlanner(p membership.ClusterStatus, want membership.Spec) *planner {
 	c := &planner{ClusterStatus: p, want: want}
 	c.able()
-	c.given = c.needed()
+	c.given, c.peers = c.needed(), peersIn(p)
 	return c
 }
 
@@ -272,7 +273,7 @@ func newPlanner(p membership.ClusterStatus, want membership.Spec) *planner {
 func choose(p membership.ClusterStatus, want membership.Spec) (membership.Step, []*membership.Refusal, error) {
 	c := newPlanner(p, want)
 	if step, err := recovery(p, want); err != nil || step != (membership.Step{}) {
-		return c.provide(step), nil, err
+		return c.providePeering(c.provide(step)), nil, err
 	}
 	if err := preconditions(p, want); err != nil {
 		return membership.Step{}, nil, err
@@ -299,6 +300,7 @@ func choose(p membership.ClusterStatus, want membership.Spec) (membership.Step, 
 		c.rebuild,             // a healthy member that is to be built anew
 		c.backUp,              // by the members of the finished cluster
 		c.remove,              // what is left of an exchange of authorities
+		c.limitPeers,          // what is left of a change of peers' common name
 		c.renewOnHosts,        // by the signer of the finished exchange; nothing waits for a host that cannot ask it
 	}
 	switch failed := c.failed(); {
@@ -316,7 +318,7 @@ func choose(p membership.ClusterStatus, want membership.Spec) (membership.Step, 
 	}
 	for _, rule := range rules {
 		if step, found := rule(); found {
-			return c.provide(step), nil, nil
+			return c.providePeering(c.provide(step)), nil, nil
 		}
 	}
 	return membership.Step{}, c.deferred, nil

@@ -162,6 +162,7 @@ func draw(t *rapid.T, wrong []string) *etcd {
 	}
 	e.drawLearner(t, join)
 	e.drawAuthorities(t)
+	e.drawPeering(t)
 	for _, m := range e.want.Members {
 		if e.entry(m.Address) != nil {
 			continue
@@ -308,7 +309,7 @@ func show(p membership.ClusterStatus) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "leader %q, agreed on %s, downgrade %q lowered %t, full %t, saved %t, unmanaged %v\n", p.Leader, p.ClusterVersion, p.Downgrade, p.Lowered, p.Full, p.Saved, p.Unmanaged)
 	for _, s := range p.Members {
-		fmt.Fprintf(&b, "  %s wanted %t %q %s id %q %s %v started %t invalid %q issued %v serves %v disabled %t unsynced %t traces %t staged %q from %q moved %t rebuild %q active %t looping %t\n", s, s.Desired, s.Role, s.State, s.ID, s.Version, s.Outdated, s.Started, s.Invalid, s.Issued, s.Serves, s.Disabled, s.Unsynced, s.Traces, s.Staged, s.From, s.Moved, s.Rebuild, s.Active, s.Looping)
+		fmt.Fprintf(&b, "  %s wanted %t %q %s id %q %s %v started %t invalid %q issued %v serves %v peering %v disabled %t unsynced %t traces %t staged %q from %q moved %t rebuild %q active %t looping %t\n", s, s.Desired, s.Role, s.State, s.ID, s.Version, s.Outdated, s.Started, s.Invalid, s.Issued, s.Serves, s.Peering, s.Disabled, s.Unsynced, s.Traces, s.Staged, s.From, s.Moved, s.Rebuild, s.Active, s.Looping)
 	}
 	return b.String()
 }

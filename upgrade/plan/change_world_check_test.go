@@ -1,6 +1,7 @@
 package plan_test
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -72,8 +73,8 @@ func (e *etcd) checkServing(membership.Step, *machine, *entry) error {
 	return nil
 }
 
-func (e *etcd) checkRenewCertificates(_ membership.Step, h *machine, m *entry) error {
-	if m == nil || !h.marker || !h.expired && h.issued.By == e.signers.First() && h.issued.Files == h.issued.Trusts || h.from != "" {
+func (e *etcd) checkRenewCertificates(step membership.Step, h *machine, m *entry) error {
+	if m == nil || !h.marker || !h.expired && h.issued.By == e.signers.First() && h.issued.Files == h.issued.Trusts && h.peering.Named == cmp.Or(step.Named, step.Member) || h.from != "" {
 		return errors.New("nothing of it has expired, it is of the right authority, and trusts what its files say")
 	}
 	return nil
@@ -316,7 +317,7 @@ func (e *etcd) checkRoll(step membership.Step, h *machine, m *entry) error {
 		return fmt.Errorf("%d of %d would be healthy", healthy-1, n)
 	case h.from != "":
 		return errors.New("it would be configured for an address that it does not have in the list")
-	case h.version == e.want.Version && h.current && h.issued.Trusts == e.trusts && step.Trusts == (membership.Authorities{}) && h.serves == (membership.Authorities{}):
+	case h.version == e.want.Version && h.current && h.peering.Demands == step.Demands && h.peering.Written == step.Demands && h.issued.Trusts == e.trusts && step.Trusts == (membership.Authorities{}) && h.serves == (membership.Authorities{}):
 		return errors.New("it runs by what is wanted")
 	case membership.Minor(e.want.Version) < e.version:
 		return fmt.Errorf("etcd %s does not start on storage of %s", e.want.Version, e.version)

@@ -128,14 +128,14 @@ func (e *etcd) cut(step membership.Step, way int) {
 		h.marker, h.version, h.current, h.data, h.running = true, step.To, true, m.id, true
 	case is(membership.Roll, 1): // stopped
 		h.serves = membership.Authorities{}
-		h.running, h.ready, h.issued.Trusts = false, false, h.issued.Files
+		h.running, h.ready, h.issued.Trusts, h.peering.Demands = false, false, h.issued.Files, h.peering.Written
 	case is(membership.Roll, 2): // stopped and configured
 		e.issue(step)
 		h.running, h.ready, h.version, h.current = false, false, step.To, true
 	case is(membership.Roll, 3): // configured, and not restarted
 		runs := *h
 		e.issue(step)
-		h.issued.Trusts, h.issued.By, h.serves = runs.issued.Trusts, runs.issued.By, runs.serves
+		h.issued.Trusts, h.issued.By, h.serves, h.peering.Demands = runs.issued.Trusts, runs.issued.By, runs.serves, runs.peering.Demands
 	case is(membership.RenewCertificates, 1): // of the pairs, one was written
 		before := h.issued
 		e.issue(step)
@@ -145,6 +145,7 @@ func (e *etcd) cut(step membership.Step, way int) {
 		m.moved = true
 	case is(membership.Readdress, 2): // stopped
 		m.moved, h.running, h.ready, h.serves = true, false, false, membership.Authorities{}
+		h.peering.Demands = h.peering.Written
 	case is(membership.Recover, 1): // the others were stopped
 		for _, v := range e.voters() {
 			if v != m {
@@ -181,7 +182,7 @@ func (e *etcd) unmet() []string {
 			left = append(left, m.Name+" does not vote")
 		case !e.healthy(in):
 			left = append(left, m.Name+" is not healthy")
-		case h.version != e.want.Version || !h.current || h.expired || h.disabled || h.settled != e.names() || h.issued != e.issuedAsDesired() || h.running && h.serves != (membership.Authorities{}):
+		case h.version != e.want.Version || !h.current || h.expired || h.disabled || h.settled != e.names() || h.issued != e.issuedAsDesired() || h.peering != e.peeringAsDesired(m.Name) || h.running && h.serves != (membership.Authorities{}):
 			left = append(left, fmt.Sprintf("%s is not as wanted: %+v", m.Name, *h))
 		}
 	}

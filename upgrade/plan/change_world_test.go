@@ -26,7 +26,8 @@ type etcd struct {
 	downgrade string // minor version
 	restless  bool   // a downgrade that is under way goes on by itself, not only while a step waits for it
 	full      bool
-	trusts    membership.Authorities // of the configuration
+	peerName  string                 // of the configuration
+	trusts    membership.Authorities // likewise
 	signers   membership.Signers     // likewise
 	vain      bool                   // the run has waited in vain, and has ended
 	did       []string               // the steps that were taken
@@ -73,6 +74,8 @@ type machine struct {
 	unheard  bool   // nobody answers there
 	logged   uint64 // the last entry of its log
 	issued   membership.Issued
+	peering  membership.Peering
+	served   string                 // common name of the peer certificate that serves.Peers stands for
 	serves   membership.Authorities // of the certificates that its process goes on serving, where its files have others
 }
 
@@ -181,7 +184,7 @@ func (e *etcd) elect() {
 
 // status is the cluster as it would be seen.
 func (e *etcd) status() membership.ClusterStatus {
-	p := membership.ClusterStatus{Trusts: e.trusts, Signers: e.signers, Full: e.full, Saved: e.saved, ClusterVersion: e.version, Downgrade: e.downgrade, Lowered: e.downgrade != "" && e.version == e.downgrade}
+	p := membership.ClusterStatus{PeerName: e.peerName, Trusts: e.trusts, Signers: e.signers, Full: e.full, Saved: e.saved, ClusterVersion: e.version, Downgrade: e.downgrade, Lowered: e.downgrade != "" && e.version == e.downgrade}
 	if e.serves {
 		p.Leader = e.leader
 	}
@@ -253,7 +256,8 @@ func (e *etcd) member(m membership.Member) membership.MemberStatus {
 	case membership.Unreachable, membership.Foreign, membership.Missing, membership.Lost:
 		return s
 	}
-	s.Issued = h.issued
+	s.Issued, s.Peering = h.issued, h.peering
+	s.Peering.Known = true
 	if h.running {
 		s.Serves = membership.Served{Peers: string(h.serves.Peers), Clients: string(h.serves.Clients)}
 	}
@@ -374,5 +378,8 @@ func (e *etcd) do(step membership.Step) error {
 		return fmt.Errorf("%s: the quorum is gone: %d of %d are active", step, e.active(), len(e.voters()))
 	}
 	e.heartbeat()
+	if err := e.refused(); err != nil {
+		return fmt.Errorf("%s: %w", step, err)
+	}
 	return e.estranged()
 }

@@ -97,6 +97,7 @@ func effectOnMember(p membership.ClusterStatus, s *membership.MemberStatus, want
 	case membership.Configure, membership.RenewCertificates, membership.Roll, membership.Join, membership.Readdress:
 		issue(p, s, done)
 	}
+	peer(s, done)
 	switch done.Kind {
 	case membership.Stop, membership.Roll, membership.Join, membership.Readdress, membership.Recover, membership.SetAside, membership.Retire, membership.Remove:
 		if done.Kind != membership.Readdress || !s.There || s.State != membership.Healthy { // else it is not restarted

@@ -1,0 +1,178 @@
+package upgrade_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest/signing"
+)
+
+// namePeers changes the common name of peers that is desired; empty: none is.
+func (l *life) namePeers(name string) { l.cluster.PeerName = name }
+
+// mustDemand fails the test where a member's flags do not demand a common name, or its peer certificate has not the one
+// that it is to have.
+func (s *site) mustDemand(demands, named string) {
+	s.Helper()
+	for _, m := range s.cluster.Members {
+		h, name := s.host(m.Name), named
+		if name == "" {
+			name = m.Name
+		}
+		if has := signing.CommonName(h.Certificates("prod")[api.KeyPeer]); has != name {
+			s.Errorf("the peer certificate of %s has the common name %q, want %q", m.Name, has, name)
+		}
+		var flags []string
+		h.EditFlags("prod", func(has []string) []string {
+			flags = has
+			return has
+		})
+		if has := api.FlagValue(flags, "peer-cert-allowed-cn"); has != demands {
+			s.Errorf("%s demands the common name %q of its peers, want %q", m.Name, has, demands)
+		}
+	}
+}
+
+// TestCreateDemandsPeersOfItsCluster has a create give all members the common name, and demand it, at the same time.
+func TestCreateDemandsPeersOfItsCluster(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := newSite(t, 3)
+		s.cluster.PeerName = "prod peers"
+		s.mustForm()
+		s.mustDemand("prod peers", "prod peers")
+	})
+}
+
+// TestCreatesGoOnWithAnotherCommonName kills a create at each call. The one that goes on wants another common name of
+// peers, or none, as an earlier release would that knows none: its members become one cluster all the same.
+func TestCreatesGoOnWithAnotherCommonName(t *testing.T) {
+	for _, names := range [][2]string{{"", "prod"}, {"prod", ""}, {"prod", "other"}} {
+		calls := 0
+		bubble(t, func(t *testing.T) {
+			s := newSite(t, 3)
+			s.cluster.PeerName = names[0]
+			s.mustForm()
+			calls = len(s.world.Calls())
+		})
+		t.Run(strings.Join(names[:], " to "), func(t *testing.T) {
+			for nth := 1; nth <= calls; nth++ {
+				fault := nodetest.Fault{Nth: nth, After: nth%2 == 0, Extent: nodetest.Run}
+				t.Run(describe(fault), func(t *testing.T) {
+					bubble(t, func(t *testing.T) {
+						s := newSite(t, 3)
+						s.cluster.PeerName = names[0]
+						s.world.Inject(fault)
+						_, err := s.form(context.Background())
+						s.world.Heal()
+						// One host may have been handed over, of a cluster that nobody was given.
+						s.world.Waive(nodetest.KeepQuorum, nodetest.LeaderMoves)
+						s.cluster.PeerName = names[1]
+						s.mustGoOn(err)
+						if err != nil && !s.handedOver() {
+							s.mustDemand(names[1], names[1])
+						}
+					})
+				})
+			}
+		})
+	}
+}
+
+// TestCreatesFromSnapshotGoOnWithAnotherCommonName does the same with a create from a snapshot: no member of it demands
+// a name yet, since those that were opened before get no other certificate. The next change has them demand it.
+func TestCreatesFromSnapshotGoOnWithAnotherCommonName(t *testing.T) {
+	for _, names := range [][2]string{{"", "prod"}, {"prod", ""}} {
+		calls := 0
+		bubble(t, func(t *testing.T) {
+			r := unborn(t, 3)
+			r.cluster.PeerName = names[0]
+			r.mustCreate()
+			r.mustDemand("", names[0])
+			calls = len(r.world.Calls())
+		})
+		t.Run(strings.Join(names[:], " to "), func(t *testing.T) {
+			for nth := 1; nth <= calls; nth++ {
+				fault := nodetest.Fault{Nth: nth, After: nth%2 == 0, Extent: nodetest.Run}
+				t.Run(describe(fault), func(t *testing.T) {
+					bubble(t, func(t *testing.T) {
+						r := unborn(t, 3)
+						r.cluster.PeerName = names[0]
+						r.world.Inject(fault)
+						_, err := r.create(context.Background())
+						r.world.Heal()
+						r.cluster.PeerName = names[1]
+						if err == nil || r.handedOver() {
+							return
+						}
+						done := r.mustCreate()
+						r.cluster.Restore = membership.Restoration{}
+						r.owner, r.token, r.members = done.Owner, done.Token, r.cluster.Members
+						if _, err := r.change(context.Background(), nil); err != nil {
+							t.Errorf("change: %v\n%s", err, strings.Join(r.progress, "\n"))
+						}
+						r.mustBeFormed(done.Owner)
+						r.mustDemand(names[1], names[1])
+					})
+				})
+			}
+		})
+	}
+}
+
+// TestMembersRefuseOtherCommonNames holds what the fake does with members that do not take each other's certificates:
+// in both directions, so that one of three that demands a name which the others lack serves no more, and two cost the
+// quorum.
+func TestMembersRefuseOtherCommonNames(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		l := serving(t, 3, nodetest.EtcdVersion)
+		demand := func(name string) {
+			h := l.host(name)
+			h.EditFlags("prod", func(flags []string) []string { return append(flags, "--peer-cert-allowed-cn=prod") })
+			h.RestartUnit("prod")
+			l.world.Tick()
+		}
+		demand("c")
+		if why := l.world.Unhealthy("prod", "192.0.2.11", "192.0.2.12"); len(why) > 0 {
+			t.Errorf("the others: %v", why)
+		}
+		if why := l.world.Unhealthy("prod", "192.0.2.13"); len(why) != 1 {
+			t.Errorf("the one that demands a name serves: %v", why)
+		}
+		demand("b")
+		if err := l.world.Put("prod"); err == nil {
+			t.Error("members that refuse each other are a quorum")
+		}
+	})
+}
+
+// TestUnaskedMemberKeepsCommonNames has a member that cannot be asked: no certificate gets another common name, no
+// member comes to demand one, and the plan says why. Once it is back, the change goes on.
+func TestUnaskedMemberKeepsCommonNames(t *testing.T) {
+	for _, names := range [][2]string{{"", "prod"}, {"prod", ""}, {"prod", "other"}} {
+		t.Run(strings.Join(names[:], " to "), func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				l := serving(t, 3, nodetest.EtcdVersion)
+				l.namePeers(names[0])
+				l.mustConverge(1)
+				l.host("c").Unreachable = errors.New("no route to host")
+				l.namePeers(names[1])
+				planned := l.planned()
+				if len(planned.Deferred) == 0 {
+					t.Errorf("nothing is deferred:\n%s", texts(planned.Steps))
+				}
+				if _, err := l.change(context.Background(), planned.Steps); err != nil {
+					t.Error(err)
+				}
+				l.host("c").Unreachable = nil
+				l.mustDemand(names[0], names[0])
+				l.mustConverge(1)
+				l.mustDemand(names[1], names[1])
+			})
+		})
+	}
+}
