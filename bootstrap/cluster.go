@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/etcdflags"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
@@ -59,7 +60,10 @@ type Cluster struct {
 	// Inspects are the new members, of whose hosts the first contact takes an inventory. The others' hosts are taken as
 	// they are: a refresh takes none, so that a plan would show steps for them that its apply refuses.
 	Inspects []membership.Member
-	Waived   []string // IDs of findings of the inventory that refuse no host, and that nobody is warned of
+	Waived   []string // IDs of findings that refuse no host, and that nobody is warned of
+
+	// MaxFsyncP99 is the longest p99 of appends to the disk of a new member; 0: the user has not said.
+	MaxFsyncP99 time.Duration
 
 	// Acknowledged are the log entries that members, by their ID, are known to have had on disk.
 	Acknowledged map[string]uint64

@@ -67,6 +67,46 @@ func (c Cluster) Doubts(reports Reports) (texts []string) {
 			}
 		}
 	}
+	return append(texts, c.sharedKeys(reports)...)
+}
+
+// sharedKeys returns a text for each SSH host key that different machines have, as those do that were cloned from one
+// image.
+func (c Cluster) sharedKeys(reports Reports) (texts []string) {
+	if slices.Contains(c.Waived, preflight.SharedHostKey) {
+		return nil
+	}
+	with := map[string][]membership.Member{}
+	for _, m := range slices.SortedFunc(maps.Keys(reports), func(a, b membership.Member) int { return strings.Compare(a.Name, b.Name) }) {
+		if reports[m].Contact.Inventory == nil {
+			continue
+		}
+		for _, key := range reports[m].Contact.Inventory.HostKeys {
+			if !slices.ContainsFunc(with[key], func(other membership.Member) bool { return reports[m].OneMachine(reports[other]) }) {
+				with[key] = append(with[key], m)
+			}
+		}
+	}
+	shared := map[string]string{} // kinds of keys, by who shares them
+	for _, key := range slices.Sorted(maps.Keys(with)) {
+		if len(with[key]) < 2 {
+			continue
+		}
+		var names []string
+		for _, m := range with[key] {
+			names = append(names, m.String())
+		}
+		kind, _, _ := strings.Cut(key, " ")
+		among := strings.Join(names, ", ")
+		if shared[among] != "" {
+			kind = shared[among] + ", " + kind
+		}
+		shared[among] = kind
+	}
+	for _, among := range slices.Sorted(maps.Keys(shared)) {
+		f := preflight.Found(preflight.SharedHostKey, "different machines have the same SSH host key (%s), so whoever controls one can pose as the other", shared[among])
+		texts = append(texts, fmt.Sprintf("%s: %s (%s)", among, f, f.ID))
+	}
 	return texts
 }
 
@@ -117,16 +157,31 @@ func (c Cluster) RefusePorts(before Cluster, reports Reports) error {
 // listen then. It is empty if one has it, if the address is a name, or if the interfaces are not known yet.
 func addressMissing(m membership.Member, report Report) string {
 	address, err := netip.ParseAddr(m.Address)
-	if err != nil || report.Observation == nil || len(report.Observation.Facts.Addresses) == 0 {
+	found := report.addresses()
+	if err != nil || len(found) == 0 {
 		return ""
 	}
-	for _, text := range report.Observation.Facts.Addresses {
+	if report.Observation == nil && (address.IsLoopback() || address.IsLinkLocalUnicast()) {
+		return "" // an inventory leaves those out
+	}
+	for _, text := range found {
 		if has, err := netip.ParseAddr(text); err == nil && has.WithZone("").Unmap() == address.Unmap() {
 			return ""
 		}
 	}
 	return fmt.Sprintf("none of its interfaces has the address %s, which etcd is to listen on: they have %s; set address to one of these, and ssh_address to what the host is reached at from here",
-		m.Address, strings.Join(report.Observation.Facts.Addresses, ", "))
+		m.Address, strings.Join(found, ", "))
+}
+
+// addresses returns the addresses of a host's interfaces, by its store or by the inventory of a first contact.
+func (r Report) addresses() []string {
+	switch {
+	case r.Observation != nil:
+		return r.Observation.Facts.Addresses
+	case r.Contact.Inventory != nil:
+		return r.Contact.Inventory.Addresses
+	}
+	return nil
 }
 
 // Cramped returns why a member's host has no room to copy a database of this many bytes, or "".

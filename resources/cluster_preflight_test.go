@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hashicorp/terraform-plugin-go/tfprotov6"
 	tftest "github.com/hashicorp/terraform-plugin-testing/helper/resource"
 	"github.com/hashicorp/terraform-plugin-testing/plancheck"
 
@@ -48,6 +49,69 @@ func asNew(h *nodetest.Host) {
 	h.Kernel, h.Machine, h.Missing, h.OneSession, h.Skew = "6.1.0-28-amd64", "x86_64", nil, false, 0
 	h.Inventory = nodetest.DefaultInventory(h.Address)
 	h.Wipe()
+}
+
+// TestWhatHostsTryIsRefusedOrSaid has hosts find out in the apply that their disks are slow, or that they do not reach
+// each other. By a limit of the user's, a slow disk is refused with nothing laid down; without one, it is warned of.
+func TestWhatHostsTryIsRefusedOrSaid(t *testing.T) {
+	w := newWorld(t)
+	limited := func(limit string) string {
+		return three(fmt.Sprintf("%spreflight = { max_fsync_p99 = %q }\n", line, limit))
+	}
+	w.host(11).SyncP99, w.host(13).Blocks = 30*time.Millisecond, []string{"192.0.2.12"}
+	unmarked := func() {
+		for _, last := range []int{11, 12, 13} {
+			if marker := w.host(last).Marker("prod"); marker != nil {
+				t.Errorf("192.0.2.%d has a marker: %+v", last, marker)
+			}
+		}
+	}
+	w.run(t,
+		tftest.TestStep{Config: limited("often"), ExpectError: says("a duration above zero")},
+		tftest.TestStep{Config: limited("0s"), ExpectError: says("a duration above zero")},
+		tftest.TestStep{Config: limited("10ms"), ExpectError: saysApply("a (192.0.2.11): appends to the disk of /var/lib/etcd/prod take", "30ms (p99)", `preflight.waive = ["fsync_latency"]`, "c cannot reach b:2380 (timeout)", "Fix what stands in the way, and apply again.")},
+		tftest.TestStep{PreConfig: func() { unmarked(); w.host(13).Blocks = nil; w.warnedInApply() }, Config: limited("1s"), Check: w.allWell},
+		tftest.TestStep{
+			PreConfig: func() {
+				if warned := w.warnedInApply(); strings.Contains(warned, "appends") {
+					t.Errorf("a disk within the user's limit is warned of: %s", warned)
+				}
+				w.host(21).SyncP99 = 30 * time.Millisecond
+			},
+			Config: of("a b c@21", line), Check: w.allWell,
+		},
+		tftest.TestStep{
+			PreConfig: func() {
+				if warned := w.warnedInApply(); !strings.Contains(warned, "Members may be slow on some of the new hosts") || !strings.Contains(warned, "c (192.0.2.21): appends") {
+					t.Errorf("nobody is warned of a slow disk: %s", warned)
+				}
+			},
+			Config: of("a b c@21", line), PlanOnly: true,
+		},
+	)
+}
+
+// TestApplyWarnsWhereThePlanDidNotLook holds that preflight_at_plan = false hides no warning of a create or a change.
+func TestApplyWarnsWhereThePlanDidNotLook(t *testing.T) {
+	w := newWorld(t)
+	off := line + "preflight_at_plan = false\n"
+	w.host(11).Inventory.CPUs, w.host(21).Inventory.SwapBytes = 1, 1<<30
+	w.host(12).Inventory.HostKeys = w.host(13).Inventory.HostKeys
+	mustWarn := func(says ...string) func() {
+		return func() {
+			warned := w.warnedInApply()
+			for _, text := range says {
+				if !strings.Contains(warned, text) {
+					t.Errorf("nobody is warned of %q: %s", text, warned)
+				}
+			}
+		}
+	}
+	w.run(t,
+		tftest.TestStep{Config: three(off), Check: w.allWell},
+		tftest.TestStep{PreConfig: mustWarn("a (192.0.2.11): it has one CPU", "b (192.0.2.12), c (192.0.2.13): different machines have the same SSH host key (ssh-ed25519)"), Config: of("a b c@21", off), Check: w.allWell},
+		tftest.TestStep{PreConfig: mustWarn("c (192.0.2.21): it has swap"), Config: of("a b c@21", off), PlanOnly: true},
+	)
 }
 
 // saysApply matches what an apply says, in this order.
@@ -213,4 +277,27 @@ func TestPreflightIsWaivedByName(t *testing.T) {
 		// A host that had a member is not new, and what its plan shows is done.
 		tftest.TestStep{PreConfig: w.host(13).Wipe, Config: three(waive(`"swap"`)), Check: w.allWell},
 	)
+}
+
+// keepApplied keeps the warnings of an apply.
+func (w *world) keepApplied(resp *tfprotov6.ApplyResourceChangeResponse) {
+	w.progress.Lock()
+	defer w.progress.Unlock()
+	if resp == nil {
+		return
+	}
+	for _, d := range resp.Diagnostics {
+		if d.Severity == tfprotov6.DiagnosticSeverityWarning {
+			w.progress.applied = append(w.progress.applied, d.Summary+": "+d.Detail)
+		}
+	}
+}
+
+// warnedInApply is the text of all warnings of applies since the last time that this was asked.
+func (w *world) warnedInApply() string {
+	w.progress.Lock()
+	defer w.progress.Unlock()
+	text := strings.Join(w.progress.applied, "\n")
+	w.progress.applied = nil
+	return text
 }

@@ -70,6 +70,7 @@ type world struct {
 		sync.Mutex
 		lines    []string
 		warnings []string
+		applied  []string // warnings of applies
 		errors   []string
 		private  [][]byte
 		answers  map[string]answer // of the last refresh or apply, by kind of resource
@@ -225,6 +226,7 @@ func (l listening) ApplyResourceChange(ctx context.Context, req *tfprotov6.Apply
 	if err == nil {
 		l.world.answered(req.TypeName, answer{resp.NewState, resp.NewIdentity, resp.Private})
 	}
+	l.world.keepApplied(resp)
 	if l.world.dies && err == nil && len(resp.Diagnostics) > 0 {
 		resp.NewState, resp.Private = req.PriorState, req.PlannedPrivate
 	}
@@ -260,7 +262,7 @@ func (w *world) keep(diags []*tfprotov6.Diagnostic) {
 	}
 }
 
-// warned is the text of all warnings since the last time that this was asked.
+// warned is the text of all warnings of looks and plans since the last time that this was asked.
 func (w *world) warned() string {
 	w.progress.Lock()
 	defer w.progress.Unlock()

@@ -38,6 +38,7 @@ type Outcome struct {
 	Done     []membership.Step
 	// Acknowledged are entries of the log that members, by their ID, were seen to have on their disks.
 	Acknowledged map[string]uint64
+	Seen
 }
 
 // changeRun is one run that changes a running cluster.
@@ -86,7 +87,7 @@ func (e *Executor) Change(ctx context.Context, order Order) (Outcome, error) {
 	deferred := slices.DeleteFunc(r.deferred, func(d *membership.Refusal) bool { // the errors already name these
 		return r.failed[membership.Member{Name: d.Member, Address: d.At}] != ""
 	})
-	return Outcome{Reports: r.reports, Deferred: deferred, Done: r.begunSteps, Acknowledged: r.acknowledged}, errors.Join(errors.Join(r.stepErrors...), err)
+	return Outcome{Reports: r.reports, Deferred: deferred, Done: r.begunSteps, Acknowledged: r.acknowledged, Seen: r.seen()}, errors.Join(errors.Join(r.stepErrors...), err)
 }
 
 // look observes every host. A host that could not be reached in the first observation is not tried again in this run:
@@ -99,6 +100,7 @@ func (r *changeRun) look(ctx context.Context) {
 	}
 	r.observedOnce = true
 	r.acknowledge(seen)
+	r.noteInspected(seen)
 	for m, report := range seen {
 		r.reports[m] = report
 	}

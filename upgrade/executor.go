@@ -69,6 +69,10 @@ type run struct {
 	retirement api.RetireRequest   // the request of a step of kind Retire
 	members    []membership.Member // whose hosts are observed, in the order of their names
 
+	tried     map[membership.Member]bool // newcomers whose hosts have tried what a member needs there
+	doubts    []string                   // what the user is warned of, by what hosts have tried
+	inspected bootstrap.Reports          // of hosts of which an inventory was taken
+
 	probed  map[probe]bool // what the signer was seen to sign
 	locked  bool           // on every host that had a store to hold the lock when the last step began
 	checked bool           // the whole plan was compared with what was approved
@@ -95,7 +99,8 @@ type loop struct {
 
 // newRun returns a new run that observes the hosts of these members.
 func (e *Executor) newRun(members []membership.Member) *run {
-	return &run{Executor: e, members: members, held: map[membership.Member]bool{}, reports: bootstrap.Reports{}, touched: map[membership.Member]bool{}, probed: map[probe]bool{}}
+	return &run{Executor: e, members: members, held: map[membership.Member]bool{}, reports: bootstrap.Reports{}, touched: map[membership.Member]bool{}, probed: map[probe]bool{},
+		tried: map[membership.Member]bool{}, inspected: bootstrap.Reports{}}
 }
 
 // repeat observes, plans and carries out the plan's first batch, until the plan is empty.
@@ -150,6 +155,11 @@ func (r *run) repeat(ctx context.Context, j loop) error {
 				return err
 			}
 			continue
+		}
+		if !slices.Contains(bringsStores, batch[0].Kind) {
+			if err := r.try(ctx, steps); err != nil {
+				return err
+			}
 		}
 		if err := r.do(ctx, j, batch, len(steps)); err != nil {
 			return err

@@ -19,7 +19,17 @@ type Formed struct {
 	// Unrenewed is why hosts do not renew certificates by themselves yet; nil: they do as desired. The next change
 	// tells them once more.
 	Unrenewed error
+	Seen
 }
+
+// Seen is what a run has found out about hosts that were new to their cluster, for warnings.
+type Seen struct {
+	Doubts    []string          // by what the hosts have tried, each with its member
+	Inspected bootstrap.Reports // by an inventory, before anything was laid down
+}
+
+// seen returns what the run has found out about new hosts.
+func (r *run) seen() Seen { return Seen{r.doubts, r.inspected} }
 
 // Form makes the hosts one cluster, or continues where an earlier run stopped. fresh identifies the attempt if it is
 // the first. No host is changed before all are found fit.
@@ -27,6 +37,7 @@ func (e *Executor) Form(ctx context.Context, fresh bootstrap.Formation) (Formed,
 	e.Cluster = e.Cluster.Peered()
 	r := e.newRun(e.Cluster.Members)
 	r.contact(ctx)
+	r.noteInspected(r.reports)
 	look := func(ctx context.Context) {
 		r.lookAtForming(ctx)
 		// Without the lock, a marker may belong to a run that is about to finish its cluster.
@@ -45,7 +56,7 @@ func (e *Executor) Form(ctx context.Context, fresh bootstrap.Formation) (Formed,
 	if err := r.repeat(ctx, forming); err != nil {
 		return Formed{}, err
 	}
-	return Formed{Owner: r.formation.Owner, Reports: r.reports, Unrenewed: unrenewed}, nil
+	return Formed{Owner: r.formation.Owner, Reports: r.reports, Unrenewed: unrenewed, Seen: r.seen()}, nil
 }
 
 // contact reads from every host what can be known before a store is installed.

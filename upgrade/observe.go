@@ -2,12 +2,20 @@ package upgrade
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/clocks"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/preflight"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
@@ -90,4 +98,62 @@ func (r *run) touch(m membership.Member) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.touched[m] = true
+}
+
+// bringsStores are the kinds of steps before which no trial is made: they bring the stores that make it.
+var bringsStores = []membership.Kind{membership.Install, membership.Stage}
+
+// try has the hosts of members that the steps bring to them, and of those that these are to work with, try together
+// what a member needs there: the disk, the peer ports in both directions, the names. It returns an error with all that
+// is found on all hosts. What each host has found out once in a run, it is not asked again.
+func (r *run) try(ctx context.Context, steps []membership.Step) error {
+	newcomers := slices.DeleteFunc(r.Cluster.Newcomers(steps, r.reports), func(m membership.Member) bool { return r.tried[m] })
+	if len(newcomers) == 0 {
+		return nil
+	}
+	ctx, cancel := r.step(ctx)
+	defer cancel()
+	token := sha256.Sum256([]byte("preflight of " + r.Holder.ID))
+	requests := r.Cluster.Trial(newcomers, r.reports, hex.EncodeToString(token[:16]))
+	results := map[membership.Member]api.Preflight{}
+	var mu sync.Mutex
+	err := inParallel(inOrder(requests), func(m membership.Member) error {
+		found, err := ask[api.Preflight](ctx, r, m, api.OpPreflight, requests[m])
+		if err != nil {
+			return fmt.Errorf("preflight on %s: %w", m, err)
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		results[m] = found
+		return nil
+	})
+	refused, doubts := r.Cluster.AssessTrial(requests, results)
+	if err := errors.Join(refused, err); err != nil {
+		return err
+	}
+	for _, m := range inOrder(requests) {
+		if appends := results[m].Appends; appends != nil {
+			r.Progress(fmt.Sprintf("%s: %s", m, preflight.Took(requests[m].DataDir, *appends)))
+		}
+	}
+	r.doubts = append(r.doubts, doubts...)
+	for _, m := range newcomers {
+		r.tried[m] = true
+	}
+	return nil
+}
+
+// inOrder returns the members that are asked something, in the order of their names.
+func inOrder(requests map[membership.Member]api.PreflightRequest) []membership.Member {
+	return slices.SortedFunc(maps.Keys(requests), func(a, b membership.Member) int { return strings.Compare(a.Name+" "+a.Address, b.Name+" "+b.Address) })
+}
+
+// noteInspected keeps the reports of hosts whose first contact has taken an inventory: once a host carries a member,
+// none is taken any more.
+func (r *run) noteInspected(seen bootstrap.Reports) {
+	for m, report := range seen {
+		if report.Contact.Inventory != nil {
+			r.inspected[m] = report
+		}
+	}
 }

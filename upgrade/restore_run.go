@@ -102,7 +102,7 @@ func (e *Executor) Restore(ctx context.Context, order RestoreOrder) (Restored, e
 		j.finish = r.conclude
 	}
 	err := r.repeat(ctx, j)
-	r.result.Outcome = Outcome{Reports: r.reports, Deferred: r.deferred, Done: r.begunSteps}
+	r.result.Outcome = Outcome{Reports: r.reports, Deferred: r.deferred, Done: r.begunSteps, Seen: r.seen()}
 	r.result.Owner = r.formation.Owner
 	return r.result, err
 }
@@ -127,6 +127,7 @@ func (r *restoreRun) look(ctx context.Context) {
 	for m, report := range seen {
 		r.reports[m] = report
 	}
+	r.noteInspected(seen)
 	r.resume()
 }
 

@@ -37,7 +37,7 @@ type Host struct {
 }
 
 // all returns all checks.
-func all() []check { return slices.Concat(needed, room, told, wanted) }
+func all() []check { return slices.Concat(needed, room, told, wanted, tried) }
 
 // Findings returns what speaks against a host, the gravest first. What is not known of a host speaks against nothing.
 func Findings(host Host) []Finding {
@@ -76,7 +76,7 @@ func Needed(contact api.Contact) string {
 // from running, and no plan shows mere information.
 func Waivable() []string {
 	var ids []string
-	for _, c := range wanted {
+	for _, c := range slices.Concat(wanted, tried) {
 		if c.severity != Info {
 			ids = append(ids, c.id)
 		}
@@ -89,10 +89,13 @@ type check struct {
 	id       string
 	severity Severity
 	remedy   string
-	look     func(Host) []string // a text for each finding
+	look     func(Host) []string // a text for each finding; nil: one host's contact alone does not show it
 }
 
 func (c check) find(host Host) (found []Finding) {
+	if c.look == nil {
+		return nil
+	}
 	if host.Inventory == nil {
 		host.Inventory = &api.Inventory{} // of which nothing is known
 	}

@@ -157,6 +157,7 @@ func (c clusterModel) cluster(members map[string]memberModel) bootstrap.Cluster 
 		ClientCA:    c.CACertificate.ValueString(),
 		ClientCRL:   c.ClientCRL.ValueString(),
 		Waived:      waived(c.Preflight),
+		MaxFsyncP99: maxFsyncP99(c.Preflight),
 	}
 }
 

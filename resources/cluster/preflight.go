@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework-validators/setvalidator"
 	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
@@ -23,7 +24,9 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/providerdata"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/timeout"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/validate"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/value"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
 )
 
 // ahead is what a plan has observed of hosts that are new to the cluster, or are reached by other settings than before.
@@ -92,12 +95,25 @@ func (r *clusterResource) preflight(ctx context.Context, plan, state clusterMode
 func preflightAttribute() schema.SingleNestedAttribute {
 	return schema.SingleNestedAttribute{
 		Optional: true,
-		MarkdownDescription: "What new hosts are checked for, beside what a member cannot run without: the disk and file system below `data_dir`, CPUs, memory, clock, swap and more. " +
-			"The guide \"Sizing\" lists all findings. An error refuses the plan and the apply before any host is changed, and a warning is shown by the plan.",
+		MarkdownDescription: "What new hosts are checked for, beside what a member cannot run without. The plan looks at the disk and file system below `data_dir`, CPUs, memory, clock, swap and more. " +
+			"The apply also has the hosts try, once the store is on them and before anything else is: appends to the disk of `data_dir`, the peer port between all members in both directions, and the names by which members reach each other. " +
+			"The guide \"Sizing\" lists all findings. An error refuses the plan or the apply before any member is changed, for all hosts at once; a warning is shown.",
 		Attributes: map[string]schema.Attribute{
+			"max_fsync_p99": schema.StringAttribute{
+				Optional: true,
+				MarkdownDescription: fmt.Sprintf("How long 99 of 100 appends of etcd to the disk of `data_dir` may take until they are synced, at most, as in `10ms`. A new host with a slower disk is refused. "+
+					"Without this, the apply warns of a disk that takes more than %s.", preflight.FsyncP99),
+				Validators: []validator.String{validate.Text("a duration above zero, like 10ms", func(text string) error {
+					limit, err := time.ParseDuration(text)
+					if err == nil && limit <= 0 {
+						err = errors.New("it is not above zero")
+					}
+					return err
+				})},
+			},
 			"waive": schema.SetAttribute{
 				Optional: true, ElementType: types.StringType,
-				MarkdownDescription: "Findings that refuse no host and that plans do not warn of: `" + strings.Join(preflight.Waivable(), "`, `") + "`.",
+				MarkdownDescription: "Findings that refuse no host and that nobody is warned of: `" + strings.Join(preflight.Waivable(), "`, `") + "`.",
 				Validators:          []validator.Set{setvalidator.NoNullValues(), setvalidator.ValueStringsAre(stringvalidator.OneOf(preflight.Waivable()...))},
 			},
 		},
@@ -110,6 +126,13 @@ func waived(object types.Object) []string {
 	return value.Texts(waive)
 }
 
+// maxFsyncP99 returns the limit that the value of preflight sets; 0: none, or it is not known.
+func maxFsyncP99(object types.Object) time.Duration {
+	text, _ := object.Attributes()["max_fsync_p99"].(types.String)
+	limit, _ := time.ParseDuration(text.ValueString()) // its validator has parsed it
+	return limit
+}
+
 // warnOfHosts warns of what speaks against new hosts and keeps no member from running there.
 func (c clusterModel) warnOfHosts(reports bootstrap.Reports) (diags diag.Diagnostics) {
 	doubts := c.cluster(nil).Doubts(reports)
@@ -118,6 +141,19 @@ func (c clusterModel) warnOfHosts(reports bootstrap.Reports) (diags diag.Diagnos
 	}
 	diags.AddAttributeWarning(path.Root("members"), "Members may be slow or fail on some of the new hosts",
 		"What was found there:\n\n  "+strings.Join(doubts, "\n  ")+"\n\nThe apply uses the hosts all the same. The guide \"Sizing\" says where the thresholds come from; preflight.waive turns a warning off by its name.")
+	return diags
+}
+
+// warnOfSeen warns of what an apply has found out about new hosts: by what they have tried, and by their inventories if
+// the plan did not look at them.
+func (c clusterModel) warnOfSeen(seen upgrade.Seen) (diags diag.Diagnostics) {
+	if !c.PreflightAtPlan.IsNull() && !c.PreflightAtPlan.ValueBool() {
+		diags.Append(c.warnOfHosts(seen.Inspected)...)
+	}
+	if len(seen.Doubts) > 0 {
+		diags.AddAttributeWarning(path.Root("members"), "Members may be slow on some of the new hosts",
+			"What the hosts have tried:\n\n  "+strings.Join(seen.Doubts, "\n  ")+"\n\nThe members run there all the same. The guide \"Sizing\" says where the thresholds come from; preflight.waive turns a warning off by its name.")
+	}
 	return diags
 }
 

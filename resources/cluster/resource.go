@@ -105,7 +105,7 @@ func (r *clusterResource) Create(ctx context.Context, req resource.CreateRequest
 			ch := change{members: members, others: providerdata.Routes{}, cluster: cluster}
 			ch.cluster.Restore = from.restoration
 			restored, err := r.restore(ctx, config, plan, ch, by, "")
-			return upgrade.Formed{Owner: restored.Owner, Reports: restored.Reports, Unrenewed: restored.Unrenewed}, err
+			return upgrade.Formed{Owner: restored.Owner, Reports: restored.Reports, Unrenewed: restored.Unrenewed, Seen: restored.Seen}, err
 		}
 	}
 	formed, err := form(ctx, cluster, members, from.authority)
@@ -116,6 +116,7 @@ func (r *clusterResource) Create(ctx context.Context, req resource.CreateRequest
 	if formed.Unrenewed != nil {
 		resp.Diagnostics.AddAttributeWarning(path.Root("pki"), "Hosts do not renew certificates by themselves yet", formed.Unrenewed.Error()+"\n\nThe next apply tells them once more.")
 	}
+	resp.Diagnostics.Append(plan.warnOfSeen(formed.Seen)...)
 	resp.Diagnostics.Append(plan.formed(ctx, members, formed)...)
 	resp.Diagnostics.Append(exchange.ChainsOf(from.authority).Keep(ctx, resp.Private)...)
 	resp.Diagnostics.Append(plan.identify(ctx, resp.Identity)...)
@@ -244,6 +245,7 @@ func (r *clusterResource) Update(ctx context.Context, req resource.UpdateRequest
 			err = health.LeftUndone(asked)
 		}
 	}
+	resp.Diagnostics.Append(plan.warnOfSeen(outcome.Seen)...)
 	if err == nil {
 		if plan.Rollout.IsUnknown() {
 			plan.Rollout = stepList(outcome.Done)
