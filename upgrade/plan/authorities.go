@@ -46,7 +46,7 @@ func (c *planner) compareServed() {
 	}
 }
 
-// compareAuthorities records how the members' authorities, and the common names of their peers, differ from the desired ones.
+// compareAuthorities records how the members' authorities, and their peers' common names, differ from the desired ones.
 func (c *planner) compareAuthorities() {
 	c.comparePeers()
 	if c.Trusts == (membership.Authorities{}) {
