@@ -128,9 +128,9 @@ func namesAmong(members []membership.Member) (names []string) {
 	return names
 }
 
-// AssessTrial returns what keeps the newcomers from becoming members by what the hosts have found out, all of it in one
-// error, and what the user is warned of.
-func (c Cluster) AssessTrial(requests map[membership.Member]api.PreflightRequest, results map[membership.Member]api.Preflight) (refused error, doubts []string) {
+// AssessTrial returns what the user is warned of by what the hosts have found out, and what keeps the newcomers from
+// becoming members, all of it in one error.
+func (c Cluster) AssessTrial(requests map[membership.Member]api.PreflightRequest, results map[membership.Member]api.Preflight) (doubts []string, refused error) {
 	var refusals []error
 	take := func(m membership.Member, f preflight.Finding) {
 		if f.Severity != preflight.Error {
@@ -176,7 +176,7 @@ func (c Cluster) AssessTrial(requests map[membership.Member]api.PreflightRequest
 		}
 	}
 	all(preflight.NameResolution, differing)
-	return membership.JoinRefusals(refusals...), doubts
+	return doubts, membership.JoinRefusals(refusals...)
 }
 
 // howToWaive says what a user can do about an error that can be waived.

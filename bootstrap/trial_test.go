@@ -201,7 +201,7 @@ func TestAssessTrial(t *testing.T) {
 			c.Members[0]: {Appends: &fast, Lookups: at("192.0.2.12")}, c.Members[1]: {Appends: &fast, Lookups: at("127.0.1.1")}, c.Members[2]: {Appends: &fast, Lookups: at("192.0.2.12")},
 		}
 	}
-	if refused, doubts := c.AssessTrial(requests, good()); refused != nil || len(doubts) > 0 {
+	if doubts, refused := c.AssessTrial(requests, good()); refused != nil || len(doubts) > 0 {
 		t.Errorf("good hosts: %v, %v", refused, doubts)
 	}
 	for name, test := range map[string]struct {
@@ -244,7 +244,7 @@ func TestAssessTrial(t *testing.T) {
 		for m := range results {
 			results[m] = *by[m.Name]
 		}
-		refused, doubts := c.AssessTrial(requests, results)
+		doubts, refused := c.AssessTrial(requests, results)
 		if refused == nil || len(doubts) > 0 {
 			t.Errorf("%s: %v, %v", name, refused, doubts)
 			continue
@@ -261,7 +261,7 @@ func TestAssessTrial(t *testing.T) {
 	c.MaxFsyncP99 = 0
 	results := good()
 	results[c.Members[0]] = api.Preflight{Appends: &slow, Lookups: at("192.0.2.12")}
-	refused, doubts := c.AssessTrial(requests, results)
+	doubts, refused := c.AssessTrial(requests, results)
 	if refused != nil || len(doubts) != 1 || !strings.HasPrefix(doubts[0], "a (192.0.2.11): appends to the disk") || !strings.HasSuffix(doubts[0], "(fsync_latency)") {
 		t.Errorf("a slow disk, with no limit: %v, %v", refused, doubts)
 	}

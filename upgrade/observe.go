@@ -127,7 +127,7 @@ func (r *run) try(ctx context.Context, steps []membership.Step) error {
 		results[m] = found
 		return nil
 	})
-	refused, doubts := r.Cluster.AssessTrial(requests, results)
+	doubts, refused := r.Cluster.AssessTrial(requests, results)
 	if err := errors.Join(refused, err); err != nil {
 		return err
 	}
