@@ -16,9 +16,13 @@ import (
 
 // authorities compares what the members hold and trust with what is desired. A difference makes members outdated, or
 // their certificates invalid.
-func (c *planner) authorities() {
+func (c *planner) authorities() error {
+	if err := c.exchangeable(); err != nil {
+		return err
+	}
 	c.compareServed()
 	c.compareAuthorities()
+	return nil
 }
 
 // WithAuthorities returns a status that includes how the members' authorities differ from what is desired.
@@ -290,25 +294,20 @@ func trusts(s membership.MemberStatus, authorities membership.Authorities) bool 
 	return authorities.Without(s.Issued.Trusts) == (membership.Authorities{})
 }
 
-// leaveUnsignable leaves members alone, and defers them, that need a certificate in the middle of an exchange of
-// authorities while no authority that the others trust can sign it. The old authority signs until they trust the new
-// one, if its key is still available. It returns these members.
-func (c *planner) leaveUnsignable() (left []membership.Member) {
+// exchangeable refuses an exchange of authorities if a member needs a certificate meanwhile, and no authority that the
+// others trust can sign it. The old authority signs until they trust the new one, if its key is still available.
+func (c *planner) exchangeable() error {
 	if c.canSign() {
 		return nil
 	}
-	marked := c.Clone()
-	for i := range marked.Members {
-		s := &marked.Members[i]
-		if !s.Desired || s.Failed != "" || !c.lacksCertificate(*s) {
-			continue
+	for _, s := range c.Members {
+		if s.Desired && c.lacksCertificate(s) {
+			return &membership.Refusal{Summary: "The authorities cannot be exchanged yet", Attribute: "pki", Member: s.Name, At: s.Address,
+				Rule:   "it needs a certificate, and pki has the key of no authority that the others are known to trust",
+				Remedy: c.howToSign()}
 		}
-		s.Failed = "it needs a certificate, and pki has the key of no authority that the others are known to trust"
-		c.deferAs(&membership.Refusal{Summary: membership.NotExchangeable, Attribute: "pki", Member: s.Name, At: s.Address, Rule: s.Failed, Remedy: c.howToSign()})
-		left = append(left, s.Member)
 	}
-	c.ClusterStatus = marked
-	return left
+	return nil
 }
 
 // howToSign says which authorities could sign a member's certificate now.

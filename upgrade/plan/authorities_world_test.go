@@ -164,8 +164,7 @@ func (e *etcd) notYet(t *rapid.T, err error) bool {
 	if !is || refusal.Attribute != "pki" {
 		return false
 	}
-	if !e.halted && rapid.Bool().Draw(t, "stop all") && strings.Contains(refusal.Remedy, "stop all members") {
-		e.halted = true // nobody does that twice
+	if rapid.Bool().Draw(t, "stop all") && strings.Contains(refusal.Remedy, "stop all members") {
 		for _, m := range e.list {
 			if h := e.at(m.address); !h.silent && !h.taken {
 				h.running, h.ready = false, false

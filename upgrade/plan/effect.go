@@ -11,7 +11,6 @@ import (
 // after returns what a successful step makes of a cluster.
 func after(p membership.ClusterStatus, want membership.Spec, done membership.Step) membership.ClusterStatus {
 	p = p.Clone()
-	left := newPlanner(p, want).leaveUnsignable()
 	if s := p.Member(done.Subject()); s != nil {
 		effectOnMember(p, s, want, done)
 	}
@@ -28,14 +27,14 @@ func after(p membership.ClusterStatus, want membership.Spec, done membership.Ste
 		for i := range p.Members {
 			if s := &p.Members[i]; before.WasPutBack(*s) {
 				s.State, s.Why = membership.Lost, membership.PutBack(s.Index, s.Had)
-			} else if s.Role == membership.Voter && s.State == membership.Unhealthy && s.Failed == "" && !slices.Contains(left, s.Member) && (s.Desired && s.Rebuild == "" || all) && waitedFor(before, *s) {
+			} else if s.Role == membership.Voter && s.State == membership.Unhealthy && s.Failed == "" && (s.Desired && s.Rebuild == "" || all) && waitedFor(before, *s) {
 				s.State, s.Looping = membership.Healthy, false
 			}
 			p.Members[i].Unready = p.Members[i].Unready && len(p.Members[i].Outdated) > 0
 		}
 	case membership.SyncConfiguration:
 		for i := range p.Members {
-			if outOfSync(p.Members[i]) && !slices.Contains(left, p.Members[i].Member) {
+			if outOfSync(p.Members[i]) {
 				p.Members[i].Unsynced = false
 			}
 		}
