@@ -110,12 +110,15 @@ func readGreeting(from io.Reader, token string) (member string, ours bool) {
 
 // reach dials a peer until it answers, and returns why it does not, or "".
 func reach(ctx context.Context, r api.PreflightRequest, peer api.PreflightPeer) (why string) {
+	end, limited := ctx.Deadline()
 	for {
 		tried := try(ctx, r, peer)
 		if tried == "" {
 			return ""
 		}
-		if ctx.Err() == nil || why == "" { // what the end of the time has cut short says nothing
+		// What the end of the time has cut short says nothing. A dial may time out a moment before the context has ended.
+		cut := ctx.Err() != nil || limited && !time.Now().Before(end)
+		if !cut || why == "" {
 			why = tried
 		}
 		select {

@@ -182,6 +182,40 @@ func TestPeersMeet(t *testing.T) {
 	}
 }
 
+// ending is a context whose time is over, and which has not ended yet.
+type ending struct {
+	context.Context
+	end time.Time
+}
+
+func (e ending) Deadline() (time.Time, bool) { return e.end, true }
+func (ending) Err() error                    { return nil }
+
+// TestEndOfTheTimeHidesNoReason: the last dial, which the end of the time cuts short, does not replace what the ones
+// before it have found.
+func TestEndOfTheTimeHidesNoReason(t *testing.T) {
+	t.Parallel()
+	closing, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closing.Close()
+	go func() {
+		connection, err := closing.Accept()
+		if err != nil {
+			return
+		}
+		connection.Close()
+	}()
+	ctx, cancel := context.WithCancel(t.Context())
+	end := time.Now().Add(dialPause)
+	time.AfterFunc(10*dialPause, cancel)
+	why := reach(ending{ctx, end}, api.PreflightRequest{Token: "token"}, api.PreflightPeer{Member: "b", At: closing.Addr().String(), Answers: true})
+	if why != "something else answers there" {
+		t.Errorf("it cannot be reached: %s", why)
+	}
+}
+
 // TestWhoDoesNotAnswerIsNamed has a peer that is not there, a port of somebody else, another host than was meant, and a
 // port that is taken.
 func TestWhoDoesNotAnswerIsNamed(t *testing.T) {
@@ -204,7 +238,7 @@ func TestWhoDoesNotAnswerIsNamed(t *testing.T) {
 	p["a"].Dial = append(p["a"].Dial, api.PreflightPeer{Member: "d", At: "127.0.0.1:1", Answers: true}, api.PreflightPeer{Member: "e", At: p["c"].Listen, Answers: true},
 		api.PreflightPeer{Member: "f", At: taken.Addr().String()}, api.PreflightPeer{Member: "g", At: "nobody.invalid:2380"})
 	for _, r := range p {
-		r.Timeout = time.Second
+		r.Timeout = 5 * time.Second
 	}
 	p["c"].Await = append(p["c"].Await, "nobody") // it answers until the end
 	found := p.meet(t, t.Context(), nil)
