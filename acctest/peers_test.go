@@ -17,6 +17,7 @@ import (
 // authority signs for other clusters too: before that, the peer port answers whatever the authority has signed for
 // peers, and afterwards the cluster's own alone, while no acknowledged write is lost and the members go on.
 func TestPeersOfOtherClusters(t *testing.T) {
+	t.Parallel()
 	l := up(t, lab.Config{Hosts: members("a", "b", "c", "d")})
 	v := loadedBesideOthers(t, l, setup{at: on("a", "b", "c")})
 	signs := authorityOf(v.workspace, "peer")
