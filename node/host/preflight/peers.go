@@ -116,7 +116,8 @@ func reach(ctx context.Context, r api.PreflightRequest, peer api.PreflightPeer) 
 		if tried == "" {
 			return ""
 		}
-		// What the end of the time has cut short says nothing. A dial may time out a moment before the context has ended.
+		// What the end of the time has cut short says nothing. A dial may time out a moment before the context
+		// has ended.
 		cut := ctx.Err() != nil || limited && !time.Now().Before(end)
 		if !cut || why == "" {
 			why = tried
