@@ -39,11 +39,11 @@ func TestRenewalOnHosts(t *testing.T) {
 	peers, clients := newCFSSL(t, l, web, "prod peers", 8888), newCFSSL(t, l, web, "prod clients", 8889)
 	for _, server := range []*cfssl{peers, clients} {
 		server.stop()
-		server.address, server.expiry = operator, "1h"
+		server.address, server.expiry = operator, "8h"
 		server.start()
 	}
 	main := func(more string) string {
-		text := configuration(t, l, setup{cluster: `certificates = { renew_before = "54m" }`})
+		text := configuration(t, l, setup{cluster: `certificates = { renew_before = "474m" }`})
 		given := func(c *cfssl, more string) string {
 			return strings.Replace(c.remote(), ", ca_certificate", more+", ca_certificate", 1)
 		}

@@ -36,6 +36,8 @@ func (c Cluster) Unbacked(o *api.Observation) string {
 		return "it makes backups by other settings"
 	case !has.Enabled:
 		return "its backups are switched off: a timer does not run"
+	case has.NeedReload:
+		return "systemd has not read the units of its backups since they were changed"
 	case c.hasOldUnits(o) && c.versionOf(o.Store.Selected) != "":
 		return OtherRuns
 	}

@@ -30,6 +30,7 @@ func TestUnbacked(t *testing.T) {
 		"off, secrets not known":   {&api.Backup{}, &api.BackupStatus{Digest: "1"}, "switched off"},
 		"none, secrets not known":  {&api.Backup{}, nil, "no backups yet"},
 		"damaged, and not known":   {&api.Backup{}, &api.BackupStatus{Enabled: true}, "other settings"},
+		"units that nobody read":   {desired, &api.BackupStatus{Digest: "1234567890", Enabled: true, NeedReload: true}, "systemd has not read the units of its backups"},
 		"off, and by another file": {desired, &api.BackupStatus{Digest: "2"}, "other settings"},
 	} {
 		got := Cluster{}.BackedUp(test.desired).Unbacked(&api.Observation{Backup: test.has})

@@ -41,7 +41,7 @@ func (c Cluster) diff(s *membership.MemberStatus, report Report, owner string, k
 		unit = o.Unit.Text // the plan of the configuration refuses it
 	}
 	s.Outdated, s.Unasked = c.outdated(*s, *o, desired, unit)
-	s.Unrenewed = c.Unrenewed(s.Member, o)
+	s.Unrenewed, s.OldRenewals = c.Unrenewed(s.Member, o), c.hasOldRenewals(s.Member, o)
 	if s.OldStore = s.Unrenewed != "" && c.mayMisunderstandRenewals(o); s.OldStore && len(s.Outdated) == 0 {
 		s.Outdated, s.Unasked = []string{otherStoreRenews}, true
 	}

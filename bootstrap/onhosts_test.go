@@ -54,6 +54,8 @@ func TestUnrenewed(t *testing.T) {
 		"other units":                     {renewal, ofBoth, with(func(s *api.RenewalStatus) { s.Units = "2" }), "ours", "the units of its renewals are not as this version of the provider writes them"},
 		"units of a store that this provider does not carry": {renewal, ofBoth, with(func(s *api.RenewalStatus) { s.Units = "2" }), "theirs", ""},
 
+		"units that systemd has not read": {renewal, ofBoth, with(func(s *api.RenewalStatus) { s.NeedReload = true }), "theirs", "systemd has not read the units of its renewals since they were changed"},
+
 		"of one":                           {renewal, ofPeers, &right, "ours", ""},
 		"of one, not yet":                  {renewal, ofPeers, nil, "ours", "it does not renew certificates by itself yet"},
 		"of one, and it has both":          {renewal, ofPeers, clients, "ours", ""},
@@ -64,6 +66,11 @@ func TestUnrenewed(t *testing.T) {
 		"not of one, and it has the other": {nil, ofPeers, with(func(s *api.RenewalStatus) { s.Peers, s.Clients = "", "2" }), "ours", ""},
 		"not of one, and it has none":      {nil, ofPeers, nil, "ours", ""},
 
+		"of one, a damaged file":                        {renewal, ofPeers, &api.RenewalStatus{Damaged: true}, "ours", LostRenewals},
+		"not of one, a damaged file":                    {nil, ofPeers, &api.RenewalStatus{Damaged: true}, "ours", LostRenewals},
+		"not known, a damaged file":                     {nil, api.RenewalPlaces{}, &api.RenewalStatus{Damaged: true}, "ours", ""},
+		"of one, a file that others than root can read": {renewal, ofPeers, with(func(s *api.RenewalStatus) { s.Damaged = true }), "ours", others},
+
 		"not any more, in an older store's words": {nil, ofBoth, &older, "theirs", notAny},
 		"not of one, in an older store's words":   {nil, ofPeers, &older, "theirs", notAny},
 		"not known, in an older store's words":    {nil, api.RenewalPlaces{}, &older, "theirs", ""},
@@ -72,6 +79,23 @@ func TestUnrenewed(t *testing.T) {
 		got := c.RenewedOnHosts(test.desired, test.of).Unrenewed(a, &api.Observation{Renewal: test.has, Store: api.Store{Selected: test.store}})
 		if got != test.says {
 			t.Errorf("%s: it says %q, want %q", name, got, test.says)
+		}
+	}
+	for name, test := range map[string]struct {
+		desired *api.Renewal
+		of      api.RenewalPlaces
+		has     *api.RenewalStatus
+		old     bool
+	}{
+		"none":                         {renewal, ofBoth, nil, false},
+		"as they are written":          {renewal, ofBoth, &right, false},
+		"others":                       {renewal, ofBoth, with(func(s *api.RenewalStatus) { s.Units = "2" }), true},
+		"others, by other settings":    {renewal, ofBoth, with(func(s *api.RenewalStatus) { s.Units, s.Peers = "2", "2" }), false},
+		"others, and nobody wants any": {nil, ofBoth, with(func(s *api.RenewalStatus) { s.Units = "2" }), false},
+		"for who knows whom":           {renewal, ofPeers, clients, false},
+	} {
+		if got := c.RenewedOnHosts(test.desired, test.of).hasOldRenewals(a, &api.Observation{Renewal: test.has}); got != test.old {
+			t.Errorf("units: %s: old %t", name, got)
 		}
 	}
 	moved := membership.Member{Name: "a", Address: "192.0.2.21"}

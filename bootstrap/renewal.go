@@ -85,6 +85,8 @@ func (c Cluster) Unrenewed(m membership.Member, o *api.Observation) string {
 	switch has := o.Renewal; {
 	case c.OnHostsOf == (api.RenewalPlaces{}) || c.OnHosts == nil && c.RenewsAs(has):
 		return ""
+	case c.lost(has):
+		return LostRenewals
 	case c.OnHosts == nil:
 		return "it renews certificates by itself, which the configuration does not ask for"
 	case has == nil:
@@ -93,12 +95,39 @@ func (c Cluster) Unrenewed(m membership.Member, o *api.Observation) string {
 		return "it renews certificates by other settings"
 	case !has.Enabled:
 		return "its renewals are switched off: their timer does not run"
-	// Otherwise its units are not known.
-	case (c.OnHostsOf.Peers || has.Peers == "") && (c.OnHostsOf.Clients || has.Clients == "") &&
-		has.Units != c.renewalUnits(m) && c.versionOf(o.Store.Selected) != "": // another store writes its own
-		return "the units of its renewals are not as this version of the provider writes them"
+	case has.NeedReload:
+		return "systemd has not read the units of its renewals since they were changed"
+	case c.hasOldRenewals(m, o) && c.versionOf(o.Store.Selected) != "":
+		return OtherRenewals
 	}
 	return ""
+}
+
+// OtherRenewals says that a host renews certificates by the right settings, but with other units than its store would
+// write.
+const OtherRenewals = "the units of its renewals are not as this version of the provider writes them"
+
+// hasOldRenewals tells whether a host renews certificates by the right settings but its units differ from the desired
+// ones. A store that this build of the provider does not carry writes its own units, which are right until the member
+// gets another store.
+func (c Cluster) hasOldRenewals(m membership.Member, o *api.Observation) bool {
+	has := o.Renewal
+	switch {
+	case c.OnHosts == nil || has == nil || !c.RenewsAs(has):
+		return false // it is told anew anyway
+	case !c.OnHostsOf.Peers && has.Peers != "" || !c.OnHostsOf.Clients && has.Clients != "":
+		return false // nobody knows which units it needs
+	}
+	return has.Units != c.renewalUnits(m)
+}
+
+// LostRenewals says that nobody knows what a host did for an authority whose signer the configuration leaves out. The
+// host refuses to be told of the other one alone.
+const LostRenewals = "what it renews certificates by cannot be read, and pki leaves the signer of one authority out"
+
+// lost tells whether a host's settings cannot be read, and the configuration does not know those of one authority.
+func (c Cluster) lost(has *api.RenewalStatus) bool {
+	return has != nil && has.Damaged && has.Peers == "" && has.Clients == "" && c.OnHostsOf.Peers != c.OnHostsOf.Clients
 }
 
 // otherStoreRenews is why a member is restarted whose store may not understand how its host is to renew certificates.

@@ -75,6 +75,11 @@ func TestRenewalOnHosts(t *testing.T) {
 		tftest.TestStep{Config: takenFrom(keyless, unprotected), PlanOnly: true},
 		steps(w.asPlanned(t, takenFrom(s.onHosts(own), unprotected), []string{"renew on hosts: ", ", on b"}, purpose(plan.PurposeRepair)),
 			func() { done.StopRenewals("prod") }, w.renews(hostsKey, 12)),
+		steps(w.asPlanned(t, takenFrom(s.onHosts(own), unprotected), []string{"renew on hosts: ", ", on b"}, purpose(plan.PurposeRepair)),
+			func() { done.RenewsByOldUnits("prod") }, w.renews(hostsKey, 12)),
+		steps(w.asPlanned(t, takenFrom(s.onHosts(own), unprotected), []string{"renew on hosts: ", ", on b"}, purpose(plan.PurposeRepair)),
+			func() { done.HasUnreadUnits("prod") }, w.renews(hostsKey, 12)),
+		tftest.TestStep{Config: takenFrom(s.onHosts(own), unprotected+"certificates = { validity = \"4h\" }\n"), ExpectError: saysInOrder("Hosts could not renew certificates in time", "valid for 4h0m0s", "needs 3h0m0s")},
 		steps(w.asPlanned(t, takenFrom(half(s.onHosts(own+", label = \"hosts\"")), unprotected), []string{"renew on hosts: peers' by https://127.0.0.1:", ` (label "hosts"), the others' as before`, ", on a, b, c"}, purpose(plan.PurposeChange)),
 			nil, w.renews(hostsKey, 11, 12, 13)),
 		steps(w.asPlanned(t, five(s.onHosts(own+", url = \"https://signer.example.com\"")), []string{"https://signer.example.com", ", on a, b, c, d, e"}),
@@ -109,4 +114,22 @@ func TestRenewalOnHosts(t *testing.T) {
 			t.Error("private state has the key of hosts")
 		}
 	}
+}
+
+// TestClusterIsCreatedThoughHostsCannotRenew: a create ends with a cluster in the state where a host cannot have
+// certificates signed. The next apply tells that host once more.
+func TestClusterIsCreatedThoughHostsCannotRenew(t *testing.T) {
+	w, s := newWorld(t), newSigners(t)
+	b := w.host(12)
+	b.SignerFails = "invalid token"
+	config := takenFrom(s.onHosts(fmt.Sprintf("auth_key = %q", hostsKey)), unprotected)
+	first := w.begun(t, config)
+	first.ExpectNonEmptyPlan = true
+	again := w.asPlanned(t, config, []string{"renew on hosts: ", ", on b"}, purpose(plan.PurposeRepair))
+	again.PreConfig = func() {
+		w.Forget()
+		b.SignerFails = ""
+	}
+	again.Check = tftest.ComposeAggregateTestCheckFunc(again.Check, w.renews(hostsKey, 11, 12, 13))
+	w.run(t, first, again)
 }

@@ -83,13 +83,15 @@ type MemberStatus struct {
 	Unrenewed string // how the way in which its host renews certificates by itself does; empty: not at all
 	OldStore  bool   // its store may not understand how its host is to renew certificates, and this build's does
 	OldRuns   bool   // its host's backups run by units of an older store, which a newer one would write differently
-	Data      string // identifies its data, if members' data was compared; empty: it was not
-	Differs   bool   // it does not start, since a peer holds different data
-	Diverged  bool   // a quorum of the voters agrees on other data
-	Cramped   bool   // its host has no room for a snapshot of it
-	Restoring string // source and begin of the restore under way on its host; empty: none
-	Traces    bool   // something of the cluster is on the host: configuration or data
-	Looping   bool   // its process ends after each start
+	// OldRenewals tells the same of its host's renewals of certificates.
+	OldRenewals bool
+	Data        string // identifies its data, if members' data was compared; empty: it was not
+	Differs     bool   // it does not start, since a peer holds different data
+	Diverged    bool   // a quorum of the voters agrees on other data
+	Cramped     bool   // its host has no room for a snapshot of it
+	Restoring   string // source and begin of the restore under way on its host; empty: none
+	Traces      bool   // something of the cluster is on the host: configuration or data
+	Looping     bool   // its process ends after each start
 	// Alone: a recovery of the member was interrupted. It may start by force, or as the only member, and never among
 	// others.
 	Alone bool

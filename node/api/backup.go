@@ -100,11 +100,13 @@ type RunNowRequest struct {
 
 // BackupStatus is what a host knows about its cluster's backups.
 type BackupStatus struct {
-	Digest    string `json:"digest"`          // of the current Backup; empty: none
-	Units     string `json:"units,omitempty"` // digest of its units (systemd.Digest); empty: not known (older store)
-	Enabled   bool   `json:"enabled"`         // its timers are enabled and running
-	Last      *Run   `json:"last"`            // the last backup made by this host; nil: none
-	Rehearsed *Run   `json:"rehearsed"`       // the last rehearsal on this host; nil: none
+	Digest  string `json:"digest"`          // of the current Backup; empty: none
+	Units   string `json:"units,omitempty"` // digest of its units (systemd.Digest); empty: not known (older store)
+	Enabled bool   `json:"enabled"`         // its timers are enabled and running
+	// NeedReload tells that the file of one of its units has changed since systemd read it.
+	NeedReload bool `json:"need_reload,omitempty"`
+	Last       *Run `json:"last"`      // the last backup made by this host; nil: none
+	Rehearsed  *Run `json:"rehearsed"` // the last rehearsal on this host; nil: none
 
 	// These reveal a missed backup that no run has reported, because none started, or it was killed.
 	// Newest is the end of the newest successful backup of any member that the host knows of; zero: none.

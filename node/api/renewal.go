@@ -68,8 +68,17 @@ const renewalLead = 48 * time.Hour
 
 // IsDue tells whether the host is to renew a certificate now.
 func (r Renewal) IsDue(info cert.Info, now time.Time) bool {
-	lead := min(renewalLead, info.NotAfter.Sub(info.NotBefore)/12)
-	return cert.NeedsRenewal(info, now.Add(lead), r.Before)
+	return !now.Before(info.NotAfter.Add(-r.Window(info.NotAfter.Sub(info.NotBefore))))
+}
+
+// RenewalWindow is how long before its end a certificate has to be due at least that hosts are to renew. Their timer
+// has them look once an hour, each time up to 50 minutes late: in three hours they look twice, so that one look may be
+// in vain.
+const RenewalWindow = 3 * time.Hour
+
+// Window returns how long before its end a certificate of that lifetime is due on its host.
+func (r Renewal) Window(lifetime time.Duration) time.Duration {
+	return cert.DueFor(lifetime, r.Before) + min(renewalLead, lifetime/12)
 }
 
 // Reaches returns the addresses that a run connects to, sorted: those of the servers, and the member's among its peers.
@@ -139,14 +148,25 @@ func (r RenewOnHostRequest) Over(has *Renewal) (*Renewal, error) {
 	return nil, nil
 }
 
+// OverDamaged returns what the host is to renew by whose own settings cannot be read, as Over does.
+func (r RenewOnHostRequest) OverDamaged(cluster string) (*Renewal, error) {
+	if r.Of.Peers != r.Of.Clients {
+		return nil, Refuse("what this host renews certificates by cannot be read (%s), and pki leaves the signer of one authority out, so that it would no longer renew the certificates of that one: "+
+			"apply once with the signers of both", RenewalFile(cluster))
+	}
+	return r.Over(nil)
+}
+
 // RenewalStatus is what a host knows about its renewals.
 type RenewalStatus struct {
-	Peers   string      `json:"peers"`   // digest of the server for these certificates; empty: the host renews none
-	Clients string      `json:"clients"` // likewise
-	Damaged bool        `json:"damaged"` // its Renewal cannot be read, or anyone but root can read it
-	Units   string      `json:"units"`   // digest of its units (systemd.Digest)
-	Enabled bool        `json:"enabled"` // its timer is enabled and running
-	Last    *RenewalRun `json:"last"`    // nil: there was none
+	Peers   string `json:"peers"`   // digest of the server for these certificates; empty: the host renews none
+	Clients string `json:"clients"` // likewise
+	Damaged bool   `json:"damaged"` // its Renewal cannot be read, or anyone but root can read it
+	Units   string `json:"units"`   // digest of its units (systemd.Digest)
+	Enabled bool   `json:"enabled"` // its timer is enabled and running
+	// NeedReload tells that the file of one of its units has changed since systemd read it.
+	NeedReload bool        `json:"need_reload,omitempty"`
+	Last       *RenewalRun `json:"last"` // nil: there was none
 }
 
 // RenewalRun is the result of a run.

@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// ErrHangs is returned for a destination that does not answer, e.g. because the server of a network file system is
-// gone and its mount waits for it forever.
-var ErrHangs = errors.New("it does not answer")
+// ErrStorageHangs is returned for a destination or a file that does not answer, e.g. because the server of a network
+// file system is gone and its mount waits for it forever.
+var ErrStorageHangs = errors.New("the storage does not answer")
 
 // OpenBounded opens something that may lie on a file system that no longer answers, and bounds the reads from it as
 // well. Errors call it by name.
@@ -108,10 +108,10 @@ func beat(ctx context.Context) {
 func boundedCall[T any](p *deadline, do func(beat func()) (T, error)) (T, error) {
 	if p.hangs.Load() {
 		var none T
-		return none, fmt.Errorf("%s: %w", p.name, ErrHangs)
+		return none, fmt.Errorf("%s: %w", p.name, ErrStorageHangs)
 	}
 	found, err := UnlessItHangs(p.patience, do)
-	if errors.Is(err, ErrHangs) {
+	if errors.Is(err, ErrStorageHangs) {
 		p.hangs.Store(true)
 		err = fmt.Errorf("%s: %w", p.name, err)
 	}
@@ -145,7 +145,7 @@ func UnlessItHangs[T any](patience time.Duration, do func(beat func()) (T, error
 			timer.Reset(patience)
 		case <-timer.C:
 			var none T
-			return none, fmt.Errorf("a call has made no progress for %s: %w", patience, ErrHangs)
+			return none, fmt.Errorf("a call has made no progress for %s: %w", patience, ErrStorageHangs)
 		}
 	}
 }
@@ -182,7 +182,7 @@ func (r *boundedReader) Read(p []byte) (int, error) {
 // Close does not wait for a destination that does not answer.
 func (r *boundedReader) Close() error {
 	_, err := boundedCall(r.from, func(func()) (struct{}, error) { return struct{}{}, r.content.Close() })
-	if errors.Is(err, ErrHangs) {
+	if errors.Is(err, ErrStorageHangs) {
 		return nil
 	}
 	return err

@@ -54,7 +54,7 @@ func TestADestinationThatHangsIsGivenUp(t *testing.T) {
 				d := Bounded(hanging{gone: gone}, time.Minute)
 				began := time.Now()
 				for range 2 {
-					if err := call(d); !errors.Is(err, ErrHangs) {
+					if err := call(d); !errors.Is(err, ErrStorageHangs) {
 						t.Errorf("it says %v", err)
 					}
 				}
@@ -153,7 +153,7 @@ func TestAFileThatHangsIsGivenUp(t *testing.T) {
 					_, err = io.ReadAll(content)
 					err = errors.Join(err, content.Close())
 				}
-				if !errors.Is(err, ErrHangs) || !strings.Contains(err.Error(), "/nfs/a.db") || time.Since(began) != time.Minute {
+				if !errors.Is(err, ErrStorageHangs) || !strings.Contains(err.Error(), "/nfs/a.db") || time.Since(began) != time.Minute {
 					t.Errorf("after %s it says %v", time.Since(began), err)
 				}
 			})

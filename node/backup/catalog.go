@@ -69,7 +69,7 @@ func List(ctx context.Context, from Source, cluster, owner string) (Catalog, err
 	}
 	for i, read := range readEntries(ctx, from, manifests, there) {
 		switch {
-		case errors.Is(read.err, ErrNotThere):
+		case errors.Is(read.err, ErrNoObject):
 			// another host removed it since it was listed
 		case ctx.Err() != nil:
 			return Catalog{}, fmt.Errorf("list the backups of %s: %w", cluster, errors.Join(context.Cause(ctx), read.err))
@@ -162,9 +162,9 @@ func readEntry(ctx context.Context, from Source, key string, there map[string]Ob
 	}
 	switch object, found := there[m.Key()]; {
 	case !found:
-		return Entry{Manifest: m}, fmt.Errorf("%s is gone: %w", m.Key(), ErrDamaged)
+		return Entry{Manifest: m}, fmt.Errorf("%s is gone: %w", m.Key(), ErrBackupDamaged)
 	case object.Size != m.StoredSizeBytes:
-		return Entry{Manifest: m}, fmt.Errorf("%s is %d bytes long, and should be %d: %w", m.Key(), object.Size, m.StoredSizeBytes, ErrDamaged)
+		return Entry{Manifest: m}, fmt.Errorf("%s is %d bytes long, and should be %d: %w", m.Key(), object.Size, m.StoredSizeBytes, ErrBackupDamaged)
 	}
 	e := Entry{Manifest: m}
 	if _, tried := there[m.key(rehearsalSuffix)]; tried {

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// ErrNotThere is returned for an object that does not exist.
-var ErrNotThere = errors.New("it is not there")
+// ErrNoObject is returned for an object that a destination does not have.
+var ErrNoObject = errors.New("there is no such object")
 
 // ErrRefused is returned if a retry cannot succeed before somebody changes something: credentials, a bucket, a
 // certificate, space.

@@ -66,7 +66,7 @@ func (d *Directory) Open(_ context.Context, key string) (io.ReadCloser, error) {
 	}
 	file, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%s: %w", path, ErrNotThere)
+		return nil, fmt.Errorf("%s: %w", path, ErrNoObject)
 	}
 	return file, err
 }

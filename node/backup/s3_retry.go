@@ -162,7 +162,7 @@ func (s *S3) explain(what string, err error) error {
 	case minio.NoSuchBucket:
 		return why("create the bucket, or correct bucket, endpoint and region", ErrRefused)
 	case minio.NoSuchKey:
-		return fmt.Errorf("%s in %s: %w", what, s, ErrNotThere)
+		return fmt.Errorf("%s in %s: %w", what, s, ErrNoObject)
 	case minio.PreconditionFailed, "InvalidRange":
 		return fmt.Errorf("%s in %s: %w", what, s, ErrChanged)
 	case "InvalidAccessKeyId":

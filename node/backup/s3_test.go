@@ -75,7 +75,7 @@ func TestS3StoresAndFetches(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := Fetch(t.Context(), s, m, secret, io.Discard); !errors.Is(err, ErrNotThere) {
+	if err := Fetch(t.Context(), s, m, secret, io.Discard); !errors.Is(err, ErrNoObject) {
 		t.Errorf("a backup that was removed: %v", err)
 	}
 }
@@ -250,7 +250,7 @@ func TestS3StoredByteFlipped(t *testing.T) {
 		t.Fatal(err)
 	}
 	file.Close()
-	if err := Fetch(t.Context(), s, m, Identities{}, io.Discard); !errors.Is(err, ErrDamaged) {
+	if err := Fetch(t.Context(), s, m, Identities{}, io.Discard); !errors.Is(err, ErrBackupDamaged) {
 		t.Error(err)
 	}
 }
@@ -434,7 +434,7 @@ func TestS3GoesOn(t *testing.T) {
 			if _, err := read(o, 100_001); err == nil {
 				t.Error("it goes on behind its end")
 			}
-			if _, err := s.Resume(t.Context(), "main/nothing.db"); !errors.Is(err, ErrNotThere) {
+			if _, err := s.Resume(t.Context(), "main/nothing.db"); !errors.Is(err, ErrNoObject) {
 				t.Errorf("what is not there: %v", err)
 			}
 		})

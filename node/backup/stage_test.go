@@ -68,7 +68,7 @@ func TestStagedThatIsNotSo(t *testing.T) {
 	text := noise(1<<20, 2)
 	for name, content := range map[string][]byte{"another": noise(1<<20, 3), "cut off": text[1:], "longer": append(text[:len(text):len(text)], 0)} {
 		d := directory(t)
-		if _, err := StoreStaged(t.Context(), d, snapshotOf(text, 1), staged(t, d, content)); !errors.Is(err, ErrDamaged) {
+		if _, err := StoreStaged(t.Context(), d, snapshotOf(text, 1), staged(t, d, content)); !errors.Is(err, ErrBackupDamaged) {
 			t.Errorf("%s: %v", name, err)
 		}
 		if left, _ := os.ReadDir(filepath.Join(d.root, "main")); len(left) > 0 {

@@ -81,7 +81,7 @@ func (m Manifest) mustBeWhole(ctx context.Context, to Destination) error {
 		return err
 	}
 	if len(found) == 0 || found[0].Key != m.Key() || found[0].Size != m.StoredSizeBytes {
-		return fmt.Errorf("%d bytes were stored, and the destination has %+v: %w", m.StoredSizeBytes, found, ErrDamaged)
+		return fmt.Errorf("%d bytes were stored, and the destination has %+v: %w", m.StoredSizeBytes, found, ErrBackupDamaged)
 	}
 	return nil
 }

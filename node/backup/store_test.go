@@ -54,9 +54,9 @@ func TestStoreOfWhatIsNotSo(t *testing.T) {
 		from io.Reader
 		says error
 	}{
-		"one bit":      {bytes.NewReader(flipped), ErrDamaged},
-		"cut off":      {bytes.NewReader(text[:len(text)-1]), ErrDamaged},
-		"longer":       {io.MultiReader(bytes.NewReader(text), bytes.NewReader([]byte{0})), ErrDamaged},
+		"one bit":      {bytes.NewReader(flipped), ErrBackupDamaged},
+		"cut off":      {bytes.NewReader(text[:len(text)-1]), ErrBackupDamaged},
+		"longer":       {io.MultiReader(bytes.NewReader(text), bytes.NewReader([]byte{0})), ErrBackupDamaged},
 		"broken":       {io.MultiReader(bytes.NewReader(text[:1000]), iotest.ErrReader(broken)), broken},
 		"broken ended": {io.MultiReader(bytes.NewReader(text), iotest.ErrReader(broken)), broken},
 	} {
@@ -79,14 +79,14 @@ func TestStoreOfWhatIsNotSo(t *testing.T) {
 func TestStoreRefuses(t *testing.T) {
 	text := noise(100, 1)
 	for says, change := range map[string]func(*Snapshot){
-		"no name of a cluster":         func(s *Snapshot) { s.Cluster = "../main" },
-		"no name of a member":          func(s *Snapshot) { s.Member = "a/b" },
-		"no revision":                  func(s *Snapshot) { s.Revision = 0 },
-		"it is empty":                  func(s *Snapshot) { s.SizeBytes = 0 },
-		"no SHA-256":                   func(s *Snapshot) { s.SHA256 = "" },
-		"does not say when it was":     func(s *Snapshot) { s.TakenAt = s.TakenAt.AddDate(-2025, -2, -3).Add(-13 * 3600e9) },
-		"there is one of this name":    func(*Snapshot) {},
-		"the snapshot: it is damaged:": func(s *Snapshot) { s.Member, s.SizeBytes = "b", 99 },
+		"no name of a cluster":                 func(s *Snapshot) { s.Cluster = "../main" },
+		"no name of a member":                  func(s *Snapshot) { s.Member = "a/b" },
+		"no revision":                          func(s *Snapshot) { s.Revision = 0 },
+		"it is empty":                          func(s *Snapshot) { s.SizeBytes = 0 },
+		"no SHA-256":                           func(s *Snapshot) { s.SHA256 = "" },
+		"does not say when it was":             func(s *Snapshot) { s.TakenAt = s.TakenAt.AddDate(-2025, -2, -3).Add(-13 * 3600e9) },
+		"there is one of this name":            func(*Snapshot) {},
+		"the snapshot: the backup is damaged:": func(s *Snapshot) { s.Member, s.SizeBytes = "b", 99 },
 	} {
 		d := directory(t)
 		mustStore(t, d, text, 1, Recipients{})
@@ -124,7 +124,7 @@ func TestFetchOfWhatIsDamaged(t *testing.T) {
 			if err := os.WriteFile(path, damage(stored), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			if err := Fetch(t.Context(), d, m, secret, io.Discard); !errors.Is(err, ErrDamaged) {
+			if err := Fetch(t.Context(), d, m, secret, io.Discard); !errors.Is(err, ErrBackupDamaged) {
 				t.Errorf("%s, %s: %v", encryption, name, err)
 			}
 		}
@@ -133,7 +133,7 @@ func TestFetchOfWhatIsDamaged(t *testing.T) {
 		if err := d.Remove(t.Context(), m.Key()); err != nil {
 			t.Fatal(err)
 		}
-		if err := Fetch(t.Context(), d, m, secret, io.Discard); !errors.Is(err, ErrNotThere) {
+		if err := Fetch(t.Context(), d, m, secret, io.Discard); !errors.Is(err, ErrNoObject) {
 			t.Errorf("%s, gone: %v", encryption, err)
 		}
 	}
@@ -143,7 +143,7 @@ func TestFetchSaysWhoFails(t *testing.T) {
 	d, text := directory(t), noise(1<<20, 4)
 	m := mustStore(t, d, text, 1, Recipients{})
 	full := errors.New("no space left")
-	if err := Fetch(t.Context(), d, m, Identities{}, failingWriter{full}); !errors.Is(err, full) || errors.Is(err, ErrDamaged) {
+	if err := Fetch(t.Context(), d, m, Identities{}, failingWriter{full}); !errors.Is(err, full) || errors.Is(err, ErrBackupDamaged) {
 		t.Errorf("a writer that fails: %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())

@@ -9,8 +9,8 @@ import (
 	"io"
 )
 
-// ErrDamaged is returned for a backup that is not what was stored.
-var ErrDamaged = errors.New("it is damaged")
+// ErrBackupDamaged is returned for a backup that is not what was stored.
+var ErrBackupDamaged = errors.New("the backup is damaged")
 
 // verifiedReader reads content that must have a size and a SHA-256. At its end it returns an error if they are wrong,
 // so that a caller who reads to the end never takes damaged content for whole.
@@ -39,7 +39,7 @@ func (v *verifiedReader) Read(p []byte) (int, error) {
 	v.read += int64(n)
 	switch {
 	case v.read > v.size:
-		v.end = fmt.Errorf("%s: %w: it is longer than %d bytes", v.what, ErrDamaged, v.size)
+		v.end = fmt.Errorf("%s: %w: it is longer than %d bytes", v.what, ErrBackupDamaged, v.size)
 	case err == io.EOF:
 		v.end = v.whole()
 	default:
@@ -51,10 +51,10 @@ func (v *verifiedReader) Read(p []byte) (int, error) {
 // whole returns io.EOF if the content was right, or what is wrong with it.
 func (v *verifiedReader) whole() error {
 	if v.read != v.size {
-		return fmt.Errorf("%s: %w: it is %d bytes long, and should be %d", v.what, ErrDamaged, v.read, v.size)
+		return fmt.Errorf("%s: %w: it is %d bytes long, and should be %d", v.what, ErrBackupDamaged, v.read, v.size)
 	}
 	if sum := hex.EncodeToString(v.hash.Sum(nil)); sum != v.sha256 {
-		return fmt.Errorf("%s: %w: its SHA-256 is %s, and should be %s", v.what, ErrDamaged, sum, v.sha256)
+		return fmt.Errorf("%s: %w: its SHA-256 is %s, and should be %s", v.what, ErrBackupDamaged, sum, v.sha256)
 	}
 	return io.EOF
 }

@@ -26,6 +26,7 @@ import (
 type machineParty struct {
 	t     *testing.T
 	hosts map[string]*machineHost
+	signs *signingServer
 }
 
 type machineHost struct {
@@ -53,7 +54,7 @@ func (u endingUnits) State(ctx context.Context, unit string) (api.UnitState, err
 }
 
 func newMachineParty(t *testing.T, names []string) *machineParty {
-	p := &machineParty{t: t, hosts: map[string]*machineHost{}}
+	p := &machineParty{t: t, hosts: map[string]*machineHost{}, signs: newSigningServer(t)}
 	for _, name := range agreementMembers { // those that are not asked anything have an address all the same
 		p.hosts[name] = &machineHost{place: place{etcdclient.Loopback, freeport.Find(t), freeport.Find(t), freeport.Find(t)}}
 	}

@@ -30,6 +30,7 @@ var agreements = map[string]arrangement{
 	"a cluster of three":                threeMembers,
 	"a cluster without its quorum":      lostQuorum,
 	"a host that is fenced":             fencedHost,
+	"a host that renews certificates":   renewingHost,
 	"a host whose disk is away":         diskAway,
 }
 

@@ -70,6 +70,7 @@ type party interface {
 	stop(at string)
 	unmount(at string) // the disk that the data lies on, after the member was stopped
 	mount(at string)
+	renewingParty
 }
 
 // place is the address and the ports of a member.
@@ -238,6 +239,7 @@ type bearing struct {
 	List         []string
 	Restore      string
 	Backup       string
+	Renewal      string
 }
 
 var asideName = regexp.MustCompile(`\.` + regexp.QuoteMeta(api.AsidePrefix) + `([a-z-]*[a-z])-`)
@@ -295,6 +297,7 @@ func (s *stage) bear(at string) bearing {
 	if o.Backup != nil {
 		b.Backup = o.Backup.Digest
 	}
+	b.Renewal = renewalOf(o)
 	return b
 }
 

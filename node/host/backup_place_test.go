@@ -241,6 +241,29 @@ func TestUnitsOfAnOlderStore(t *testing.T) {
 	}
 }
 
+// TestUnitsThatSystemdHasNotRead: a host tells of units of backups that systemd has not read since their files were
+// changed, and the next apply has systemd read them.
+func TestUnitsThatSystemdHasNotRead(t *testing.T) {
+	sample.LeaveToNewestMinor(t, "units are of no etcd's")
+	m, units := backing(t)
+	b := backupOf()
+	mustNotFail(t, backUp(t, m, &b))
+	good := backupsOf(t, m)
+	if good.NeedReload {
+		t.Errorf("at first it is %+v", good)
+	}
+	for _, unit := range []string{api.BackupUnit("main") + ".service", api.BackupUnit("main") + ".timer", api.ReachUnit("main")} {
+		units.loaded[unit] = "[Unit]\n"
+		if status := backupsOf(t, m); !status.NeedReload || status.Units != good.Units {
+			t.Errorf("%s: it is %+v", unit, status)
+		}
+		mustNotFail(t, backUp(t, m, &b))
+		if status := backupsOf(t, m); status.NeedReload {
+			t.Errorf("%s: written anew it is %+v", unit, status)
+		}
+	}
+}
+
 // TestUnitsOfANewerStore: units that a newer version of the provider has written for backups, which call what this
 // store does not have, are seen, and go when this one writes its own; somebody else's stay.
 func TestUnitsOfANewerStore(t *testing.T) {

@@ -36,7 +36,7 @@ type liveUnits struct {
 func (l *liveUnits) Start(ctx context.Context, unit string) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if err := l.fakeUnits.Start(ctx, unit); err != nil || l.process != nil {
+	if err := l.fakeUnits.Start(ctx, unit); err != nil || l.process != nil || unit != api.Unit("main") {
 		return err
 	}
 	flags, err := l.machine.flags("main")
@@ -78,7 +78,9 @@ func (l *liveUnits) Start(ctx context.Context, unit string) error {
 }
 
 func (l *liveUnits) Stop(ctx context.Context, unit string) error {
-	l.end(syscall.SIGTERM)
+	if unit == api.Unit("main") {
+		l.end(syscall.SIGTERM)
+	}
 	return l.fakeUnits.Stop(ctx, unit)
 }
 

@@ -18,6 +18,7 @@ import (
 type backups struct {
 	api.Backup
 	units           string    // api.BackupStatus.Units
+	unread          bool      // api.BackupStatus.NeedReload
 	stopped         bool      // somebody has stopped its timers
 	since           time.Time // its schedule was put in place
 	newest          time.Time // when the last run of it ended that succeeded
@@ -265,11 +266,22 @@ func (c call) sendBackup(r api.SendBackupRequest) (api.Done, error) {
 	return api.Done{}, err
 }
 
+// status returns what the host reports of its backups, or nil if it makes none.
+func (b *backups) status() *api.BackupStatus {
+	if b == nil {
+		return nil
+	}
+	return &api.BackupStatus{Digest: b.Digest, Units: b.units, Enabled: !b.stopped, NeedReload: b.unread, Last: b.last, Rehearsed: b.rehearsed,
+		Newest: b.newest, Since: b.since, Every: map[string]time.Duration{"hourly": time.Hour, "daily": 24 * time.Hour}[b.Schedule]}
+}
+
 // renewals are how a host renews certificates by itself.
 type renewals struct {
 	api.Renewal
 	units   string // api.RenewalStatus.Units
+	unread  bool   // api.RenewalStatus.NeedReload
 	stopped bool   // somebody has stopped its timer
+	damaged bool   // what it renews by cannot be read
 	last    *api.RenewalRun
 }
 
@@ -292,6 +304,37 @@ func (h *Host) StopRenewals(cluster string) {
 	}
 }
 
+// RenewsByOldUnits has the units of an older store renew a cluster's certificates.
+func (h *Host) RenewsByOldUnits(cluster string) {
+	h.world.mu.Lock()
+	defer h.world.mu.Unlock()
+	if r := h.on(cluster).renewals; r != nil {
+		r.units = "older"
+	}
+}
+
+// HasUnreadUnits has the files of the units of a cluster's backups and renewals written, which systemd does not reread.
+func (h *Host) HasUnreadUnits(cluster string) {
+	h.world.mu.Lock()
+	defer h.world.mu.Unlock()
+	part := h.on(cluster)
+	if part.renewals != nil {
+		part.renewals.unread = true
+	}
+	if part.backups != nil {
+		part.backups.unread = true
+	}
+}
+
+// DamageRenewals damages what a host renews certificates of a cluster by.
+func (h *Host) DamageRenewals(cluster string) {
+	h.world.mu.Lock()
+	defer h.world.mu.Unlock()
+	if r := h.on(cluster).renewals; r != nil {
+		r.damaged = true
+	}
+}
+
 // RanRenewal has a run of the host's timer end so.
 func (h *Host) RanRenewal(cluster string, run api.RenewalRun) {
 	h.world.mu.Lock()
@@ -308,16 +351,23 @@ func (c call) renewOnHost(r api.RenewOnHostRequest) (api.Done, error) {
 	}
 	part := c.on(c.cluster)
 	var has *api.Renewal
-	if part.renewals != nil {
-		has = &part.renewals.Renewal
+	over := func() (*api.Renewal, error) { return r.Over(has) }
+	switch renews := part.renewals; {
+	case renews != nil && renews.damaged:
+		over = func() (*api.Renewal, error) { return r.OverDamaged(c.cluster) }
+	case renews != nil:
+		has = &renews.Renewal
 	}
-	by, err := r.Over(has)
+	by, err := over()
 	switch {
 	case err != nil:
 		return api.Done{}, err
 	case by == nil:
 		part.renewals = nil
 		return api.Done{}, nil
+	}
+	if err := c.trySigners(part, *by, has); err != nil {
+		return api.Done{}, err
 	}
 	units, err := systemd.RenderRenewal(systemd.RenewOptions{
 		Cluster: c.cluster, Store: api.SelectedStore(c.cluster), ConfigDir: api.ConfigDir(c.cluster), Metrics: api.MetricsDir, RunDir: api.RunDir,
@@ -334,20 +384,28 @@ func (c call) renewOnHost(r api.RenewOnHostRequest) (api.Done, error) {
 	return api.Done{}, nil
 }
 
+// trySigners has servers sign that the host has not asked so before.
+func (c call) trySigners(part *installation, by api.Renewal, has *api.Renewal) error {
+	for _, name := range api.KeyNames {
+		place := by.For(name)
+		if place == nil || has != nil && has.For(name) != nil && has.For(name).Digest == place.Digest || !part.keys[name].Belongs(part.certificates[name]) {
+			continue
+		}
+		if c.SignerFails != "" {
+			return failed("the host cannot renew certificate %s by on_hosts: %s", name, c.SignerFails)
+		}
+	}
+	return nil
+}
+
 // status returns what the host reports of its renewals, or nil if it makes none.
 func (r *renewals) status() *api.RenewalStatus {
 	if r == nil {
 		return nil
 	}
-	peers, clients := r.Digests()
-	return &api.RenewalStatus{Peers: peers, Clients: clients, Units: r.units, Enabled: !r.stopped, Last: r.last}
-}
-
-// status returns what the host reports of its backups, or nil if it makes none.
-func (b *backups) status() *api.BackupStatus {
-	if b == nil {
-		return nil
+	if r.damaged {
+		return &api.RenewalStatus{Damaged: true}
 	}
-	return &api.BackupStatus{Digest: b.Digest, Units: b.units, Enabled: !b.stopped, Last: b.last, Rehearsed: b.rehearsed,
-		Newest: b.newest, Since: b.since, Every: map[string]time.Duration{"hourly": time.Hour, "daily": 24 * time.Hour}[b.Schedule]}
+	peers, clients := r.Digests()
+	return &api.RenewalStatus{Peers: peers, Clients: clients, Units: r.units, Enabled: !r.stopped, NeedReload: r.unread, Last: r.last}
 }

@@ -77,6 +77,9 @@ type Host struct {
 	// BackupFails and RehearsalFails are why every such run fails on this host; empty: it does not.
 	BackupFails, RehearsalFails string
 
+	// SignerFails is why every server that the host is told to renew certificates by refuses to sign; empty: they sign.
+	SignerFails string
+
 	world     *World
 	off       bool
 	addresses []string // of its interfaces; Address is the first

@@ -36,8 +36,8 @@ func NewPool(opts Options) *Pool {
 	return &Pool{opts: opts.withDefaults(), slots: map[digest]*slot{}}
 }
 
-// errAbandoned ends an attempt for which no caller waits any more.
-var errAbandoned = errors.New("nobody waits for it any more")
+// errAttemptAbandoned ends an attempt for which no caller waits any more.
+var errAttemptAbandoned = errors.New("no caller waits for the connection any more")
 
 // errClosed is returned by a closed pool.
 var errClosed = errors.New("the connection pool is closed")
@@ -76,7 +76,7 @@ func (p *Pool) connect(ctx context.Context, t Target, optional bool) (*Client, e
 		}
 		return s.client, s.err
 	case <-over:
-		p.leave(s, errAbandoned)
+		p.leave(s, errAttemptAbandoned)
 		return nil, fmt.Errorf("connect to %s: %w: no answer within %s", t, ErrUnreachable, p.opts.LookTimeout)
 	case <-ctx.Done():
 	}

@@ -108,11 +108,15 @@ func Name(authority *x509.Certificate) string {
 // lifetime. Otherwise an authority that is about to expire, whose leaves are cut short, would have a certificate
 // renewed for ever.
 func NeedsRenewal(info Info, now time.Time, renewBefore time.Duration) bool {
-	lifetime := info.NotAfter.Sub(info.NotBefore)
+	return !now.Before(info.NotAfter.Add(-DueFor(info.NotAfter.Sub(info.NotBefore), renewBefore)))
+}
+
+// DueFor returns how long before its end a certificate of that lifetime becomes due, as NeedsRenewal decides.
+func DueFor(lifetime, renewBefore time.Duration) time.Duration {
 	if renewBefore <= 0 || renewBefore >= lifetime-Backdate {
-		renewBefore = lifetime / 3
+		return lifetime / 3
 	}
-	return !now.Before(info.NotAfter.Add(-renewBefore))
+	return renewBefore
 }
 
 // Same tells whether two texts, PEM, hold the same certificates in the same order, whatever is around these, however

@@ -108,6 +108,7 @@ func (r *clusterResource) ModifyPlan(ctx context.Context, req resource.ModifyPla
 	}
 	if !resp.Diagnostics.HasError() {
 		resp.Diagnostics.Append(renewal.CheckAuthorities(plan.Certificates, plan.PeerCACertificate, plan.CACertificate, from.authority.Above(), r.providerData.Now())...)
+		resp.Diagnostics.Append(plan.checkRenewalOnHosts(from.authority)...)
 	}
 	if !resp.Diagnostics.HasError() {
 		resp.Diagnostics.Append(resp.Plan.Set(ctx, &plan)...)
@@ -265,4 +266,14 @@ func rebuildsKnown(members map[string]memberModel) bool {
 // addressesKnown tells whether the address of every member is known.
 func addressesKnown(members map[string]memberModel) bool {
 	return !slices.ContainsFunc(slices.Collect(maps.Values(members)), func(m memberModel) bool { return m.Address.IsUnknown() })
+}
+
+// checkRenewalOnHosts refuses certificates that hosts could not renew in time.
+func (c clusterModel) checkRenewalOnHosts(by authority.Model) diag.Diagnostics {
+	says := renewal.Of(c.Certificates)
+	onHosts, _ := by.OnHosts(c.Name.ValueString(), says.Validity, says.Before)
+	if onHosts == nil || c.Certificates.IsUnknown() {
+		return nil
+	}
+	return renewal.CheckOnHosts(onHosts)
 }

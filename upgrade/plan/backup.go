@@ -28,6 +28,8 @@ func (c *planner) renewOnHosts() (membership.Step, bool) {
 		switch {
 		case changesRenewals(s, c.want):
 			names = append(names, s.Name)
+		case backsUp(s) && s.Unrenewed == bootstrap.LostRenewals:
+			c.defers(s, s.Unrenewed, "apply once with the signers of both authorities")
 		case backsUp(s) && s.OldStore: // why it does not get another one is said already
 		case stays(s) && s.Unrenewed != "":
 			c.defers(s, s.Unrenewed+", and its host is told only once it is a healthy voter", c.bringBack())
@@ -42,7 +44,7 @@ func (c *planner) renewOnHosts() (membership.Step, bool) {
 // changesRenewals tells whether a member's host is one that is to renew certificates otherwise, and can be told. A
 // store that may not understand it is exchanged first, by whatever configures the member.
 func changesRenewals(s membership.MemberStatus, want membership.Spec) bool {
-	return s.Unrenewed != "" && !s.OldStore && (backsUp(s) || want.Renewals == "" && s.State != membership.Unreachable && s.State != membership.Foreign)
+	return s.Unrenewed != "" && s.Unrenewed != bootstrap.LostRenewals && !s.OldStore && (backsUp(s) || want.Renewals == "" && s.State != membership.Unreachable && s.State != membership.Foreign)
 }
 
 // backsUp tells whether a member's host is one that backs the cluster up and renews certificates, and can be configured

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -50,16 +51,16 @@ func TestBackupsComeLast(t *testing.T) {
 	}
 }
 
-// TestUnitsOfRunsFollowTheStore: a plan that gives a member another store has the units of its backups written anew,
-// where they are an older one's, and none is made for those alone: an older store writes no others.
+// TestUnitsOfRunsFollowTheStore: a plan that gives a member another store has the units of its backups and renewals
+// written anew, where they are an older one's, and none is made for those alone: an older store writes no others.
 func TestUnitsOfRunsFollowTheStore(t *testing.T) {
-	want := membership.Spec{Name: "prod", Version: "3.7.3", Backups: "hourly to directory /srv/b"}
+	want := membership.Spec{Name: "prod", Version: "3.7.3", Backups: "hourly to directory /srv/b", Renewals: "peers' by https://192.0.2.8 (settings 1)"}
 	p := membership.ClusterStatus{Leader: "a"}
 	for i, name := range []string{"a", "b", "c"} {
 		m := membership.Member{Name: name, Address: fmt.Sprintf("192.0.2.1%d", i+1)}
 		want.Members = append(want.Members, m)
 		p.Members = append(p.Members, membership.MemberStatus{Member: m, Desired: true, ID: name, Role: membership.Voter,
-			Started: true, State: membership.Healthy, Version: "3.7.3", Traces: true, OldRuns: true})
+			Started: true, State: membership.Healthy, Version: "3.7.3", Traces: true, OldRuns: true, OldRenewals: true})
 	}
 	planned, err := Change(p, want)
 	if err != nil || len(planned.Steps) > 0 {
@@ -69,11 +70,18 @@ func TestUnitsOfRunsFollowTheStore(t *testing.T) {
 	if planned, err = Change(p, want); err != nil {
 		t.Fatal(err)
 	}
-	if last := planned.Steps[len(planned.Steps)-1].String(); last != "back up: hourly to directory /srv/b, by b" {
+	written := []string{"back up: hourly to directory /srv/b, by b", "renew on hosts: peers' by https://192.0.2.8 (settings 1), on b"}
+	last := func() (texts []string) {
+		for _, step := range planned.Steps[max(0, len(planned.Steps)-len(written)):] {
+			texts = append(texts, step.String())
+		}
+		return texts
+	}
+	if !slices.Equal(last(), written) {
 		t.Errorf("the steps are %v", planned.Steps)
 	}
-	p.Members[1].Outdated, p.Members[1].Unbacked = nil, bootstrap.OtherRuns
-	if planned, err = Change(p, want); err != nil || len(planned.Steps) != 1 || planned.Steps[0].String() != "back up: hourly to directory /srv/b, by b" {
+	p.Members[1].Outdated, p.Members[1].Unbacked, p.Members[1].Unrenewed = nil, bootstrap.OtherRuns, bootstrap.OtherRenewals
+	if planned, err = Change(p, want); err != nil || len(planned.Steps) != len(written) || !slices.Equal(last(), written) {
 		t.Errorf("with the store that writes others the plan is %v, %v", planned.Steps, err)
 	}
 }
@@ -153,6 +161,19 @@ func TestRenewalsOnHosts(t *testing.T) {
 			t.Errorf("switched on on a host whose member is %s: %q, left %q", state, steps, deferred)
 		}
 	}
+	// Of one whose settings are damaged nobody knows what it did for the authority whose signer is left out.
+	p.Members[1].State, p.Members[1].Unrenewed = membership.Healthy, bootstrap.LostRenewals
+	for _, renewals := range []string{want.Renewals, ""} {
+		told := want
+		told.Renewals = renewals
+		if planned, err := Change(p, told); err != nil || len(planned.Steps) > 0 || len(planned.Deferred) != 1 || !strings.Contains(planned.Deferred[0].Error(), "apply once with the signers of both authorities") {
+			t.Errorf("with damaged settings, and to renew %q: %v, left %v, %v", renewals, planned.Steps, planned.Deferred, err)
+		}
+		if told := Targets(p, told, membership.RenewOnHosts); len(told) > 0 {
+			t.Errorf("with damaged settings these are told: %v", told)
+		}
+	}
+	p.Members[1].Unrenewed = bootstrap.NoRenewals
 	// A store that may not understand it is exchanged first, on a host that is to renew as on one that is to renew no
 	// longer.
 	p.Members[1].State, p.Members[1].Outdated, p.Members[1].Unasked, p.Members[1].OldStore = membership.Healthy, []string{"its store"}, true, true

@@ -41,7 +41,7 @@ func after(p membership.ClusterStatus, want membership.Spec, done membership.Ste
 	case membership.RenewOnHosts:
 		for i := range p.Members {
 			if changesRenewals(p.Members[i], want) {
-				p.Members[i].Unrenewed = ""
+				p.Members[i].Unrenewed, p.Members[i].OldRenewals = "", false
 			}
 		}
 	case membership.BackUp:
@@ -83,8 +83,12 @@ func after(p membership.ClusterStatus, want membership.Spec, done membership.Ste
 	return p
 }
 
-// rewriteRuns marks the backup units of a member that gets another store as outdated, if they are an older store's.
+// rewriteRuns marks the units of backups and of renewals of a member that gets another store as outdated, if they are
+// an older store's.
 func rewriteRuns(s *membership.MemberStatus) {
+	if s.OldRenewals && s.Unrenewed == "" {
+		s.Unrenewed = bootstrap.OtherRenewals
+	}
 	if s.OldRuns && s.Unbacked == "" {
 		s.Unbacked = bootstrap.OtherRuns
 	}

@@ -89,7 +89,7 @@ func (h Host) openGiven(given string) (io.ReadCloser, int64, error) {
 		size <- bytes
 		return file, err
 	})
-	if errors.Is(err, backup.ErrHangs) {
+	if errors.Is(err, backup.ErrStorageHangs) {
 		err = fmt.Errorf("open %w: see whether the server of its file system is there, or unmount it (umount -l)", err)
 	}
 	if err != nil {

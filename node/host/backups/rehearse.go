@@ -114,7 +114,7 @@ func (r *run) rehearse(ctx context.Context) (string, error) {
 	} else {
 		err = r.prove(ctx, at, entry.Manifest)
 	}
-	if errors.Is(err, backup.ErrDamaged) {
+	if errors.Is(err, backup.ErrBackupDamaged) {
 		err = unfit{err}
 	}
 	result := backup.Rehearsal{At: r.Now().UTC(), Member: r.marker.Member, Took: r.Now().Sub(began)}
@@ -214,7 +214,7 @@ func (r *run) prove(ctx context.Context, at destination, m backup.Manifest) erro
 	if err := r.compareSnapshot(m, file); err != nil {
 		return err
 	}
-	peer, err := freeLoopback()
+	peer, err := r.freeLoopback(r.ownPorts()...)
 	if err != nil {
 		return err
 	}

@@ -5,10 +5,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
+	"math/rand/v2"
 	"net"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -32,7 +35,7 @@ func (r *run) compareMember(ctx context.Context, m backup.Manifest, work *inside
 	// The kernel ends the child with the thread that has started it.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	port, err := freeLoopback()
+	port, err := r.freeLoopback(append(r.ownPorts(), int(peer))...)
 	if err != nil {
 		return err
 	}
@@ -157,14 +160,38 @@ func (p port) url() string {
 	return "https://" + net.JoinHostPort(etcdclient.Loopback, strconv.Itoa(int(p)))
 }
 
-// freeLoopback returns a port on which nobody listens.
-func freeLoopback() (port, error) {
-	l, err := net.Listen("tcp", net.JoinHostPort(etcdclient.Loopback, "0"))
-	if err != nil {
-		return 0, fmt.Errorf("find a free port: %w", err)
-	}
-	return port(l.Addr().(*net.TCPAddr).Port), l.Close()
+// ownPorts are the ports of the live member, which may be down.
+func (r *run) ownPorts() []int {
+	return []int{r.marker.ClientPort, r.marker.PeerPort, r.marker.MetricsPort}
 }
+
+// firstPort is the first port that a rehearsed member may listen on: services of the host itself have lower ones.
+const firstPort = 20000
+
+// freeLoopback returns a port on which nobody listens, and which the kernel gives to no connection before the rehearsed
+// member listens there. taken are ports that are meant for somebody else.
+func (h Host) freeLoopback(taken ...int) (port, error) {
+	first, last := h.proc().ConnectionPorts()
+	var ports []int
+	for p := firstPort; p <= math.MaxUint16; p++ {
+		if (p < first || p > last) && !slices.Contains(taken, p) {
+			ports = append(ports, p)
+		}
+	}
+	rand.Shuffle(len(ports), func(i, j int) { ports[i], ports[j] = ports[j], ports[i] })
+	var l net.Listener
+	var err error
+	// Where connections may have all of these ports, any other one is as good.
+	for _, p := range append(ports[:min(len(ports), portsTried)], 0) {
+		if l, err = net.Listen("tcp", net.JoinHostPort(etcdclient.Loopback, strconv.Itoa(p))); err == nil {
+			return port(l.Addr().(*net.TCPAddr).Port), l.Close()
+		}
+	}
+	return 0, fmt.Errorf("find a free port for the rehearsed member: %w", err)
+}
+
+// portsTried is how many ports are tried that no connection has.
+const portsTried = 100
 
 // tailBytes is how much of a program's output an error quotes.
 const tailBytes = 2048

@@ -1,7 +1,6 @@
 package backups
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,22 +9,17 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
-	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/records"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/timers"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/units"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/templates/systemd"
 )
-
-// unitDir is the directory of unit files.
-const unitDir = "/etc/systemd/system"
 
 // BackUp has the host back its cluster up by timers, or disables that.
 //
@@ -55,7 +49,7 @@ func (h Host) BackUp(ctx context.Context, cluster string, r api.BackUpRequest) e
 	if err := h.Put(*marker, *r.Backup); err != nil {
 		return err
 	}
-	for _, name := range timers(cluster, *r.Backup) {
+	for _, name := range timerNames(cluster, *r.Backup) {
 		if err := h.Units.Start(ctx, name); err != nil {
 			return err
 		}
@@ -94,7 +88,7 @@ func (h Host) mayBackUp(ctx context.Context, marker api.Marker, b api.Backup) er
 		return api.Refuse("%s", err)
 	}
 	for _, d := range all {
-		if errors.Is(d.away, backup.ErrHangs) {
+		if errors.Is(d.away, backup.ErrStorageHangs) {
 			return api.Refuse("%s", d.away) // the directory can be neither made nor found
 		}
 	}
@@ -142,8 +136,8 @@ func (h Host) UnitTexts(marker api.Marker, b api.Backup) (map[string]string, err
 	return units, nil
 }
 
-// timers returns the names of the timers that a backup needs.
-func timers(cluster string, b api.Backup) []string {
+// timerNames returns the names of the timers that a backup needs.
+func timerNames(cluster string, b api.Backup) []string {
 	names := []string{api.BackupUnit(cluster) + ".timer"}
 	if b.Rehearsal != nil {
 		names = append(names, api.RehearsalUnit(cluster)+".timer")
@@ -157,46 +151,11 @@ func (h Host) AllUnits(cluster string) ([]string, error) {
 	backup, rehearsal := api.BackupUnit(cluster), api.RehearsalUnit(cluster)
 	known := []string{backup + ".timer", rehearsal + ".timer", backup + ".service", rehearsal + ".service", api.ReachUnit(cluster)}
 	renewal := []string{api.RenewalUnit(cluster) + ".timer", api.RenewalUnit(cluster) + ".service"} // which is no backup
-	entries, err := os.ReadDir(h.Files.Path(unitDir))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	others, err := h.timers().Others(cluster, append(renewal, known...))
+	if err != nil {
 		return nil, err
 	}
-	var others []string
-	for _, entry := range entries {
-		name := entry.Name()
-		if of := "@" + cluster; !entry.Type().IsRegular() || !strings.HasPrefix(name, "etcd-") || !strings.HasSuffix(strings.TrimSuffix(name, path.Ext(name)), of) || slices.Contains(known, name) || slices.Contains(renewal, name) {
-			continue
-		}
-		text, err := inside.ReadFile(h.Files.Path(path.Join(unitDir, name)))
-		if err != nil {
-			return nil, err
-		}
-		if systemd.IsOurs(string(text)) {
-			others = append(others, name)
-		}
-	}
-	slices.SortStableFunc(others, func(a, b string) int {
-		return -cmp.Compare(path.Ext(a), path.Ext(b)) // a timer before its service
-	})
 	return append(others, known...), nil
-}
-
-// unitsDigest returns a digest of the units of backups on the host, or "" if they cannot be read.
-func (h Host) unitsDigest(cluster string) string {
-	all, err := h.AllUnits(cluster)
-	if err != nil {
-		return ""
-	}
-	units := map[string]string{}
-	for _, name := range all {
-		text, err := inside.ReadFile(h.Files.Path(path.Join(unitDir, name)))
-		if err == nil {
-			units[name] = string(text)
-		} else if !errors.Is(err, fs.ErrNotExist) {
-			return ""
-		}
-	}
-	return systemd.Digest(units)
 }
 
 // putUnits writes these units, removes all other units of backups, and has systemd read what it has not read yet.
@@ -205,46 +164,7 @@ func (h Host) putUnits(ctx context.Context, cluster string, units map[string]str
 	if err != nil {
 		return err
 	}
-	stale := false
-	for _, name := range all {
-		text, desired := units[name]
-		if !desired {
-			removed, err := h.removeUnit(ctx, name)
-			if err != nil {
-				return err
-			}
-			stale = stale || removed
-			continue
-		}
-		changed, err := h.Files.Put(files.File{Path: path.Join(unitDir, name), Text: []byte(text), Owner: files.RootUser, Mode: files.UnitFile})
-		if err != nil {
-			return err
-		}
-		state, err := h.Units.State(ctx, name)
-		if err != nil {
-			return err
-		}
-		stale = stale || changed || state.LoadState != "loaded" || state.NeedReload
-	}
-	if !stale {
-		return nil
-	}
-	return h.Units.Reload(ctx)
-}
-
-// removeUnit stops a unit, disables it, and removes its file.
-func (h Host) removeUnit(ctx context.Context, name string) (removed bool, err error) {
-	file := h.Files.Path(path.Join(unitDir, name))
-	if _, err := os.Lstat(file); errors.Is(err, fs.ErrNotExist) {
-		return false, nil
-	}
-	if err := h.Units.Stop(ctx, name); err != nil {
-		return false, err
-	}
-	if err := h.Units.Disable(ctx, name); err != nil {
-		return false, err
-	}
-	return true, files.Remove(file)
+	return h.timers().Put(ctx, all, units)
 }
 
 // Disable removes all units, settings and records of the cluster's backups. The backups stay. The settings, which show
@@ -278,7 +198,7 @@ func (h Host) removeMetrics(dir, cluster string) error {
 		}
 		return struct{}{}, nil
 	})
-	if errors.Is(err, backup.ErrHangs) {
+	if errors.Is(err, backup.ErrStorageHangs) {
 		return api.Refuse("metrics directory %s: %s: see whether the server of its file system is there, or unmount it (umount -l)", dir, err)
 	}
 	return err
@@ -293,21 +213,26 @@ func (h Host) Status(ctx context.Context, marker api.Marker) (*api.BackupStatus,
 	case err != nil || b == nil:
 		return nil, err
 	}
-	status := &api.BackupStatus{Digest: b.Digest, Enabled: true, Units: h.unitsDigest(marker.Cluster)}
+	run := timerNames(marker.Cluster, *b)
+	all, unlisted := h.AllUnits(marker.Cluster)
+	if unlisted != nil {
+		all = run
+	}
+	has, err := h.timers().Status(ctx, all, run)
+	if err != nil {
+		return nil, err
+	}
+	status := &api.BackupStatus{Digest: b.Digest, Units: has.Units, Enabled: has.Enabled, NeedReload: has.NeedReload}
+	if unlisted != nil {
+		status.Units = "" // the next apply says why
+	}
 	ctx, cancel := context.WithTimeout(ctx, units.Timeout)
 	defer cancel()
-	for _, name := range timers(marker.Cluster, *b) {
-		state, err := h.Units.State(ctx, name)
-		if err != nil {
-			return nil, err
-		}
-		status.Enabled = status.Enabled && state.FileState == "enabled" && state.ActiveState == "active"
-	}
 	record := h.Record(marker, KindBackup)
 	status.Last, status.Rehearsed, status.Newest = record.Last, h.Record(marker, KindRehearsal).Last, record.Newest()
 	status.Every = h.calendar().LongestGap(ctx, b.Schedule)
 	// Only a new schedule changes the timer's file, and no other setting of the backup.
-	if info, err := os.Stat(h.Files.Path(path.Join(unitDir, api.BackupUnit(marker.Cluster)+".timer"))); err == nil {
+	if info, err := os.Stat(h.Files.Path(path.Join(timers.Dir, api.BackupUnit(marker.Cluster)+".timer"))); err == nil {
 		status.Since = info.ModTime().UTC()
 	}
 	return status, nil

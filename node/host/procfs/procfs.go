@@ -44,3 +44,17 @@ func (f FS) meminfo(name string) (int64, error) {
 	}
 	return 0, fmt.Errorf("/proc/meminfo holds no %s", name)
 }
+
+// ConnectionPorts returns the first and the last of the ports that the kernel gives to connections, and to listeners
+// that ask for any port. Where it does not say, they are those of a kernel that nobody has configured.
+func (f FS) ConnectionPorts() (first, last int) {
+	const defaultFirst, defaultLast = 32768, 60999
+	text, err := os.ReadFile(f.path("/proc/sys/net/ipv4/ip_local_port_range"))
+	if err != nil {
+		return defaultFirst, defaultLast
+	}
+	if _, err := fmt.Sscan(string(text), &first, &last); err != nil || first < 1 || last < first {
+		return defaultFirst, defaultLast
+	}
+	return first, last
+}

@@ -11,6 +11,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/keys"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/locks"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/records"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/timers"
 )
 
 // Host is a host that renews its members' certificates.
@@ -19,7 +20,7 @@ type Host struct {
 	Records    records.Records
 	Keys       keys.Keys
 	Locks      locks.Host
-	Units      Units
+	Units      timers.Systemd
 	Now        func() time.Time
 	SystemUser func() (files.Owner, error)
 	Member     func(api.Marker) Member
@@ -28,14 +29,7 @@ type Host struct {
 	Patience time.Duration
 }
 
-// Units are the units of systemd that renew certificates.
-type Units interface {
-	State(ctx context.Context, unit string) (api.UnitState, error)
-	Reload(ctx context.Context) error
-	Start(ctx context.Context, unit string) error
-	Stop(ctx context.Context, unit string) error
-	Disable(ctx context.Context, unit string) error
-}
+func (h Host) timers() timers.Timers { return timers.Timers{Files: h.Files, Systemd: h.Units} }
 
 // Member is the member on this host.
 type Member interface {

@@ -2,27 +2,22 @@ package renewal
 
 import (
 	"context"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
-	"path"
 	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/keys"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/records"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/templates/systemd"
 )
-
-// unitDir is where units lie.
-const unitDir = "/etc/systemd/system"
-
-// unitTimeout bounds what systemd is asked.
-const unitTimeout = 10 * time.Second
 
 // tryTimeout bounds for how long a signing server is tried that may be away, once for each certificate.
 const tryTimeout = time.Minute
@@ -37,10 +32,13 @@ func (h Host) SetUp(ctx context.Context, cluster string, r api.RenewOnHostReques
 		return err
 	}
 	has, err := h.settings(cluster)
-	if err != nil && !errors.Is(err, errSettings) {
-		return err
+	var next *api.Renewal
+	switch {
+	case errors.Is(err, errSettings):
+		next, err = r.OverDamaged(cluster)
+	case err == nil:
+		next, err = r.Over(has)
 	}
-	next, err := r.Over(has)
 	switch {
 	case err != nil:
 		return err
@@ -57,7 +55,7 @@ func (h Host) SetUp(ctx context.Context, cluster string, r api.RenewOnHostReques
 	if err != nil {
 		return api.Refuse("%s", err)
 	}
-	if err := h.putUnits(ctx, cluster, units); err != nil {
+	if err := h.timers().Put(ctx, unitNames(cluster), units); err != nil {
 		return err
 	}
 	text, err := json.MarshalIndent(secret.Revealed(*next), "", "  ")
@@ -98,7 +96,10 @@ func (h Host) try(ctx context.Context, marker api.Marker, next api.Renewal, has 
 		issuer, chain, err := ask(*place)
 		if err == nil {
 			tried, cancel := context.WithTimeout(ctx, tryTimeout)
-			_, err = r.signed(tried, name, old, issuer, chain)
+			var signed keys.Pair
+			if signed, err = r.signed(tried, name, old, issuer, chain); err == nil {
+				err = lastsLongEnough(signed.Leaf, chain, next)
+			}
 			cancel()
 		}
 		if err != nil {
@@ -106,6 +107,17 @@ func (h Host) try(ctx context.Context, marker api.Marker, next api.Renewal, has 
 		}
 	}
 	return nil
+}
+
+// lastsLongEnough refuses a server that signs for so short a time that the timer may not look at a certificate between
+// the time when it is due and its end. One that ends with its authority says nothing of the server.
+func lastsLongEnough(leaf *x509.Certificate, chain []*x509.Certificate, by api.Renewal) error {
+	window := by.Window(leaf.NotAfter.Sub(leaf.NotBefore))
+	if window >= api.RenewalWindow || !leaf.NotAfter.Before(cert.FirstEnd(chain)) {
+		return nil
+	}
+	return fmt.Errorf("the server signs for %s, and the host would have %s to renew such a certificate. Its timer looks once an hour, up to 50 minutes late, so it needs %s: have the server sign for longer, or set a longer certificates.renew_before",
+		leaf.NotAfter.Sub(cert.Issued(leaf)).Round(time.Second), window.Round(time.Minute), api.RenewalWindow)
 }
 
 // UnitTexts are the units by which a host renews, by their names.
@@ -122,50 +134,11 @@ func unitNames(cluster string) []string {
 	return []string{unit + ".timer", unit + ".service"}
 }
 
-// putUnits writes units, and has systemd read them where it has not.
-func (h Host) putUnits(ctx context.Context, cluster string, units map[string]string) error {
-	stale := false
-	for _, name := range unitNames(cluster) {
-		changed, err := h.Files.Put(files.File{Path: path.Join(unitDir, name), Text: []byte(units[name]), Owner: files.RootUser, Mode: files.UnitFile})
-		if err != nil {
-			return err
-		}
-		state, err := h.Units.State(ctx, name)
-		if err != nil {
-			return err
-		}
-		stale = stale || changed || state.LoadState != "loaded" || state.NeedReload
-	}
-	if !stale {
-		return nil
-	}
-	return h.Units.Reload(ctx)
-}
-
 // Disable removes all by which the host renews certificates, the key that the signing servers know it by among it. The
 // certificates stay. What says that there is something to remove goes last.
 func (h Host) Disable(ctx context.Context, cluster string) error {
-	stale := false
-	for _, name := range unitNames(cluster) {
-		file := h.Files.Path(path.Join(unitDir, name))
-		if _, err := os.Lstat(file); errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err := h.Units.Stop(ctx, name); err != nil {
-			return err
-		}
-		if err := h.Units.Disable(ctx, name); err != nil {
-			return err
-		}
-		if err := files.Remove(file); err != nil {
-			return err
-		}
-		stale = true
-	}
-	if stale {
-		if err := h.Units.Reload(ctx); err != nil {
-			return err
-		}
+	if err := h.timers().Put(ctx, unitNames(cluster), nil); err != nil {
+		return err
 	}
 	_ = files.Remove(h.Files.Path(api.RenewalMetricsFile(cluster))) // whatever else lies there keeps no cluster from leaving
 	settings := h.Files.Path(api.RenewalFile(cluster))
@@ -214,22 +187,11 @@ func (h Host) Status(ctx context.Context, cluster string) (*api.RenewalStatus, e
 	if info, err := os.Lstat(h.Files.Path(api.RenewalFile(cluster))); err != nil || info.Mode() != files.KeyFile || files.OwnerOf(info) != files.RootUser {
 		status.Damaged = true
 	}
-	units := map[string]string{}
-	for _, name := range unitNames(cluster) {
-		text, err := inside.ReadFile(h.Files.Path(path.Join(unitDir, name)))
-		if err != nil && !errors.Is(err, fs.ErrNotExist) && !inside.IsNoFile(err) {
-			return nil, err
-		}
-		units[name] = string(text)
-	}
-	status.Units = systemd.Digest(units)
-	ctx, cancel := context.WithTimeout(ctx, unitTimeout)
-	defer cancel()
-	state, err := h.Units.State(ctx, api.RenewalUnit(cluster)+".timer")
+	has, err := h.timers().Status(ctx, unitNames(cluster), []string{api.RenewalUnit(cluster) + ".timer"})
 	if err != nil {
 		return nil, err
 	}
-	status.Enabled = state.FileState == "enabled" && state.ActiveState == "active"
+	status.Units, status.Enabled, status.NeedReload = has.Units, has.Enabled, has.NeedReload
 	return status, nil
 }
 

@@ -1,6 +1,7 @@
 package renewal
 
 import (
+	"errors"
 	"os"
 	"strings"
 	"testing"
@@ -40,6 +41,10 @@ func TestSettings(t *testing.T) {
 			return os.WriteFile(w.Files.Path("/etc/systemd/system/etcd-renew@main.service"), []byte("[Service]\n"), 0o644)
 		},
 		"timer": func() error { return os.Remove(w.Files.Path("/etc/systemd/system/etcd-renew@main.timer")) },
+		"not reread": func() error {
+			w.units.stale["etcd-renew@main.service"] = true
+			return nil
+		},
 		"disabled": func() error {
 			delete(w.units.enabled, "etcd-renew@main.timer")
 			return nil
@@ -169,21 +174,60 @@ func TestSettings(t *testing.T) {
 	}
 }
 
+// TestDamagedSettings: a host whose settings cannot be read does not forget what it did for an authority of which a
+// request does not speak. Told of both, it goes by what it is told.
+func TestDamagedSettings(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, time.Hour, 8000*time.Hour)
+	file := w.Files.Path(api.RenewalFile("main"))
+	for _, r := range []api.RenewOnHostRequest{
+		{Renewal: &api.Renewal{Peers: w.renewal.Peers}, Of: api.RenewalPlaces{Peers: true}},
+		{Renewal: &api.Renewal{Clients: w.renewal.Clients}, Of: api.RenewalPlaces{Clients: true}},
+		{Of: api.RenewalPlaces{Peers: true}},
+	} {
+		if err := os.WriteFile(file, []byte("{"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		r.Owner = "us"
+		err := w.SetUp(t.Context(), "main", r)
+		if refused := (*api.Error)(nil); !errors.As(err, &refused) || refused.Code != api.CodeRefused || !strings.Contains(err.Error(), "apply once with the signers of both") {
+			t.Errorf("told of %+v: %v", r.Of, err)
+		}
+		if text := must[[]byte](t)(os.ReadFile(file)); string(text) != "{" {
+			t.Errorf("told of %+v, it goes by\n%s", r.Of, text)
+		}
+	}
+	w.setUp(t)
+	if s := must[*api.RenewalStatus](t)(w.Status(t.Context(), "main")); s == nil || s.Damaged || s.Peers != "1" || s.Clients != "1" {
+		t.Errorf("told of both, it is %+v", s)
+	}
+	if err := os.WriteFile(file, []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.SetUp(t.Context(), "main", api.RenewOnHostRequest{Owner: "us", Of: both}); err != nil {
+		t.Errorf("told to cease: %v", err)
+	}
+	if s := must[*api.RenewalStatus](t)(w.Status(t.Context(), "main")); s != nil {
+		t.Errorf("told to cease, it is %+v", s)
+	}
+}
+
 // TestRefusedSettings: settings that no run could use are refused before anything is written.
 func TestRefusedSettings(t *testing.T) {
 	t.Parallel()
 	for name, edit := range map[string]func(*api.RenewOnHostRequest){
-		"another owner": func(r *api.RenewOnHostRequest) { r.Owner = "them" },
-		"no digest":     func(r *api.RenewOnHostRequest) { r.Renewal.Peers.Digest = "" },
-		"of nobody":     func(r *api.RenewOnHostRequest) { r.Of = api.RenewalPlaces{} },
-		"of others":     func(r *api.RenewOnHostRequest) { r.Of.Peers = false },
-		"no server":     func(r *api.RenewOnHostRequest) { r.Renewal.Peers, r.Renewal.Clients = nil, nil },
-		"no TLS":        func(r *api.RenewOnHostRequest) { r.Renewal.Peers.URL = "http://192.0.2.1" },
-		"no authority":  func(r *api.RenewOnHostRequest) { r.Renewal.Peers.Authority = "" },
-		"another key":   func(r *api.RenewOnHostRequest) { r.Renewal.Peers.Key = secret.New("ff" + authKey[2:]) },
-		"no profile":    func(r *api.RenewOnHostRequest) { r.Renewal.Peers.Profiles = map[string]string{"peer": "client"} },
-		"for too long":  func(r *api.RenewOnHostRequest) { r.Renewal.Validity = time.Hour },
-		"no key":        func(r *api.RenewOnHostRequest) { r.Renewal.Peers.Key = secret.Text{} },
+		"another owner":        func(r *api.RenewOnHostRequest) { r.Owner = "them" },
+		"no digest":            func(r *api.RenewOnHostRequest) { r.Renewal.Peers.Digest = "" },
+		"of nobody":            func(r *api.RenewOnHostRequest) { r.Of = api.RenewalPlaces{} },
+		"of others":            func(r *api.RenewOnHostRequest) { r.Of.Peers = false },
+		"no server":            func(r *api.RenewOnHostRequest) { r.Renewal.Peers, r.Renewal.Clients = nil, nil },
+		"no TLS":               func(r *api.RenewOnHostRequest) { r.Renewal.Peers.URL = "http://192.0.2.1" },
+		"no authority":         func(r *api.RenewOnHostRequest) { r.Renewal.Peers.Authority = "" },
+		"another key":          func(r *api.RenewOnHostRequest) { r.Renewal.Peers.Key = secret.New("ff" + authKey[2:]) },
+		"no profile":           func(r *api.RenewOnHostRequest) { r.Renewal.Peers.Profiles = map[string]string{"peer": "client"} },
+		"for too long":         func(r *api.RenewOnHostRequest) { r.Renewal.Validity = time.Hour },
+		"no key":               func(r *api.RenewOnHostRequest) { r.Renewal.Peers.Key = secret.Text{} },
+		"looked at too rarely": func(r *api.RenewOnHostRequest) { r.Renewal.Peers.Profiles = map[string]string{"peer": "short"} },
 	} {
 		w := newWorld(t, time.Hour, 8000*time.Hour)
 		before := must[[]byte](t)(os.ReadFile(w.Files.Path(api.RenewalFile("main"))))

@@ -129,8 +129,11 @@ func (s *signer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil || csr.CheckSignature() != nil {
 		s.t.Errorf("the request is no good: %v", err)
 	}
-	names := map[string]string{"peer": api.KeyPeer, "server": api.KeyServer, "client": api.KeyAdmin}
+	names := map[string]string{"peer": api.KeyPeer, "short": api.KeyPeer, "server": api.KeyServer, "client": api.KeyAdmin}
 	template := leaf(names[request.Profile])
+	if request.Profile == "short" { // due 2h30 before its end
+		template.NotAfter = template.NotBefore.Add(6 * time.Hour)
+	}
 	template.Subject = pkix.Name{CommonName: request.Subject.CN}
 	for _, name := range request.Subject.Names {
 		template.Subject.Organization = append(template.Subject.Organization, name.O)
@@ -186,6 +189,7 @@ func (m *member) Look(context.Context) api.Member {
 // fakeUnits is a fake of systemd.
 type fakeUnits struct {
 	enabled  map[string]bool
+	stale    map[string]bool // it has not read them since they were changed
 	commands []string
 	fails    string // the command that fails
 }
@@ -199,13 +203,16 @@ func (u *fakeUnits) do(command, unit string) error {
 }
 
 func (u *fakeUnits) State(_ context.Context, unit string) (api.UnitState, error) {
-	state := api.UnitState{LoadState: "loaded", ActiveState: "inactive", FileState: "disabled"}
+	state := api.UnitState{LoadState: "loaded", ActiveState: "inactive", FileState: "disabled", NeedReload: u.stale[unit]}
 	if u.enabled[unit] {
 		state.ActiveState, state.FileState = "active", "enabled"
 	}
 	return state, nil
 }
-func (u *fakeUnits) Reload(context.Context) error { return u.do("reload", "") }
+func (u *fakeUnits) Reload(context.Context) error {
+	clear(u.stale)
+	return u.do("reload", "")
+}
 func (u *fakeUnits) Start(_ context.Context, unit string) error {
 	u.enabled[unit] = true
 	return u.do("start", unit)
@@ -234,7 +241,7 @@ func newWorld(t *testing.T, age, left time.Duration) *world {
 	}
 	root := must[string](t)(filepath.EvalSymlinks(t.TempDir()))
 	etcd := files.Owner{UID: 64123, GID: 64124}
-	w := &world{units: &fakeUnits{enabled: map[string]bool{}}, signer: &signer{t: t, by: newAuthority(t, "main")}}
+	w := &world{units: &fakeUnits{enabled: map[string]bool{}, stale: map[string]bool{}}, signer: &signer{t: t, by: newAuthority(t, "main")}}
 	tree := files.Tree{Root: root}
 	systemUser := func() (files.Owner, error) { return etcd, nil }
 	w.Host = Host{

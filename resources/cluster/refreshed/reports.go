@@ -145,10 +145,10 @@ func still(o api.Observation) api.Observation {
 		o.Data.Log = &kept
 	}
 	if b := o.Backup; b != nil {
-		o.Backup = &api.BackupStatus{Digest: b.Digest, Units: b.Units, Enabled: b.Enabled}
+		o.Backup = &api.BackupStatus{Digest: b.Digest, Units: b.Units, Enabled: b.Enabled, NeedReload: b.NeedReload}
 	}
 	if r := o.Renewal; r != nil {
-		o.Renewal = &api.RenewalStatus{Peers: r.Peers, Clients: r.Clients, Damaged: r.Damaged, Units: r.Units, Enabled: r.Enabled}
+		o.Renewal = &api.RenewalStatus{Peers: r.Peers, Clients: r.Clients, Damaged: r.Damaged, Units: r.Units, Enabled: r.Enabled, NeedReload: r.NeedReload}
 	}
 	o.Certificates = maps.Clone(o.Certificates)
 	return o

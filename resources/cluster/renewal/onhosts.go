@@ -1,6 +1,7 @@
 package renewal
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -13,8 +14,21 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 )
+
+// CheckOnHosts refuses certificates that hosts are to renew by themselves, and that are due for so short a time that
+// their timer may not look at them meanwhile.
+func CheckOnHosts(by *api.Renewal) (diags diag.Diagnostics) {
+	lasts := cmp.Or(by.Validity, pki.DefaultLeafLifetime)
+	if window := by.Window(lasts + cert.Backdate); window < api.RenewalWindow {
+		diags.AddAttributeError(path.Root(Name), "Hosts could not renew certificates in time",
+			fmt.Sprintf("Hosts renew certificates by themselves (on_hosts), which are valid for %s and would be due on their hosts for %s before their end. A host looks once an hour, up to 50 minutes late, so that needs %s: "+
+				"set a validity of 8h or longer, or a longer renew_before.", lasts, window.Round(time.Minute), api.RenewalWindow))
+	}
+	return diags
+}
 
 // missed is how long the last hourly run of a host's timer may be over before the timer counts as not running.
 const missed = 3 * 24 * time.Hour
@@ -44,7 +58,7 @@ func Watch(object types.Object, cluster string, reports bootstrap.Reports, now t
 	slices.Sort(idle)
 	if len(failed) > 0 {
 		diags.AddAttributeWarning(path.Root("pki"), fmt.Sprintf("Hosts of cluster %s could not renew certificates", cluster), strings.Join(failed, "\n")+
-			fmt.Sprintf("\n\nThe next run is within a day: %s.timer. An apply renews what is due, too.", api.RenewalUnit(cluster)))
+			fmt.Sprintf("\n\nThe next run is within two hours: %s.timer. An apply renews what is due, too.", api.RenewalUnit(cluster)))
 	}
 	if len(idle) > 0 {
 		diags.AddAttributeWarning(path.Root("pki"), fmt.Sprintf("Hosts of cluster %s do not renew certificates that are due", cluster), strings.Join(idle, "\n")+

@@ -60,3 +60,28 @@ func TestWatch(t *testing.T) {
 		}
 	}
 }
+
+// TestCheckOnHosts: certificates are due on hosts for long enough that their timer looks twice, or refused.
+func TestCheckOnHosts(t *testing.T) {
+	for name, c := range map[string]struct {
+		by      api.Renewal
+		refused bool
+	}{
+		"by default":             {api.Renewal{}, false},
+		"a day":                  {api.Renewal{Validity: 24 * time.Hour}, false},
+		"as short as said":       {api.Renewal{Validity: 8 * time.Hour}, false},
+		"too short":              {api.Renewal{Validity: 7 * time.Hour}, true},
+		"short, due early":       {api.Renewal{Validity: 6 * time.Hour, Before: 3 * time.Hour}, false},
+		"a day, due late":        {api.Renewal{Validity: 24 * time.Hour, Before: 30 * time.Minute}, true},
+		"ten minutes":            {api.Renewal{Validity: 10 * time.Minute}, true},
+		"a year, due at the end": {api.Renewal{Before: time.Minute}, false},
+	} {
+		diags := CheckOnHosts(&c.by)
+		if diags.HasError() != c.refused {
+			t.Errorf("%s: %v", name, diags)
+		}
+		if c.refused && !strings.Contains(diags[0].Detail(), "A host looks once an hour, up to 50 minutes late, so that needs 3h0m0s") {
+			t.Errorf("%s: it says %q", name, diags[0].Detail())
+		}
+	}
+}
