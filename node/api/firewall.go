@@ -81,4 +81,6 @@ type FirewallStatus struct {
 	Differs  string `json:"differs,omitempty"` // how the kernel's table is not what follows from that; empty: it is
 	Units    string `json:"units"`             // digest of its unit (systemd.Digest)
 	Enabled  bool   `json:"enabled"`           // the unit runs before the member starts
+	// NeedReload tells that the unit's file has changed since systemd read it.
+	NeedReload bool `json:"need_reload,omitempty"`
 }

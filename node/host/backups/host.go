@@ -13,7 +13,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/procfs"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/records"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/snapshots"
-	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/timers"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/unitfiles"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/units"
 )
 
@@ -35,11 +35,11 @@ type Host struct {
 
 // Units controls the units that back a cluster up, and those that mount its destinations.
 type Units interface {
-	timers.Systemd
+	unitfiles.Systemd
 	Run(ctx context.Context, unit string) error
 }
 
-func (h Host) timers() timers.Timers { return timers.Timers{Files: h.Files, Systemd: h.Units} }
+func (h Host) unitFiles() unitfiles.Units { return unitfiles.Units{Files: h.Files, Systemd: h.Units} }
 
 func (h Host) disks() disks.Disks { return disks.Disks{Files: h.Files} }
 

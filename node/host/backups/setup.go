@@ -15,7 +15,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/records"
-	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/timers"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/unitfiles"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/units"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/templates/systemd"
@@ -151,7 +151,7 @@ func (h Host) AllUnits(cluster string) ([]string, error) {
 	backup, rehearsal := api.BackupUnit(cluster), api.RehearsalUnit(cluster)
 	known := []string{backup + ".timer", rehearsal + ".timer", backup + ".service", rehearsal + ".service", api.ReachUnit(cluster)}
 	renewal := []string{api.RenewalUnit(cluster) + ".timer", api.RenewalUnit(cluster) + ".service"} // which is no backup
-	others, err := h.timers().Others(cluster, append(renewal, known...))
+	others, err := h.unitFiles().Others(cluster, append(renewal, known...))
 	if err != nil {
 		return nil, err
 	}
@@ -164,7 +164,7 @@ func (h Host) putUnits(ctx context.Context, cluster string, units map[string]str
 	if err != nil {
 		return err
 	}
-	return h.timers().Put(ctx, all, units)
+	return h.unitFiles().Put(ctx, all, units)
 }
 
 // Disable removes all units, settings and records of the cluster's backups. The backups stay. The settings, which show
@@ -218,7 +218,7 @@ func (h Host) Status(ctx context.Context, marker api.Marker) (*api.BackupStatus,
 	if unlisted != nil {
 		all = run
 	}
-	has, err := h.timers().Status(ctx, all, run)
+	has, err := h.unitFiles().Status(ctx, all, run)
 	if err != nil {
 		return nil, err
 	}
@@ -232,7 +232,7 @@ func (h Host) Status(ctx context.Context, marker api.Marker) (*api.BackupStatus,
 	status.Last, status.Rehearsed, status.Newest = record.Last, h.Record(marker, KindRehearsal).Last, record.Newest()
 	status.Every = h.calendar().LongestGap(ctx, b.Schedule)
 	// Only a new schedule changes the timer's file, and no other setting of the backup.
-	if info, err := os.Stat(h.Files.Path(path.Join(timers.Dir, api.BackupUnit(marker.Cluster)+".timer"))); err == nil {
+	if info, err := os.Stat(h.Files.Path(path.Join(unitfiles.Dir, api.BackupUnit(marker.Cluster)+".timer"))); err == nil {
 		status.Since = info.ModTime().UTC()
 	}
 	return status, nil

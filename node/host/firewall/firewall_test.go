@@ -19,21 +19,25 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/records"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/unitfiles"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/templates/systemd"
 )
 
 // fakeUnits is a systemd that does what it is told.
-type fakeUnits struct{ enabled map[string]bool }
+type fakeUnits struct{ enabled, changed map[string]bool }
 
 func (u *fakeUnits) State(_ context.Context, unit string) (api.UnitState, error) {
-	state := api.UnitState{LoadState: "loaded", ActiveState: "inactive", FileState: "disabled"}
+	state := api.UnitState{LoadState: "loaded", ActiveState: "inactive", FileState: "disabled", NeedReload: u.changed[unit]}
 	if u.enabled[unit] {
 		state.ActiveState, state.FileState = "active", "enabled"
 	}
 	return state, nil
 }
 
-func (u *fakeUnits) Reload(context.Context) error { return nil }
+func (u *fakeUnits) Reload(context.Context) error {
+	clear(u.changed)
+	return nil
+}
 
 func (u *fakeUnits) Start(_ context.Context, unit string) error {
 	u.enabled[unit] = true
@@ -63,14 +67,14 @@ func newWorld(t *testing.T, clusters ...string) *world {
 	}
 	tree := files.Tree{Root: root}
 	etcd := files.Owner{UID: 64123, GID: 64124}
-	w.Host = Host{Files: tree, Records: records.Records{Files: tree, SystemUser: func() (files.Owner, error) { return etcd, nil }}, Units: &fakeUnits{map[string]bool{}}}
+	w.Host = Host{Files: tree, Records: records.Records{Files: tree, SystemUser: func() (files.Owner, error) { return etcd, nil }}, Units: &fakeUnits{map[string]bool{}, map[string]bool{}}}
 	w.Resolve = func(_ context.Context, name string) ([]netip.Addr, error) {
 		if w.names[name] == nil {
 			return nil, errors.New("no such host")
 		}
 		return slices.Clone(w.names[name]), nil
 	}
-	if err := os.MkdirAll(tree.Path(unitDir), 0o755); err != nil {
+	if err := os.MkdirAll(tree.Path(unitfiles.Dir), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	for _, cluster := range append(clusters, "main") {
@@ -329,7 +333,7 @@ func TestTwoClustersOnAHost(t *testing.T) {
 	if after := w.run("nft", "list", "ruleset"); after != before {
 		t.Errorf("it leaves\n%s\nand there was\n%s", after, before)
 	}
-	for _, file := range []string{api.FirewallFile("main"), filepath.Join(unitDir, api.FirewallUnit("main"))} {
+	for _, file := range []string{api.FirewallFile("main"), filepath.Join(unitfiles.Dir, api.FirewallUnit("main"))} {
 		if _, err := os.Lstat(w.Files.Path(file)); err == nil {
 			t.Errorf("%s is left", file)
 		}
@@ -374,11 +378,15 @@ func TestFirewallFilesOfOthers(t *testing.T) {
 	if got, want := w.status().Units, systemd.Digest(map[string]string{api.FirewallUnit("main"): text}); got != want {
 		t.Errorf("its unit has digest %s, and should have %s", got, want)
 	}
-	if err := os.WriteFile(w.Files.Path(filepath.Join(unitDir, api.FirewallUnit("main"))), []byte("[Unit]\n"), 0o644); err != nil {
+	if err := os.WriteFile(w.Files.Path(filepath.Join(unitfiles.Dir, api.FirewallUnit("main"))), []byte("[Unit]\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	if got, not := w.status().Units, systemd.Digest(map[string]string{api.FirewallUnit("main"): text}); got == not {
 		t.Error("another unit does not show")
+	}
+	w.Units.(*fakeUnits).changed[api.FirewallUnit("main")] = true
+	if status := w.status(); !status.NeedReload {
+		t.Errorf("a unit that systemd has not read shows as %+v", status)
 	}
 	for _, text := range []string{"{", "{}", `{"client_port": 2379}`} {
 		if err := os.WriteFile(w.Files.Path(api.FirewallFile("main")), []byte(text), 0o600); err != nil {
@@ -389,7 +397,7 @@ func TestFirewallFilesOfOthers(t *testing.T) {
 		}
 	}
 	w.mustSetUp(filters("192.0.2.11"))
-	if status := w.status(); status.Damaged || status.Differs != "" {
+	if status := w.status(); status.Damaged || status.Differs != "" || status.NeedReload {
 		t.Errorf("a call over it leaves %+v", status)
 	}
 }

@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"path"
 	"reflect"
 	"slices"
 	"strings"
@@ -17,8 +16,8 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
-	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/records"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/unitfiles"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/templates/systemd"
 )
 
@@ -26,26 +25,17 @@ import (
 type Host struct {
 	Files   files.Tree
 	Records records.Records
-	Units   Units
+	Units   unitfiles.Systemd
 	Resolve func(ctx context.Context, name string) ([]netip.Addr, error) // nil: by the host's resolver
 }
 
-// Units are those of systemd's units that lay tables down.
-type Units interface {
-	State(ctx context.Context, unit string) (api.UnitState, error)
-	Reload(ctx context.Context) error
-	Start(ctx context.Context, unit string) error
-	Stop(ctx context.Context, unit string) error
-	Disable(ctx context.Context, unit string) error
-}
-
 const (
-	unitDir     = "/etc/systemd/system"
-	unitTimeout = 10 * time.Second
 	// A resolver that is away is awaited for so long, and not by an observation.
 	resolveTimeout = 10 * time.Second
 	glanceTimeout  = 2 * time.Second
 )
+
+func (h Host) unitFiles() unitfiles.Units { return unitfiles.Units{Files: h.Files, Systemd: h.Units} }
 
 // settings are what FirewallFile holds.
 type settings struct {
@@ -85,13 +75,14 @@ func (h Host) SetUp(ctx context.Context, cluster string, r api.FirewallRequest) 
 	if err := h.put(cluster, next); err != nil {
 		return err
 	}
-	if err := h.putUnit(ctx, cluster, text); err != nil {
+	unit := api.FirewallUnit(cluster)
+	if err := h.unitFiles().Put(ctx, []string{unit}, map[string]string{unit: text}); err != nil {
 		return err
 	}
 	if err := next.table(cluster).replace(); err != nil {
 		return err
 	}
-	return h.Units.Start(ctx, api.FirewallUnit(cluster))
+	return h.Units.Start(ctx, unit)
 }
 
 // UnitText is the unit that lays a cluster's table down.
@@ -134,17 +125,7 @@ func (h Host) Disable(ctx context.Context, cluster string) error {
 	if _, err := os.Lstat(file); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	unit := api.FirewallUnit(cluster)
-	if err := h.Units.Stop(ctx, unit); err != nil {
-		return err
-	}
-	if err := h.Units.Disable(ctx, unit); err != nil {
-		return err
-	}
-	if err := files.Remove(h.Files.Path(path.Join(unitDir, unit))); err != nil {
-		return err
-	}
-	if err := h.Units.Reload(ctx); err != nil {
+	if err := h.unitFiles().Put(ctx, []string{api.FirewallUnit(cluster)}, nil); err != nil {
 		return err
 	}
 	if err := remove(api.FirewallTable(cluster)); err != nil && !errors.Is(err, errNoNftables) {
@@ -177,18 +158,12 @@ func (h Host) Status(ctx context.Context, cluster string) (*api.FirewallStatus, 
 	if moved := h.moved(ctx, *by); status.Differs == "" {
 		status.Differs = moved
 	}
-	text, err := inside.ReadFile(h.Files.Path(path.Join(unitDir, api.FirewallUnit(cluster))))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) && !inside.IsNoFile(err) {
-		return nil, err
-	}
-	status.Units = systemd.Digest(map[string]string{api.FirewallUnit(cluster): string(text)})
-	ctx, cancel := context.WithTimeout(ctx, unitTimeout)
-	defer cancel()
-	state, err := h.Units.State(ctx, api.FirewallUnit(cluster))
+	unit := []string{api.FirewallUnit(cluster)}
+	has, err := h.unitFiles().Status(ctx, unit, unit)
 	if err != nil {
 		return nil, err
 	}
-	status.Enabled = state.FileState == "enabled" && state.ActiveState != "failed"
+	status.Units, status.Enabled, status.NeedReload = has.Units, has.Enabled, has.NeedReload
 	return status, nil
 }
 
@@ -228,23 +203,6 @@ func (h Host) put(cluster string, s settings) error {
 	}
 	_, err = h.Files.Put(files.File{Path: api.FirewallFile(cluster), Text: append(text, '\n'), Owner: files.RootUser, Mode: files.KeyFile})
 	return err
-}
-
-// putUnit writes the unit, and has systemd read it where it has not.
-func (h Host) putUnit(ctx context.Context, cluster, text string) error {
-	unit := api.FirewallUnit(cluster)
-	changed, err := h.Files.Put(files.File{Path: path.Join(unitDir, unit), Text: []byte(text), Owner: files.RootUser, Mode: files.UnitFile})
-	if err != nil {
-		return err
-	}
-	state, err := h.Units.State(ctx, unit)
-	if err != nil {
-		return err
-	}
-	if !changed && state.LoadState == "loaded" && !state.NeedReload {
-		return nil
-	}
-	return h.Units.Reload(ctx)
 }
 
 // resolved returns the addresses that members have, sorted, each with at least one.

@@ -11,7 +11,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/keys"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/locks"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/records"
-	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/timers"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/unitfiles"
 )
 
 // Host is a host that renews its members' certificates.
@@ -20,7 +20,7 @@ type Host struct {
 	Records    records.Records
 	Keys       keys.Keys
 	Locks      locks.Host
-	Units      timers.Systemd
+	Units      unitfiles.Systemd
 	Now        func() time.Time
 	SystemUser func() (files.Owner, error)
 	Member     func(api.Marker) Member
@@ -29,7 +29,7 @@ type Host struct {
 	Patience time.Duration
 }
 
-func (h Host) timers() timers.Timers { return timers.Timers{Files: h.Files, Systemd: h.Units} }
+func (h Host) unitFiles() unitfiles.Units { return unitfiles.Units{Files: h.Files, Systemd: h.Units} }
 
 // Member is the member on this host.
 type Member interface {

@@ -55,7 +55,7 @@ func (h Host) SetUp(ctx context.Context, cluster string, r api.RenewOnHostReques
 	if err != nil {
 		return api.Refuse("%s", err)
 	}
-	if err := h.timers().Put(ctx, unitNames(cluster), units); err != nil {
+	if err := h.unitFiles().Put(ctx, unitNames(cluster), units); err != nil {
 		return err
 	}
 	text, err := json.MarshalIndent(secret.Revealed(*next), "", "  ")
@@ -137,7 +137,7 @@ func unitNames(cluster string) []string {
 // Disable removes all by which the host renews certificates, the key that the signing servers know it by among it. The
 // certificates stay. What says that there is something to remove goes last.
 func (h Host) Disable(ctx context.Context, cluster string) error {
-	if err := h.timers().Put(ctx, unitNames(cluster), nil); err != nil {
+	if err := h.unitFiles().Put(ctx, unitNames(cluster), nil); err != nil {
 		return err
 	}
 	_ = files.Remove(h.Files.Path(api.RenewalMetricsFile(cluster))) // whatever else lies there keeps no cluster from leaving
@@ -187,7 +187,7 @@ func (h Host) Status(ctx context.Context, cluster string) (*api.RenewalStatus, e
 	if info, err := os.Lstat(h.Files.Path(api.RenewalFile(cluster))); err != nil || info.Mode() != files.KeyFile || files.OwnerOf(info) != files.RootUser {
 		status.Damaged = true
 	}
-	has, err := h.timers().Status(ctx, unitNames(cluster), []string{api.RenewalUnit(cluster) + ".timer"})
+	has, err := h.unitFiles().Status(ctx, unitNames(cluster), []string{api.RenewalUnit(cluster) + ".timer"})
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,6 @@
 // Package timers keeps the units by which a host does something for a cluster by itself: timers, the services that they
 // start, and what those need.
-package timers
+package unitfiles
 
 import (
 	"context"
@@ -21,8 +21,8 @@ import (
 // Dir is the directory of unit files.
 const Dir = "/etc/systemd/system"
 
-// Timers are the units on a host.
-type Timers struct {
+// Units are the units on a host.
+type Units struct {
 	Files   files.Tree
 	Systemd Systemd
 }
@@ -38,12 +38,12 @@ type Systemd interface {
 
 // Put writes those of the units that have a text, removes the others, and has systemd read what it has not read yet.
 // Units that start others come first.
-func (t Timers) Put(ctx context.Context, all []string, texts map[string]string) error {
+func (u Units) Put(ctx context.Context, all []string, texts map[string]string) error {
 	stale := false
 	for _, name := range all {
-		put := t.remove
+		put := u.remove
 		if text, desired := texts[name]; desired {
-			put = func(ctx context.Context, name string) (bool, error) { return t.write(ctx, name, text) }
+			put = func(ctx context.Context, name string) (bool, error) { return u.write(ctx, name, text) }
 		}
 		changed, err := put(ctx, name)
 		if err != nil {
@@ -54,29 +54,32 @@ func (t Timers) Put(ctx context.Context, all []string, texts map[string]string) 
 	if !stale {
 		return nil
 	}
-	return t.Systemd.Reload(ctx)
+	return u.Systemd.Reload(ctx)
 }
 
 // write writes a unit, and tells whether systemd has to read it.
-func (t Timers) write(ctx context.Context, name, text string) (stale bool, err error) {
-	changed, err := t.Files.Put(files.File{Path: path.Join(Dir, name), Text: []byte(text), Owner: files.RootUser, Mode: files.UnitFile})
+func (u Units) write(ctx context.Context, name, text string) (stale bool, err error) {
+	changed, err := u.Files.Put(files.File{Path: path.Join(Dir, name), Text: []byte(text), Owner: files.RootUser, Mode: files.UnitFile})
 	if err != nil {
 		return false, err
 	}
-	state, err := t.Systemd.State(ctx, name)
+	state, err := u.Systemd.State(ctx, name)
 	return changed || state.LoadState != "loaded" || state.NeedReload, err
 }
 
-// remove stops a unit, disables it, and removes its file.
-func (t Timers) remove(ctx context.Context, name string) (removed bool, err error) {
-	file := t.Files.Path(path.Join(Dir, name))
+// remove stops a unit, disables it, and removes its file. A unit whose file is gone goes on as long as systemd has not
+// read that: a timer, for one, starts its service.
+func (u Units) remove(ctx context.Context, name string) (stale bool, err error) {
+	file := u.Files.Path(path.Join(Dir, name))
 	if _, err := os.Lstat(file); errors.Is(err, fs.ErrNotExist) {
-		return false, nil
+		if state, err := u.Systemd.State(ctx, name); err != nil || !state.NeedReload {
+			return false, err
+		}
 	}
-	if err := t.Systemd.Stop(ctx, name); err != nil {
+	if err := u.Systemd.Stop(ctx, name); err != nil {
 		return false, err
 	}
-	if err := t.Systemd.Disable(ctx, name); err != nil {
+	if err := u.Systemd.Disable(ctx, name); err != nil {
 		return false, err
 	}
 	return true, files.Remove(file)
@@ -85,33 +88,35 @@ func (t Timers) remove(ctx context.Context, name string) (removed bool, err erro
 // Status is what a host's units are.
 type Status struct {
 	Units      string // digest of their texts (systemd.Digest); empty: they cannot be read
-	Enabled    bool   // its timers are enabled and running
+	Enabled    bool   // those that start others, or start with others, are enabled, and none of them has ended or failed
 	NeedReload bool   // the file of one of them has changed since systemd read it
 }
 
-// Status looks at units, of which those named timers are to run.
-func (t Timers) Status(ctx context.Context, all, timers []string) (Status, error) {
+// Status looks at units, of which those named enabled are to be enabled. Timers among these are to be active, and
+// services may have yet to run.
+func (u Units) Status(ctx context.Context, all, enabled []string) (Status, error) {
 	ctx, cancel := context.WithTimeout(ctx, units.Timeout)
 	defer cancel()
 	status := Status{Enabled: true}
 	texts, readable := map[string]string{}, true
 	for _, name := range all {
-		text, err := inside.ReadFile(t.Files.Path(path.Join(Dir, name)))
+		text, err := inside.ReadFile(u.Files.Path(path.Join(Dir, name)))
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
-			status.Enabled = status.Enabled && !slices.Contains(timers, name)
+			status.Enabled = status.Enabled && !slices.Contains(enabled, name)
 			continue
 		case err != nil:
 			readable = false
 		}
 		texts[name] = string(text)
-		state, err := t.Systemd.State(ctx, name)
+		state, err := u.Systemd.State(ctx, name)
 		if err != nil {
 			return Status{}, err
 		}
 		status.NeedReload = status.NeedReload || state.NeedReload
-		if slices.Contains(timers, name) {
-			status.Enabled = status.Enabled && state.FileState == "enabled" && state.ActiveState == "active"
+		if slices.Contains(enabled, name) {
+			runs := state.ActiveState == "active" || path.Ext(name) == ".service" && state.ActiveState != "failed"
+			status.Enabled = status.Enabled && state.FileState == "enabled" && runs
 		}
 	}
 	if readable {
@@ -122,8 +127,8 @@ func (t Timers) Status(ctx context.Context, all, timers []string) (Status, error
 
 // Others returns the units of a cluster that some release of the provider has written, other than those that are known.
 // A newer release may have written them.
-func (t Timers) Others(cluster string, known []string) (others []string, err error) {
-	entries, err := os.ReadDir(t.Files.Path(Dir))
+func (u Units) Others(cluster string, known []string) (others []string, err error) {
+	entries, err := os.ReadDir(u.Files.Path(Dir))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
@@ -132,7 +137,7 @@ func (t Timers) Others(cluster string, known []string) (others []string, err err
 		if of := "@" + cluster; !entry.Type().IsRegular() || !strings.HasPrefix(name, "etcd-") || !strings.HasSuffix(strings.TrimSuffix(name, path.Ext(name)), of) || slices.Contains(known, name) {
 			continue
 		}
-		text, err := inside.ReadFile(t.Files.Path(path.Join(Dir, name)))
+		text, err := inside.ReadFile(u.Files.Path(path.Join(Dir, name)))
 		if err != nil {
 			return nil, err
 		}

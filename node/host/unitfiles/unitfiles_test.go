@@ -1,4 +1,4 @@
-package timers
+package unitfiles
 
 import (
 	"context"
@@ -22,6 +22,7 @@ type fakeSystemd struct {
 	running  map[string]bool
 	commands []string
 	fails    string
+	states   map[string]api.UnitState // of units for which the above does not count
 }
 
 func (s *fakeSystemd) do(command, unit string) error {
@@ -33,6 +34,9 @@ func (s *fakeSystemd) do(command, unit string) error {
 }
 
 func (s *fakeSystemd) State(_ context.Context, unit string) (api.UnitState, error) {
+	if state, set := s.states[unit]; set {
+		return state, nil
+	}
 	state := api.UnitState{LoadState: "not-found", ActiveState: "inactive"}
 	if text, known := s.read[unit]; known {
 		now, err := os.ReadFile(s.tree.Path(path.Join(Dir, unit)))
@@ -69,7 +73,7 @@ func (s *fakeSystemd) Stop(_ context.Context, unit string) error {
 
 func (s *fakeSystemd) Disable(_ context.Context, unit string) error { return s.do("disable", unit) }
 
-func newTimers(t *testing.T) (Timers, *fakeSystemd) {
+func newUnits(t *testing.T) (Units, *fakeSystemd) {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("gives files to other users: run as root")
@@ -83,13 +87,13 @@ func newTimers(t *testing.T) (Timers, *fakeSystemd) {
 		t.Fatal(err)
 	}
 	s := &fakeSystemd{tree: tree, read: map[string]string{}, running: map[string]bool{}}
-	return Timers{Files: tree, Systemd: s}, s
+	return Units{Files: tree, Systemd: s}, s
 }
 
 // TestUnitsAreKept: units are written, read by systemd where it has not read them, and removed, and a host tells how
 // they are.
 func TestUnitsAreKept(t *testing.T) {
-	h, s := newTimers(t)
+	h, s := newUnits(t)
 	all, timer := []string{"etcd-a@main.timer", "etcd-a@main.service"}, []string{"etcd-a@main.timer"}
 	texts := map[string]string{all[0]: "[Timer]\n", all[1]: "[Service]\n"}
 	put := func(texts map[string]string, does ...string) {
@@ -157,6 +161,49 @@ func TestUnitsAreKept(t *testing.T) {
 	put(nil)
 }
 
+// TestAUnitWhoseFileIsGone: a unit that somebody has deleted is stopped all the same, since systemd still has it; and a
+// removal that was cut short before systemd read it is completed.
+func TestAUnitWhoseFileIsGone(t *testing.T) {
+	h, s := newUnits(t)
+	const timer = "etcd-a@main.timer"
+	if err := h.Put(t.Context(), []string{timer}, map[string]string{timer: "[Timer]\n"}); err != nil {
+		t.Fatal(err)
+	}
+	s.running[timer] = true
+	if err := os.Remove(h.Files.Path(path.Join(Dir, timer))); err != nil {
+		t.Fatal(err)
+	}
+	s.fails = "reload"
+	if err := h.Put(t.Context(), []string{timer}, nil); err == nil || s.running[timer] {
+		t.Errorf("it runs: %t, %v", s.running[timer], err)
+	}
+	s.fails, s.commands = "", nil
+	if err := h.Put(t.Context(), []string{timer}, nil); err != nil || s.commands[len(s.commands)-1] != "reload" || len(s.read) > 0 {
+		t.Errorf("systemd was told to %q, and has %v: %v", s.commands, s.read, err)
+	}
+}
+
+// TestEnabledUnits: a timer has to be active, and a service that starts with a member may have yet to run.
+func TestEnabledUnits(t *testing.T) {
+	for _, row := range []struct {
+		unit, active, file string
+		want               bool
+	}{
+		{"a.timer", "active", "enabled", true}, {"a.timer", "inactive", "enabled", false}, {"a.timer", "active", "disabled", false}, {"a.timer", "failed", "enabled", false},
+		{"a.service", "active", "enabled", true}, {"a.service", "inactive", "enabled", true}, {"a.service", "activating", "enabled", true}, {"a.service", "failed", "enabled", false},
+		{"a.service", "active", "disabled", false},
+	} {
+		h, s := newUnits(t)
+		if err := os.WriteFile(h.Files.Path(path.Join(Dir, row.unit)), nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		s.states = map[string]api.UnitState{row.unit: {LoadState: "loaded", ActiveState: row.active, FileState: row.file}}
+		if has, err := h.Status(t.Context(), []string{row.unit}, []string{row.unit}); err != nil || has.Enabled != row.want {
+			t.Errorf("%+v: %+v, %v", row, has, err)
+		}
+	}
+}
+
 // reloads are the commands by which systemd comes to know units.
 func (s *fakeSystemd) reloads(texts map[string]string) []string {
 	for name, text := range texts {
@@ -169,7 +216,7 @@ func (s *fakeSystemd) reloads(texts map[string]string) []string {
 
 // TestOtherUnits: units of a cluster that another release has written are found, with timers first, and nobody else's.
 func TestOtherUnits(t *testing.T) {
-	h, _ := newTimers(t)
+	h, _ := newUnits(t)
 	const ours = "# terraform-provider-etcd writes this file.\n"
 	for name, text := range map[string]string{
 		"etcd-new@main.service": ours, "etcd-new@main.timer": ours, "etcd-known@main.timer": ours, "etcd-new@other.timer": ours, "etcd-theirs@main.timer": "[Timer]\n", "new@main.timer": ours,
