@@ -69,6 +69,7 @@
 // cluster of one voter is let off only by Limits.Single. With Limits.Told a member that was only late, for up to
 // Limits.Late, is not taken for unhealthy; nor are more of them than the quorum can spare, for however long, while
 // puts were acknowledged, which takes a quorum (where others refuse meanwhile: with no gap as long as an election).
+// A member that refused counts as late from the last refusal on.
 // Times in which the machine's disk took nothing, as a file beside the members' shows, are no lateness of theirs. Two
 // restarts that overlap refuse connections, and count as before.
 package load

@@ -158,7 +158,8 @@ func levels(configurations []Configuration, probes []Probe, writes []time.Durati
 }
 
 // dropLate takes out the times in which a member was no more than late: no question to it failed by anything but its
-// own time limit. It returns those in which it was late for longer than that, which it leaves in.
+// own time limit. It returns those in which it was late for longer than that, or after it had refused, which it leaves
+// in: a member that was restarted is late from the last question that it refused to the first that it answered.
 func dropLate(down map[string][]span, probes []Probe, stalls []Stall, late time.Duration) map[string][]span {
 	lives := map[string][]string{} // who has answered at an endpoint
 	for _, p := range probes {
@@ -179,13 +180,19 @@ func dropLate(down map[string][]span, probes []Probe, stalls []Stall, late time.
 	for member, spans := range down {
 		var kept []span
 		for _, d := range spans {
-			told := overlaps(failed[member], d)
-			if !told && d.to-d.from-stalled(stalls, d) <= late {
+			told := d.from // until when the member was told down; from then on it is late
+			for _, f := range failed[member] {
+				if f.from < d.to && f.to > d.from {
+					told = max(told, min(f.to, d.to))
+				}
+			}
+			if told > d.from {
+				kept = append(kept, span{d.from, told})
+			} else if d.to-d.from-stalled(stalls, d) <= late {
 				continue
 			}
-			kept = append(kept, d)
-			if !told {
-				longer[member] = append(longer[member], d)
+			if told < d.to {
+				kept, longer[member] = append(kept, span{told, d.to}), append(longer[member], span{told, d.to})
 			}
 		}
 		down[member] = kept

@@ -212,6 +212,14 @@ func TestHealth(t *testing.T) {
 		"one is late for long, another refuses, and writes pause": {abc, with(alive("a", 0, end), alive("b", 0, 2*time.Second), alive("b", 6*time.Second, end),
 			alive("c", 0, 3*time.Second), failing("c", "connection refused", 3*time.Second, 5*time.Second), alive("c", 5*time.Second, end)),
 			Limits{Told: true}, "1 of 3", true, slices.Concat(acknowledged(0, 3200*ms), acknowledged(4800*ms, end))},
+		"one comes back slowly while another refuses, and they write": {abc, with(alive("a", 0, end),
+			alive("b", 0, 2*time.Second), failing("b", "connection refused", 2*time.Second, 3*time.Second), failing("b", "context deadline exceeded", 3*time.Second, 6*time.Second), alive("b", 6*time.Second, end),
+			alive("c", 0, 3500*ms), failing("c", "connection refused", 3500*ms, 5*time.Second), alive("c", 5*time.Second, end)),
+			Limits{Told: true}, "2 of 3", false, acknowledged(0, end)},
+		"one comes back slowly while another refuses, and writes pause": {abc, with(alive("a", 0, end),
+			alive("b", 0, 2*time.Second), failing("b", "connection refused", 2*time.Second, 3*time.Second), failing("b", "context deadline exceeded", 3*time.Second, 6*time.Second), alive("b", 6*time.Second, end),
+			alive("c", 0, 3500*ms), failing("c", "connection refused", 3500*ms, 5*time.Second), alive("c", 5*time.Second, end)),
+			Limits{Told: true}, "1 of 3", true, slices.Concat(acknowledged(0, 3600*ms), acknowledged(4800*ms, end))},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := Report{Limits: test.limits, Configurations: test.configurations, Probes: test.probes, Puts: test.puts, End: end}
