@@ -9,6 +9,9 @@ import (
 	"strings"
 )
 
+// OpFirewall has the host let only those reach its member's ports who may, or let anybody again.
+const OpFirewall Operation = "firewall" // FirewallRequest -> Done; wants the lock
+
 // FirewallFile holds what the host filters by, as JSON, with the addresses that names had.
 func FirewallFile(cluster string) string { return path.Join(ConfigDir(cluster), "firewall.json") }
 

@@ -13,6 +13,8 @@ type ObserveRequest struct {
 	// than that, one that systemd is about to start, and, for at most 25 s, one that has served since its start. Zero:
 	// do not wait; the member is sampled once.
 	Patience time.Duration `json:"patience,omitempty"` // nanoseconds, at most 10 minutes
+	// Firewall asks whether the host can filter who reaches its member.
+	Firewall bool `json:"firewall,omitempty"`
 	// Inventory are paths for which the first contact takes an inventory of the host; nil: none. Stores are not asked.
 	Inventory []string `json:"-"`
 }
@@ -85,6 +87,10 @@ type Observation struct {
 	Restore    *Restoration   `json:"restore,omitempty"` // the restore under way on this host; nil: none
 	Backup     *BackupStatus  `json:"backup,omitempty"`  // nil: this host makes no backups
 	Renewal    *RenewalStatus `json:"renewal,omitempty"` // nil: this host renews no certificates by itself
+	// Firewall is how the host filters who reaches its member; nil: it does not.
+	Firewall *FirewallStatus `json:"firewall,omitempty"`
+	// NoNftables is why this host can have no firewall; empty: it can, or was not asked.
+	NoNftables string `json:"no_nftables,omitempty"`
 	// Stalled means that the member has served reads for a second without reporting that it has started: it may never
 	// do so before a restart. Only AwaitRequest with Stalled looks for it.
 	Stalled bool `json:"stalled,omitempty"`

@@ -91,6 +91,7 @@ func changing(owner string) map[api.Operation]func(*stage) any {
 		api.OpAdvance:     body(api.AdvanceRequest{Owner: owner, Stage: api.StageChecked}),
 		api.OpBackUp:      body(api.BackUpRequest{Owner: owner}),
 		api.OpRenewOnHost: body(api.RenewOnHostRequest{Owner: owner, Of: api.RenewalPlaces{Peers: true, Clients: true}}),
+		api.OpFirewall:    body(api.FirewallRequest{Owner: owner}),
 		api.OpRunNow:      body(api.RunNowRequest{Owner: owner, Timeout: time.Second}),
 		api.OpAddLearner: func(s *stage) any {
 			return api.AddLearnerRequest{Owner: owner, PeerURL: s.place("d").peerURL(), Timeout: time.Second}
@@ -267,6 +268,10 @@ var preparedHost = arrangement{hosts: []string{"a"}, rows: []row{
 	{name: "renew nobody knows whose", at: "a", op: api.OpRenewOnHost, body: body(api.RenewOnHostRequest{Owner: fleetOwner}), want: api.CodeRefused},
 	{name: "renew without a digest", at: "a", op: api.OpRenewOnHost, body: body(api.RenewOnHostRequest{Owner: fleetOwner, Renewal: &api.Renewal{Peers: &api.SigningPlace{URL: "https://192.0.2.8"}}, Of: api.RenewalPlaces{Peers: true}}), want: api.CodeRefused},
 	{name: "renew by nobody", at: "a", op: api.OpRenewOnHost, body: body(api.RenewOnHostRequest{Owner: fleetOwner, Renewal: &api.Renewal{}, Of: api.RenewalPlaces{Peers: true, Clients: true}}), want: api.CodeRefused},
+	{name: "no firewall where there is none", at: "a", op: api.OpFirewall, body: body(api.FirewallRequest{Owner: fleetOwner})},
+	{name: "a firewall that keeps every peer out", at: "a", op: api.OpFirewall, body: body(api.FirewallRequest{Owner: fleetOwner, Firewall: &api.Firewall{ClientPort: 2379, PeerPort: 2380}}), want: api.CodeRefused, says: "nobody may reach as a peer"},
+	{name: "a firewall for a port that is none", at: "a", op: api.OpFirewall, body: body(api.FirewallRequest{Owner: fleetOwner, Firewall: &api.Firewall{ClientPort: 2379, Peers: []string{"192.0.2.1"}}}), want: api.CodeRefused, says: "0 is no port to filter"},
+	{name: "a firewall for a network that is none", at: "a", op: api.OpFirewall, body: body(api.FirewallRequest{Owner: fleetOwner, Firewall: &api.Firewall{ClientPort: 2379, PeerPort: 2380, Clients: []string{"10.0.0.1/8"}, Peers: []string{"192.0.2.1"}}}), want: api.CodeRefused, says: "10.0.0.0/8"},
 	{name: "run what is not backed up", at: "a", op: api.OpRunNow, body: body(api.RunNowRequest{Owner: fleetOwner, Timeout: time.Second}), want: api.CodeRefused},
 	{name: "list backups where none are made", at: "a", op: api.OpBackups, body: body(api.BackupsRequest{}), want: api.CodeRefused},
 	{name: "send a backup where none are made", at: "a", op: api.OpSendBackup, body: body(api.SendBackupRequest{Name: "x"}), want: api.CodeRefused},

@@ -180,6 +180,9 @@ var operations = map[api.Operation]operation{
 	api.OpRenewOnHost: changes(func(ctx context.Context, m *Machine, c call, r api.RenewOnHostRequest) (any, error) {
 		return api.Done{}, m.Renewals().SetUp(ctx, c.Cluster, r)
 	}),
+	api.OpFirewall: changes(func(ctx context.Context, m *Machine, c call, r api.FirewallRequest) (any, error) {
+		return api.Done{}, m.Firewalls().SetUp(ctx, c.Cluster, r)
+	}),
 	api.OpAddLearner: changes(func(ctx context.Context, m *Machine, c call, r api.AddLearnerRequest) (any, error) {
 		return m.AddLearner(ctx, c.Cluster, r)
 	}),

@@ -67,7 +67,7 @@ func TestEveryOperationIsKept(t *testing.T) {
 	changing := []api.Operation{
 		api.OpPrepare, api.OpConfigure, api.OpStart, api.OpStop, api.OpSetAside, api.OpRetire, api.OpRestart,
 		api.OpAddLearner, api.OpRemoveMember, api.OpPromote, api.OpMoveLeader, api.OpDowngrade, api.OpDisarm, api.OpSnapshot, api.OpRecover,
-		api.OpFetch, api.OpFence, api.OpRestore, api.OpAdvance, api.OpRollBack, api.OpBackUp, api.OpRenewOnHost, api.OpUpdateMember,
+		api.OpFetch, api.OpFence, api.OpRestore, api.OpAdvance, api.OpRollBack, api.OpBackUp, api.OpRenewOnHost, api.OpFirewall, api.OpUpdateMember,
 	}
 	reading := []api.Operation{api.OpObserve, api.OpAwait, api.OpProbe, api.OpHash, api.OpTry, api.OpLock, api.OpSave, api.OpBackups, api.OpSendBackup, api.OpRunNow, api.OpArrived, api.OpPreflight}
 	if want := len(changing) + len(reading); len(operations) != want {

@@ -18,6 +18,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/disks"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdfs"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/firewall"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/keys"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/locks"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/pace"
@@ -133,6 +134,11 @@ func (m *Machine) Renewals() renewal.Host {
 		Files: m.files(), Records: m.records(), Keys: m.keys(), Locks: m.locks(), Units: m.Units, Now: m.Now, SystemUser: m.systemUser,
 		Member: member, Flags: m.flags, Patience: m.Renews,
 	}
+}
+
+// Firewalls say who reaches the ports of its members.
+func (m *Machine) Firewalls() firewall.Host {
+	return firewall.Host{Files: m.files(), Records: m.records(), Units: m.Units}
 }
 
 // arrivals returns what brings snapshots onto the machine.

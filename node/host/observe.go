@@ -156,6 +156,12 @@ func (m *Machine) look(ctx context.Context, cluster string, r api.ObserveRequest
 		if o.Renewal, err = m.Renewals().Status(ctx, cluster); err != nil {
 			return o, err
 		}
+		if o.Firewall, err = m.Firewalls().Status(ctx, cluster); err != nil {
+			return o, err
+		}
+	}
+	if r.Firewall {
+		o.NoNftables = m.Firewalls().Unusable()
 	}
 	if o.Listeners, err = m.proc().Listeners(r.Ports, o.Unit.MainPID); err != nil {
 		return o, err

@@ -94,6 +94,10 @@ func (m *Machine) Retire(ctx context.Context, cluster string, r api.RetireReques
 	if err := m.removeUnit(ctx, cluster); err != nil {
 		return api.Retired{}, err
 	}
+	// After the member, which serves nobody by then whom its firewall keeps out.
+	if err := m.Firewalls().Disable(ctx, cluster); err != nil {
+		return api.Retired{}, err
+	}
 	var retired api.Retired
 	if dataDir != "" {
 		if retired.Path, err = m.leave(marker, dataDir, r.Purge, under != nil); err != nil {

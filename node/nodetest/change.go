@@ -28,6 +28,7 @@ func (c call) addLearner(r api.AddLearnerRequest) (api.AddedLearner, error) {
 		return api.AddedLearner{ID: s.Members[i].ID, Members: s.List()}, nil
 	}
 	c.oneChange(s, "add learner "+r.PeerURL)
+	c.world.mustBeLetIn(leader.Cluster, r.PeerURL)
 	connected := c.connected(s)
 	for _, l := range s.Members {
 		if l.Learner {

@@ -74,8 +74,9 @@ type Host struct {
 	// Skew is how far the host's clock is ahead of the world's.
 	Skew time.Duration
 
-	// BackupFails and RehearsalFails are why every such run fails on this host; empty: it does not.
-	BackupFails, RehearsalFails string
+	// BackupFails and RehearsalFails are why every such run fails on this host, and NoNftables is why it can have no
+	// firewall; empty: it does not, it can.
+	BackupFails, RehearsalFails, NoNftables string
 
 	// SignerFails is why every server that the host is told to renew certificates by refuses to sign; empty: they sign.
 	SignerFails string
@@ -116,6 +117,7 @@ type installation struct {
 	restore      *api.Restoration // that is under way; nil: none
 	backups      *backups         // nil: the host makes none
 	renewals     *renewals        // nil: the host makes none
+	filter       *filter          // nil: the host lets anybody reach its member
 	recovery     *recovery        // that is under way; nil: none
 }
 

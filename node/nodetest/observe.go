@@ -57,6 +57,10 @@ func (c call) observe(ask api.ObserveRequest) (api.Observation, error) {
 		Restore:      part.restore,
 		Backup:       part.backups.status(),
 		Renewal:      part.renewals.status(),
+		Firewall:     part.filter.status(),
+	}
+	if ask.Firewall {
+		observation.NoNftables = c.NoNftables
 	}
 	observation.Data.Cramped = c.cramped(observation.Member)
 	if part.marker != nil {

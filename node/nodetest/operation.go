@@ -54,6 +54,7 @@ var operations = map[api.Operation]func(call, json.RawMessage) (any, error){
 	api.OpBackups:     operation(call.listBackups),
 	api.OpSendBackup:  operation(call.sendBackup),
 	api.OpRenewOnHost: operation(call.renewOnHost),
+	api.OpFirewall:    operation(call.firewall),
 
 	api.OpAddLearner:   operation(call.addLearner),
 	api.OpRemoveMember: operation(call.removeMember),
@@ -364,28 +365,6 @@ func (h *Host) sweep(cluster, dropped string) {
 	maps.DeleteFunc(h.stores, func(store string, brought time.Time) bool {
 		return !h.selectedByAny(store) && !h.wantedByOthers(cluster, store) && (store == dropped || since.Sub(brought) > time.Hour)
 	})
-}
-
-// wantedByOthers tells whether another cluster's run demands a store: one that is under way, or that may not have its
-// lock yet.
-func (h *Host) wantedByOthers(cluster, store string) bool {
-	for of, at := range h.wanted {
-		_, locked := h.locks[of.cluster]
-		if of.store == store && of.cluster != cluster && (locked || h.world.Clock.Sub(at) < time.Hour) {
-			return true
-		}
-	}
-	return false
-}
-
-// selectedByAny tells whether a cluster on the host selects this store.
-func (h *Host) selectedByAny(store string) bool {
-	for _, part := range h.clusters {
-		if part.selected == store {
-			return true
-		}
-	}
-	return false
 }
 
 // record writes the marker.

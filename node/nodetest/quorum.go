@@ -34,7 +34,7 @@ func (w *World) groups() map[network][]running {
 	w.each(func(h *Host, part *installation) {
 		if p := part.unit.Process; p != nil {
 			at := network{cluster: p.Member.Cluster}
-			if h.CutOff || !h.heard(p) {
+			if h.CutOff || !h.heard(p) || h.keptOut(part) {
 				at.alone = h.Address
 			}
 			groups[at] = append(groups[at], running{h, part})
@@ -46,7 +46,7 @@ func (w *World) groups() map[network][]running {
 // group returns the running members that the one on this host reaches, including itself.
 func (h *Host) group(p *model.Process) []running {
 	at := network{cluster: p.Member.Cluster}
-	if h.CutOff || h.unheard(p.Member.Cluster) {
+	if h.CutOff || h.unheard(p.Member.Cluster) || h.isKeptOut(p) {
 		at.alone = h.Address
 	}
 	return h.world.groups()[at]

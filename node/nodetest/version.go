@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest/model"
@@ -131,4 +132,26 @@ func (c call) try(r api.TryRequest) (api.Done, error) {
 		return api.Done{}, refuse("etcd %s does not take these flags: %s", c.world.archive(r.Store).version, why)
 	}
 	return api.Done{}, nil
+}
+
+// wantedByOthers tells whether another cluster's run demands a store: one that is under way, or that may not have its
+// lock yet.
+func (h *Host) wantedByOthers(cluster, store string) bool {
+	for of, at := range h.wanted {
+		_, locked := h.locks[of.cluster]
+		if of.store == store && of.cluster != cluster && (locked || h.world.Clock.Sub(at) < time.Hour) {
+			return true
+		}
+	}
+	return false
+}
+
+// selectedByAny tells whether a cluster on the host selects this store.
+func (h *Host) selectedByAny(store string) bool {
+	for _, part := range h.clusters {
+		if part.selected == store {
+			return true
+		}
+	}
+	return false
 }

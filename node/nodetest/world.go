@@ -89,6 +89,7 @@ type World struct {
 	opened          map[string]string       // cluster IDs of restored clusters that clients may have reached, by name
 	stored          map[string][]stored     // backups, oldest first, by place
 	highest         map[string]int64        // the highest revision that clients have seen, by the cluster's name
+	shut            map[[2]string]bool      // hosts, and addresses that somebody has shut out of them
 	handedOver      map[string]bool         // cluster IDs that were written into a marker as formed
 }
 
@@ -112,6 +113,7 @@ func New(t TB, addresses ...string) *World {
 		struck:          map[string]bool{},
 		hosts:           map[string]*Host{},
 		handedOver:      map[string]bool{},
+		shut:            map[[2]string]bool{},
 		snapshotSources: map[string]*model.Entry{},
 		opened:          map[string]string{},
 		highest:         map[string]int64{},

@@ -43,6 +43,11 @@ func renew(cluster string, all bool) int {
 	})
 }
 
+// layDown lays down who may reach a cluster's member on this host.
+func layDown(cluster string) int {
+	return inUnit("firewall", cluster, func(ctx context.Context, m *host.Machine) error { return m.Firewalls().LayDown(ctx, cluster) })
+}
+
 func doRun(command, cluster string, do func(context.Context, backups.Host) error) int {
 	return inUnit(command, cluster, func(ctx context.Context, m *host.Machine) error { return do(ctx, m.Backups()) })
 }

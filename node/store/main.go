@@ -47,6 +47,7 @@ const usage = `store: runs etcd members on this host, on behalf of terraform-pro
   store rehearse CLUSTER restore its newest backup beside the live member, and compare; --now likewise
   store reach CLUSTER    find out which of the directories that its runs write to answer, for the sandbox of the next
   store renew CLUSTER    renew those certificates of its member that are due, by its signing server; --now: all of them
+  store firewall CLUSTER lay down who may reach its member, as the last apply has said
   store tidy CLUSTER     remove what a rehearsal that was killed has left
   store version [--json] print what this binary is
   store help             print this
@@ -77,6 +78,8 @@ func store(args []string) int {
 		return rehearse(args[0], len(args) == 2)
 	case command == "renew" && (len(args) == 1 || len(args) == 2 && args[1] == "--now"):
 		return renew(args[0], len(args) == 2)
+	case command == "firewall" && len(args) == 1:
+		return layDown(args[0])
 	case command == "reach" && len(args) == 1:
 		return reach(args[0])
 	case command == "tidy" && len(args) == 1:
