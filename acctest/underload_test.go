@@ -23,21 +23,22 @@ type underLoad struct {
 	measured load.Yardstick
 }
 
-// loaded forms a cluster on some of a lab's hosts, and puts load on it: in make test half as many puts, and fewer reads
-// of the membership, which a slow machine can serve beside the change itself.
-func loaded(t *testing.T, l *lab.Lab, s setup) *underLoad {
+// measured begins a test of what changes cost writers. In make test-all it runs by itself, with a load that shows short
+// gaps, and by the limits of the package load. In make test it runs beside others, with light load and besideOthers: on
+// a slow machine that load alone would take what the change needs.
+func measured(t *testing.T) (pace load.Config, limits func(*load.Report)) {
 	t.Helper()
-	pace := load.Config{Rate: 150, Every: 50 * time.Millisecond}
 	if testing.Short() {
-		pace.Rate, pace.ListEvery = 75, 25*time.Millisecond
+		t.Parallel()
+		return light, besideOthers
 	}
-	return loadedUnder(t, l, s, pace)
+	return load.Config{Rate: 150, Every: 50 * time.Millisecond}, nil
 }
 
-// loadedBesideOthers is loaded for a test that runs beside others. Its load is light: it is there to tell what becomes
-// of acknowledged writes, not for how long a writer waits. More of it takes more of the machine than all else that such
-// a test does. A change of the membership takes a call to a host, which takes longer than passes between two reads of
-// it.
+// loadedBesideOthers is loadedUnder for a test that runs beside others. Its load is light: it is there to tell what
+// becomes of acknowledged writes, not for how long a writer waits. More of it takes more of the machine than all else
+// that such a test does. A change of the membership takes a call to a host, which takes longer than passes between two
+// reads of it.
 func loadedBesideOthers(t *testing.T, l *lab.Lab, s setup) *underLoad {
 	t.Helper()
 	return loadedUnder(t, l, s, light)
@@ -46,7 +47,8 @@ func loadedBesideOthers(t *testing.T, l *lab.Lab, s setup) *underLoad {
 // light is load that tells what becomes of acknowledged writes.
 var light = load.Config{Rate: 10, Every: 200 * time.Millisecond, ListEvery: 25 * time.Millisecond}
 
-// loadedUnder puts and samples at the pace of a configuration that does not say yet how the cluster is reached.
+// loadedUnder forms a cluster on some of a lab's hosts, and puts and samples at the pace of a configuration that does
+// not say yet how the cluster is reached.
 func loadedUnder(t *testing.T, l *lab.Lab, s setup, pace load.Config) *underLoad {
 	t.Helper()
 	v := &underLoad{workspace: newWorkspace(t, l, configuration(t, l, s)), setup: s}
@@ -209,31 +211,34 @@ func on(members ...string) map[string]string {
 
 // TestLifeUnderLoad changes a setting and replaces a member, with a writer on the cluster.
 func TestLifeUnderLoad(t *testing.T) {
+	pace, limits := measured(t)
 	l := up(t, lab.Config{Hosts: members("a", "b", "c", "d")})
-	v := loaded(t, l, setup{at: on("a", "b", "c")})
+	v := loadedUnder(t, l, setup{at: on("a", "b", "c")}, pace)
 	s := setup{at: on("a", "b", "c"), cluster: `settings = { snapshot_count = 5000 }`}
 	v.change("settings", s)
 	s.at = on("a", "b", "c@d")
 	v.change("replace a healthy member", s)
 	mustBeBare(t, l.Host("c"))
-	v.check(nil)
+	v.check(limits)
 }
 
 // TestGrowAndShrinkUnderLoad takes a cluster to five members and back, with a writer on it.
 func TestGrowAndShrinkUnderLoad(t *testing.T) {
 	sample.Leave(t, "TestLifeUnderLoad adds and removes a member under load, and tests of the executor and the resources grow and shrink")
+	pace, limits := measured(t)
 	l := up(t, lab.Config{Hosts: members("a", "b", "c", "d", "e")})
-	v := loaded(t, l, setup{at: on("a", "b", "c")})
+	v := loadedUnder(t, l, setup{at: on("a", "b", "c")}, pace)
 	v.change("grow to five", setup{at: on("a", "b", "c", "d", "e")})
 	v.change("shrink to three", setup{at: on("a", "b", "c")})
 	mustBeBare(t, l.Host("e"))
-	v.check(nil)
+	v.check(limits)
 }
 
 // TestVersionsUnderLoad takes a cluster up one minor version of etcd and back, with a writer on it.
 func TestVersionsUnderLoad(t *testing.T) {
+	pace, limits := measured(t)
 	l := up(t, lab.Config{Hosts: members("a", "b", "c")})
-	v := loaded(t, l, setup{cluster: `version = "3.6"`})
+	v := loadedUnder(t, l, setup{cluster: `version = "3.6"`}, pace)
 	if version := v.version(); !strings.HasPrefix(version, "3.6.") {
 		t.Fatalf("the cluster runs etcd %s", version)
 	}
@@ -247,7 +252,7 @@ func TestVersionsUnderLoad(t *testing.T) {
 			t.Errorf("%s: etcdctl says %q", h.Config.Name, version)
 		}
 	}
-	v.check(nil)
+	v.check(limits)
 }
 
 // version is the version of etcd that the cluster's resource gives.
