@@ -16,7 +16,7 @@ func sortedOperations(requests map[api.Operation]func(*stage) any) []api.Operati
 	return ops
 }
 
-const inTime = 10 * time.Second
+const inTime = patience
 
 func adding(at string) func(*stage) any {
 	return func(s *stage) any {

@@ -83,8 +83,8 @@ func isReady(o api.Observation, r api.AwaitRequest) bool {
 		return false
 	case r.Learner:
 		return isFollowing(o.Member)
-	case !o.Member.Ready || !o.Member.Healthy:
-		return false
+	case !o.Member.Responding || !o.Member.Ready || !o.Member.Healthy:
+		return false // one that has not told its status has told no IDs, which the caller writes down
 	case r.Members == 0:
 		return true
 	case len(o.Member.Members) != r.Members:

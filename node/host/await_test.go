@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdfs"
@@ -86,14 +87,31 @@ func TestAwaitTellsOfAStalledMember(t *testing.T) {
 // TestAwaitGoesOnWhileALearnerComesFurther holds that a learner gets more time as long as it applies entries.
 func TestAwaitGoesOnWhileALearnerComesFurther(t *testing.T) {
 	t.Parallel()
-	const moves = 10
-	var asked atomic.Int64
+	var asked, moves atomic.Int64
 	m := starting(t, map[string]http.HandlerFunc{"/metrics": func(w http.ResponseWriter, r *http.Request) {
-		applied(fmt.Sprint(min(asked.Add(1), moves)))(w, r)
+		applied(fmt.Sprint(min(asked.Add(1), moves.Load())))(w, r)
 	}})
-	o, err := m.Await(t.Context(), "main", api.AwaitRequest{ObserveRequest: api.ObserveRequest{DataDir: dataDir}, Learner: true, Timeout: 4 * unitPoll})
-	if err != nil || o.Stalled || asked.Load() < moves {
-		t.Errorf("given up after it had come further %d times of %d, %v", asked.Load(), moves, err)
+	unhurried(t, 4*unitPoll, func(patience time.Duration) error {
+		asked.Store(0)
+		moves.Store(int64(patience / unitPoll * 5 / 2))
+		o, err := m.Await(t.Context(), "main", api.AwaitRequest{ObserveRequest: api.ObserveRequest{DataDir: dataDir}, Learner: true, Timeout: patience})
+		if err != nil || o.Stalled || asked.Load() < moves.Load() {
+			return fmt.Errorf("given up after it had come further %d times of %d, %v", asked.Load(), moves.Load(), err)
+		}
+		return nil
+	})
+}
+
+// TestAMemberWithoutItsIDIsNotReady: one that reads answer and that reports itself ready, but that was too busy to tell
+// its status, is waited for further. Its IDs are written down by who waits.
+func TestAMemberWithoutItsIDIsNotReady(t *testing.T) {
+	o := api.Observation{Unit: api.UnitState{ActiveState: "active"}, Member: api.Member{Ready: true, Healthy: true, Members: []api.ListedMember{{Name: "a"}}}}
+	if isReady(o, api.AwaitRequest{Members: 1}) || isReady(o, api.AwaitRequest{}) {
+		t.Error("it counts as ready")
+	}
+	o.Member.Responding = true
+	if !isReady(o, api.AwaitRequest{Members: 1}) {
+		t.Error("with its status it does not count as ready")
 	}
 }
 

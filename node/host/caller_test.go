@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -47,27 +48,30 @@ func TestCallEndsWithItsCaller(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			m := starting(t, map[string]http.HandlerFunc{"/readyz": notYet})
-			m.Silence = 2 * time.Second
-			stdin, caller := io.Pipe()
-			ended := make(chan bool, 1)
-			go func() { ended <- m.Call(context.Background(), stdin, io.Discard) }()
-			line := request(t, api.Request{Operation: api.OpAwait, Beats: true}, await)
-			for _, said := range append([]string{line}, strings.Split(strings.Repeat("\n ", 20), " ")[:20]...) {
-				if _, err := io.WriteString(caller, said); err != nil {
-					t.Fatal(err)
+			unhurried(t, 2*time.Second, func(silence time.Duration) error {
+				m.Silence = silence
+				stdin, caller := io.Pipe()
+				ended := make(chan bool, 1)
+				go func() { ended <- m.Call(context.Background(), stdin, io.Discard) }()
+				line := request(t, api.Request{Operation: api.OpAwait, Beats: true}, await)
+				for _, said := range append([]string{line}, strings.Split(strings.Repeat("\n ", 20), " ")[:20]...) {
+					if _, err := io.WriteString(caller, said); err != nil {
+						return err
+					}
+					select {
+					case <-ended:
+						return errors.New("it ended while its caller spoke")
+					case <-time.After(silence / 10):
+					}
 				}
+				end(caller)
 				select {
 				case <-ended:
-					t.Fatal("it ended while its caller spoke")
-				case <-time.After(m.Silence / 10):
+				case <-time.After(patience):
+					t.Fatal("it goes on without its caller")
 				}
-			}
-			end(caller)
-			select {
-			case <-ended:
-			case <-time.After(patience):
-				t.Fatal("it goes on without its caller")
-			}
+				return nil
+			})
 		})
 	}
 }
@@ -90,7 +94,7 @@ func TestUploadThatFallsSilent(t *testing.T) {
 	t.Parallel()
 	m, _ := newMachine(t)
 	describe(t, m)
-	m.Silence = 500 * time.Millisecond
+	m.Silence = 2 * time.Second
 	held := hold(t, m, "main", "1", patience)
 	defer held.release(t)
 	stdin, caller := io.Pipe()
@@ -108,7 +112,7 @@ func TestUploadThatFallsSilent(t *testing.T) {
 	case <-time.After(patience):
 		t.Fatal("it waits for its caller still")
 	}
-	if !strings.Contains(out.String(), "nothing has arrived for 500ms") {
+	if !strings.Contains(out.String(), "nothing has arrived for 2s") {
 		t.Errorf("it says %s", out)
 	}
 	if err := m.locks().Alone(t.Context(), "main.call", func() error { return nil }); err != nil {
@@ -132,32 +136,34 @@ func TestLockOutlastsLateHeartbeats(t *testing.T) {
 			if err := os.MkdirAll(m.path(filepath.Join(api.StoreRoot, ".incoming.1")), 0o755); err != nil {
 				t.Fatal(err)
 			}
-			const silence = 3 * time.Second
-			beats, _ := io.Pipe()
-			freed := make(chan error, 1)
-			taken := make(chan struct{})
-			go func() {
-				freed <- m.Lock(context.Background(), "main", api.LockRequest{Holder: api.Holder{ID: "1"}}, beats, silence, func() { close(taken) })
-			}()
-			<-taken
-			for end := time.Now().Add(2 * silence); time.Now().Before(end); {
-				if err := touch(m); err != nil {
-					t.Fatal(err)
+			unhurried(t, 3*time.Second, func(silence time.Duration) error {
+				beats, _ := io.Pipe()
+				freed := make(chan error, 1)
+				taken := make(chan struct{})
+				go func() {
+					freed <- m.Lock(context.Background(), "main", api.LockRequest{Holder: api.Holder{ID: "1"}}, beats, silence, func() { close(taken) })
+				}()
+				<-taken
+				for end := time.Now().Add(2 * silence); time.Now().Before(end); {
+					if err := touch(m); err != nil {
+						t.Fatal(err)
+					}
+					select {
+					case err := <-freed:
+						return fmt.Errorf("freed while bytes came: %w", err)
+					case <-time.After(silence / 20):
+					}
 				}
 				select {
 				case err := <-freed:
-					t.Fatalf("freed while bytes came: %v", err)
-				case <-time.After(silence / 20):
+					if err == nil || !strings.Contains(err.Error(), "has been silent for") {
+						t.Errorf("freed: %v", err)
+					}
+				case <-time.After(patience):
+					t.Fatal("held though nothing comes any more")
 				}
-			}
-			select {
-			case err := <-freed:
-				if err == nil || !strings.Contains(err.Error(), "has been silent for") {
-					t.Errorf("freed: %v", err)
-				}
-			case <-time.After(patience):
-				t.Fatal("held though nothing comes any more")
-			}
+				return nil
+			})
 		})
 	}
 }

@@ -87,7 +87,8 @@ func TestComparison(t *testing.T) {
 	compares(true, "one peer serves")
 	slow := slowly(t, net.JoinHostPort(etcdclient.Loopback, strconv.Itoa(c.marker.PeerPort)), 2*etcdclient.AskTimeout)
 	fast := a.config.Flags
-	a.config.Flags = append(slices.Clone(fast), "--initial-cluster=a="+a.peerURL()+",b="+b.peerURL()+",c="+slow)
+	// By its election timeout, etcd would wait for a peer for 45 s, in which a peer on a busy machine answers too.
+	a.config.Flags = append(slices.Clone(fast), "--election-timeout=20000", "--initial-cluster=a="+a.peerURL()+",b="+b.peerURL()+",c="+slow)
 	a.apply(t)
 	compares(true, "one peer refuses, and the other is slow to answer")
 	a.config.Flags = fast

@@ -37,7 +37,8 @@ func TestDisarm(t *testing.T) {
 	f.client(t, func(c *clientv3.Client) {
 		value := strings.Repeat("x", 256<<10)
 		for range 200 {
-			answer, err := c.Put(t.Context(), "big", value)
+			var answer *clientv3.PutResponse
+			err := persist(t, func() (err error) { answer, err = c.Put(t.Context(), "big", value); return err })
 			if errors.Is(err, rpctypes.ErrNoSpace) {
 				break
 			}
@@ -63,7 +64,8 @@ func TestDisarm(t *testing.T) {
 		}
 		// etcd 3.6 counts pages as free only with the next write, and a delete is one that it takes.
 		for i := range 20 {
-			if _, err := c.Delete(t.Context(), "key-"+strconv.Itoa(i)); err != nil {
+			remove := func() error { _, err := c.Delete(t.Context(), "key-"+strconv.Itoa(i)); return err }
+			if err := persist(t, remove); err != nil {
 				t.Fatal(err)
 			}
 			time.Sleep(readyPoll)

@@ -227,14 +227,24 @@ func (f *fleetMember) await(t *testing.T, r api.AwaitRequest) api.Observation {
 	return o
 }
 
-// probe asks a member that is to answer.
-func (f *fleetMember) probe(t *testing.T) api.Member {
+// probe asks a member that is to answer, be it late.
+func (f *fleetMember) probe(t *testing.T) (view api.Member) {
 	t.Helper()
-	view, err := f.Probe(t.Context(), "main")
-	if err != nil || !view.Responding {
-		t.Fatalf("member %s: %v, %+v", f.marker.Member, err, view)
-	}
+	eventually(t, "member "+f.marker.Member+" answers", func() bool {
+		var err error
+		if view, err = f.Probe(t.Context(), "main"); err != nil {
+			t.Fatalf("member %s: %v", f.marker.Member, err)
+		}
+		return view.Responding
+	})
 	return view
+}
+
+// persist repeats a request that is to be carried out while the cluster is too busy to agree on it in etcd's own time.
+func persist(t *testing.T, ask func() error) error {
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	return etcdclient.Retried(ctx, etcdclient.Overloaded, ask)
 }
 
 // put writes keys through the member.
@@ -242,7 +252,8 @@ func (f *fleetMember) put(t *testing.T, keys int) {
 	t.Helper()
 	f.client(t, func(c *clientv3.Client) {
 		for i := range keys {
-			if _, err := c.Put(t.Context(), "key-"+strconv.Itoa(i), "value"); err != nil {
+			put := func() error { _, err := c.Put(t.Context(), "key-"+strconv.Itoa(i), "value"); return err }
+			if err := persist(t, put); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -284,6 +295,44 @@ func eventually(t *testing.T, what string, look func() bool) {
 			t.Fatalf("not within %s: %s", patience, what)
 		}
 	}
+}
+
+// unhurried calls try with a time, and with twice that time where it fails while this process was kept from its work
+// for a good part of it: a bound that the test itself could not keep says nothing.
+func unhurried(t *testing.T, bound time.Duration, try func(bound time.Duration) error) {
+	t.Helper()
+	for {
+		late := lateness()
+		err := try(bound)
+		longest := late()
+		if err == nil {
+			return
+		}
+		if longest < bound/4 || bound > patience {
+			t.Fatalf("with %s, and never later than %s: %v", bound, longest, err)
+		}
+		t.Logf("with %s, and %s late: %v", bound, longest, err)
+		bound *= 2
+	}
+}
+
+// lateness returns a function that tells by how much this process has been late since, at worst, to do what was due.
+func lateness() (longest func() time.Duration) {
+	const beat = 10 * time.Millisecond
+	over, late := make(chan struct{}), make(chan time.Duration)
+	go func() {
+		var longest time.Duration
+		for last := time.Now(); ; {
+			select {
+			case <-time.After(beat):
+			case <-over:
+				late <- max(longest, time.Since(last)-beat)
+				return
+			}
+			longest, last = max(longest, time.Since(last)-beat), time.Now()
+		}
+	}()
+	return func() time.Duration { close(over); return <-late }
 }
 
 // ids returns the IDs in a list, of voters or of learners.

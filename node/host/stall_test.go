@@ -17,12 +17,16 @@ import (
 )
 
 // drippingS3 is storage that accepts a byte of an upload now and then, and has nothing.
-func drippingS3(t *testing.T) *api.S3 {
+func drippingS3(t *testing.T, taking chan<- struct{}) *api.S3 {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodGet {
 			fmt.Fprint(w, `<?xml version="1.0" encoding="UTF-8"?><ListBucketResult><Name>backups</Name><IsTruncated>false</IsTruncated></ListBucketResult>`)
 			return
+		}
+		select {
+		case taking <- struct{}{}:
+		default:
 		}
 		for b := make([]byte, 1); ; {
 			if _, err := r.Body.Read(b); err != nil {
@@ -46,7 +50,8 @@ func TestSlowStorageKeepsNoDirectoryWaiting(t *testing.T) {
 	sample.LeaveToNewestMinor(t, "storage is slow in the same way for each")
 	f := fleetOf(t, newAuthority(t), "a")[0]
 	b := backupOf()
-	b.S3 = drippingS3(t)
+	taking := make(chan struct{}, 1)
+	b.S3 = drippingS3(t, taking)
 	backedUp(t, b, f)
 	f.Stalls = 2 * time.Second
 	err := f.run(t, backups.KindBackup, true)
@@ -54,9 +59,16 @@ func TestSlowStorageKeepsNoDirectoryWaiting(t *testing.T) {
 		t.Errorf("the run says %v", err)
 	}
 	f.Stalls = 0
+	for len(taking) > 0 {
+		<-taking
+	}
 	stopped := errors.New("systemd has stopped it")
 	ctx, stop := context.WithCancelCause(t.Context())
-	time.AfterFunc(4*time.Second, func() { stop(stopped) })
+	defer stop(nil)
+	go func() {
+		<-taking
+		stop(stopped)
+	}()
 	if err := f.Backups().RunBackup(ctx, "main", true, func(string) {}); !errors.Is(err, stopped) || strings.Contains(err.Error(), "endpoint, or make sure") || f.last(t, backups.KindBackup).Error == "" {
 		t.Errorf("a run that was stopped says %v", err)
 	}

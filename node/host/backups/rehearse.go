@@ -104,7 +104,7 @@ func (r *run) rehearse(ctx context.Context) (string, error) {
 	}
 	r.result.Backup, r.result.Revision, r.bytes = entry.Name, entry.Revision, entry.SizeBytes
 	r.result.BehindTime = max(0, r.Now().Sub(entry.TakenAt))
-	if live := r.local(r.marker).Look(ctx); live.ClusterID == entry.ClusterID { // else the revisions do not compare
+	if live := r.patiently(ctx); live.ClusterID == entry.ClusterID { // else the revisions do not compare
 		r.result.BehindRevisions = max(0, live.Revision-entry.Revision)
 	}
 	began := r.Now()

@@ -11,6 +11,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdclient"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/records"
 )
@@ -121,15 +122,15 @@ func (r *run) mayRun(ctx context.Context) error {
 	return nil
 }
 
-// patiently asks the local member for its status until it is healthy, or for slotTimeout: a busy member may answer
-// late.
+// patiently asks the local member for its status until it is healthy, or for slotTimeout. Each question may take as
+// long as all before it: a busy member answers each one late.
 func (r *run) patiently(ctx context.Context) api.Member {
-	for end := time.Now().Add(slotTimeout); ; {
-		view := r.local(r.marker).Look(ctx)
-		if view.Healthy || view.Learner || ctx.Err() != nil || time.Now().After(end) {
+	for began := time.Now(); ; time.Sleep(readyPoll) {
+		asked := time.Since(began)
+		view := r.local(r.marker).LookWithin(ctx, max(etcdclient.AskTimeout, min(asked, slotTimeout-asked)))
+		if view.Healthy || view.Learner || ctx.Err() != nil || time.Since(began) > slotTimeout {
 			return view
 		}
-		time.Sleep(readyPoll)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"go.etcd.io/etcd/client/v3/concurrency"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdclient"
 )
 
 // slotPrefix begins the keys, in the cluster itself, by which its members agree on who does a run. For each kind of run
@@ -22,10 +23,13 @@ import (
 const slotPrefix = "_etcd-store/"
 
 const (
-	// slotTTL is how long after a member has died another one takes its run over.
-	slotTTL = 20 * time.Second
-	// slotTimeout bounds a question to the cluster about who has a slot. A cluster without a quorum does not answer.
-	slotTimeout = 15 * time.Second
+	// slotTTL is how long after a member has died another one takes its run over, and for how long after a restore the
+	// first run waits for the lock that the snapshot holds. A member that does not reach its cluster for two thirds of
+	// it may lose its run: elections on busy disks have taken 18 s.
+	slotTTL = 30 * time.Second
+	// slotTimeout bounds a question to the cluster about who has a slot. A cluster without a quorum does not answer,
+	// and a busy one answers late: no backup is to be missing for that.
+	slotTimeout = 2 * time.Minute
 )
 
 // slotRun is the run of a scheduled slot, which one of the members is to do.
@@ -71,7 +75,8 @@ func (h Host) runOnce(ctx context.Context, t slotRun, do func(ctx context.Contex
 	}
 	defer session.Close()
 	lock := concurrency.NewMutex(session, t.key("lock"))
-	if err := lock.Lock(ctx); err != nil {
+	// The wait for the lock has no end but that of its lease.
+	if err := etcdclient.Retried(ctx, etcdclient.Overloaded, func() error { return lock.Lock(ctx) }); err != nil {
 		return by, slotError(err)
 	}
 	by, err = t.last(ctx, client)
@@ -97,13 +102,22 @@ func (t slotRun) key(name string) string { return slotPrefix + t.kind + "/" + na
 
 // newSession returns a lease that is kept alive. It waits for the grant no longer than for any question.
 func newSession(ctx context.Context, client *clientv3.Client) (*concurrency.Session, error) {
-	asking, cancel := context.WithTimeout(ctx, slotTimeout)
-	defer cancel()
-	lease, err := client.Grant(asking, int64(slotTTL.Seconds()))
+	var lease *clientv3.LeaseGrantResponse
+	err := persist(ctx, func(asking context.Context) (err error) {
+		lease, err = client.Grant(asking, int64(slotTTL.Seconds())) // one of a try that failed ends by itself
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
 	return concurrency.NewSession(client, concurrency.WithLease(lease.ID), concurrency.WithTTL(int(slotTTL.Seconds())))
+}
+
+// persist repeats a request for slotTimeout while the cluster is too busy to agree on it.
+func persist(ctx context.Context, ask func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, slotTimeout)
+	defer cancel()
+	return etcdclient.Retried(ctx, etcdclient.Overloaded, func() error { return ask(ctx) })
 }
 
 // last returns the record of the last completed run, or a zero record if there is none.
@@ -127,9 +141,11 @@ func (t slotRun) record(ctx context.Context, client *clientv3.Client, lock *conc
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, slotTimeout)
-	defer cancel()
-	answer, err := client.Txn(ctx).If(lock.IsOwner()).Then(clientv3.OpPut(t.key("last"), string(text))).Commit()
+	var answer *clientv3.TxnResponse
+	err = persist(ctx, func(asking context.Context) (err error) {
+		answer, err = client.Txn(asking).If(lock.IsOwner()).Then(clientv3.OpPut(t.key("last"), string(text))).Commit()
+		return err
+	})
 	if err != nil {
 		return slotError(err)
 	}

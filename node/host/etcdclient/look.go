@@ -19,8 +19,11 @@ import (
 const AskTimeout = 2500 * time.Millisecond
 
 // Look asks the member for its status.
-func (l Local) Look(ctx context.Context) api.Member {
-	ctx, cancel := context.WithTimeout(ctx, AskTimeout)
+func (l Local) Look(ctx context.Context) api.Member { return l.LookWithin(ctx, AskTimeout) }
+
+// LookWithin asks the member for its status, and takes answers that come within this time.
+func (l Local) LookWithin(ctx context.Context, patience time.Duration) api.Member {
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	client, err := l.Dial(ctx)
 	if err != nil {

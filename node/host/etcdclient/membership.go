@@ -39,7 +39,7 @@ func (v Voter) AddLearner(ctx context.Context, peerURL string, announce func() e
 		return api.AddedLearner{ID: members[at].ID, Members: members}, nil
 	}
 	// For a second after a member was removed, etcd answers "member not found" for its peer URL.
-	err = retried(ctx, []error{rpctypes.ErrUnhealthy, rpctypes.ErrMemberNotFound}, func() error {
+	err = Retried(ctx, []error{rpctypes.ErrUnhealthy, rpctypes.ErrMemberNotFound}, func() error {
 		response, err := v.MemberAddAsLearner(ctx, []string{peerURL})
 		if errors.Is(err, rpctypes.ErrTooManyLearners) {
 			return api.Refuse("add learner %s: the cluster has a learner already, and takes one at a time; promote or remove that first", peerURL)
@@ -59,7 +59,7 @@ func (v Voter) Remove(ctx context.Context, id uint64) error {
 	if id == v.ID {
 		return api.Refuse("remove member %s: it is the one that was asked; ask another voter, since a member that removes itself may not live to tell", name)
 	}
-	err := retried(ctx, []error{rpctypes.ErrUnhealthy}, func() error {
+	err := Retried(ctx, []error{rpctypes.ErrUnhealthy}, func() error {
 		_, err := v.MemberRemove(ctx, id)
 		if errors.Is(err, rpctypes.ErrMemberNotFound) {
 			return nil
@@ -104,7 +104,7 @@ func (v Voter) Update(ctx context.Context, id uint64, peerURL string) error {
 // Promote promotes a learner, and waits until the local list has it as a voter.
 func (v Voter) Promote(ctx context.Context, id uint64) error {
 	name := api.FormatID(id)
-	err := retried(ctx, []error{rpctypes.ErrUnhealthy}, func() error {
+	err := Retried(ctx, []error{rpctypes.ErrUnhealthy}, func() error {
 		_, err := v.MemberPromote(ctx, id)
 		switch {
 		case err == nil, errors.Is(err, rpctypes.ErrMemberNotLearner):

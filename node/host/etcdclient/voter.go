@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
@@ -68,8 +69,12 @@ func (v Voter) untilListed(ctx context.Context, what string, desired func([]api.
 	})
 }
 
-// retried repeats do while it returns one of the errors in passing, which etcd returns for a short while only.
-func retried(ctx context.Context, passing []error, do func() error) error {
+// Overloaded are the errors of requests that members could not agree on in etcd's own time (7 s), since their disks or
+// processors were busy or they elected a leader. Such a request may have been carried out all the same.
+var Overloaded = []error{rpctypes.ErrTimeout, rpctypes.ErrTimeoutDueToLeaderFail, rpctypes.ErrTimeoutDueToConnectionLost, rpctypes.ErrLeaderChanged, rpctypes.ErrNoLeader}
+
+// Retried repeats do while it returns one of the errors in passing, which etcd returns for a short while only.
+func Retried(ctx context.Context, passing []error, do func() error) error {
 	for {
 		err := do()
 		if !slices.ContainsFunc(passing, func(reason error) bool { return errors.Is(err, reason) }) {
