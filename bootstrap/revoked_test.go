@@ -42,9 +42,10 @@ func TestStatusOfRevocations(t *testing.T) {
 		reports      bootstrap.Reports
 		says         string
 	}{
-		"as it is to be":          {c.ClientCRL, c.ClientCRL, reports, ""},
-		"in another spelling":     {c.ClientCRL, "# ours\n" + c.ClientCRL, reports, ""},
-		"of another number":       {listOf(1, big.NewInt(7)), c.ClientCRL, reports, ""}, // etcd reads serial numbers alone
+		"as it is to be":      {c.ClientCRL, c.ClientCRL, reports, ""},
+		"in another spelling": {c.ClientCRL, "# ours\n" + c.ClientCRL, reports, ""},
+		// etcd reads serial numbers alone.
+		"of another number":       {listOf(1, big.NewInt(7)), c.ClientCRL, reports, ""},
 		"missing":                 {"", c.ClientCRL, reports, "client_crl: its list of revoked certificates is missing, or cannot be read, so that it lets no client in (number 2, 1)"},
 		"an earlier one":          {listOf(1), c.ClientCRL, reports, "client_crl: its list of revoked certificates (number 1, 0) is not the desired one (number 2, 1)"},
 		"not looked at yet":       {"", c.ClientCRL, flagless, ""}, // it comes with the flag

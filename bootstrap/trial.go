@@ -53,7 +53,8 @@ func (c Cluster) Trial(newcomers []membership.Member, reports Reports, token str
 	tries := func(id string) bool { return !slices.Contains(c.Waived, id) }
 	var hosts []membership.Member
 	for m, report := range reports {
-		sameName := slices.ContainsFunc(newcomers, func(n membership.Member) bool { return n.Name == m.Name }) // it is left, or moves
+		// A member whose newcomer has its name leaves or moves.
+		sameName := slices.ContainsFunc(newcomers, func(n membership.Member) bool { return n.Name == m.Name })
 		if isNew(m) || !sameName && c.worksWith(m, report) {
 			hosts = append(hosts, m)
 		}

@@ -112,7 +112,8 @@ func TestOldAuthoritiesStayTrusted(t *testing.T) {
 			tftest.TestStep{Config: sign, Check: r.follow(" 2", " 2", "")},
 			tftest.TestStep{PreConfig: func() { unreachableHosts(13)(r.world) }, Config: retire,
 				ExpectError: saysInOrder("The members have not followed this rotation yet", "c (192.0.2.13): nobody knows which authorities it trusts: ", "Bring back the hosts", `Until then, set phase = "sign"`)},
-			tftest.TestStep{PreConfig: func() { r.host(13).Unreachable = nil }, Config: sign, Check: r.follow(" 2", " 2", "")}, // etcd_pki has kept them
+			// etcd_pki has kept the authorities.
+			tftest.TestStep{PreConfig: func() { r.host(13).Unreachable = nil }, Config: sign, Check: r.follow(" 2", " 2", "")},
 			tftest.TestStep{Config: retire, Check: r.follow(" 2", " 2")},
 		)
 	})

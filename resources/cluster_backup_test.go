@@ -61,7 +61,8 @@ func TestBackupsFollowTheirConfiguration(t *testing.T) {
 	older.PreConfig = func() { w.Forget(); w.host(12).RunsByOldUnits("prod") }
 	w.run(t, first,
 		w.asPlanned(t, config("a b c", "one", "schedule = \"daily\""), []string{"back up: daily to", "by a, b, c"}),
-		w.asPlanned(t, config("a b c", "two", "schedule = \"daily\""), []string{"back up: daily to", "by a, b, c"}), // nothing but the secret
+		// Nothing but the secret changes.
+		w.asPlanned(t, config("a b c", "two", "schedule = \"daily\""), []string{"back up: daily to", "by a, b, c"}),
 		stopped, again, older,
 		w.asPlanned(t, config("a b@21 c", "two", "schedule = \"daily\""), []string{"retire b (192.0.2.12)", "by b"}),
 		tftest.TestStep{Config: config("a b@21 c", "two", "schedule = \"daily\""), PlanOnly: true, PreConfig: func() {
@@ -149,7 +150,8 @@ func TestBackupsAfterARestore(t *testing.T) {
 			cluster = { name = etcd_cluster.prod.name, owner = etcd_cluster.prod.owner, members = etcd_cluster.prod.members }
 		}`
 	p.run(t, append(steps, p.restored(with, "open e (192.0.2.22)"), tftest.TestStep{Config: listed, Check: tftest.ComposeAggregateTestCheckFunc(
-		tftest.TestCheckResourceAttr("data.etcd_backups.prod", "backups.#", "1"), // made at once, of the restored cluster
+		// The backup of the restored cluster is made at once.
+		tftest.TestCheckResourceAttr("data.etcd_backups.prod", "backups.#", "1"),
 		tftest.TestCheckResourceAttrPair("data.etcd_backups.prod", "backups.0.cluster_id", cluster, "cluster_id"),
 	)}, tftest.TestStep{Config: with, PlanOnly: true, PreConfig: func() {
 		for _, last := range []int{11, 12, 13, 21, 22} {

@@ -108,7 +108,8 @@ func TestClusterOfIntermediates(t *testing.T) {
 		w.begun(t, whole),
 		tftest.TestStep{Config: whole, PlanOnly: true},
 		tftest.TestStep{Config: whole, Check: w.shown(first, company.Middle)},
-		tftest.TestStep{Config: config(strings.ReplaceAll(first.hcl(t, ""), company.Root.PEM(), "")), PlanOnly: true}, // the same with the root left out
+		// The same chain with the root left out.
+		tftest.TestStep{Config: config(strings.ReplaceAll(first.hcl(t, ""), company.Root.PEM(), "")), PlanOnly: true},
 		again,
 		tftest.TestStep{Config: above, PlanOnly: true},
 		drift,

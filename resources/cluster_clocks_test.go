@@ -80,8 +80,9 @@ func TestRenewalsWaitForClocks(t *testing.T) {
 		repaired,
 		step(three(line+quota), func() {}, "roll a (192.0.2.11)"),
 		w.waiting(three(line+quota), waits, leavesRenewals("a", "b", "c")),
-		w.waiting(three(line+quota), waits, leavesRenewals("a", "b", "c")),                                   // and so again
-		tftest.TestStep{Config: otherWay, Check: w.untouched, PreConfig: w.Forget, ExpectNonEmptyPlan: true}, // a host that is looked at for another reason
+		w.waiting(three(line+quota), waits, leavesRenewals("a", "b", "c")), // second time
+		// The plan looks at a host for another reason.
+		tftest.TestStep{Config: otherWay, Check: w.untouched, PreConfig: w.Forget, ExpectNonEmptyPlan: true},
 		tftest.TestStep{Config: strings.Replace(otherWay, "192.0.2.11", "192.0.2.21", 1), ExpectError: saysInOrder("b (192.0.2.12): its clock is at least 6m ahead")},
 		tftest.TestStep{Config: strings.Replace(otherWay, quota, quota+"certificates = { validity = \"720h\" }\n", 1), ExpectError: saysInOrder("b (192.0.2.12): its clock is at least 6m ahead")},
 		func() tftest.TestStep {

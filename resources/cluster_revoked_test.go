@@ -101,7 +101,8 @@ func TestClientsAreRevoked(t *testing.T) {
 			"revoke on a (192.0.2.11): its list of revoked certificates (number 1, 0) is not the desired one (number 2, 1); read at the next handshake, without a restart",
 			"revoke on c (192.0.2.13)",
 		}, purpose(plan.PurposeChange), w.restarts(false), kept, w.revoked(2, "3af1")),
-		tftest.TestStep{Config: revoking("003af1"), ConfigPlanChecks: tftest.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{plancheck.ExpectResourceAction(cluster, plancheck.ResourceActionNoop)}}}, // spelled otherwise
+		// The same serial number, spelled differently.
+		tftest.TestStep{Config: revoking("003af1"), ConfigPlanChecks: tftest.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{plancheck.ExpectResourceAction(cluster, plancheck.ResourceActionNoop)}}},
 		tftest.TestStep{Config: revoking("no serial"), ExpectError: says("no serial number of a certificate")},
 		lose,
 	)

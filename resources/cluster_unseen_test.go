@@ -36,7 +36,8 @@ func TestAuthoritiesAreNotExchangedUnseen(t *testing.T) {
 		return fmt.Sprintf("{ peer = %s.peer, client = %s.client }", peer, client)
 	}
 	w.run(t,
-		tftest.TestStep{Config: config(prod, laterPKI), Check: w.issuedBy("prod", "prod")}, // a new cluster has nothing to lose
+		// A new cluster has nothing to lose.
+		tftest.TestStep{Config: config(prod, laterPKI), Check: w.issuedBy("prod", "prod")},
 		refused(config(other, laterPKI), "The certificate of pki.peer and of pki.client is known after apply", "terraform apply -target", "import"),
 		refused(config(prod, laterPKI), "The certificate of pki.peer"), // who knows
 		refused(config(other, half(laterPKI, prod)), "The certificate of pki.peer"),

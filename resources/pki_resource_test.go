@@ -42,7 +42,8 @@ func TestPKI(t *testing.T) {
 				plancheck.ExpectResourceAction(name, plancheck.ResourceActionUpdate),
 			}},
 		},
-		tftest.TestStep{Config: config("name = \"prod\""), PlanOnly: true}, // what they were made by stays, and the default is for new ones
+		// The authorities keep the values that they were made with. The defaults are for new ones.
+		tftest.TestStep{Config: config("name = \"prod\""), PlanOnly: true},
 		tftest.TestStep{Config: config("name = \"prod\"\n validity = \"49h\""), ExpectError: says(`have "2880m". Set validity to that, or leave it out`)},
 		tftest.TestStep{Config: config("name = \"other\"\n validity = \"48h\""), ExpectError: says(`have "prod". Set name to that`)},
 		tftest.TestStep{Config: config("name = \"prod\"\n validity = \"48h\"\n algorithm = \"ecdsa-p384\""), ExpectError: says(`Set algorithm to that, or leave it out`)},

@@ -128,9 +128,11 @@ func TestRotationToAnotherAlgorithm(t *testing.T) {
 			return nil
 		})},
 		tftest.TestStep{Config: config(`peers = "2", clients = "3"`, "validity = \"72h\""), Check: made("ecdsa-p384", "72h")},
-		tftest.TestStep{Config: config(`peers = "2", clients = "2"`, ""), Check: made("ecdsa-p384", "48h")}, // cancelled
+		// Cancelled.
+		tftest.TestStep{Config: config(`peers = "2", clients = "2"`, ""), Check: made("ecdsa-p384", "48h")},
+		// The algorithm is known after apply.
 		tftest.TestStep{Config: config(`peers = "4", clients = "4"`, "algorithm = terraform_data.algorithm.output") +
-			"resource \"terraform_data\" \"algorithm\" {\n input = \"ecdsa-p256\"\n}\n", Check: made("ecdsa-p256", "48h")}, // known after apply
+			"resource \"terraform_data\" \"algorithm\" {\n input = \"ecdsa-p256\"\n}\n", Check: made("ecdsa-p256", "48h")},
 	)
 }
 
@@ -161,12 +163,14 @@ func TestValidityOfRotations(t *testing.T) {
 		tftest.TestStep{Config: config(`peers = "2", phase = "sign"`, long)},
 		tftest.TestStep{Config: config(`peers = "2", phase = "retire"`, long)},
 		tftest.TestStep{Config: config(`peers = "2", clients = "2"`, long)},
-		tftest.TestStep{Config: config(`peers = "2"`, long), Check: valid("100000h")}, // cancelled: that of peers has it
+		// Cancelled: the authority for peers has this validity.
+		tftest.TestStep{Config: config(`peers = "2"`, long), Check: valid("100000h")},
 		tftest.TestStep{Config: config(`peers = "2", clients = "2"`, long)},
 		tftest.TestStep{Config: config(`peers = "2"`, ""), Check: valid("100000h")},
 		tftest.TestStep{Config: unknown(`peers = "3"`, "72h"), Check: valid("72h")},
 		tftest.TestStep{Config: unknown(`peers = "3"`, "96h"), ExpectError: says("another one can come with a rotation, in the apply that begins it")},
-		tftest.TestStep{Config: unknown(`peers = "2"`, "100000h"), Check: valid("100000h")}, // cancelled by what is not known yet
+		// Cancelled by a value that is not known yet.
+		tftest.TestStep{Config: unknown(`peers = "2"`, "100000h"), Check: valid("100000h")},
 	)
 }
 
@@ -185,8 +189,9 @@ func TestRotationIsPlanned(t *testing.T) {
 		known(rotating(`peers = "2"`), "authority.trusted.peer.certificate", "authority.trusted.peer.private_key", "peer_ca_certificate", "peer_ca_expires_at", "peer_ca_fingerprints"),
 		known(rotating(`peers = "2", phase = "sign"`)),
 		known(rotating(`peers = "2", phase = "retire"`)),
+		// The label turns out to be the same as before.
 		known(rotating(`peers = terraform_data.label.output, phase = "trust"`)+label("2"), "authority.trusted", "client_authority.trusted", "client_ca_certificate", "client_ca_expires_at", "client_ca_fingerprints",
-			"peer_ca_certificate", "peer_ca_expires_at", "peer_ca_fingerprints", "rotation.peers"), // which turns out to be the same
+			"peer_ca_certificate", "peer_ca_expires_at", "peer_ca_fingerprints", "rotation.peers"),
 		tftest.TestStep{Config: rotating(`peers = terraform_data.label.output, phase = "trust"`) + label("2"), Check: authorities("peer", " 2")},
 		tftest.TestStep{Config: rotating(`peers = terraform_data.label.output, phase = "trust"`) + label("3"), Check: authorities("peer", " 2", " 3")},
 		tftest.TestStep{Config: rotating(`peers = terraform_data.label.id, phase = "sign"`) + label("4"), ExpectError: says("A rotation that is under way has to be known at plan time")},

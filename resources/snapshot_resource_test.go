@@ -88,7 +88,8 @@ func TestSnapshotLife(t *testing.T) {
 	}
 	update := tftest.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{plancheck.ExpectResourceAction(snapshot, plancheck.ResourceActionUpdate)}}
 	w.run(t,
-		tftest.TestStep{Config: of("1"), Check: snapshotIs(file, "revision", "0", "etcd_version", "3.7.3", "member", "b")}, // a leads
+		// Member a leads.
+		tftest.TestStep{Config: of("1"), Check: snapshotIs(file, "revision", "0", "etcd_version", "3.7.3", "member", "b")},
 		tftest.TestStep{ // Nothing changes by itself, whatever is written.
 			PreConfig: func() { w.put(t) },
 			Config:    of("1"),
@@ -118,7 +119,8 @@ func TestSnapshotLife(t *testing.T) {
 				plancheck.ExpectResourceAction(snapshot, plancheck.ResourceActionNoop)}},
 			Check: tftest.ComposeAggregateTestCheckFunc(snapshotIs(file, "revision", "2"), alone(t, file, "prod.db")),
 		},
-		tftest.TestStep{ // A file that is gone, or lies on another machine, is no reason to do anything, and nobody is told that it is there.
+		tftest.TestStep{
+			// A file that is gone, or lies on another machine, makes no plan do anything.
 			PreConfig: func() {
 				w.put(t)
 				if err := os.Rename(file, file+".away"); err != nil {

@@ -21,6 +21,12 @@ var cut = []string{"replace dead, new address", "replace healthy leader", "grow 
 // been started is to be stopped again, which a run does that shows it.
 const allExpired = "authorities exchanged, all expired and stopped"
 
+// putsAfter tells whether a test puts a key right after a change that was cut short: not if the only member may be
+// down, or if nobody served before the change.
+func putsAfter(name string, o operation) bool {
+	return o.members > 1 && !strings.HasPrefix(name, "renumbered") && !strings.HasPrefix(name, "recovered") && name != allExpired
+}
+
 // TestChangeSurvivesEveryFault has every call of a change fail once, and the run killed at it once. The next
 // run, which was shown nothing, always finishes what was begun.
 func TestChangeSurvivesEveryFault(t *testing.T) {
@@ -37,7 +43,7 @@ func TestChangeSurvivesEveryFault(t *testing.T) {
 						_, err := l.change(context.Background(), shown)
 						l.world.Heal()
 						first := l.progress
-						if o.members > 1 && !strings.HasPrefix(name, "renumbered") && !strings.HasPrefix(name, "recovered") && name != allExpired { // else the only one may be down, or nobody served
+						if putsAfter(name, o) {
 							l.put()
 						}
 						l.mustConverge(1)
@@ -118,7 +124,7 @@ func TestChangeSurvivesPowerCuts(t *testing.T) {
 						for range 3 {
 							l.world.Tick()
 						}
-						if o.members > 1 && !strings.HasPrefix(name, "renumbered") && !strings.HasPrefix(name, "recovered") && name != allExpired { // else the only one may be down, or nobody served
+						if putsAfter(name, o) {
 							l.put()
 						}
 						l.mustConverge(1)

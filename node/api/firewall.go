@@ -28,7 +28,8 @@ type Firewall struct {
 	MetricsPort int      `json:"metrics_port,omitempty"` // 0: it is not filtered
 	Clients     []string `json:"clients"`                // networks that may reach the client port, as CIDR
 	Metrics     []string `json:"metrics,omitempty"`      // networks that may reach the metrics port, as CIDR
-	Peers       []string `json:"peers"`                  // members' IP addresses and names, sorted; they may reach all three
+	// Peers are members' IP addresses and names, sorted. They may reach all three ports.
+	Peers []string `json:"peers"`
 }
 
 // Check refuses what is no firewall of a member.

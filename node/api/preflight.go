@@ -29,9 +29,10 @@ type PreflightRequest struct {
 	From    string          // IP address that the host dials from, as a member would; empty: any of its own
 	Token   string          // of this preflight: what answers without it is somebody else
 	Dial    []PreflightPeer // the peers to reach
-	Await   []string        // the members whose hosts dial this one: it listens until all of them have, or Timeout is over
-	Names   []string        // DNS names to look up
-	Timeout time.Duration   // for which the host tries to reach peers and to look up names
+	// Await names the members whose hosts dial this one. The host listens until all of them have, or Timeout is over.
+	Await   []string
+	Names   []string      // DNS names to look up
+	Timeout time.Duration // for which the host tries to reach peers and to look up names
 }
 
 // PreflightPeer is a peer to reach.

@@ -46,14 +46,16 @@ func TestRetention(t *testing.T) {
 		backups []Entry
 		kept    []Entry
 	}{
-		"no rule":          {Retention{}, hours(0, 1, 2), hours(2, 1, 0)},
-		"none":             {Retention{Last: 1}, nil, nil},
-		"count":            {Retention{Last: 2}, hours(0, 1, 2), hours(2, 1)},
-		"age":              {Retention{Within: time.Hour}, hours(52, 53, 54), hours(54, 53)},
-		"age with a gap":   {Retention{Within: 3 * time.Hour}, hours(0, 1, 96, 97), hours(97, 96, 1)}, // 2 h at most count between two
-		"days":             {Retention{Daily: 2}, hours(0, 11, 12, 35, 36, 37), hours(37, 35)},
-		"days with a gap":  {Retention{Daily: 3}, hours(0, 96, 97), hours(97, 0)},
-		"weeks":            {Retention{Weekly: 2}, hours(0, 24, 107, 108, 200), hours(200, 107)}, // noon is a Wednesday's
+		"no rule": {Retention{}, hours(0, 1, 2), hours(2, 1, 0)},
+		"none":    {Retention{Last: 1}, nil, nil},
+		"count":   {Retention{Last: 2}, hours(0, 1, 2), hours(2, 1)},
+		"age":     {Retention{Within: time.Hour}, hours(52, 53, 54), hours(54, 53)},
+		// Of the time between two backups, at most 2 h count.
+		"age with a gap":  {Retention{Within: 3 * time.Hour}, hours(0, 1, 96, 97), hours(97, 96, 1)},
+		"days":            {Retention{Daily: 2}, hours(0, 11, 12, 35, 36, 37), hours(37, 35)},
+		"days with a gap": {Retention{Daily: 3}, hours(0, 96, 97), hours(97, 0)},
+		// Hour 0 is noon of a Wednesday.
+		"weeks":            {Retention{Weekly: 2}, hours(0, 24, 107, 108, 200), hours(200, 107)},
 		"a union":          {Retention{Last: 1, Daily: 2}, hours(0, 11, 12, 13), hours(13, 11)},
 		"a floor":          {Retention{Last: 1, Verified: 1}, []Entry{taken(0, good), taken(1, good), taken(2, nil)}, []Entry{taken(2, nil), taken(1, good)}},
 		"nothing verified": {Retention{Last: 1, Verified: 1}, []Entry{taken(0, nil), taken(1, bad), taken(2, nil)}, []Entry{taken(2, nil), taken(0, nil)}},

@@ -181,7 +181,8 @@ func TestRootWritesToNoFileThatTheSystemUserHasLinked(t *testing.T) {
 			m := lives(t, content)
 			elsewhere, is := outside(t, m)
 			precious := filepath.Join(elsewhere, "precious")
-			if err := errors.Join(os.WriteFile(precious, []byte("new"), 0o600), os.Chmod(precious, 0o600)); err != nil { // that it says what is to be written is no reason to give it away
+			// That the file already says what is to be written must not give it away to others.
+			if err := errors.Join(os.WriteFile(precious, []byte("new"), 0o600), os.Chmod(precious, 0o600)); err != nil {
 				t.Fatal(err)
 			}
 			before := is()

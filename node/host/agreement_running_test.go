@@ -54,7 +54,8 @@ var oneMember = arrangement{hosts: []string{"a"}, arrange: func(s *stage) { s.fo
 	{at: "a", op: api.OpProbe, body: body(api.ProbeRequest{})},
 	{at: "a", op: api.OpHash, body: body(api.HashRequest{})},
 	{name: "hash of the future", at: "a", op: api.OpHash, body: body(api.HashRequest{Revision: 1 << 40}), want: api.CodeFailed},
-	{at: "a", op: api.OpSnapshot, body: body(api.SnapshotRequest{Owner: fleetOwner, Keep: 3}), same: []string{"revision", "keys"}}, // of nothing yet
+	// The database is still empty.
+	{at: "a", op: api.OpSnapshot, body: body(api.SnapshotRequest{Owner: fleetOwner, Keep: 3}), same: []string{"revision", "keys"}},
 	{name: "keep no snapshot", at: "a", op: api.OpSnapshot, body: body(api.SnapshotRequest{Owner: fleetOwner}), want: api.CodeRefused, loud: true},
 	{at: "a", op: api.OpSave, body: body(api.SaveRequest{Owner: fleetOwner}), same: []string{"revision", "keys"}},
 	{at: "a", op: api.OpDisarm, body: body(api.DisarmRequest{Owner: fleetOwner, Alarms: true})},
@@ -176,7 +177,8 @@ var lostQuorum = arrangement{hosts: []string{"a", "b", "c"},
 		}, want: api.CodeFailed},
 		{name: "save without a quorum", at: "a", op: api.OpSave, body: body(api.SaveRequest{Owner: fleetOwner}), want: api.CodeRefused},
 		{name: "recover another cluster", at: "a", op: api.OpRecover, body: recovering(func(r *api.RecoverRequest) { r.ClusterID = nobody }), want: api.CodeRefused},
-		{name: "recover one that ends too early", at: "a", op: api.OpRecover, body: recovering(func(r *api.RecoverRequest) { r.Term = 1 << 20 }), want: api.CodeRefused, says: "is not recovered from"}, // it runs on
+		// The member runs on.
+		{name: "recover one that ends too early", at: "a", op: api.OpRecover, body: recovering(func(r *api.RecoverRequest) { r.Term = 1 << 20 }), want: api.CodeRefused, says: "is not recovered from"},
 		{at: "a", op: api.OpRecover, body: recovering(nil)},
 		{name: "recover again", at: "a", op: api.OpRecover, body: recovering(nil)},
 	},

@@ -46,7 +46,8 @@ func TestAwaitGoesOnWhileAVoterWorks(t *testing.T) {
 		did    func(n int64) (ticks, bytes int64)
 		gained bool
 	}{
-		"it computes":                {pace.LargeDatabase, func(n int64) (int64, int64) { return n * enough / 2, 0 }, true}, // in two fields
+		// Half of the time is the user's, and half is the system's.
+		"it computes":                {pace.LargeDatabase, func(n int64) (int64, int64) { return n * enough / 2, 0 }, true},
 		"it reads":                   {0, func(n int64) (int64, int64) { return 0, n * pace.LeastRead }, true},
 		"it waits":                   {pace.LargeDatabase, func(n int64) (int64, int64) { return n * enough / 100, n * pace.LeastRead / 100 }, false},
 		"it refuses its peers, busy": {pace.LargeDatabase - 1, func(n int64) (int64, int64) { return n * enough, 0 }, false},

@@ -142,7 +142,8 @@ func TestALookWaitsForAStartThatComesFurther(t *testing.T) {
 		t.Fatal(err)
 	}
 	writeFile(t, m, "/proc/uptime", "10000.50 2000.00\n")
-	writeFile(t, m, "/proc/7/stat", "7 (etcd) S 1 1 1 0 -1 4194304 1 0 0 0 1 1 0 0 20 0 9 0 "+strconv.Itoa(1000050-100*1500)+" 1 1\n") // for 25 minutes
+	// The process has run for 25 minutes.
+	writeFile(t, m, "/proc/7/stat", "7 (etcd) S 1 1 1 0 -1 4194304 1 0 0 0 1 1 0 0 20 0 9 0 "+strconv.Itoa(1000050-100*1500)+" 1 1\n")
 	o := api.Observation{Unit: api.UnitState{ActiveState: "activating", Restarts: lostRestarts, MainPID: process, Vain: 30 * time.Minute}, Data: api.Data{HasMember: true}}
 	began := time.Unix(1_000_000_000, 0)
 	did := func(read int64, busy time.Duration) procfs.Work {

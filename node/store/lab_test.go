@@ -171,7 +171,8 @@ func TestMemberOnABootedHost(t *testing.T) {
 	if o.Marker != nil || o.Unit.LoadState != "not-found" || o.Data.Exists || len(o.Listeners) != 0 || o.Store.SHA256 != s.store {
 		t.Errorf("a bare host reads %+v", o)
 	}
-	s.refused(api.CodeRefused, api.OpPrepare, api.PrepareRequest{Marker: c.Marker(c.Members[0], formation, api.PhaseForming)}) // no lock
+	// No lock is held.
+	s.refused(api.CodeRefused, api.OpPrepare, api.PrepareRequest{Marker: c.Marker(c.Members[0], formation, api.PhaseForming)})
 	kill := s.lock()
 
 	o = s.form(c)

@@ -206,8 +206,8 @@ func (c *planner) allDown() bool {
 func (c *planner) remove() (membership.Step, bool) {
 	var left membership.Authorities
 	for _, s := range c.Members {
-		if given := c.givenTo(s.Member, false); s.Desired && serves(s) && s.Issued.Trusts == given { // else another move of the exchange comes first
-			left = left.With(given.Without(c.Trusts))
+		if given := c.givenTo(s.Member, false); s.Desired && serves(s) && s.Issued.Trusts == given {
+			left = left.With(given.Without(c.Trusts)) // for the others, another move of the exchange comes first
 		}
 	}
 	if c.Trusts == (membership.Authorities{}) || left == (membership.Authorities{}) {
@@ -392,13 +392,14 @@ func (c *planner) provide(step membership.Step) membership.Step {
 		return step
 	}
 	switch step.Kind {
-	case membership.Configure, membership.RenewCertificates, membership.Roll, membership.Join, membership.Readdress: // a recovery leaves one member, which has nobody to trust
+	case membership.Configure, membership.RenewCertificates, membership.Roll, membership.Join, membership.Readdress:
+		// A recovery is left out: it leaves one member, which has nobody to trust.
 		given := c.givenTo(step.Subject(), step.Kind == membership.Join)
 		if given != c.Trusts {
 			step.Trusts = given
 		}
 		if s := c.Member(step.Subject()); step.Kind == membership.RenewCertificates && s != nil && s.State == membership.Healthy && s.Issued.Trusts != given && s.Issued.Trusts == s.Issued.Files {
-			step.Trusts = s.Issued.Files // it is restarted for others: a file that differs from what its process has read would hide what that trusts
+			step.Trusts = s.Issued.Files // a file unlike what the process has read would hide what the process trusts
 		}
 		switch {
 		case step.Kind == membership.Roll:

@@ -25,7 +25,9 @@ type Plan struct {
 
 	Waiting  []membership.MemberStatus // whose certificates are due, and would be renewed if they could be signed
 	Unsigned error                     // why they cannot
-	Lacking  []membership.Member       // that are left alone: they need certificates which cannot be signed, or a step that is not safe meanwhile
+	// Lacking are the members that are left alone: they need certificates which cannot be signed, or a step that is not
+	// safe meanwhile.
+	Lacking []membership.Member
 }
 
 // maxSteps is more than any plan has: seven members that all move take some sixty steps.
@@ -58,9 +60,12 @@ func Change(p membership.ClusterStatus, want membership.Spec) (Plan, error) {
 
 // Signing says whether certificates can be signed now.
 type Signing struct {
-	Refuse func(steps []membership.Step) error       // why certificates of the steps cannot be signed, by authorities that are valid; nil: they can
-	Asked  func(member membership.MemberStatus) bool // whether the configuration asks for the renewal that is due; nil: it does not
-	Mends  bool                                      // the configuration asks for no change, so that a part of the repairs is worth having
+	// Refuse says why certificates of the steps cannot be signed, by authorities that are valid; nil: they can be.
+	Refuse func(steps []membership.Step) error
+	// Asked tells whether the configuration asks for the renewal that is due; nil: it does not.
+	Asked func(member membership.MemberStatus) bool
+	// Mends tells that the configuration asks for no change, so that a part of the repairs is worth having.
+	Mends bool
 
 	Recovered bool // the run has begun to recover the cluster
 }
@@ -180,7 +185,8 @@ func withoutMembersThatLack(p membership.ClusterStatus, want membership.Spec, si
 		signs := func(step membership.Step) bool { return signing.Refuse([]membership.Step{step}) != nil }
 		leaves := func(step membership.Step) bool {
 			s := p.Member(step.Subject())
-			return s != nil && s.Failed == "" && (step.Kind != membership.RenewCertificates || s.Invalid != "") // else it comes later, in an exchange
+			// The renewal of a valid certificate comes later, in an exchange.
+			return s != nil && s.Failed == "" && (step.Kind != membership.RenewCertificates || s.Invalid != "")
 		}
 		i := slices.IndexFunc(planned.Steps, func(step membership.Step) bool { return signs(step) && leaves(step) })
 		if i < 0 {

@@ -44,8 +44,10 @@ type etcd struct {
 type entry struct {
 	id, address, name string
 	learner, started  bool
-	moved             bool // the list has the address that it is to have; else, where its machine runs by another, that one
-	ours              bool // recorded as a learner that we have added
+	// moved tells that the list of members has the address that the member is to have, and not the one that its machine
+	// still runs by.
+	moved bool
+	ours  bool // recorded as a learner that we have added
 }
 
 // again is the text of the configuration that members are to be built anew by.

@@ -230,7 +230,8 @@ func elect(p *membership.ClusterStatus) {
 // unsync marks every voter's configuration as naming other members than the cluster has.
 func unsync(p membership.ClusterStatus) {
 	for i := range p.Members {
-		if p.Members[i].Role == membership.Voter && p.Members[i].From == "" { // a re-address writes the whole configuration
+		// A re-address writes the whole configuration.
+		if p.Members[i].Role == membership.Voter && p.Members[i].From == "" {
 			p.Members[i].Unsynced = true
 		}
 	}

@@ -15,7 +15,8 @@ func dead(s membership.MemberStatus) bool {
 	}
 	switch s.State {
 	case membership.Unreachable, membership.Stopped, membership.Unhealthy, membership.Blocked:
-		return !s.Desired || rebuildable(s) // a run does not wait for a member in this state that the configuration no longer has
+		// A run does not wait for a member in this state if the configuration no longer has it.
+		return !s.Desired || rebuildable(s)
 	}
 	return s.HasNothing()
 }

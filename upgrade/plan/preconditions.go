@@ -123,7 +123,8 @@ func quorumInReach(p membership.ClusterStatus, want membership.Spec) error {
 			empty++
 		case s.State == membership.Foreign:
 			taken++
-		case (s.State == membership.Unreachable || s.State == membership.Blocked && !s.Alone) && s.Desired: // a run does not wait for a member that the configuration no longer has
+		case (s.State == membership.Unreachable || s.State == membership.Blocked && !s.Alone) && s.Desired:
+			// A run waits for no member that the configuration no longer has.
 			open++
 		}
 	}
@@ -154,7 +155,8 @@ func quorumInReach(p membership.ClusterStatus, want membership.Spec) error {
 			remedy += ", or, if none of that is possible, " + way
 		}
 		return refuse("the quorum is lost", remedy)
-	case len(barred) > 0 && able+open+len(barred) >= needed: // nothing is given up while hosts that answer were not asked
+	case len(barred) > 0 && able+open+len(barred) >= needed:
+		// Nothing is given up while hosts that would answer were not asked.
 		return refuse("no quorum can be seen", strings.Join(barred, "; ")+"; and plan again; nothing is changed while it is not known what they hold")
 	case able+open >= needed:
 		remedy := "fix those hosts, or the network to them, and plan again; nothing is changed until it is known what they hold"

@@ -78,7 +78,8 @@ func TestPlansWithoutSigner(t *testing.T) {
 			t.Fatal(err)
 		}
 		renews := func(s membership.Step) bool { return s.Kind == membership.RenewCertificates && s.Why == due }
-		waits := slices.ContainsFunc(whole.Steps, func(s membership.Step) bool { // a member that is configured gets new ones too
+		// A member that is configured gets new certificates too.
+		waits := slices.ContainsFunc(whole.Steps, func(s membership.Step) bool {
 			m := some.Member(s.Subject())
 			return s.Signs() && m != nil && m.Due != ""
 		})
@@ -183,11 +184,12 @@ func TestPlansBesideMembersThatLackCertificates(t *testing.T) {
 // voters stay as they are and there is something to do; a change does.
 func TestMembersThatLackCertificates(t *testing.T) {
 	for script, want := range map[string]string{ // the steps; empty: it is refused, or there is none
-		"observed a* b/invalid c/stopped\n":                         "start c (192.0.2.13); agree: 3 voters, one cluster ID, one leader, quorum 2",
-		"observed a*/unhealthy b/unhealthy,invalid c/stopped\n":     "start c (192.0.2.13); agree: 3 voters, one cluster ID, one leader, quorum 2",
-		"observed a*/unhealthy b/unhealthy,invalid c/lost\n":        "",
-		"observed a* b/lost c/stopped\n":                            "start c (192.0.2.13); agree: 3 voters, one cluster ID, one leader, quorum 2",
-		"observed a* b/invalid c/stopped ?~!x@192.0.2.99\n":         "start c (192.0.2.13); agree: 3 voters, one cluster ID, one leader, quorum 2", // a learner that an earlier run has left
+		"observed a* b/invalid c/stopped\n":                     "start c (192.0.2.13); agree: 3 voters, one cluster ID, one leader, quorum 2",
+		"observed a*/unhealthy b/unhealthy,invalid c/stopped\n": "start c (192.0.2.13); agree: 3 voters, one cluster ID, one leader, quorum 2",
+		"observed a*/unhealthy b/unhealthy,invalid c/lost\n":    "",
+		"observed a* b/lost c/stopped\n":                        "start c (192.0.2.13); agree: 3 voters, one cluster ID, one leader, quorum 2",
+		// An earlier run has left the learner x.
+		"observed a* b/invalid c/stopped ?~!x@192.0.2.99\n":         "start c (192.0.2.13); agree: 3 voters, one cluster ID, one leader, quorum 2",
 		"observed a* b/lost c/stopped ?~!x@192.0.2.99\n":            "start c (192.0.2.13); agree: 3 voters, one cluster ID, one leader, quorum 2",
 		"observed a*/oldlist b/invalid c\n":                         "revoke on a (192.0.2.11)",
 		"observed a* b/invalid c\n":                                 "",

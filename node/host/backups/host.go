@@ -26,11 +26,13 @@ type Host struct {
 	Run       units.Runner // for schedules and journals
 	Now       func() time.Time
 
-	EtcdVersion string        // of the store that this is: 3.7.3
-	Binary      string        // path of the binary that this is, which a rehearsal runs as etcd
-	Environment []string      // of what a rehearsal runs
-	Stalls      time.Duration // for how long a destination may take no byte of a backup, and the other bounds of stalls in proportion; 0: storeStall
-	Hangs       time.Duration // for how long a call to a directory of backups may come to nothing; 0: hangPatience
+	EtcdVersion string   // of the store that this is: 3.7.3
+	Binary      string   // path of the binary that this is, which a rehearsal runs as etcd
+	Environment []string // of what a rehearsal runs
+	// Stalls is for how long a destination may take no byte of a backup; the other bounds of stalls are in proportion.
+	// 0 means storeStall.
+	Stalls time.Duration
+	Hangs  time.Duration // for how long a call to a directory of backups may come to nothing; 0: hangPatience
 }
 
 // Units controls the units that back a cluster up, and those that mount its destinations.

@@ -49,7 +49,8 @@ func writeRecords(t *testing.T, d Data, from, to int) {
 			if err != nil {
 				return err
 			}
-			return keys.Put(binary.BigEndian.AppendUint64(make([]byte, 9), uint64(i)), make([]byte, 1<<20)) //nolint:gosec // not negative
+			//nolint:gosec // not negative
+			return keys.Put(binary.BigEndian.AppendUint64(make([]byte, 9), uint64(i)), make([]byte, 1<<20))
 		}); err != nil {
 			t.Fatal(err)
 		}

@@ -204,7 +204,8 @@ func (p *pages) branches(bucket string) (all []uint64) {
 
 // lead has an element of a branch lead to another page.
 func (p *pages) lead(id uint64, element int, to uint64) {
-	binary.NativeEndian.PutUint64(p.text[id*p.size+pageHead+uint64(element)*pageElement+8:], to) //nolint:gosec // not negative
+	//nolint:gosec // not negative
+	binary.NativeEndian.PutUint64(p.text[id*p.size+pageHead+uint64(element)*pageElement+8:], to)
 }
 
 // chain makes a tree of buckets of this many pages, each of which leads to the next.
@@ -228,7 +229,8 @@ func chain(t *testing.T, depth int) Data {
 		for at, number := range map[int]uint32{0: metaMagic, 4: metaVersion, 8: size} {
 			binary.NativeEndian.PutUint32(of[at:], number)
 		}
-		for at, number := range map[int]uint64{16: 2, 32: noFreelist, 40: uint64(2 + depth), 48: uint64(id)} { //nolint:gosec // likewise
+		//nolint:gosec // not negative
+		for at, number := range map[int]uint64{16: 2, 32: noFreelist, 40: uint64(2 + depth), 48: uint64(id)} {
 			binary.NativeEndian.PutUint64(of[at:], number)
 		}
 		sum := fnv.New64a()
@@ -331,7 +333,8 @@ func TestNoContentOfADatabaseEndsTheProcess(t *testing.T) {
 		for range 1 + r.IntN(3) {
 			page := r.IntN(len(spoilt)/1024-2) + 2
 			at := page*1024 + []int{8, 10, 12, pageHead, pageHead + 4, pageHead + 8, pageHead + 12, r.IntN(1000)}[r.IntN(8)]
-			binary.NativeEndian.PutUint32(spoilt[at:], []uint32{0, 1, 2, uint32(page), r.Uint32(), 1 << 31, r.Uint32N(2000)}[r.IntN(7)]) //nolint:gosec // small
+			//nolint:gosec // small
+			binary.NativeEndian.PutUint32(spoilt[at:], []uint32{0, 1, 2, uint32(page), r.Uint32(), 1 << 31, r.Uint32N(2000)}[r.IntN(7)])
 		}
 		if r.IntN(20) == 0 {
 			spoilt = spoilt[:r.IntN(len(spoilt))]

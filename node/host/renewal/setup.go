@@ -140,7 +140,8 @@ func (h Host) Disable(ctx context.Context, cluster string) error {
 	if err := h.unitFiles().Put(ctx, unitNames(cluster), nil); err != nil {
 		return err
 	}
-	_ = files.Remove(h.Files.Path(api.RenewalMetricsFile(cluster))) // whatever else lies there keeps no cluster from leaving
+	// Whatever else lies there keeps no cluster from leaving.
+	_ = files.Remove(h.Files.Path(api.RenewalMetricsFile(cluster)))
 	settings := h.Files.Path(api.RenewalFile(cluster))
 	// A call that was cut short has left the key beside its place.
 	for _, file := range []string{h.Files.Path(api.RenewalRecordFile(cluster)), files.NextName(settings), settings} {

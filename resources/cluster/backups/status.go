@@ -60,7 +60,8 @@ func StatusAttribute() schema.SingleNestedAttribute {
 
 // StatusType is the type of that attribute.
 func StatusType() map[string]attr.Type {
-	return StatusAttribute().GetType().(types.ObjectType).AttrTypes //nolint:forcetypeassert // a nested attribute is an object
+	//nolint:forcetypeassert // a nested attribute is an object
+	return StatusAttribute().GetType().(types.ObjectType).AttrTypes
 }
 
 // Watch returns what the hosts report of a cluster's backups, and warns of what has gone wrong. Each host knows only
