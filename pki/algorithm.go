@@ -23,7 +23,7 @@ const (
 	RSA4096   Algorithm = "rsa-4096"
 )
 
-// DefaultAlgorithm is the fastest one of equal or better strength.
+// DefaultAlgorithm is the fastest algorithm of equal or better strength.
 const DefaultAlgorithm = ECDSAP256
 
 // Algorithms returns all algorithms, the default first.

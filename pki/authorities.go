@@ -11,8 +11,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 )
 
-// Authorities are the two authorities of a cluster. There are two so that a client certificate, or any other for the
-// client port, never opens the peer port, which grants everything.
+// Authorities are the two authorities of a cluster. With one authority, a client certificate, or any other for the
+// client port, would open the peer port, which grants everything.
 type Authorities struct {
 	Peers   *Authority // signs members' peer certificates
 	Clients *Authority // signs the certificates of clients and servers
@@ -34,7 +34,7 @@ func ClientsName(name string) string { return namePrefix + name + clientsSuffix 
 // numbered is a name and the number of an authority that succeeds others of this name.
 var numbered = regexp.MustCompile(`^(.*) ([1-9][0-9]{0,5})$`)
 
-// Numberless is the common name of an authority without the number that Succeeding gives.
+// Numberless returns the common name of an authority without the number that Succeeding gives.
 func Numberless(commonName string) string {
 	if parts := numbered.FindStringSubmatch(commonName); parts != nil {
 		return parts[1]
@@ -42,8 +42,8 @@ func Numberless(commonName string) string {
 	return commonName
 }
 
-// Succeeding is the common name of the authority that succeeds one called before: name, with a number that is one
-// higher. Two authorities of one subject would be mixed up by whoever verifies certificates.
+// Succeeding returns the common name of the authority that succeeds the authority called before: name, with a number
+// that is one higher. Verifiers would mix up two authorities of one subject.
 func Succeeding(name, before string) string {
 	switch parts := numbered.FindStringSubmatch(before); {
 	case before == name:
@@ -55,8 +55,8 @@ func Succeeding(name, before string) string {
 	return name
 }
 
-// Number is the number that Succeeding has given to an authority with this common name; the first one of a cluster is
-// number 1.
+// Number returns the number that Succeeding has given to an authority with this common name. The first authority of a
+// cluster is number 1.
 func Number(commonName string) int {
 	if parts := numbered.FindStringSubmatch(commonName); parts != nil {
 		number, _ := strconv.Atoi(parts[2]) // it has six digits at most
@@ -65,7 +65,7 @@ func Number(commonName string) int {
 	return 1
 }
 
-// IsMadeHere tells whether a common name is that of a generated authority, of any cluster; then it says what the
+// IsMadeHere tells whether a common name is that of a generated authority of any cluster. Such a name says what the
 // authority is for.
 func IsMadeHere(commonName string) bool {
 	name := Numberless(commonName)

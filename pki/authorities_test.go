@@ -2,7 +2,7 @@ package pki
 
 import "testing"
 
-// TestSucceeding holds that authorities which follow each other have different names, and are known for what they are
+// TestSucceeding holds that successive authorities have different names, and that each name says what its authority is
 // for.
 func TestSucceeding(t *testing.T) {
 	for before, want := range map[string]string{

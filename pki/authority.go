@@ -23,10 +23,10 @@ import (
 
 // Authority signs certificates. It is safe for concurrent use, and prints its name, never its key.
 type Authority struct {
-	KeyPair                       // without a key where the issuer alone has it
-	above     []*x509.Certificate // those above an intermediate, each of which has signed the one before
+	KeyPair                       // the key is missing if only the issuer has it
+	above     []*x509.Certificate // authorities above an intermediate, each of which has signed the one before
 	issuer    Issuer
-	tolerated x509.KeyUsage // what the issuer may allow a leaf's key beside what TLS requires
+	tolerated x509.KeyUsage // key usages that the issuer may allow a leaf beside those that TLS requires
 }
 
 func newEmbedded(pair KeyPair) *Authority { return &Authority{KeyPair: pair, issuer: embedded{pair}} }
@@ -74,9 +74,9 @@ func newAuthority(commonName string, algorithm Algorithm, lifetime time.Duration
 	return newEmbedded(KeyPair{certificate: certificate, key: key}), nil
 }
 
-// ParseAuthority parses an existing authority, self-signed or intermediate, with its chain behind it where that is
-// given. The key may be PKCS #8, PKCS #1 or SEC 1, and must not be encrypted. An authority is refused if it could not
-// sign, or if nothing would trust what it signs at now.
+// ParseAuthority parses an existing authority, self-signed or intermediate, and its chain if the chain follows. The key
+// may be PKCS #8, PKCS #1 or SEC 1, and must not be encrypted. ParseAuthority refuses an authority that could not sign,
+// or whose certificates nothing would trust at now.
 func ParseAuthority(certificatePEM, keyPEM []byte, now time.Time) (*Authority, error) {
 	certificate, above, err := parseChain(certificatePEM)
 	if err != nil {
@@ -97,7 +97,7 @@ func ParseAuthority(certificatePEM, keyPEM []byte, now time.Time) (*Authority, e
 }
 
 // ParseExternal parses the certificate of an authority whose key only the issuer has. It refuses what ParseAuthority
-// refuses, as far as the certificate tells. An issuer has policies of its own: it may sign for another time than is
+// refuses, as far as the certificate tells. An issuer has policies of its own: it may sign for another lifetime than
 // ordered, and allow a key to encipher keys, as most profiles of cfssl do.
 func ParseExternal(certificatePEM []byte, issuer Issuer, now time.Time) (*Authority, error) {
 	certificate, above, err := parseChain(certificatePEM)
@@ -111,10 +111,10 @@ func ParseExternal(certificatePEM []byte, issuer Issuer, now time.Time) (*Author
 	return authority, nil
 }
 
-// Name is what the authority is called wherever authorities are compared.
+// Name returns the name by which authorities are compared.
 func (a *Authority) Name() string { return cert.Name(a.certificate) }
 
-// External tells whether another process than this one signs, so that it may be away.
+// External tells whether another process signs for the authority, and so may be out of reach.
 func (a *Authority) External() bool { return a.key == nil }
 
 // check returns why an authority cannot sign, or nil.

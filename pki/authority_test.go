@@ -72,7 +72,7 @@ func TestNewAuthorityRefuses(t *testing.T) {
 	}
 }
 
-// homemade is an authority's certificate that differs from a good one as edit says.
+// homemade returns the certificate of an authority that edit has changed.
 func homemade(t *testing.T, key crypto.Signer, edit func(*x509.Certificate)) []byte {
 	t.Helper()
 	c := &x509.Certificate{
@@ -117,8 +117,8 @@ func TestParseAuthorityTakesEveryFormOfKey(t *testing.T) {
 	}
 }
 
-// TestParseAuthorityWithoutKeyUsage: openssl req makes authorities without this extension, and what they sign is
-// trusted.
+// TestParseAuthorityWithoutKeyUsage holds that an authority without this extension is accepted: openssl req makes such
+// authorities, and clients trust what they sign.
 func TestParseAuthorityWithoutKeyUsage(t *testing.T) {
 	own := key(t, ECDSAP256)
 	certificate := homemade(t, own, func(c *x509.Certificate) { c.KeyUsage = 0 })

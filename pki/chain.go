@@ -24,22 +24,21 @@ func parseChain(certificatePEM []byte) (signs *x509.Certificate, above []*x509.C
 	return all[0], all[1:], nil
 }
 
-// chain is the authority's certificate with all that is known above it.
+// chain returns the authority's certificate and all known certificates above it.
 func (a *Authority) chain() []*x509.Certificate {
 	return append([]*x509.Certificate{a.certificate}, a.above...)
 }
 
-// CertificatePEM returns the authority's certificate, and its chain behind it, as far as that was given.
+// CertificatePEM returns the authority's certificate, and its chain after it if the chain was given.
 func (a *Authority) CertificatePEM() []byte { return []byte(cert.Encode(a.chain()...)) }
 
-// behind are what stands behind each certificate that the authority signs.
+// behind returns the certificates that follow each certificate that the authority signs.
 func (a *Authority) behind() []*x509.Certificate { return cert.Behind(a.chain()) }
 
-// Ends is when the authority expires, or the first of those above it: what it signs would be refused then.
+// Ends returns when the authority or the first of those above it expires: verifiers then refuse what it has signed.
 func (a *Authority) Ends() time.Time { return cert.FirstEnd(a.chain()) }
 
-// checkAbove returns why what the authority signs would not be verified by those who know only the end of its chain, or
-// nil.
+// checkAbove returns why verifiers that know only the end of the authority's chain would refuse what it signs, or nil.
 func (a *Authority) checkAbove(now time.Time) error {
 	for i, c := range a.above {
 		below, is := a.chain()[i], fmt.Sprintf("certificate %d of its chain, %.80q,", i+2, c.Subject.CommonName)
@@ -66,7 +65,8 @@ func (a *Authority) checkAbove(now time.Time) error {
 	return nil
 }
 
-// checkVerifier returns what Go's and other verifiers refuse of an authority's certificate whatever it signs, or nil.
+// checkVerifier returns what Go's and other verifiers refuse in an authority's certificate, whatever the authority
+// signs, or nil.
 func checkVerifier(c *x509.Certificate) error {
 	if len(c.UnhandledCriticalExtensions) > 0 {
 		return fmt.Errorf("has a critical extension that etcd does not know (%s), such as name constraints on other names than those of hosts: take an authority without it", c.UnhandledCriticalExtensions[0])

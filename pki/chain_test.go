@@ -14,7 +14,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/pkitest"
 )
 
-// parsedOf is the authority that signs of a company, with these certificates behind its own.
+// parsedOf returns the company's authority that signs, followed by these certificates.
 func parsedOf(t testing.TB, c pkitest.Company, above ...pkitest.CA) *Authority {
 	t.Helper()
 	authority, err := ParseAuthority([]byte(c.Signs.PEM(above...)), []byte(c.Signs.KeyPEM(t)), now)
@@ -50,8 +50,8 @@ func names(certificates []*x509.Certificate) string {
 	return strings.Join(all, " ")
 }
 
-// TestIntermediatesFollowWhatIsSigned holds what stands behind a leaf: all that those need who know only the root, and
-// no root.
+// TestIntermediatesFollowWhatIsSigned holds that a leaf is followed by all that a client needs which knows only the
+// root, and by no root.
 func TestIntermediatesFollowWhatIsSigned(t *testing.T) {
 	c := pkitest.New(t, now, nil)
 	o := newOpenssl(t)
@@ -59,7 +59,7 @@ func TestIntermediatesFollowWhatIsSigned(t *testing.T) {
 	for name, test := range map[string]struct {
 		above    []pkitest.CA
 		follow   string
-		complete bool // those who know only the root can verify it
+		complete bool // clients that know only the root can verify the leaf
 	}{
 		"its whole chain":      {[]pkitest.CA{c.Middle, c.Root}, "company etcd company middle", true},
 		"the root left out":    {[]pkitest.CA{c.Middle}, "company etcd company middle", true},
@@ -100,8 +100,8 @@ func TestIntermediatesFollowWhatIsSigned(t *testing.T) {
 	}
 }
 
-// TestASiblingIsNotTrusted has an authority of the same company sign, which members do not trust, whatever stands
-// behind the leaf.
+// TestASiblingIsNotTrusted has another authority of the same company sign. Members do not trust that authority,
+// whatever follows the leaf.
 func TestASiblingIsNotTrusted(t *testing.T) {
 	c := pkitest.New(t, now, nil)
 	sibling, err := ParseAuthority([]byte(c.Sibling.PEM(c.Middle, c.Root)), []byte(c.Sibling.KeyPEM(t)), now)
@@ -118,8 +118,8 @@ func TestASiblingIsNotTrusted(t *testing.T) {
 	}
 }
 
-// TestChainsAreChecked holds what is refused of a chain, and that each refusal says which certificate it is and what to
-// do.
+// TestChainsAreChecked holds which chains are refused, and that each refusal names the certificate at fault and says
+// what to do.
 func TestChainsAreChecked(t *testing.T) {
 	long := pkitest.New(t, now, nil)
 	for name, test := range map[string]struct {
@@ -184,7 +184,7 @@ func TestChainsAreChecked(t *testing.T) {
 	}
 }
 
-// TestTheChainsFirstEndBounds has what is signed end with the first of the chain that does.
+// TestTheChainsFirstEndBounds holds that a leaf expires no later than the first certificate of the chain.
 func TestTheChainsFirstEndBounds(t *testing.T) {
 	c := pkitest.New(t, now, nil)
 	soon := now.Add(24 * time.Hour)
@@ -195,7 +195,7 @@ func TestTheChainsFirstEndBounds(t *testing.T) {
 	}
 }
 
-// TestNameConstraints has constraints judged before anything is signed, as the verifier judges what is signed.
+// TestNameConstraints holds that constraints are judged before anything is signed, and as verifiers judge them.
 func TestNameConstraints(t *testing.T) {
 	network := func(text string) *net.IPNet {
 		_, parsed, err := net.ParseCIDR(text)

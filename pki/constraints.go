@@ -16,8 +16,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/order"
 )
 
-// Permits returns why the authority cannot certify the names and addresses of a request, or nil: its own name
-// constraints, or those of an authority above it, leave one of them out. It signs nothing, so that a plan can ask.
+// Permits returns why the authority cannot certify the names and addresses of a request, or nil: name constraints of
+// the authority, or of one above it, do not permit one of them. Permits signs nothing, so that a plan can call it.
 func (a *Authority) Permits(want Request) error {
 	for i, c := range a.chain() {
 		constraint := constraintsOf(c)
@@ -38,7 +38,8 @@ func (a *Authority) Permits(want Request) error {
 	return nil
 }
 
-// constraintsOf says which names of hosts an authority's certificate permits and excludes; empty: it constrains none.
+// constraintsOf describes which names of hosts an authority's certificate permits and excludes, or returns "" if the
+// certificate has no constraints.
 func constraintsOf(c *x509.Certificate) string {
 	var says []string
 	for _, of := range []struct {
@@ -67,8 +68,8 @@ func constraintsOf(c *x509.Certificate) string {
 	return strings.Join(says, ", and ")
 }
 
-// rulesOf has the verifier that etcd uses judge single names by an authority's name constraints: it verifies a
-// throw-away certificate with the name, of a throw-away authority with the constraints.
+// rulesOf has the verifier that etcd uses judge single names by an authority's name constraints. The verifier gets a
+// throw-away certificate with the name, signed by a throw-away authority with the constraints.
 func rulesOf(c *x509.Certificate) (permits func(host string) bool, err error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

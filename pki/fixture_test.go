@@ -16,10 +16,10 @@ import (
 	"time"
 )
 
-// now is when all tests take place.
+// now is the time of all tests.
 var now = time.Date(2031, 5, 6, 7, 8, 9, 0, time.UTC)
 
-// key makes a key as a host does, without cfssl. RSA keys are made once, since they take their time.
+// key makes a key as a host does, without cfssl. RSA keys are made once, since they are slow to make.
 func key(t testing.TB, algorithm Algorithm) crypto.Signer {
 	t.Helper()
 	var made crypto.Signer
@@ -46,7 +46,7 @@ func rsaKey(bits int) func() (crypto.Signer, error) {
 	return sync.OnceValues(func() (crypto.Signer, error) { return rsa.GenerateKey(rand.Reader, bits) })
 }
 
-// template is the certificate request that a well-behaved host makes.
+// template returns the certificate request that a well-behaved host makes.
 func template(want Request) x509.CertificateRequest {
 	request := x509.CertificateRequest{
 		Subject:  pkix.Name{CommonName: want.CommonName, Organization: want.Organization},
@@ -85,7 +85,7 @@ func privateKeyPEM(t testing.TB, pair KeyPair) []byte {
 	return text
 }
 
-// member is what the server certificate of a member says.
+// member returns what the server certificate of a member says.
 func member() Request {
 	return Request{
 		Profile:      Server,

@@ -36,7 +36,8 @@ func FuzzSign(f *testing.F) {
 				exact(t, signed, der, want)
 			}
 		}
-		// A changed request fails by its signature already; what looks at its content must bear it too.
+		// The signature of a changed request is wrong already. The code that looks at its content must cope with it
+		// too.
 		if request, err := x509.ParseCertificateRequest(der); err == nil {
 			if claims, err := cert.RequestClaims(request); err == nil {
 				_ = order.List(claims)

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// handshake has client dial a port of 127.0.0.1 that server serves, each trusting the authority given,
-// and returns what the server says to it.
+// handshake has client dial a port of 127.0.0.1 that server serves, each trusting the given authority, and returns what
+// the server says to the client.
 func handshake(t *testing.T, server, client KeyPair, trusted *Authority, at time.Time) error {
 	t.Helper()
 	config := func(pair KeyPair) *tls.Config {
@@ -22,8 +22,8 @@ func handshake(t *testing.T, server, client KeyPair, trusted *Authority, at time
 		pool := x509.NewCertPool()
 		pool.AppendCertsFromPEM(trusted.CertificatePEM())
 		return &tls.Config{
-			// GetClientCertificate and not Certificates: those are held back where the server names
-			// other authorities, and it shall be the server that refuses.
+			// A client holds back its Certificates if the server names other authorities, and the test wants the server
+			// to refuse: hence GetClientCertificate.
 			GetCertificate:       func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &certificate, nil },
 			GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &certificate, nil },
 			ClientAuth:           tls.RequireAndVerifyClientCert,

@@ -18,7 +18,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 )
 
-// openssl verifies certificates as clients that are not written in Go do. It skips the test where there is no openssl.
+// openssl verifies certificates as clients do that are not written in Go. It skips the test if openssl is not
+// installed.
 type openssl struct {
 	testing.TB
 	dir string
@@ -41,7 +42,7 @@ func (o openssl) file(name string, text []byte) string {
 	return path
 }
 
-// verify returns what openssl says of a certificate that it refuses; empty: it takes it.
+// verify returns why openssl refuses a certificate, or "".
 func (o openssl) verify(bundle, leaf []byte, at time.Time, more ...string) string {
 	o.Helper()
 	args := slices.Concat([]string{"verify", "-x509_strict", "-check_ss_sig", "-no-CApath", "-no-CAstore", "-attime", strconv.FormatInt(at.Unix(), 10),
@@ -53,7 +54,7 @@ func (o openssl) verify(bundle, leaf []byte, at time.Time, more ...string) strin
 	return ""
 }
 
-// issuedOfEachKind are an authority of each algorithm, and what it signs for each profile and algorithm.
+// issuedOfEachKind returns an authority of each algorithm, and what it signs for each profile and algorithm.
 func issuedOfEachKind(t *testing.T, do func(name string, ca *Authority, profile Profile, leaf []byte)) {
 	t.Helper()
 	for _, of := range []Algorithm{ECDSAP256, ECDSAP384, RSA2048} {
@@ -75,7 +76,8 @@ func issuedOfEachKind(t *testing.T, do func(name string, ca *Authority, profile 
 	}
 }
 
-// TestOpensslVerifies has openssl verify every kind of certificate for what it is for, and refuse it for all else.
+// TestOpensslVerifies has openssl accept every kind of certificate for its purpose, and refuse it for every other
+// purpose.
 func TestOpensslVerifies(t *testing.T) {
 	o, other := newOpenssl(t), authority(t, PeersName("prod"))
 	accepted := map[Profile][]string{Peer: {"sslserver", "sslclient"}, Server: {"sslserver", "sslclient"}, Client: {"sslclient"}}
@@ -87,7 +89,7 @@ func TestOpensslVerifies(t *testing.T) {
 				t.Errorf("%s, for %s: %q", name, purpose, refused)
 			}
 		}
-		if profile != Server { // what follows does not depend on the profile
+		if profile != Server { // the checks below do not depend on the profile
 			return
 		}
 		for what, c := range map[string]struct {
@@ -112,7 +114,7 @@ func TestOpensslVerifies(t *testing.T) {
 	})
 }
 
-// TestOpensslTakesNoLeafForAnAuthority has a member's key sign another certificate, and openssl refuse that.
+// TestOpensslTakesNoLeafForAnAuthority has a member's key sign another certificate, which openssl refuses.
 func TestOpensslTakesNoLeafForAnAuthority(t *testing.T) {
 	o, ca := newOpenssl(t), authority(t, PeersName("prod"))
 	want := member()
@@ -143,14 +145,14 @@ func TestOpensslTakesNoLeafForAnAuthority(t *testing.T) {
 	}
 }
 
-// accepted are the findings of zlint that are meant to be.
+// accepted are findings of zlint that we accept.
 var accepted = map[string]string{
 	"w_subject_common_name_included": "etcd reads a client's user from the common name",
 }
 
-// TestLintFindsNothing has zlint check authorities and certificates by RFC 5280 and what the field has learnt since.
-// What browsers ask of public authorities is left out: that is nothing that a cluster's own could have, such as
-// revocation by OCSP.
+// TestLintFindsNothing has zlint check authorities and certificates by RFC 5280 and by later lessons of the field. It
+// leaves out what browsers require of public authorities, such as revocation by OCSP, which a cluster's own authority
+// cannot have.
 func TestLintFindsNothing(t *testing.T) {
 	registry, err := lint.GlobalRegistry().Filter(lint.FilterOptions{IncludeSources: lint.SourceList{lint.RFC5280, lint.RFC5480, lint.RFC5891, lint.RFC8813, lint.Community}})
 	if err != nil {
@@ -181,7 +183,7 @@ func TestLintFindsNothing(t *testing.T) {
 	})
 }
 
-// TestSerialNumbersAreRandom has each certificate of an authority bear a serial number that nobody can foresee.
+// TestSerialNumbersAreRandom holds that nobody can foresee the serial numbers of an authority's certificates.
 func TestSerialNumbersAreRandom(t *testing.T) {
 	ca, seen := authority(t, "ca"), map[string]bool{}
 	want, holder := member(), key(t, ECDSAP256)

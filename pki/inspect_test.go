@@ -112,7 +112,7 @@ func TestNeedsRenewal(t *testing.T) {
 	}
 }
 
-// Whatever the lifetimes are, what was just renewed is not due again: a plan would never be empty.
+// Whatever the lifetimes are, a certificate that was just renewed is not due again: otherwise no plan would be empty.
 func TestRenewalComesToAnEnd(t *testing.T) {
 	ca, err := NewAuthority("ca", ECDSAP256, 48*time.Hour, now)
 	if err != nil {

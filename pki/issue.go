@@ -12,8 +12,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/order"
 )
 
-// issue orders a certificate from the authority's issuer, and checks the certificate before it returns it. What stands
-// behind it is not of the certificate's own.
+// issue orders a certificate from the authority's issuer, and checks the certificate before it returns it. The result
+// has no chain.
 func (a *Authority) issue(ctx context.Context, requestDER []byte, public crypto.PublicKey, want Request, now time.Time) (*x509.Certificate, error) {
 	notAfter, err := a.notAfter(want.LifetimeOrDefault(), now)
 	if err != nil {

@@ -18,11 +18,11 @@ import (
 // structs; there it prints addresses instead of the key.
 type KeyPair struct {
 	certificate *x509.Certificate
-	behind      []*x509.Certificate // a leaf: the intermediates that it is shown with
+	behind      []*x509.Certificate // of a leaf: the intermediates that follow it
 	key         crypto.Signer
 }
 
-// CertificatePEM returns the certificate, and the intermediates behind it.
+// CertificatePEM returns the certificate, followed by its intermediates.
 func (k KeyPair) CertificatePEM() []byte {
 	return []byte(cert.Encode(append([]*x509.Certificate{k.certificate}, k.behind...)...))
 }

@@ -8,7 +8,7 @@ import (
 
 // Lifetimes.
 const (
-	// DefaultAuthorityLifetime is 10 years: an authority is replaced on purpose, and not by a calendar.
+	// DefaultAuthorityLifetime is 10 years: users replace an authority on purpose, and not by a calendar.
 	DefaultAuthorityLifetime = 87600 * time.Hour
 	DefaultLeafLifetime      = order.DefaultLeafLifetime
 	MinimumLifetime          = order.MinimumLifetime

@@ -8,7 +8,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/order"
 )
 
-// What certificates are ordered by, which hosts know too.
+// Types by which certificates are ordered. Hosts use them too.
 type (
 	Profile = order.Profile
 	Request = order.Request

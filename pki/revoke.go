@@ -11,13 +11,12 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 )
 
-// ErrSignsNoLists is why an authority from elsewhere revokes nothing: its certificate does not allow it.
+// ErrSignsNoLists says why an imported authority revokes nothing: its certificate does not allow signing lists.
 var ErrSignsNoLists = errors.New("its certificate lacks the key usage cRLSign, by which lists of revoked certificates are signed")
 
-// Revoke returns the list of the certificates that are revoked by the authority, by their serial numbers, as PEM. The
-// same request has the same answer, so that a plan can say what an apply signs: the list says that it holds, and that
-// certificates were revoked, from when the authority holds, and until it ends. Which of two lists is the later one,
-// their numbers say.
+// Revoke returns a list, PEM, of the certificates with these serial numbers as revoked by the authority. The same
+// request has the same answer, so that a plan can say what an apply signs: the list is valid from when the authority
+// is, and until it ends, and gives the former time as that of the revocations. Lists are ordered by their numbers.
 func (a *Authority) Revoke(serials []*big.Int, number int64) (string, error) {
 	if a.key == nil {
 		return "", errors.New("the key of the authority is not at hand")
@@ -28,7 +27,7 @@ func (a *Authority) Revoke(serials []*big.Int, number int64) (string, error) {
 		issuer.KeyUsage = x509.KeyUsageCRLSign
 	}
 	if len(issuer.SubjectKeyId) == 0 {
-		sum := sha1.Sum(issuer.RawSubjectPublicKeyInfo) // as RFC 5280 has it
+		sum := sha1.Sum(issuer.RawSubjectPublicKeyInfo) // the hash of RFC 5280
 		issuer.SubjectKeyId = sum[:]
 	}
 	if issuer.KeyUsage&x509.KeyUsageCRLSign == 0 {
@@ -39,7 +38,7 @@ func (a *Authority) Revoke(serials []*big.Int, number int64) (string, error) {
 	for _, serial := range slices.CompactFunc(sorted, func(a, b *big.Int) bool { return a.Cmp(b) == 0 }) {
 		list.RevokedCertificateEntries = append(list.RevokedCertificateEntries, x509.RevocationListEntry{SerialNumber: serial, RevocationTime: issuer.NotBefore})
 	}
-	der, err := x509.CreateRevocationList(nil, list, &issuer, a.key) // no randomness: signatures are deterministic then
+	der, err := x509.CreateRevocationList(nil, list, &issuer, a.key) // without randomness signatures are deterministic
 	if err != nil {
 		return "", fmt.Errorf("sign the list of revoked certificates of %s: %w", a, err)
 	}

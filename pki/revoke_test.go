@@ -12,8 +12,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 )
 
-// TestRevoke has each kind of authority revoke certificates: the list holds these, by the word of openssl too, and is
-// the same each time.
+// TestRevoke has each kind of authority revoke certificates: the list names them, openssl agrees, and the list is the
+// same each time.
 func TestRevoke(t *testing.T) {
 	now := time.Now()
 	for _, algorithm := range Algorithms() {
@@ -63,7 +63,7 @@ func TestRevoke(t *testing.T) {
 	}
 }
 
-// TestRevokeByOthersAuthorities holds that authorities that were made elsewhere revoke too, where they may sign lists.
+// TestRevokeByOthersAuthorities holds that imported authorities revoke too, if they may sign lists.
 func TestRevokeByOthersAuthorities(t *testing.T) {
 	authority, err := NewAuthority("elsewhere", DefaultAlgorithm, time.Hour, time.Now())
 	if err != nil {
@@ -75,7 +75,7 @@ func TestRevokeByOthersAuthorities(t *testing.T) {
 		t.Error(err)
 	}
 	strict := *authority.certificate
-	strict.KeyUsage = 1 << 5 // certificate signing alone
+	strict.KeyUsage = 1 << 5 // only certificate signing
 	if _, err := newEmbedded(KeyPair{certificate: &strict, key: authority.key}).Revoke(nil, 1); !errors.Is(err, ErrSignsNoLists) {
 		t.Errorf("an authority that may sign no lists: %v", err)
 	}

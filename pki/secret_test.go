@@ -16,7 +16,7 @@ import (
 	"testing"
 )
 
-// traces are the ways in which a P-256 key could turn up in a text.
+// traces are the ways in which a P-256 key could show up in a text.
 func traces(t *testing.T, pair KeyPair) []string {
 	t.Helper()
 	text := privateKeyPEM(t, pair)

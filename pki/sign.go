@@ -12,10 +12,13 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/order"
 )
 
-// Sign signs a certificate request, PEM, made for this purpose, as the hosts of members make theirs. The request has
-// to prove possession of a key of one of the Algorithms, and hold exactly the desired subject, names and addresses: a
-// request that lacks any, or adds anything, including extensions, is refused. Only the public key is taken from it
-// into the certificate.
+// Sign signs a certificate request, PEM, that a host has made for this purpose. The request has to prove possession of
+// a key of one of the Algorithms, and hold exactly the desired subject, names and addresses: Sign refuses a request
+// that lacks any or adds anything, including extensions. Only the public key is taken from it into the certificate.
+//
+// The certificate, PEM, followed by its intermediates, is valid from 5 minutes before now until its lifetime after now,
+// but never longer than the authority and its chain. So a cluster stays manageable in the last year of its authority.
+// Sign refuses only if less than MinimumLifetime is left.
 //
 // The certificate, PEM, with the intermediates behind it, is valid from 5 minutes before now until its lifetime after
 // now, but never longer than the authority and its chain. So a cluster stays manageable in the last year of its

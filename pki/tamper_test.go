@@ -29,13 +29,13 @@ func extension(t testing.TB, oid asn1.ObjectIdentifier, value any) pkix.Extensio
 	return pkix.Extension{Id: oid, Value: der}
 }
 
-// smuggled are requests that differ from an honest one, and what their refusal has to name. Sign must
-// refuse them all, SignRequest those that add something.
+// smuggled are requests that differ from an honest one, and what their refusals have to name. Sign must refuse all of
+// them, and SignRequest those that add something.
 var smuggled = []struct {
 	name  string
 	edit  func(testing.TB, *x509.CertificateRequest)
 	says  string
-	lacks bool // it only lacks something
+	lacks bool // the request only lacks something
 }{
 	{"a DNS name", func(_ testing.TB, r *x509.CertificateRequest) { r.DNSNames = append(r.DNSNames, "evil.example.com") }, `DNS name "evil.example.com"`, false},
 	{"a name twice", func(_ testing.TB, r *x509.CertificateRequest) { r.DNSNames = append(r.DNSNames, "localhost") }, `DNS name "localhost"`, false},
@@ -96,7 +96,7 @@ func TestSmuggledClaims(t *testing.T) {
 }
 
 func TestNothingOfARequestGetsPastItsCheck(t *testing.T) {
-	// The check of the request is left out here: cfssl alone must not copy anything either.
+	// The check of the request is left out here: cfssl by itself must not copy anything either.
 	ca, holder, want := authority(t, "ca"), key(t, ECDSAP256), member()
 	for _, c := range smuggled {
 		made := template(want)
@@ -209,7 +209,7 @@ func TestRefusalsStayShort(t *testing.T) {
 	}
 }
 
-// What cfssl signed, or another signer in its place, is looked at before it is let go.
+// The provider checks what cfssl, or another signer, has signed before it uses the certificate.
 func TestWhatIsSignedIsLookedAt(t *testing.T) {
 	ca, want := authority(t, "ca"), member()
 	leaf, err := ca.NewLeaf(t.Context(), want, ECDSAP256, now)
@@ -227,7 +227,7 @@ func TestWhatIsSignedIsLookedAt(t *testing.T) {
 		pair KeyPair
 		key  KeyPair
 		edit func(*Request)
-		says string // empty: it conforms
+		says string // empty: the certificate conforms
 	}{
 		{"as wanted", leaf, leaf, func(*Request) {}, ""},
 		{"another key", leaf, ca.KeyPair, func(*Request) {}, "for another key"},
@@ -246,8 +246,7 @@ func TestWhatIsSignedIsLookedAt(t *testing.T) {
 	}
 }
 
-// An authority from elsewhere may be limited in what it may sign for; that must not come out when
-// members refuse each other.
+// An imported authority may be limited in what it may sign for. That must not show only when members refuse each other.
 func TestALimitedAuthorityIsFoundOut(t *testing.T) {
 	own := key(t, ECDSAP256)
 	der, err := x509.MarshalPKCS8PrivateKey(own)

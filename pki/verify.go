@@ -8,9 +8,9 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/order"
 )
 
-// Verify returns why a certificate, PEM, with the intermediates behind it, would be refused at now, for any usage of
-// its profile, by those who trust the authorities in bundle, PEM: one authority, or an old and a new one during their
-// replacement.
+// Verify returns why verifiers would refuse a certificate, PEM, and its intermediates at now, for any usage of its
+// profile. The verifiers trust the authorities in bundle, PEM: one authority, or an old and a new one during a
+// rotation.
 func Verify(certificatePEM, bundlePEM []byte, profile Profile, now time.Time) error {
 	chain, err := cert.Parse(certificatePEM)
 	if err != nil {

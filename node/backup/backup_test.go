@@ -12,10 +12,10 @@ import (
 	"filippo.io/age"
 )
 
-// noon is when the first snapshot of tests is taken.
+// noon is the time of the first snapshot of tests.
 var noon = time.Date(2026, 3, 4, 12, 0, 0, 0, time.UTC)
 
-// snapshotOf says what there is to say of a text that stands for a snapshot.
+// snapshotOf returns the description of a text that stands for a snapshot.
 func snapshotOf(text []byte, revision int64) Snapshot {
 	sum := sha256.Sum256(text)
 	return Snapshot{
@@ -25,7 +25,7 @@ func snapshotOf(text []byte, revision int64) Snapshot {
 	}
 }
 
-// noise is a text that does not compress and is the same for the same seed.
+// noise returns a text that does not compress, the same for the same seed.
 func noise(size int, seed byte) []byte {
 	text := make([]byte, size)
 	rand.NewChaCha8([32]byte{seed}).Read(text)
@@ -74,7 +74,7 @@ func mustStore(t *testing.T, to Destination, text []byte, revision int64, r Reci
 	return m
 }
 
-// mustFetch compares a backup with the text that it was made of.
+// mustFetch compares a backup with the text that was stored.
 func mustFetch(t *testing.T, from Source, m Manifest, i Identities, text []byte) {
 	t.Helper()
 	var got bytes.Buffer
@@ -99,7 +99,7 @@ func keys(t *testing.T, of Source) []string {
 	return all
 }
 
-// mustSay holds that an error says all of something.
+// mustSay holds that an error contains all of these texts.
 func mustSay(t *testing.T, err error, texts ...string) {
 	t.Helper()
 	if err == nil {

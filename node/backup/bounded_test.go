@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// hanging is a destination that answers nothing until it is let go.
+// hanging is a destination that answers nothing until the test releases it.
 type hanging struct {
 	Destination
 	gone chan struct{}
@@ -30,7 +30,7 @@ func (h hanging) Put(_ context.Context, _ string, _ int64, content io.Reader) er
 	return err
 }
 
-// TestADestinationThatHangsIsGivenUp asks one that does not answer, in each way, and once more.
+// TestADestinationThatHangsIsGivenUp calls each method of a destination that does not answer, and then one more.
 func TestADestinationThatHangsIsGivenUp(t *testing.T) {
 	for name, call := range map[string]func(Destination) error{
 		"List":   func(d Destination) error { _, err := d.List(t.Context(), ""); return err },
@@ -78,7 +78,7 @@ func (s *slow) Read(p []byte) (int, error) {
 	return copy(p, "x"), nil
 }
 
-// TestAPutThatIsSlowIsNotGivenUp stores what comes slowly, for longer than a call may come to nothing.
+// TestAPutThatIsSlowIsNotGivenUp stores content that arrives slowly, for longer than a call without progress may last.
 func TestAPutThatIsSlowIsNotGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		gone := make(chan struct{})
@@ -89,7 +89,7 @@ func TestAPutThatIsSlowIsNotGivenUp(t *testing.T) {
 	})
 }
 
-// TestAListingThatIsSlowIsNotGivenUp walks a directory that answers for each of its entries, slowly.
+// TestAListingThatIsSlowIsNotGivenUp walks a directory that answers slowly for each of its entries.
 func TestAListingThatIsSlowIsNotGivenUp(t *testing.T) {
 	directory, err := NewDirectory(t.TempDir())
 	if err != nil {
@@ -115,7 +115,7 @@ func TestAListingThatIsSlowIsNotGivenUp(t *testing.T) {
 	})
 }
 
-// slowly is a directory that takes its time for each entry, of which it tells.
+// slowly is a directory that is slow for each entry, and reports progress for each.
 type slowly struct{ *Directory }
 
 const entryPause = 50 * time.Second
@@ -132,7 +132,7 @@ func (s slowly) Sweep(ctx context.Context, prefix string, before time.Time) erro
 	return s.Directory.Sweep(s.pause(ctx), prefix, before)
 }
 
-// TestAFileThatHangsIsGivenUp: to open it, and to read it, may each never end.
+// TestAFileThatHangsIsGivenUp holds that opening a file and reading it are both given up if they never end.
 func TestAFileThatHangsIsGivenUp(t *testing.T) {
 	for name, opens := range map[string]bool{"it opens": true, "it does not open": false} {
 		t.Run(name, func(t *testing.T) {

@@ -25,11 +25,11 @@ func (e Entry) Verified() bool { return e.Rehearsal != nil && e.Rehearsal.Failur
 // Failed tells whether a rehearsal has shown that the backup does not restore.
 func (e Entry) Failed() bool { return e.Rehearsal != nil && e.Rehearsal.Failure != "" }
 
-// Catalog lists what a destination has of a cluster.
+// Catalog lists the backups of a cluster at a destination.
 type Catalog struct {
 	Backups  []Entry   // the owner's, newest first
-	Others   []Entry   // those of another cluster of this name, newest first: to be left alone
-	Problems []Problem // what looks like a backup but is not, in the order of keys
+	Others   []Entry   // backups of another cluster of this name, newest first, which are left alone
+	Problems []Problem // objects that look like a backup but are none, in the order of keys
 	Partial  []Object  // objects without a manifest: of a backup under way, or of an interrupted one
 }
 
@@ -53,7 +53,7 @@ func List(ctx context.Context, from Source, cluster, owner string) (Catalog, err
 	}
 	var c Catalog
 	var manifests []string
-	var broken []readResult // of c.Problems
+	var broken []readResult // the entries of c.Problems
 	for _, object := range objects {
 		name, ok := nameAt(object.Key)
 		if !ok || path.Dir(object.Key) != cluster {

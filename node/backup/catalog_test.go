@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-// list is a catalog in a line: backups with what a rehearsal said, then what cannot be used.
+// list returns a catalog in one line: backups with the results of their rehearsals, then problems.
 func list(t *testing.T, from Source) string {
 	t.Helper()
 	c, err := List(t.Context(), from, "main", "")
@@ -57,7 +57,7 @@ func TestCatalog(t *testing.T) {
 	if got := list(t, d); got != "r3 verified=false failed=false, r2 verified=false failed=true, r1 verified=true failed=false" {
 		t.Errorf("there are %s", got)
 	}
-	// A rehearsal that was repeated counts, and the one before does not.
+	// Only the last rehearsal counts.
 	if err := Record(t.Context(), d, backups[1], Rehearsal{At: noon}); err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +69,7 @@ func TestCatalog(t *testing.T) {
 	}
 }
 
-// TestCatalogProblems holds that what is wrong with one backup hides no other.
+// TestCatalogProblems holds that a fault of one backup hides no other backup.
 func TestCatalogProblems(t *testing.T) {
 	for name, test := range map[string]struct {
 		harm func(*Directory, Manifest) error
@@ -108,14 +108,15 @@ func rewrite(change func([]byte) []byte) func(*Directory, Manifest) error {
 	}
 }
 
-// TestBackupThatWasCutShort holds that no backup exists before its manifest, and that what is left of one goes.
+// TestBackupThatWasCutShort holds that no backup exists before its manifest, and that the rest of an interrupted backup
+// is removed.
 func TestBackupThatWasCutShort(t *testing.T) {
 	d := directory(t)
 	whole, cut := mustStore(t, d, noise(100, 1), 1, Recipients{}), mustStore(t, d, noise(100, 2), 2, Recipients{})
 	if err := Record(t.Context(), d, cut, Rehearsal{At: noon}); err != nil {
 		t.Fatal(err)
 	}
-	if err := d.Remove(t.Context(), cut.key(manifestSuffix)); err != nil { // where a removal was cut short too
+	if err := d.Remove(t.Context(), cut.key(manifestSuffix)); err != nil { // the removal was interrupted too
 		t.Fatal(err)
 	}
 	put(t, d, "main/notes.txt", "somebody else's")
@@ -151,7 +152,7 @@ func TestBackupThatWasCutShort(t *testing.T) {
 	}
 }
 
-// grown has objects be as old as that.
+// grown makes objects look that old.
 func grown(t *testing.T, d *Directory, by time.Duration, keys ...string) {
 	t.Helper()
 	for _, key := range keys {
@@ -170,7 +171,8 @@ type later struct {
 
 func (l later) Clock(context.Context) (time.Time, error) { return time.Now().Add(l.by), nil }
 
-// TestDirectoryTellsTheTime: by the clock that its files' times go by, also where there is no space left.
+// TestDirectoryTellsTheTime holds that a directory's clock is the one that stamps its files, even if there is no space
+// left.
 func TestDirectoryTellsTheTime(t *testing.T) {
 	d := directory(t)
 	grown(t, d, time.Hour, "")
@@ -189,16 +191,16 @@ func TestDirectoryTellsTheTime(t *testing.T) {
 	}
 }
 
-// TestNewestProblem: which of the backups that cannot be used would be the newest say the manifest, the clock by which
-// they were stored, and revisions; never the clock of the host that took them.
+// TestNewestProblem holds how the newest of the unusable backups is found: by its manifest, by the clock that stamped
+// the objects, and by revisions, but never by the clock of the host that made the backup.
 func TestNewestProblem(t *testing.T) {
 	const good = 10
 	stored := map[string]time.Duration{"before": time.Hour, "after": time.Minute, "in a time to come": -time.Hour}
 	for name, test := range map[string]struct {
 		revision int64
-		clock    time.Duration // by which its host was off
+		clock    time.Duration // by which the clock of its host was off
 		stored   string
-		manifest string // empty: it can be read
+		manifest string // empty: the manifest can be read
 		owner    string
 		newest   bool
 	}{
@@ -257,7 +259,7 @@ func TestCatalogThatCannotBeRead(t *testing.T) {
 	}
 }
 
-// distant is a source each of whose answers takes a while.
+// distant is a source that takes a while for each answer.
 type distant struct {
 	Source
 	opened *atomic.Int32
@@ -277,8 +279,8 @@ func (d distant) Open(ctx context.Context, key string) (io.ReadCloser, error) {
 	return d.Source.Open(ctx, key)
 }
 
-// TestACatalogOfManyIsReadAtOnce lists backups that are far away: several manifests at a time and not all, in their
-// order.
+// TestACatalogOfManyIsReadAtOnce lists backups of a distant source: several manifests are read at a time, though not
+// all, and the order stays.
 func TestACatalogOfManyIsReadAtOnce(t *testing.T) {
 	const many = 100
 	d := directory(t)
@@ -302,7 +304,7 @@ func TestACatalogOfManyIsReadAtOnce(t *testing.T) {
 	})
 }
 
-// TestManifestText holds what manifests of version 1 look like: they are read for years.
+// TestManifestText holds the format of manifests of version 1, which are read for years.
 func TestManifestText(t *testing.T) {
 	const text = `{"version":1,"name":"20260304T130000Z-r1-a","cluster":"main","cluster_id":"cdf818194e3a8c32","member":"a","taken_at":"2026-03-04T13:00:00Z",` +
 		`"revision":1,"compact_revision":1,"keys":30,"hash":4023,"etcd_version":"3.7.3","storage_version":"3.7","size_bytes":1,` +

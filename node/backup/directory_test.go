@@ -57,7 +57,7 @@ func TestDirectoryKeepsToItself(t *testing.T) {
 	}
 }
 
-// TestDirectoryPutsWholeOrNothing holds that a put which fails leaves what was there, and nothing else.
+// TestDirectoryPutsWholeOrNothing holds that a failed put leaves the previous content and nothing else.
 func TestDirectoryPutsWholeOrNothing(t *testing.T) {
 	d, broken := directory(t), errors.New("the stream broke")
 	put(t, d, "main/a.db", "old")
@@ -122,7 +122,7 @@ func TestDirectorySweeps(t *testing.T) {
 	}
 }
 
-// TestDirectorySweepsNothingThatIsBeingWritten: however old it looks.
+// TestDirectorySweepsNothingThatIsBeingWritten holds that a file which is being written stays, however old it looks.
 func TestDirectorySweepsNothingThatIsBeingWritten(t *testing.T) {
 	d := directory(t)
 	var left []string
@@ -147,8 +147,8 @@ type readerFunc func(p []byte) (int, error)
 
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
-// TestDirectoryLooksAtNothingBeside: what lies beside the backups of a cluster, of other programs, or closed to root as
-// it is where a network file system takes root for nobody, neither fails a run nor is touched by one.
+// TestDirectoryLooksAtNothingBeside holds that files beside the backups of a cluster neither make a run fail nor are
+// touched. They belong to other programs, or are closed to root, as on a network file system that maps root to nobody.
 func TestDirectoryLooksAtNothingBeside(t *testing.T) {
 	d := directory(t)
 	if os.Getuid() != 0 {
@@ -201,7 +201,7 @@ func TestDirectoryLooksAtNothingBeside(t *testing.T) {
 	}
 }
 
-// asNobody does something with the files of this machine as a user to whom none belong.
+// asNobody calls do as a user who owns no file of this machine.
 func asNobody(t *testing.T, do func()) {
 	t.Helper()
 	runtime.LockOSThread()

@@ -25,7 +25,7 @@ func TestFetchWithoutTheIdentity(t *testing.T) {
 	if !errors.Is(err, ErrWrongIdentity) {
 		t.Errorf("another: %v", err)
 	}
-	m.EncryptedTo = []string{other} // a manifest that is wrong about it
+	m.EncryptedTo = []string{other} // a manifest that names the wrong recipients
 	if err = Fetch(t.Context(), d, m, another, io.Discard); !errors.Is(err, ErrWrongIdentity) {
 		t.Errorf("another, by a wrong manifest: %v", err)
 	}
@@ -48,7 +48,7 @@ func TestPostQuantumRecipients(t *testing.T) {
 	}
 }
 
-// TestKeysStayHidden holds that neither an error nor a printed value tells a secret key.
+// TestKeysStayHidden holds that neither an error nor a printed value reveals a secret key.
 func TestKeysStayHidden(t *testing.T) {
 	key, err := age.GenerateX25519Identity()
 	if err != nil {

@@ -23,7 +23,7 @@ const manifestVersion = 1
 type Snapshot struct {
 	Cluster         string    `json:"cluster"`
 	ClusterID       string    `json:"cluster_id"`       // hexadecimal
-	Owner           string    `json:"owner,omitempty"`  // as Owner returns it; empty: an old manifest, which names none
+	Owner           string    `json:"owner,omitempty"`  // as Owner returns it; empty: an old manifest
 	Member          string    `json:"member"`           // the member that it was taken from
 	TakenAt         time.Time `json:"taken_at"`         // UTC, whole seconds
 	Revision        int64     `json:"revision"`         // the newest revision in it

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// pattern is a long text that takes no memory.
+// pattern reads as a long text, and takes no memory.
 type pattern struct{ left int64 }
 
 func (p *pattern) Read(b []byte) (int, error) {
@@ -23,7 +23,7 @@ func (p *pattern) Read(b []byte) (int, error) {
 	return n, nil
 }
 
-// TestMemoryIsBounded stores and fetches what is much larger than what it may take of memory.
+// TestMemoryIsBounded stores and fetches a text that is much larger than the memory that this may take.
 func TestMemoryIsBounded(t *testing.T) {
 	const bound = 64 << 20
 	size := int64(8 * bound)
@@ -56,7 +56,7 @@ func TestMemoryIsBounded(t *testing.T) {
 	}
 }
 
-// peaks looks at the heap as a text goes through it.
+// peaks measures the heap while a text passes through it.
 type peaks struct {
 	from    io.Reader
 	calls   int
@@ -67,7 +67,7 @@ func (p *peaks) Read(b []byte) (int, error)  { p.look(); return p.from.Read(b) }
 func (p *peaks) Write(b []byte) (int, error) { p.look(); return len(b), nil }
 
 func (p *peaks) look() {
-	if p.calls++; p.calls%512 != 0 { // looking stops the world
+	if p.calls++; p.calls%512 != 0 { // a measurement stops the world
 		return
 	}
 	var stats runtime.MemStats

@@ -8,22 +8,22 @@ import (
 	"testing"
 )
 
-// owned is a backup of so many hours after noon that an owner has made.
+// owned returns an owner's backup that was made this many hours after noon.
 func owned(hours int, owner string) Entry {
 	e := taken(hours, nil)
 	e.Owner = owner
 	return e
 }
 
-// TestRestorable: a restore takes an owner's own backups. Others are taken by a host that carries no cluster alone, and
-// there where it is clear which are meant.
+// TestRestorable holds that a restore uses an owner's own backups. It uses another owner's only on a host that carries
+// no cluster, and only if it is clear which backups are meant.
 func TestRestorable(t *testing.T) {
 	old, mine, hers, theirs := owned(1, ""), owned(2, "me"), owned(3, "she"), owned(4, "they")
 	for name, test := range map[string]struct {
 		there []Entry
 		name  string
 		fresh bool
-		takes []Entry // nil: it is refused
+		takes []Entry // nil: the restore is refused
 	}{
 		"none":                              {nil, "", false, []Entry{}},
 		"own ones beside another's":         {[]Entry{mine, hers}, "", false, []Entry{mine}},
@@ -63,7 +63,7 @@ func TestRestorable(t *testing.T) {
 	}
 }
 
-// TestBackupsOfTwoOwners: what two clusters of one name keep at one place are two histories.
+// TestBackupsOfTwoOwners holds that the backups of two clusters of one name at one place are two separate histories.
 func TestBackupsOfTwoOwners(t *testing.T) {
 	d := directory(t)
 	for revision, owner := range []string{"me", "she", "", "me"} {

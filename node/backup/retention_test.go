@@ -14,7 +14,7 @@ var (
 	bad  = &Rehearsal{At: noon, Failure: "its hash is another"}
 )
 
-// taken is a backup of so many hours after noon.
+// taken returns a backup that was made this many hours after noon.
 func taken(hours int, r *Rehearsal) Entry {
 	s := snapshotOf([]byte("x"), int64(hours)+1)
 	s.TakenAt = noon.Add(time.Duration(hours) * time.Hour)
@@ -39,7 +39,7 @@ func TestRetention(t *testing.T) {
 	elsewhere := taken(0, nil)
 	elsewhere.ClusterID = "1"
 	early := taken(9, nil)
-	early.TakenAt = noon.Add(-99 * time.Hour) // by a clock that was wrong
+	early.TakenAt = noon.Add(-99 * time.Hour) // the clock was wrong
 	early.Name = nameOf(early.Snapshot)
 	for name, test := range map[string]struct {
 		rule    Retention
@@ -73,7 +73,7 @@ func TestRetention(t *testing.T) {
 	}
 }
 
-// TestRetentionProperties holds of any backups and any rules what must never be otherwise.
+// TestRetentionProperties holds what is true of any backups and any rules.
 func TestRetentionProperties(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		many := rapid.IntRange(0, 6)
@@ -126,9 +126,9 @@ func TestRetentionProperties(t *testing.T) {
 	})
 }
 
-// TestAWrongClockLetsNothingGo has one member's clock be wrong for some runs, in the midst of backups an hour, and lets
-// go of what may go after each: the rule of age keeps all of the time that it names, and the newest is the one that has
-// the most in it.
+// TestAWrongClockLetsNothingGo makes a backup every hour, some of them by a member whose clock is wrong, and drops what
+// may be dropped after each. The rule of age keeps all of its time span, and the newest backup is the one with the
+// highest revision.
 func TestAWrongClockLetsNothingGo(t *testing.T) {
 	const hours, age = 200, 72
 	rules := Retention{Within: age * time.Hour, Daily: 7}
@@ -171,8 +171,8 @@ func TestAWrongClockLetsNothingGo(t *testing.T) {
 	}
 }
 
-// TestRetentionOverMonths makes a backup an hour for half a year, with a week without any, rehearses one a day,
-// and lets go of what may go after each.
+// TestRetentionOverMonths makes a backup every hour for half a year, except for one week, rehearses one a day, and
+// drops what may be dropped after each.
 func TestRetentionOverMonths(t *testing.T) {
 	r := Retention{Hourly: 24, Daily: 7, Weekly: 8, Verified: 3}
 	var there []Entry
@@ -216,8 +216,8 @@ func TestRetentionSaysWhy(t *testing.T) {
 	}
 }
 
-// TestRetentionByProofsElsewhere: backups at a destination that nobody rehearses go by what was proved of them, or of
-// others, where they are rehearsed; what is known to be bad here is not good for being so elsewhere.
+// TestRetentionByProofsElsewhere holds that rehearsals at other destinations count for backups at a destination without
+// rehearsals, and that a backup that is known to be bad here is not kept as good because a copy elsewhere is.
 func TestRetentionByProofsElsewhere(t *testing.T) {
 	sumOf := func(e Entry, sum string) Entry { e.SHA256 = strings.Repeat(sum, 64); return e }
 	zero, one, two, three := sumOf(taken(0, nil), "0"), sumOf(taken(1, nil), "1"), sumOf(taken(2, nil), "2"), sumOf(taken(3, nil), "3")

@@ -95,7 +95,7 @@ func NewS3(c S3Config) (*S3, error) {
 	core, err := minio.NewCore(endpoint.Host, &minio.Options{
 		Creds: c.Credentials.provider(transport), Secure: endpoint.Scheme == "https", Transport: transport,
 		Region: c.Region, BucketLookup: lookup,
-		MaxRetries: 1, // this package retries, for as long as the configuration says
+		MaxRetries: 1, // this package retries for as long as the configuration says
 	})
 	if err != nil {
 		return nil, fmt.Errorf("S3 endpoint %s: %w", c.Endpoint, err)
@@ -137,7 +137,7 @@ func (c S3Config) transport(traffic *traffic) (*http.Transport, error) {
 		TLSHandshakeTimeout: dialTimeout,
 		MaxIdleConnsPerHost: readers,
 		IdleConnTimeout:     stallTimeout,
-		DisableCompression:  true, // what is stored is what is hashed
+		DisableCompression:  true, // the stored bytes are the hashed ones
 	}, nil
 }
 

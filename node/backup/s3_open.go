@@ -93,7 +93,7 @@ func (o *openObject) Skip(bytes int64) error {
 		return fmt.Errorf("%s has %d bytes, and cannot be resumed after byte %d", o.s3.object(o.key), o.size, bytes)
 	}
 	if bytes != o.read {
-		_ = o.Close() // that request began at another byte
+		_ = o.Close() // the open request began at another byte
 		o.read = bytes
 	}
 	return nil

@@ -16,15 +16,15 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 )
 
-// TestPatienceCountsTheTimeInWhichNothingMoves repeats requests that fail, on lines of which one carries a part for
-// longer than the patience lasts.
+// TestPatienceCountsTheTimeInWhichNothingMoves retries requests that fail, over connections of which one carries a part
+// for longer than the patience lasts.
 func TestPatienceCountsTheTimeInWhichNothingMoves(t *testing.T) {
 	fails := errors.New("connection reset by peer")
 	for name, test := range map[string]struct {
-		takes    time.Duration // to carry all of it
-		silent   time.Duration // after that, until it fails
+		takes    time.Duration // to carry the whole part
+		silent   time.Duration // from then until the request fails
 		failures int
-		ends     bool // it is given up
+		ends     bool // the request is given up
 	}{
 		"a slow connection, and once":  {20 * time.Minute, 0, 1, false},
 		"a slow connection, and often": {134 * time.Second, 0, 20, false},
@@ -59,11 +59,12 @@ func TestPatienceCountsTheTimeInWhichNothingMoves(t *testing.T) {
 	}
 }
 
-// TestAnUploadOutlastsAnOutage: one of which parts have arrived goes on after an outage that ends one which has none.
+// TestAnUploadOutlastsAnOutage holds that an upload continues after an outage if some of its parts have arrived, and is
+// given up if none has.
 func TestAnUploadOutlastsAnOutage(t *testing.T) {
 	const patience, outage = 100 * time.Millisecond, 2 * time.Second
 	for name, test := range map[string]struct {
-		from, parts int // the parts that are sent before the outage, and those in all
+		from, parts int // the parts that are sent before the outage, and all parts
 		ends        bool
 	}{
 		"between two parts":  {1, 3, true},
@@ -108,7 +109,7 @@ func TestAnUploadOutlastsAnOutage(t *testing.T) {
 	}
 }
 
-// TestAPartThatTakesLongerThanThePatienceIsRepeated has storage fail once it has taken what it was sent.
+// TestAPartThatTakesLongerThanThePatienceIsRepeated has storage fail after it has received a whole part.
 func TestAPartThatTakesLongerThanThePatienceIsRepeated(t *testing.T) {
 	var tries atomic.Int32
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -28,7 +28,7 @@ import (
 
 const bucket = "backups"
 
-// configOf reaches a server as its owner.
+// configOf returns the configuration by which a server's owner reaches it.
 func configOf(server *s3test.Server) S3Config {
 	return S3Config{
 		Endpoint: server.Endpoint(), Region: s3test.Region, Bucket: bucket, Prefix: "etcd/lab", PathStyle: true,
@@ -111,7 +111,7 @@ func TestS3ServerKilled(t *testing.T) {
 	<-restarted
 }
 
-// after does something once so much was read.
+// after calls do once this much was read.
 func after(from io.Reader, size int64, do func()) io.Reader {
 	return io.MultiReader(io.LimitReader(from, size), doReader{do}, from)
 }
@@ -133,7 +133,7 @@ func TestS3ServerGone(t *testing.T) {
 	if left := keys(t, s); len(left) != 0 {
 		t.Errorf("there are %q", left)
 	}
-	// What that upload has left is an upload of ours, and goes once it is old enough.
+	// The rest of that upload is removed once it is old enough.
 	left := func() int { return len(uploads(t, s)) }
 	if left() != 1 {
 		t.Fatalf("%d uploads are unfinished", left())
@@ -160,7 +160,7 @@ func TestS3ServerGone(t *testing.T) {
 	}
 }
 
-// uploads are those that are unfinished.
+// uploads returns the unfinished uploads.
 func uploads(t *testing.T, s *S3) []string {
 	t.Helper()
 	var found []string
@@ -173,7 +173,7 @@ func uploads(t *testing.T, s *S3) []string {
 	return found
 }
 
-// TestS3ContentBreaks holds that nothing is left of an upload whose content failed or that was interrupted.
+// TestS3ContentBreaks holds that an upload leaves nothing if its content fails or if it is interrupted.
 func TestS3ContentBreaks(t *testing.T) {
 	_, s := startS3(t)
 	broken := errors.New("the stream broke")
@@ -191,8 +191,8 @@ func TestS3ContentBreaks(t *testing.T) {
 	}
 }
 
-// TestS3DamagedOnTheWay has a proxy flip a bit in what goes up, once: the server refuses that part, and it is
-// sent again.
+// TestS3DamagedOnTheWay has a proxy flip one bit of an upload, once: the server refuses that part, and the part is sent
+// again.
 func TestS3DamagedOnTheWay(t *testing.T) {
 	server, _ := startS3(t)
 	target, err := url.Parse(server.Endpoint())
@@ -202,7 +202,7 @@ func TestS3DamagedOnTheWay(t *testing.T) {
 	var damage atomic.Int32
 	var damaged atomic.Int32
 	proxy := httptest.NewServer(&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
-		r.Out.URL.Scheme, r.Out.URL.Host, r.Out.Host = target.Scheme, target.Host, r.In.Host // the host is signed
+		r.Out.URL.Scheme, r.Out.URL.Host, r.Out.Host = target.Scheme, target.Host, r.In.Host // requests sign the host
 		if r.In.Method == http.MethodPut && r.In.ContentLength > 1000 && damage.Add(-1) >= 0 {
 			damaged.Add(1)
 			text, _ := io.ReadAll(r.In.Body)
@@ -255,7 +255,7 @@ func TestS3StoredByteFlipped(t *testing.T) {
 	}
 }
 
-// TestS3Refusals holds what is said of mistakes, and that each is known at once and not waited for.
+// TestS3Refusals holds how mistakes are reported, and that each is reported at once, without retries.
 func TestS3Refusals(t *testing.T) {
 	server, _ := startS3(t)
 	const password = "a-user's-secret-9876543210"
@@ -293,13 +293,13 @@ func TestS3Refusals(t *testing.T) {
 }
 
 func TestS3Unreachable(t *testing.T) {
-	const closed = "127.0.0.1:1" // a port that a listener had, and closed, is soon another test's
+	const closed = "127.0.0.1:1" // another test may soon use a port that a listener has closed
 	s := newS3(t, S3Config{Endpoint: "http://" + closed, Region: "x", Bucket: bucket, PathStyle: true,
 		Credentials: Credentials{AccessKeyID: "a", SecretAccessKey: secret.New("b")}, Patience: time.Second})
 	mustSay(t, second(s.List(t.Context(), "")), closed, "refused", "correct the endpoint")
 }
 
-// TestS3ByTheHostsRole has a service of the machine give the access key, as clouds do.
+// TestS3ByTheHostsRole has a service of the machine provide the access key, as clouds do.
 func TestS3ByTheHostsRole(t *testing.T) {
 	server, _ := startS3(t)
 	metadata := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -379,8 +379,9 @@ func TestPartSize(t *testing.T) {
 	}
 }
 
-// TestS3GoesOn holds that a read goes on where another one was, also with storage that sends all of it whatever part
-// was asked for, and never with what was stored in its place since, also where storage does not compare.
+// TestS3GoesOn holds that a read continues where another one stopped, even if storage sends the whole object whatever
+// part was requested, and never with the content of another object that has replaced it, even if storage does not
+// compare.
 func TestS3GoesOn(t *testing.T) {
 	server, direct := startS3(t)
 	simple := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -22,7 +22,7 @@ func staged(t *testing.T, d *Directory, text []byte) *os.File {
 	return file
 }
 
-// TestStoreStaged holds that a backup of a staged snapshot is that very file, and as good as any other.
+// TestStoreStaged holds that a backup of a staged snapshot is the staged file itself, and as good as any other backup.
 func TestStoreStaged(t *testing.T) {
 	d, text := directory(t), noise(3<<20, 1)
 	file := staged(t, d, text)
@@ -45,7 +45,7 @@ func TestStoreStaged(t *testing.T) {
 		t.Errorf("the manifest reads %+v", m)
 	}
 
-	// What a run that was killed has left of the same key, with and without the manifest.
+	// The rest of a killed run with the same key, with and without the manifest.
 	if err := os.Remove(filepath.Join(d.root, m.key(manifestSuffix))); err != nil {
 		t.Fatal(err)
 	}
@@ -63,7 +63,7 @@ func TestStoreStaged(t *testing.T) {
 	}
 }
 
-// TestStagedThatIsNotSo holds that nothing is left of what is not what it is said to be, or was given up.
+// TestStagedThatIsNotSo holds that a staged file leaves nothing if it does not match its description, or was given up.
 func TestStagedThatIsNotSo(t *testing.T) {
 	text := noise(1<<20, 2)
 	for name, content := range map[string][]byte{"another": noise(1<<20, 3), "cut off": text[1:], "longer": append(text[:len(text):len(text)], 0)} {
@@ -77,8 +77,8 @@ func TestStagedThatIsNotSo(t *testing.T) {
 	}
 }
 
-// TestADirectoryLeavesRoom holds that no big file takes what is left to others on the file system, and that small ones,
-// which say what became of a big one, do.
+// TestADirectoryLeavesRoom holds that no big file takes the space which is left free for others, and that small files
+// do, since they say what became of a big one.
 func TestADirectoryLeavesRoom(t *testing.T) {
 	d := directory(t)
 	d.Leave(1 << 60)

@@ -43,7 +43,7 @@ func TestStoreAndFetch(t *testing.T) {
 	}
 }
 
-// TestStoreOfWhatIsNotSo holds that nothing is left of a snapshot that is not what it is said to be.
+// TestStoreOfWhatIsNotSo holds that a snapshot which does not match its description leaves nothing.
 func TestStoreOfWhatIsNotSo(t *testing.T) {
 	text := noise(1<<20, 2)
 	flipped := slices.Clone(text)

@@ -25,7 +25,7 @@ type verifiedReader struct {
 	end  error // the result of all further reads
 }
 
-// verify returns a verifying reader; errors call the content what.
+// verify returns a verifying reader. Errors call the content what.
 func verify(from io.Reader, what string, size int64, sum string) *verifiedReader {
 	return &verifiedReader{from: from, what: what, size: size, sha256: sum, hash: sha256.New()}
 }
@@ -65,7 +65,7 @@ func (v *verifiedReader) drain() error {
 	return err
 }
 
-// summingReader counts and hashes what is read through it.
+// summingReader counts and hashes the bytes that pass through it.
 type summingReader struct {
 	from io.Reader
 	hash hash.Hash

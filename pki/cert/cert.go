@@ -48,8 +48,8 @@ func ParseOne(text []byte) (*x509.Certificate, error) {
 }
 
 // Parse parses all certificates in text, PEM, at least one: a chain that begins with its leaf, or a bundle of
-// authorities. Unlike x509.CertPool it skips none silently. Text around them is ignored, unless it is what has become
-// of a private key: whoever takes the text for certificates stores it where others read it.
+// authorities. Unlike x509.CertPool it skips none silently. It ignores text around them, but refuses the remains of a
+// private key: whoever takes the text for certificates stores it where others read it.
 func Parse(text []byte) ([]*x509.Certificate, error) {
 	if bytes.Contains(text, []byte("PRIVATE KEY")) {
 		return nil, errors.New(`it holds a private key (PEM "PRIVATE KEY") where certificates alone belong`)
@@ -105,8 +105,7 @@ func Name(authority *x509.Certificate) string {
 
 // NeedsRenewal tells whether a certificate is due for renewal: when renewBefore is left of its lifetime, or a third of
 // the lifetime if renewBefore is not positive. The third also counts if renewBefore is no shorter than the whole
-// lifetime. Otherwise an authority that is about to expire, whose leaves are cut short, would have a certificate
-// renewed for ever.
+// lifetime. Otherwise a certificate that is cut short by the end of its authority would be renewed for ever.
 func NeedsRenewal(info Info, now time.Time, renewBefore time.Duration) bool {
 	return !now.Before(info.NotAfter.Add(-DueFor(info.NotAfter.Sub(info.NotBefore), renewBefore)))
 }
@@ -143,7 +142,7 @@ func distinct(all []*x509.Certificate) (first []*x509.Certificate) {
 // Issued returns when a certificate was signed, as far as that is known: authorities backdate.
 func Issued(certificate *x509.Certificate) time.Time { return certificate.NotBefore.Add(Backdate) }
 
-// Verify returns why a certificate would be refused at now, for any of the usages, by those who trust the authorities.
+// Verify returns why verifiers that trust the authorities would refuse a certificate at now, for any of the usages.
 func Verify(certificate *x509.Certificate, authorities []*x509.Certificate, now time.Time, usages ...x509.ExtKeyUsage) error {
 	return VerifyChain([]*x509.Certificate{certificate}, authorities, now, usages...)
 }

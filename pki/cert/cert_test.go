@@ -16,7 +16,7 @@ import (
 
 var now = time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
 
-// authority is a self-signed certificate, PEM, with its key.
+// authority returns a self-signed certificate, PEM, and its key.
 func authority(t *testing.T, name string) ([]byte, *ecdsa.PrivateKey) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -39,7 +39,7 @@ func TestParse(t *testing.T) {
 	key := string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: []byte("x")}))
 	for name, test := range map[string]struct {
 		text  []byte
-		names string // of those that are read
+		names string // of the certificates that are read
 		says  string
 	}{
 		"one":                    {a, "a", ""},
@@ -102,7 +102,7 @@ func TestWhoseItIs(t *testing.T) {
 	}
 }
 
-// TestSame: what is around certificates does not tell them apart, and what they are does.
+// TestSame holds that texts differ by their certificates, and not by what is around these.
 func TestSame(t *testing.T) {
 	textA, _ := authority(t, "a")
 	textB, _ := authority(t, "a")

@@ -1,5 +1,5 @@
-// Package order is what a certificate is ordered by, and how what comes back is compared with that: the provider and
-// the hosts order certificates alike. It signs none.
+// Package order describes ordered certificates, and compares each certificate that comes back with its order. The
+// provider and the hosts order certificates alike. The package signs none.
 package order
 
 import (
@@ -15,8 +15,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 )
 
-// Issuer signs for an authority, with a key that it holds or reaches. Nothing that it returns is trusted: whoever
-// orders a certificate compares it with what was ordered.
+// Issuer signs for an authority, with a key that it holds or reaches. Nobody trusts what an issuer returns: whoever
+// orders a certificate compares it with the order.
 type Issuer interface {
 	Issue(context.Context, Order) (certificatePEM []byte, err error)
 }
@@ -28,10 +28,10 @@ type Order struct {
 	NotBefore, NotAfter time.Time
 }
 
-// Check checks that a certificate says exactly what was requested, is for this key, and is valid now for those who
-// trust the authority that signs, and for those who know only the end of its chain: chain begins with the authority,
-// which is followed by those above it as far as they are known. An authority may have limits of its own, on names or
-// usages, that show only here; tolerated is what its issuer may allow a key beside what TLS requires.
+// Check checks that a certificate says exactly what was requested, is for this key, and is valid now, both for
+// verifiers that trust the authority that signs and for those that know only the end of its chain. chain begins with
+// the authority, followed by the known authorities above it. An authority may have limits of its own, on names or
+// usages, that show only here. tolerated are key usages that the issuer may allow beside those that TLS requires.
 func Check(certificate *x509.Certificate, chain []*x509.Certificate, public crypto.PublicKey, want Request, tolerated x509.KeyUsage, now time.Time) error {
 	claims, err := cert.Claims(certificate)
 	if err != nil {
@@ -51,8 +51,8 @@ func Check(certificate *x509.Certificate, chain []*x509.Certificate, public cryp
 		return errors.New("it is an authority's")
 	case certificate.KeyUsage&^tolerated != keyUsage || !slices.Equal(certificate.ExtKeyUsage, usages) || len(certificate.UnknownExtKeyUsage) > 0:
 		return fmt.Errorf("its usages are not those of profile %s", want.Profile)
-	// A signing server decides by its own profile. One that signs for longer would have the certificate renewed again
-	// and again.
+	// A signing server decides the lifetime by its own profile. A longer one than ordered would have the certificate
+	// renewed again and again.
 	case want.Lifetime > 0 && certificate.NotAfter.After(now.Add(want.Lifetime+time.Second)):
 		return fmt.Errorf("it is valid until %s, and it was to be valid for no longer than %s: give the signer's profile a shorter expiry, or ask for a longer validity",
 			certificate.NotAfter.UTC().Format(time.RFC3339), want.Lifetime)
@@ -63,8 +63,8 @@ func Check(certificate *x509.Certificate, chain []*x509.Certificate, public cryp
 	return Verify(append([]*x509.Certificate{certificate}, chain...), chain[len(chain)-1:], want.Profile, now)
 }
 
-// Verify returns why a certificate with the intermediates behind it would be refused at now, for any usage of its
-// profile, by those who trust the authorities.
+// Verify returns why verifiers that trust the authorities would refuse a certificate and its intermediates at now, for
+// any usage of its profile.
 func Verify(chain, authorities []*x509.Certificate, profile Profile, now time.Time) error {
 	usages, err := profile.ExtKeyUsages()
 	if err != nil {

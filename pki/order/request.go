@@ -12,7 +12,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 )
 
-// Request is what a certificate is to say, and nothing else.
+// Request is what a certificate is to say. The certificate says nothing else.
 type Request struct {
 	Profile      Profile
 	CommonName   string   // 1 to 64 bytes; for a client, its etcd user once authentication is on
@@ -68,7 +68,7 @@ func CheckSubject(what, value string) error {
 	return nil
 }
 
-// LifetimeOrDefault is for how long the certificate is to be valid.
+// LifetimeOrDefault returns for how long the certificate is to be valid.
 func (r Request) LifetimeOrDefault() time.Duration {
 	if r.Lifetime == 0 {
 		return DefaultLeafLifetime

@@ -21,15 +21,15 @@ type CA struct {
 	Key *ecdsa.PrivateKey
 }
 
-// Company has authorities on three levels. Signs may sign leaves alone; Sibling is one like it, of somebody else in the
-// company.
+// Company has authorities on three levels. Signs may sign only leaves; Sibling is an authority like Signs that somebody
+// else in the company has.
 type Company struct{ Root, Middle, Signs, Sibling CA }
 
 // lifetime is how long all of a company's authorities are valid.
 const lifetime = 10 * 365 * 24 * time.Hour
 
-// New makes a company's authorities, valid from an hour before now on. change may change what is said of the one that
-// signs; nil: it does not.
+// New makes a company's authorities, valid from an hour before now. change may change the certificate of Signs; nil
+// changes nothing.
 func New(t testing.TB, now time.Time, change func(*x509.Certificate)) Company {
 	t.Helper()
 	root := Certify(t, "company root", nil, now, nil)
@@ -43,7 +43,7 @@ func New(t testing.TB, now time.Time, change func(*x509.Certificate)) Company {
 	return Company{root, middle, signs, Certify(t, "company others", &middle, now, nil)}
 }
 
-// Certify makes an authority, certified by another one; nil: by itself.
+// Certify makes an authority that by certifies, or a self-signed one if by is nil.
 func Certify(t testing.TB, name string, by *CA, now time.Time, change func(*x509.Certificate)) CA {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -53,7 +53,7 @@ func Certify(t testing.TB, name string, by *CA, now time.Time, change func(*x509
 	return Again(t, CA{&x509.Certificate{Subject: pkix.Name{CommonName: name}}, key}, by, now, change)
 }
 
-// Again certifies an authority anew, with its key and its name.
+// Again certifies an authority anew, with the same key and name.
 func Again(t testing.TB, of CA, by *CA, now time.Time, change func(*x509.Certificate)) CA {
 	t.Helper()
 	serial, err := rand.Int(rand.Reader, big.NewInt(1<<62))
@@ -82,7 +82,7 @@ func Again(t testing.TB, of CA, by *CA, now time.Time, change func(*x509.Certifi
 	return CA{made, of.Key}
 }
 
-// PEM is the authority's certificate with those above it behind its own.
+// PEM returns the authority's certificate, followed by those above it.
 func (c CA) PEM(above ...CA) string {
 	all := []*x509.Certificate{c.Certificate}
 	for _, one := range above {
@@ -91,7 +91,7 @@ func (c CA) PEM(above ...CA) string {
 	return cert.Encode(all...)
 }
 
-// KeyPEM is the authority's private key.
+// KeyPEM returns the authority's private key.
 func (c CA) KeyPEM(t testing.TB) string {
 	t.Helper()
 	der, err := x509.MarshalPKCS8PrivateKey(c.Key)

@@ -8,8 +8,8 @@ import (
 	"github.com/cloudflare/cfssl/config"
 )
 
-// TestGuideOpensNoSigner: each of the guide's configurations of a server asks for a key in all that it signs. One
-// without a default profile gets cfssl's, which signs any name for anybody.
+// TestGuideOpensNoSigner holds that each of the guide's configurations of a server requires a key for all that it
+// signs. A configuration without a default profile would get cfssl's, which signs any name for anybody.
 func TestGuideOpensNoSigner(t *testing.T) {
 	guide, err := os.ReadFile("../../templates/docs/guides/remote-signer.md.tmpl")
 	if err != nil {

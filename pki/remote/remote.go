@@ -1,4 +1,8 @@
-// Package remote has certificates signed by a cfssl server, whose authority's key is in no process of ours.
+// Package remote has a cfssl server sign certificates. The key of the authority is in no process of this project.
+//
+// It speaks the authenticated sign call of cfssl's API over TLS. It tries again if the server is unreachable or says
+// that it cannot sign now. Nothing here trusts what the server returns: whoever orders a certificate compares it with
+// the order.
 //
 // It speaks the authenticated sign call of cfssl's API over TLS, and tries again where the server is not there, or says
 // that it is not now. What the server returns is trusted by nobody here: who orders compares each certificate with what
@@ -28,31 +32,32 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/order"
 )
 
-// Server is a cfssl server, and how to ask it.
+// Server is a cfssl server, and how to call it.
 type Server struct {
 	URL string // https://HOST:PORT, with or without a path before cfssl's own
 	// Key is shared with the server, which authenticates calls by it: hexadecimal, at least 16 bytes.
 	Key   secret.Text
-	Label string // of the authority, where the server has several; empty: its only one
-	// Profiles are the server's signing profiles by ours; a missing one has our name.
+	Label string // of the authority, if the server has several; empty: its only one
+	// Profiles are the names of the server's signing profiles. A profile that is missing here has our name on the
+	// server.
 	Profiles map[order.Profile]string
-	// CACertificate has the authorities, PEM, that the server's own certificate is verified by; empty: the system's.
+	// CACertificate has the authorities, PEM, that verify the server's own certificate; empty: the system's.
 	CACertificate string
-	Direct        bool // whatever proxy the environment names
+	Direct        bool // ignores the proxy of the environment
 }
 
 // Bounds of a call.
 const (
 	path      = "/api/v1/cfssl/authsign"
-	tries     = 5                // with pauses that double: 15 seconds, and what the answers take
+	tries     = 5                // the pauses between them double: 15 seconds, and the time of the answers
 	pause     = time.Second      // before the second try
-	answer    = 30 * time.Second // of one try; a signer in a hardware module takes seconds
-	mostBytes = 1 << 20          // of an answer: a certificate has a few thousand
-	leastKey  = 16               // bytes: what `cfssl` and its documentation take for an authentication key
+	answer    = 30 * time.Second // for one try; a signer in a hardware module takes seconds
+	mostBytes = 1 << 20          // in an answer; a certificate has a few thousand
+	leastKey  = 16               // bytes; the size that cfssl and its documentation use for an authentication key
 )
 
-// Issuer returns what asks the server, or why none can be asked so: a line for each attribute at fault, which names it.
-// It makes no connection yet.
+// Issuer returns an issuer that calls the server, or why the server cannot be called: a line for each attribute at
+// fault, which names the attribute. It makes no connection yet.
 func (s Server) Issuer() (order.Issuer, error) {
 	address, errAddress := s.address()
 	key, errKey := s.key()
@@ -64,7 +69,7 @@ func (s Server) Issuer() (order.Issuer, error) {
 	client.Logger = nil // nobody reads it
 	client.RetryMax, client.RetryWaitMin, client.Backoff = tries-1, pause, backoff
 	client.CheckRetry = again
-	client.ErrorHandler = retryablehttp.PassthroughErrorHandler // the server's last word
+	client.ErrorHandler = retryablehttp.PassthroughErrorHandler // returns the server's last answer as it is
 	client.HTTPClient.Timeout = answer
 	client.HTTPClient.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	transport, is := client.HTTPClient.Transport.(*http.Transport)
@@ -74,7 +79,7 @@ func (s Server) Issuer() (order.Issuer, error) {
 	if s.Direct {
 		transport.Proxy = nil
 	}
-	transport.DisableKeepAlives = true // nothing of a call stays at work after it
+	transport.DisableKeepAlives = true // no connection outlives its call
 	transport.TLSClientConfig = &tls.Config{RootCAs: trusted, MinVersion: tls.VersionTLS12}
 	return issuer{s, address, key, client}, nil
 }
@@ -94,8 +99,8 @@ func (s Server) address() (string, error) {
 	return u.JoinPath(path).String(), nil
 }
 
-// key reads the key. cfssl's own reading of it would follow `file:` and `env:`, which lead to what is on the
-// machine that runs Terraform.
+// key parses the key. cfssl would also follow `file:` and `env:`, which lead to secrets on the machine that runs
+// Terraform.
 func (s Server) key() ([]byte, error) {
 	key, err := hex.DecodeString(s.Key.Reveal())
 	switch {
@@ -125,7 +130,8 @@ type issuer struct {
 	client  *retryablehttp.Client
 }
 
-// What cfssl takes and gives. Certificates last as long as the server's profile says: the call cannot ask for a time.
+// Requests and responses of cfssl. The server's profile decides the lifetime of certificates: a request cannot ask for
+// one.
 type (
 	signRequest struct {
 		Hosts   []string `json:"hosts"`
@@ -182,7 +188,7 @@ func (i issuer) profile(o order.Order) string {
 	return string(o.Profile)
 }
 
-// body is the call with the proof that we may make it.
+// body returns the request with its authentication token.
 func (i issuer) body(o order.Order) ([]byte, error) {
 	sign := signRequest{Hosts: o.Hosts(), Request: string(o.RequestPEM), Subject: subject{CN: o.CommonName}, Profile: i.profile(o), Label: i.server.Label}
 	for _, organization := range o.Organization {
@@ -197,11 +203,11 @@ func (i issuer) body(o order.Order) ([]byte, error) {
 	return json.Marshal(authenticated{Token: token.Sum(nil), Request: call})
 }
 
-// ask makes the call, as often as it takes, and reads the answer.
+// ask sends the request, repeatedly if necessary, and parses the response.
 func (i issuer) ask(request *retryablehttp.Request) ([]byte, error) {
 	answered, err := i.client.Do(request)
 	if err != nil {
-		for told := (*url.Error)(nil); errors.As(err, &told); { // it cites the address once more
+		for told := (*url.Error)(nil); errors.As(err, &told); { // the outer error repeats the address
 			err = told.Err
 		}
 		return nil, fmt.Errorf("%w; nothing was signed. Apply again when the server answers, with a certificate that ca_certificate verifies", err)
@@ -225,7 +231,7 @@ func (i issuer) ask(request *retryablehttp.Request) ([]byte, error) {
 
 const remedy = "Compare auth_key, label and profiles with the server's configuration: the profile has to have an auth_key, and allow what is requested"
 
-// parse reads an answer of cfssl's; anything else is none.
+// parse parses a response of cfssl, and tells whether the text is one.
 func parse(text []byte) (read response, is bool) {
 	text = bytes.TrimSpace(text)
 	if !bytes.HasPrefix(text, []byte("{")) || json.Unmarshal(text, &read) != nil {
@@ -234,16 +240,17 @@ func parse(text []byte) (read response, is bool) {
 	return read, read.Success || len(read.Errors) > 0
 }
 
-// backoff is the pause before another try. It doubles, whatever the server asks for: locks are held meanwhile.
+// backoff returns the pause before the next try. It doubles, whatever the server asks for, since locks are held
+// meanwhile.
 func backoff(shortest, longest time.Duration, attempt int, _ *http.Response) time.Duration {
 	return retryablehttp.DefaultBackoff(shortest, longest, attempt, nil)
 }
 
-// final are the server's words that another try does not change, beside all of success.
+// final are the statuses, besides success, that another try does not change.
 var final = []int{http.StatusInternalServerError, http.StatusNotImplemented}
 
-// again tells whether to try again: not after a refusal of cfssl's, which says 400 or 500, and not where the server's
-// certificate is not trusted.
+// again tells whether to try again. It does not after a refusal by cfssl (400 or 500), nor if the server's certificate
+// is not trusted.
 func again(ctx context.Context, answered *http.Response, err error) (bool, error) {
 	if answered != nil && slices.Contains(final, answered.StatusCode) {
 		return false, nil

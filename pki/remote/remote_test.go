@@ -45,14 +45,14 @@ func cfsslHandler(t *testing.T, authority *pki.Authority, edit func(*config.Sign
 	return remotetest.Handler(t, authority, edit)
 }
 
-// serve starts a server with TLS, and says how to ask it.
+// serve starts a server with TLS, and returns how to call it.
 func serve(t *testing.T, handler http.Handler) Server {
 	t.Helper()
 	url, ca := remotetest.Serve(t, handler)
 	return Server{URL: url, Key: secret.New(authKey), CACertificate: ca}
 }
 
-// external is the authority as those have it who have no key of it.
+// external returns the authority without its key.
 func external(t *testing.T, authority *pki.Authority, server Server) *pki.Authority {
 	t.Helper()
 	issuer := must[pki.Issuer](t)(server.Issuer())
@@ -69,7 +69,7 @@ func want(profile pki.Profile) pki.Request {
 		IPs: []netip.Addr{netip.MustParseAddr("192.0.2.11"), netip.MustParseAddr("2001:db8::11")}}
 }
 
-// request is a request with all that is wanted, as hosts make it.
+// request returns a request with all that is desired, as hosts make it.
 func request(t *testing.T, want pki.Request) []byte {
 	t.Helper()
 	key := must[*ecdsa.PrivateKey](t)(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
@@ -81,7 +81,7 @@ func request(t *testing.T, want pki.Request) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der})
 }
 
-// TestSign has cfssl's own server sign certificates of every profile, by the authority whose key it alone has.
+// TestSign has cfssl's own server sign certificates of every profile. Only the server has the authority's key.
 func TestSign(t *testing.T) {
 	ca := newAuthority(t, "etcd main clients")
 	authority := external(t, ca, serve(t, cfsslHandler(t, ca, nil)))
@@ -107,8 +107,8 @@ func TestSign(t *testing.T) {
 	}
 }
 
-// TestSignByAnIntermediate has a server sign whose authority is an intermediate. The server returns the leaf alone;
-// what follows it is what the configuration has above the authority.
+// TestSignByAnIntermediate has a server sign by an intermediate. The server returns the leaf alone; the provider adds
+// the chain that the configuration gives.
 func TestSignByAnIntermediate(t *testing.T) {
 	c := pkitest.New(t, time.Now(), nil)
 	ca := must[*pki.Authority](t)(pki.ParseAuthority([]byte(c.Signs.PEM(c.Middle, c.Root)), []byte(c.Signs.KeyPEM(t)), time.Now()))
@@ -123,13 +123,14 @@ func TestSignByAnIntermediate(t *testing.T) {
 			t.Errorf("by %s: %v", name, err)
 		}
 	}
-	// One that signs by another authority of the same company is found out, although the root verifies what it signs.
+	// A server that signs by another authority of the same company is found out, although the root verifies what it
+	// signs.
 	if _, err := external(t, ca, serve(t, cfsslHandler(t, sibling, nil))).Sign(t.Context(), request(t, want), want, time.Now()); err == nil || !strings.Contains(err.Error(), "was discarded") {
 		t.Errorf("a sibling's: %v", err)
 	}
 }
 
-// TestRefusals has each thing that is wrong about server and configuration said, and nothing accepted.
+// TestRefusals holds that each fault of server and configuration is named, and that nothing is accepted then.
 func TestRefusals(t *testing.T) {
 	ca, other := newAuthority(t, "etcd main peers"), newAuthority(t, "etcd main peers")
 	for name, test := range map[string]struct {
@@ -185,8 +186,8 @@ func endless(w http.ResponseWriter, _ *http.Request) {
 	}
 }
 
-// TestNoLongerThanAskedFor has a certificate discarded that the server's profile makes valid for longer than it was
-// asked for, and a shorter one taken.
+// TestNoLongerThanAskedFor holds that a certificate is discarded if the server's profile makes it valid for longer than
+// ordered, and that a shorter one is accepted.
 func TestNoLongerThanAskedFor(t *testing.T) {
 	ca := newAuthority(t, "etcd main clients")
 	authority := external(t, ca, serve(t, cfsslHandler(t, ca, nil)))
@@ -200,7 +201,8 @@ func TestNoLongerThanAskedFor(t *testing.T) {
 	}
 }
 
-// TestTriedAgain has a server that is away for two calls asked a third time, and one that refuses asked once.
+// TestTriedAgain holds that a server that is unreachable for two calls gets a third one, and that a server that refuses
+// gets one.
 func TestTriedAgain(t *testing.T) {
 	ca := newAuthority(t, "etcd main peers")
 	cfssl := cfsslHandler(t, ca, nil)
@@ -220,7 +222,7 @@ func TestTriedAgain(t *testing.T) {
 			var calls atomic.Int32
 			server := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				if n := calls.Add(1); test.status != 0 && n < 3 {
-					w.Header().Set("Retry-After", "86400") // which nobody has
+					w.Header().Set("Retry-After", "86400") // nobody waits for a day
 					w.WriteHeader(test.status)
 					return
 				}
@@ -238,12 +240,13 @@ func TestTriedAgain(t *testing.T) {
 	}
 }
 
-// TestEndsWithTheRun has a call to a server that does not answer end with its context, and says so.
+// TestEndsWithTheRun holds that a call to a server that does not answer ends with its context, and that the error says
+// so.
 func TestEndsWithTheRun(t *testing.T) {
 	ca := newAuthority(t, "etcd main peers")
 	ctx, cancel := context.WithCancel(t.Context())
 	server := serve(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		_, _ = io.Copy(io.Discard, r.Body) // only then the server notices that its caller has gone
+		_, _ = io.Copy(io.Discard, r.Body) // the server notices only then that its caller is gone
 		cancel()
 		<-r.Context().Done()
 	}))
@@ -254,7 +257,7 @@ func TestEndsWithTheRun(t *testing.T) {
 	}
 }
 
-// TestServersThatCannotBeAsked has each attribute at fault named, and no secret in the error.
+// TestServersThatCannotBeAsked holds that the error names each attribute at fault, and no secret.
 func TestServersThatCannotBeAsked(t *testing.T) {
 	good := Server{URL: "https://signer.example.com:8888", Key: secret.New(authKey)}
 	for name, test := range map[string]struct {
@@ -289,7 +292,7 @@ func TestServersThatCannotBeAsked(t *testing.T) {
 	}
 }
 
-// TestProxies: a plan goes by the proxy of its environment, and a host asks a server by none.
+// TestProxies holds that a plan uses the proxy of its environment, and a host none.
 func TestProxies(t *testing.T) {
 	for _, direct := range []bool{false, true} {
 		made, err := Server{URL: "https://signer.example.com:8888", Key: secret.New(authKey), Direct: direct}.Issuer()

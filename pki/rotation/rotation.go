@@ -1,5 +1,8 @@
-// Package rotation decides what becomes of the authorities of a cluster when a configuration asks for new ones: a
-// function of values, with no key and no certificate in it.
+// Package rotation decides what becomes of the authorities of a cluster when a configuration asks for new ones. It is a
+// pure function of values, and handles neither keys nor certificates.
+//
+// A rotation has three phases. The user asks for each of them, since only the user knows when clients have followed. A
+// client that has followed one phase loses nothing by the next.
 //
 // A rotation has three phases, each of which the user asks for, since only the user knows when clients have followed.
 // No phase takes anything from clients that have followed the one before it.
@@ -23,20 +26,20 @@ type Desired struct {
 	Phase          Phase
 }
 
-// Recorded is what the applies before have come to.
+// Recorded is how far earlier applies have come.
 type Recorded struct {
 	Peers   Progress `json:"peers"`
 	Clients Progress `json:"clients"`
 	// Imported means that nobody knows which rotations the authorities come from. An authority that was imported in the
-	// middle of a rotation has the phase of that, and no label.
+	// middle of a rotation has that rotation's phase, and no label.
 	Imported bool `json:"imported,omitempty"`
 }
 
 // Progress is how far the rotations of one authority have come.
 type Progress struct {
-	Done     string `json:"done,omitempty"`      // label of the last one that is complete
-	UnderWay string `json:"under_way,omitempty"` // label of the one that is not; empty: none
-	Phase    Phase  `json:"phase,omitempty"`     // of the one under way
+	Done     string `json:"done,omitempty"`      // label of the last complete rotation
+	UnderWay string `json:"under_way,omitempty"` // label of the rotation under way; empty: none
+	Phase    Phase  `json:"phase,omitempty"`     // of the rotation under way
 	Signed   bool   `json:"signed,omitempty"`    // its new authority signs, or has signed
 }
 
@@ -47,9 +50,9 @@ type Move string
 const (
 	Keep     Move = ""
 	Begin    Move = "begin"    // make the new authority, and trust it beside the one that signs
-	Switch   Move = "switch"   // the one that is trusted signs, and the one that signs is trusted
-	Complete Move = "complete" // the old authority goes
-	Cancel   Move = "cancel"   // the new authority goes, which has never signed
+	Switch   Move = "switch"   // the trusted authority signs from now on, and the one that signed is trusted
+	Complete Move = "complete" // the old authority is dropped
+	Cancel   Move = "cancel"   // the new authority is dropped, which has never signed
 )
 
 // Moves are what an apply does to both.
@@ -58,8 +61,8 @@ type Moves struct{ Peers, Clients Move }
 // None tells whether both stay as they are.
 func (m Moves) None() bool { return m == Moves{} }
 
-// Changes tells whether an authority is made, or one goes that has just been made: what authorities are made by may
-// change then.
+// Changes tells whether an authority is made, or one that has never signed is dropped. The algorithm and validity of
+// authorities may change then.
 func (m Moves) Changes() bool {
 	for _, move := range []Move{m.Peers, m.Clients} {
 		if move == Begin || move == Cancel {
@@ -69,25 +72,24 @@ func (m Moves) Changes() bool {
 	return false
 }
 
-// Refusal is why a configuration is not followed, with the way on.
+// Refusal says why a configuration is not followed, and what to do instead.
 type Refusal struct{ Summary, Rule, Remedy string }
 
 func (r *Refusal) Error() string { return r.Rule + ". " + r.Remedy + "." }
 
-// Made records authorities that have just been made: they are of the rotations that the configuration names.
+// Made records authorities that have just been made: they belong to the rotations that the configuration names.
 func Made(d Desired) Recorded {
 	return Recorded{Peers: Progress{Done: d.Peers}, Clients: Progress{Done: d.Clients}}
 }
 
-// Found records authorities that were imported, with the phase of the rotation that each is in the middle of; empty: of
-// none.
+// Found records imported authorities, with the phase of the rotation that each is in the middle of; empty: of none.
 func Found(peers, clients Phase) Recorded {
 	// Whether the new one has signed is not known.
 	in := func(phase Phase) Progress { return Progress{Phase: phase, Signed: phase != ""} }
 	return Recorded{Peers: in(peers), Clients: in(clients), Imported: true}
 }
 
-// Next decides what the desired rotation makes of the authorities, and what is recorded then.
+// Next decides what the desired rotation does to the authorities, and what is recorded then.
 func (r Recorded) Next(d Desired) (Moves, Recorded, error) {
 	if r.Imported {
 		return r.adopt(d)
@@ -120,8 +122,8 @@ func (r Recorded) Next(d Desired) (Moves, Recorded, error) {
 	return moves, r, nil
 }
 
-// adopt takes over what a configuration says of authorities that were imported. It rotates nothing: the configuration
-// may have been there before the import, and its rotations done.
+// adopt takes over what a configuration says of imported authorities. It rotates nothing: the configuration may be
+// older than the import, and its rotations complete.
 func (r Recorded) adopt(d Desired) (Moves, Recorded, error) {
 	switch {
 	case d.Peers == "" && d.Clients == "":
@@ -140,8 +142,8 @@ func (r Recorded) adopt(d Desired) (Moves, Recorded, error) {
 	}
 }
 
-// adoptUnderWay takes over what a configuration says of the rotation that authorities were imported in the middle of.
-// It rotates nothing: the user first confirms which phase the files are of.
+// adoptUnderWay takes over what a configuration says of the rotation in whose middle authorities were imported. It
+// rotates nothing: the user first confirms which phase the files belong to.
 func (r Recorded) adoptUnderWay(d Desired) (Moves, Recorded, error) {
 	var next Recorded
 	for _, one := range []struct {

@@ -12,7 +12,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/rotation"
 )
 
-// TestPhases: from every phase of a rotation to every other one, and to what else a configuration may say then.
+// TestPhases goes from every phase of a rotation to every other one, and to what else a configuration may say then.
 func TestPhases(t *testing.T) {
 	var (
 		before  = rotation.Progress{Done: "1"}
@@ -74,8 +74,8 @@ func TestPhases(t *testing.T) {
 	}
 }
 
-// TestOneAtATime: both authorities are rotated together or one after the other, and neither in the middle of the
-// other's.
+// TestOneAtATime holds that both authorities are rotated together or one after the other, and neither in the middle of
+// the other's rotation.
 func TestOneAtATime(t *testing.T) {
 	under := rotation.Progress{UnderWay: "1", Phase: rotation.Trust}
 	moves, next, err := rotation.Recorded{}.Next(rotation.Desired{Peers: "1", Clients: "1", Phase: rotation.Trust})
@@ -92,7 +92,8 @@ func TestOneAtATime(t *testing.T) {
 	}
 }
 
-// TestImportRotatesNothing whatever the configuration says, and what it says is known from then on.
+// TestImportRotatesNothing holds that an import rotates nothing, whatever the configuration says, and that what it says
+// is known from then on.
 func TestImportRotatesNothing(t *testing.T) {
 	imported := rotation.Recorded{Imported: true}
 	if moves, next, err := imported.Next(rotation.Desired{Phase: rotation.Trust}); err != nil || !moves.None() || next != imported {
@@ -110,8 +111,8 @@ func TestImportRotatesNothing(t *testing.T) {
 	}
 }
 
-// TestImportInTheMiddle: authorities that were imported in the middle of a rotation stay in its phase until the
-// configuration names that, and go on from there.
+// TestImportInTheMiddle holds that authorities which were imported in the middle of a rotation stay in its phase until
+// the configuration names the phase, and then continue.
 func TestImportInTheMiddle(t *testing.T) {
 	for _, found := range []rotation.Phase{rotation.Trust, rotation.Sign} {
 		imported := rotation.Found("", found)
@@ -146,12 +147,12 @@ func TestImportInTheMiddle(t *testing.T) {
 	}
 }
 
-// TestRotations draws configurations, each applied or refused after the other: an authority that signs was trusted
-// before it did, and one that has signed goes only where another one signs.
+// TestRotations draws configurations, each of which is applied or refused. An authority that signs was trusted before,
+// and one that has signed is dropped only while another one signs.
 func TestRotations(t *testing.T) {
 	sample.Check(t, 2000, func(t *rapid.T) {
 		now := rotation.Recorded{}
-		// signs and beside are the peers' authorities that sign and that are trusted beside; -1: none.
+		// signs is the authority for peers that signs, and beside the one that is trusted beside it; -1: none.
 		signs, beside, used, made := 0, -1, map[int]bool{0: true}, 0
 		for range rapid.IntRange(1, 12).Draw(t, "applies") {
 			desired := rotation.Desired{

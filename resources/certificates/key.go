@@ -134,16 +134,16 @@ func otherAlgorithm(is, wanted string) string {
 	return fmt.Sprintf("private_key_file holds a key of %s, and algorithm is %s", is, wanted)
 }
 
-// lacksAlgorithm tells whether the key is of another algorithm than at the last apply, and the last refresh has found
-// nothing else the matter but perhaps that the certificate is due: an earlier release took another algorithm and left
-// the key as it was.
+// lacksAlgorithm tells whether the key is of another algorithm than at the last apply, and the last refresh found no
+// other fault, except perhaps that the certificate is due: an earlier release accepted another algorithm and left the
+// key as it was.
 func (c certificateModel) lacksAlgorithm() bool {
 	is, was := c.keyAlgorithm(), c.Algorithm.ValueString()
 	return is != "" && is != was && (c.RenewalDue.IsNull() || strings.HasSuffix(c.RenewalDue.ValueString(), otherAlgorithm(is, was)))
 }
 
-// agreesWithKey tells whether the configuration goes back to the algorithm of the key, and the last refresh has found
-// nothing but the algorithm the matter.
+// agreesWithKey tells whether the configuration goes back to the algorithm of the key, and the last refresh found no
+// other fault than the algorithm.
 func (c certificateModel) agreesWithKey(state certificateModel) bool {
 	is := state.keyAlgorithm()
 	return is != "" && c.Algorithm.ValueString() == is && state.RenewalDue.ValueString() == otherAlgorithm(is, state.Algorithm.ValueString())

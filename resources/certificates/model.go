@@ -47,7 +47,7 @@ const (
 	// purposeRenewal: the certificate is about to expire, and nothing else is wrong. The same key gets another
 	// certificate.
 	purposeRenewal = "renewal"
-	purposeReissue = "reissue" // a file is gone, or holds something else; where that is the key's, another key is made
+	purposeReissue = "reissue" // a file is gone or holds something else; if it is the key's, another key is made
 	purposeChange  = "change"  // the configuration asks for something else
 )
 
@@ -61,7 +61,8 @@ func (c certificateModel) check() (diags diag.Diagnostics) {
 	}
 	diags.Append(c.checkPlaces()...)
 	if file := c.PrivateKeyFile.ValueString(); file != "" {
-		if _, err := ownKey(file); errors.Is(err, errOpenKey) { // what else is the matter concerns who issues by it
+		// Whoever issues a certificate by the key finds other faults.
+		if _, err := ownKey(file); errors.Is(err, errOpenKey) {
 			diags.Append(refuseKey(err)...)
 		}
 	}
@@ -286,7 +287,7 @@ func (c *certificateModel) look(now time.Time, made string) (diags diag.Diagnost
 	default:
 		reasons, c.PlannedChange = append(reasons, fmt.Sprintf("it expires %s", c.NotAfter.ValueString())), types.StringValue(purposeRenewal)
 	}
-	// Whatever else is the matter is no mere renewal: a key that is gone is made anew.
+	// Any other fault is more than a renewal: a missing key is made anew.
 	if err != nil {
 		reasons, c.PlannedChange = append(reasons, err.Error()), types.StringValue(purposeReissue)
 	} else if why := c.lookAtFiles(made); why != "" {
@@ -324,7 +325,7 @@ func (c certificateModel) lookAtFiles(made string) string {
 	if file := c.CACertificateFile.ValueString(); file != "" && !holds(file, c.CACertificate.ValueString()) {
 		return "ca_certificate_file does not hold the authority's certificate"
 	}
-	// The algorithm comes last: nothing else is the matter then, and both can wait for the authority's key.
+	// The algorithm comes last: it counts only if nothing else is at fault, and both can wait for the authority's key.
 	if is := c.keyAlgorithm(); made != "" && c.PrivateKeyFile.ValueString() == made && !c.Algorithm.IsNull() && is != c.Algorithm.ValueString() {
 		return otherAlgorithm(is, c.Algorithm.ValueString())
 	}

@@ -11,8 +11,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki"
 )
 
-// TestOnlyCertificatesAreOverwritten has files of which a certificate of the same authority is a part at most: the rest
-// of them, a private key above all, is nowhere else.
+// TestOnlyCertificatesAreOverwritten holds that a file with anything beside certificates of the authority is not
+// overwritten: the rest of the file, a private key above all, may exist nowhere else.
 func TestOnlyCertificatesAreOverwritten(t *testing.T) {
 	made := func() *pki.Authority {
 		both, err := pki.NewAuthorities("prod", pki.DefaultAlgorithm, 1000*time.Hour, time.Now())

@@ -62,7 +62,8 @@ func (p pkiModel) identify(ctx context.Context, identity *tfsdk.ResourceIdentity
 const (
 	peerCAFile   = "peer-ca"
 	clientCAFile = "client-ca"
-	trustedFile  = "-trusted" // ends the names of those that are trusted beside them in the middle of a rotation
+	// trustedFile ends the names of authorities that are trusted beside those that sign, in the middle of a rotation.
+	trustedFile = "-trusted"
 )
 
 // ImportState imports existing authorities, by NAME@DIRECTORY or by their identity. The directory holds their PEM

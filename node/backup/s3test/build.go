@@ -46,7 +46,7 @@ var build = sync.OnceValues(func() (string, error) {
 	}
 	// A killed build leaves no partial file under the final name.
 	command := exec.Command("go", "build", "-C", filepath.Join(root, "tools", "s3"), "-trimpath", "-buildvcs=false", "-o", binary+".new", program)
-	// GOFLAGS is of the tests' own build, which is of another module.
+	// GOFLAGS is for the build of the tests, which is of another module.
 	command.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=")
 	if output, err := command.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build %s: %w: %s", program, err, output)

@@ -27,7 +27,7 @@ const (
 // Options say how a server runs. The zero value is a server on loopback, without TLS, with a directory of the test.
 type Options struct {
 	Address  string   // host:port to listen on; empty: a free port on loopback
-	DataDir  string   // every bucket is a directory in it; empty: one of the test's own
+	DataDir  string   // every bucket is a directory in it; empty: a directory of the test
 	CertFile string   // PEM, with KeyFile: TLS
 	KeyFile  string   // PEM
 	Wrap     []string // command before the server's, such as one that enters a network namespace

@@ -1,4 +1,4 @@
-// Package remotetest has a signing server for tests: cfssl's own handler of authenticated calls, behind TLS.
+// Package remotetest runs a signing server for tests: cfssl's own handler of authenticated calls, behind TLS.
 package remotetest
 
 import (
@@ -20,14 +20,14 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 )
 
-// Key is the key by which servers tell their callers.
+// Key is the key by which servers authenticate their callers.
 const Key = "00112233445566778899aabbccddeeff"
 
-// backdate is more than a test waits for its turn: the server goes by the machine's clock, and a test by that of its
-// start.
+// backdate is longer than any test waits to run: the server uses the machine's clock, and a test the time of its start.
 const backdate = 24 * time.Hour
 
-// Handler signs by an authority with the profiles that cfssl's documentation has. edit changes them; nil: nothing.
+// Handler signs by an authority with the profiles of cfssl's documentation. edit changes the profiles; nil changes
+// nothing.
 func Handler(t testing.TB, authority *pki.Authority, edit func(*config.Signing)) http.Handler {
 	t.Helper()
 	log.Level = log.LevelFatal
@@ -71,7 +71,8 @@ func Handler(t testing.TB, authority *pki.Authority, edit func(*config.Signing))
 	return mux
 }
 
-// Serve starts a server with TLS until the test ends, and returns its address and what its certificate is verified by.
+// Serve starts a server with TLS that runs until the test ends. It returns the server's address and the authority of
+// its certificate.
 func Serve(t testing.TB, handler http.Handler) (url, ca string) {
 	t.Helper()
 	s := httptest.NewTLSServer(handler)
