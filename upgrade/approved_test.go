@@ -6,8 +6,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 )
 
-// TestStopOfACrashingMember: one that crashes over and over was down when the plan was made, and runs when it is
-// carried out. To stop it is part of configuring it, and of nothing else.
+// TestStopOfACrashingMember has a member that crashes again and again be down when the plan is made, and run when the
+// plan is carried out. Stopping the member is part of configuring it, and of no other step.
 func TestStopOfACrashingMember(t *testing.T) {
 	at := membership.Member{Name: "b", Address: "192.0.2.12"}
 	stop := membership.Step{Kind: membership.Stop, Member: at.Name, At: at.Address, To: "it serves nobody, and is outdated: flags --no-such-flag"}

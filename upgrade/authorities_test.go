@@ -15,7 +15,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 )
 
-// signers sign by the authority that is named, and else by the first.
+// signers sign by the named authority, or by the first one if none is named.
 type signers []*signing.Authority
 
 func (s signers) Sign(ctx context.Context, by string, want api.KeyRequest, request string) (string, error) {
@@ -31,7 +31,7 @@ func (s signers) Sign(ctx context.Context, by string, want api.KeyRequest, reque
 	return "", fmt.Errorf("the key of authority %s is not at hand", by)
 }
 
-// authorityName is the name of the one authority of a bundle.
+// authorityName returns the name of the only authority of a bundle.
 func authorityName(bundle string) string {
 	authority, err := cert.ParseOne([]byte(bundle))
 	if err != nil {
@@ -40,7 +40,7 @@ func authorityName(bundle string) string {
 	return cert.Name(authority)
 }
 
-// exchange has the cluster name new authorities: alone, or with the old ones beside them, whose keys are at hand too.
+// exchange has the cluster name new authorities: alone, or beside the old ones, whose keys are then at hand too.
 func (l *life) exchange(keep bool) {
 	l.Helper()
 	before, after := l.authority, l.another()
@@ -65,9 +65,9 @@ func (l *life) haveOne() *signing.Authority {
 	return one
 }
 
-// TestOneAuthorityIsSplit has a cluster whose members and clients have certificates of one authority get two, each way
-// that a configuration may say it. Members trust each other throughout (the rules of nodetest hold that), and in the
-// end no certificate of a client opens the port of a peer.
+// TestOneAuthorityIsSplit starts with a cluster whose members and clients have certificates of one authority, and gives
+// it two, in each way that a configuration can express. Members trust each other throughout, as the rules of nodetest
+// check, and in the end no client certificate opens the peer port.
 func TestOneAuthorityIsSplit(t *testing.T) {
 	for name, split := range map[string]func(l *life, one, fresh *signing.Authority){
 		"both at once": func(l *life, _, fresh *signing.Authority) { l.name(false, fresh) },
@@ -128,7 +128,7 @@ func TestOneAuthorityIsSplit(t *testing.T) {
 	}
 }
 
-// signBy has another of the authorities sign first that the cluster names. All are trusted as they are.
+// signBy has another of the cluster's authorities sign first. All stay trusted.
 func (l *life) signBy(n int) {
 	l.Helper()
 	all := l.signer.(signers)
@@ -140,8 +140,8 @@ func (l *life) signBy(n int) {
 	l.authority = first
 }
 
-// TestRenewalThatBecomesDueBetweenPlanAndApply has the certificates come into the last third of their life after a plan
-// was made: the plan is carried out as it was shown, and the next one renews them.
+// TestRenewalThatBecomesDueBetweenPlanAndApply has certificates come into the last third of their lifetime after a plan
+// was made: the run carries the plan out as shown, and the next plan renews the certificates.
 func TestRenewalThatBecomesDueBetweenPlanAndApply(t *testing.T) {
 	for _, name := range []string{"flags edited", "authorities rotated"} {
 		bubble(t, func(t *testing.T) {
@@ -151,7 +151,7 @@ func TestRenewalThatBecomesDueBetweenPlanAndApply(t *testing.T) {
 			if _, err := l.change(t.Context(), shown); err != nil {
 				t.Fatalf("%s: %v", name, err)
 			}
-			// The authority of tests signs from its own time on, so that those of a rotation are due too.
+			// The authority of tests signs from its own time on, so certificates of a rotation are due too.
 			left := l.planned().Steps
 			if text := fmt.Sprint(left); len(left) != 3 || !strings.Contains(text, "renew certificates of a (192.0.2.11): its peer certificate expires at ") {
 				t.Errorf("%s: the next plan is %s", name, text)

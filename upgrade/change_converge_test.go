@@ -15,7 +15,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
 )
 
-// drifts are what happens to a host of a running cluster that costs nobody its data.
+// drifts are events at a host of a running cluster that cost nobody its data.
 var drifts = map[string]func(*life, *nodetest.Host){
 	"power cut":    func(_ *life, h *nodetest.Host) { h.PowerCut() },
 	"power on":     func(_ *life, h *nodetest.Host) { h.PowerOn() },
@@ -30,7 +30,7 @@ var drifts = map[string]func(*life, *nodetest.Host){
 	"put":          func(l *life, _ *nodetest.Host) { _ = l.world.Put(cluster) },
 }
 
-// losses are what costs one member its data.
+// losses are events that cost one member its data.
 var losses = map[string]func(*life, *nodetest.Host){
 	"wipe":         func(_ *life, h *nodetest.Host) { h.Wipe() },
 	"lose data":    func(_ *life, h *nodetest.Host) { h.LoseData(dir) },
@@ -39,9 +39,8 @@ var losses = map[string]func(*life, *nodetest.Host){
 
 func addFlag(flags []string) []string { return append(flags, "--max-txn-ops=1") }
 
-// TestChangeConverges wants a cluster changed in any way, again and again, breaks its hosts, and cuts changes
-// short at any call: once all hosts are back, changes that are repeated make it what is desired, and no write is
-// lost that was acknowledged.
+// TestChangeConverges changes what is desired in random ways, breaks hosts, and cuts changes short at any call. Once
+// all hosts are back, repeated changes reach what is desired, and no acknowledged write is lost.
 func TestChangeConverges(t *testing.T) {
 	sample.CheckInBubble(t, 100, func(t *rapid.T) {
 		l := serving(t, rapid.SampledFrom([]int{1, 3, 5}).Draw(t, "members"), rapid.SampledFrom([]string{older, nodetest.EtcdVersion}).Draw(t, "version"))
@@ -77,7 +76,8 @@ func TestChangeConverges(t *testing.T) {
 	})
 }
 
-// spared are the members of which one may lose its data: all are healthy, and the others are a quorum.
+// spared returns the members that may lose their data, one of them at a time: all members are healthy, and the others
+// are a quorum.
 func (l *life) spared() (members []membership.Member) {
 	p := l.look()
 	if len(p.Healthy()) < max(3, p.Size()) || len(p.Learners()) > 0 {
@@ -89,7 +89,7 @@ func (l *life) spared() (members []membership.Member) {
 	return members
 }
 
-// wantAny wants any members, on the hosts that they have or on others, any version, and any settings.
+// wantAny draws desired members, on their present hosts or on others, a version, and settings.
 func (l *life) wantAny(t *rapid.T) {
 	names := []string{"a", "b", "c", "d", "e"}[:rapid.SampledFrom([]int{1, 3, 5}).Draw(t, "size")]
 	if rapid.Bool().Draw(t, "other names") {
@@ -122,7 +122,7 @@ func (l *life) wantAny(t *rapid.T) {
 	}
 }
 
-// changeCutShort is a change that fails or is killed at some call, or is not.
+// changeCutShort runs a change that may fail or be killed at some call.
 func (l *life) changeCutShort(t *rapid.T) {
 	if nth := rapid.IntRange(0, 120).Draw(t, "cut"); nth > 0 {
 		extent := rapid.SampledFrom([]nodetest.Extent{nodetest.Once, nodetest.Session, nodetest.Run}).Draw(t, "extent")

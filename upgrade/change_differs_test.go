@@ -9,7 +9,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
 )
 
-// restartInVain restarts a member that ends at each start since a peer holds different data.
+// restartInVain restarts a member that ends at each start, since a peer holds different data.
 func (l *life) restartInVain(name string) {
 	l.host(name).RestartUnit(cluster)
 	for range 4 {
@@ -17,9 +17,9 @@ func (l *life) restartInVain(name string) {
 	}
 }
 
-// TestDifferentDataIsFoundAmongWriters has clients go on writing, which the alarm refuses and the log takes all the
-// same, and a member that has not come as far as the alarm. Neither keeps a majority from being found. The alarm stays
-// for who lags.
+// TestDifferentDataIsFoundAmongWriters has clients go on writing, which the alarm refuses though the log accepts the
+// entries, and has a member lag behind the alarm. The majority is found all the same. The alarm stays for the member
+// that lags.
 func TestDifferentDataIsFoundAmongWriters(t *testing.T) {
 	for name, test := range map[string]struct {
 		alarm bool
@@ -45,7 +45,7 @@ func TestDifferentDataIsFoundAmongWriters(t *testing.T) {
 				}
 				l.world.Watch = func(call nodetest.Call) {
 					if call.Operation == api.OpProbe || call.Operation == api.OpHash {
-						_ = l.world.Put(cluster) // refused under the alarm
+						_ = l.world.Put(cluster) // the alarm refuses the write
 					}
 				}
 				outcome, err := l.change(context.Background(), nil)
@@ -68,9 +68,9 @@ func TestDifferentDataIsFoundAmongWriters(t *testing.T) {
 	}
 }
 
-// TestDivergedMemberLeavesAndWhoWasRightStays has one of five hold other data, which shows when another member is
-// restarted and does not start for that, or by an alarm. Where the one leads, the leadership moves first. It is built
-// anew, and who was right keeps its data.
+// TestDivergedMemberLeavesAndWhoWasRightStays has one of five members hold other data. This shows by an alarm, or when
+// another member is restarted and does not start because of it. If the diverged member leads, the leadership moves
+// first. The diverged member is rebuilt, and the others keep their data.
 func TestDivergedMemberLeavesAndWhoWasRightStays(t *testing.T) {
 	for name, test := range map[string]struct {
 		wrong, right string
@@ -114,8 +114,8 @@ func TestDivergedMemberLeavesAndWhoWasRightStays(t *testing.T) {
 	}
 }
 
-// TestDecisionWhereOneDoesNotStart has three voters of which the leader holds other data than the two others, and one
-// of those does not start for that. The plan is refused with a way on, which is gone then.
+// TestDecisionWhereOneDoesNotStart has three voters. The leader holds other data than the two others, and one of those
+// does not start because of it. The plan is refused with a remedy, and following the remedy works.
 func TestDecisionWhereOneDoesNotStart(t *testing.T) {
 	for name, test := range map[string]struct {
 		alarm, terse bool

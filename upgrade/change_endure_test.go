@@ -11,12 +11,12 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
 )
 
-// TestSnapshotGoesWhereThereIsRoom has no room where the snapshot would be saved: it is saved elsewhere, whether the
-// plan knows or not; and where nobody has room the change is refused before anything is changed.
+// TestSnapshotGoesWhereThereIsRoom has no room on the host that should save the snapshot: another host saves it,
+// whether the plan knew or not. If no host has room, the change is refused before anything is changed.
 func TestSnapshotGoesWhereThereIsRoom(t *testing.T) {
 	for name, test := range map[string]struct {
 		cramped []string
-		late    bool // after the plan was made
+		late    bool // the room is gone after the plan was made
 		saves   bool
 	}{
 		"one":       {[]string{"b"}, false, true},
@@ -52,8 +52,8 @@ func TestSnapshotGoesWhereThereIsRoom(t *testing.T) {
 	}
 }
 
-// TestAFailureKeepsNobodyElse has a step fail for good at member b, and member c dead beside it: c is replaced all the
-// same, the run fails with what b's host said, and nobody is restarted. Once b's host is mended, so is b.
+// TestAFailureKeepsNobodyElse has a step on member b fail permanently while member c is dead: c is replaced all the
+// same, the run fails with the error of b's host, and nobody is restarted. Once b's host is repaired, so is b.
 func TestAFailureKeepsNobodyElse(t *testing.T) {
 	for name, test := range map[string]struct {
 		happen func(*life, *nodetest.Host)
@@ -75,7 +75,7 @@ func TestAFailureKeepsNobodyElse(t *testing.T) {
 				test.happen(l, l.host("b"))
 				l.host("c").Wipe()
 				if test.fails != "" {
-					for range 40 { // each time that it is asked
+					for range 40 { // at each call
 						l.world.Inject(nodetest.Fault{Operation: test.fails, Address: "192.0.2.12"})
 					}
 				}
@@ -100,7 +100,7 @@ func TestAFailureKeepsNobodyElse(t *testing.T) {
 }
 
 // TestStoreIsGoneAndTheUnitComesAndGoes has a member without its store run in vain when the plan is made, and be
-// stopped when it is applied: that is what the plan was for.
+// stopped when the plan is carried out. The run repairs the member all the same.
 func TestStoreIsGoneAndTheUnitComesAndGoes(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		l := serving(t, 3, nodetest.EtcdVersion)

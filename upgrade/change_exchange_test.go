@@ -18,13 +18,13 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest/signing"
 )
 
-// exchanges are the authorities that a cluster has had, and may have again.
+// exchanges are the authorities that a cluster has had and may have again.
 type exchanges struct {
 	*life
 	all []*signing.Authority
 }
 
-// name has the cluster name these authorities: the first signs, and the keys of the others are at hand too, or are not.
+// name has the cluster name these authorities. The first signs; the keys of the others are at hand or not.
 func (l *life) name(keys bool, named ...*signing.Authority) {
 	l.authority, l.signer, l.cluster.Signers = named[0], signers(nil), membership.Signers{}
 	l.cluster.PeerCA, l.cluster.ClientCA = "", ""
@@ -39,7 +39,7 @@ func (l *life) name(keys bool, named ...*signing.Authority) {
 	}
 }
 
-// nameAny names any of the authorities, of which a new one may be the first.
+// nameAny has the cluster name any of the authorities. The first may be a new one.
 func (x *exchanges) nameAny(t *rapid.T) {
 	if len(x.all) < 3 && rapid.Bool().Draw(t, "new authority") {
 		x.all = append([]*signing.Authority{x.another()}, x.all...)
@@ -48,7 +48,7 @@ func (x *exchanges) nameAny(t *rapid.T) {
 	x.name(rapid.Bool().Draw(t, "keys at hand"), named[:rapid.IntRange(1, min(2, len(named))).Draw(t, "so many")]...)
 }
 
-// expire has the certificates of a host expire, whichever authority they are of.
+// expire makes the certificates of a host expire, whichever authority signed them.
 func (x *exchanges) expire(h *nodetest.Host) {
 	for _, authority := range x.all {
 		if signing.IsOf(h.Certificates(cluster)[api.KeyPeer], authority.PeerCA()) {
@@ -58,7 +58,7 @@ func (x *exchanges) expire(h *nodetest.Host) {
 	}
 }
 
-// follow does what a refused exchange advises: the authority that it names is given with its key.
+// follow does what a refused exchange advises: it gives the named authority with its key.
 func (x *exchanges) follow(err error) bool {
 	var refusal *membership.Refusal
 	if !errors.As(err, &refusal) || refusal.Attribute != "pki" {
@@ -74,9 +74,9 @@ func (x *exchanges) follow(err error) bool {
 	return false
 }
 
-// TestExchangesConverge exchanges the authorities of a cluster again and again, breaks its hosts, has certificates
-// expire, and cuts changes short at any call: members that run trust each other after every call, and once all hosts
-// are back, changes that are repeated end with what is desired. Where one is refused, its advice is followed.
+// TestExchangesConverge exchanges the authorities of a cluster again and again, breaks hosts, makes certificates
+// expire, and cuts changes short at any call. Running members trust each other after every call. Once all hosts are
+// back, repeated changes reach what is desired; if one is refused, the test follows its advice.
 func TestExchangesConverge(t *testing.T) {
 	sample.CheckInBubble(t, 100, func(t *rapid.T) {
 		l := serving(t, rapid.SampledFrom([]int{1, 3, 3, 5}).Draw(t, "members"), nodetest.EtcdVersion)
@@ -130,8 +130,8 @@ func TestExchangesConverge(t *testing.T) {
 	})
 }
 
-// TestAuthoritiesMadeAgain has the certificates of the authorities made again, with the same keys: one apply has every
-// member trust the new ones alone, and none needs another certificate.
+// TestAuthoritiesMadeAgain makes the certificates of the authorities again, with the same keys: one apply has every
+// member trust only the new ones, and no member needs another certificate.
 func TestAuthoritiesMadeAgain(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		l := serving(t, 3, nodetest.EtcdVersion)

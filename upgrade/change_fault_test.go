@@ -17,8 +17,8 @@ var cut = []string{"replace dead, new address", "replace healthy leader", "grow 
 	"renumbered, all of them", "renumbered, two of three", "another peer port", "recovered at another peer port", "recovered, a newer patch and settings",
 	"authorities exchanged, settings", "authorities rotated, one is dead", "peers get another common name", "peers lose their common name, and one is dead"}
 
-// allExpired is a cluster whose members nobody can start but by new certificates. Where power comes back, one that has
-// been started is to be stopped again, which a run does that shows it.
+// allExpired is a cluster whose members need new certificates before they can start. When power comes back, a member
+// that was started has to be stopped again, which only a run that has shown the stop does.
 const allExpired = "authorities exchanged, all expired and stopped"
 
 // putsAfter tells whether a test puts a key right after a change that was cut short: not if the only member may be
@@ -27,8 +27,8 @@ func putsAfter(name string, o operation) bool {
 	return o.members > 1 && !strings.HasPrefix(name, "renumbered") && !strings.HasPrefix(name, "recovered") && name != allExpired
 }
 
-// TestChangeSurvivesEveryFault has every call of a change fail once, and the run killed at it once. The next
-// run, which was shown nothing, always finishes what was begun.
+// TestChangeSurvivesEveryFault makes every call of a change fail once, and kills the run at every call once. The next
+// run, whose plan was shown no steps, always finishes the change.
 func TestChangeSurvivesEveryFault(t *testing.T) {
 	for _, name := range append(slices.Clone(cut), allExpired) {
 		t.Run(name, func(t *testing.T) {
@@ -57,8 +57,8 @@ func TestChangeSurvivesEveryFault(t *testing.T) {
 	}
 }
 
-// everyFaultOf is a failure of each call of a change, and a kill at each: before or after it takes effect, in
-// turns. Reads, of which there are many, fail or are where the run is killed, in turns too.
+// everyFaultOf returns a failure of each call of a change, and a kill at each, alternately before and after the call
+// takes effect. Reads, which are many, get only one of the two, alternately.
 func everyFaultOf(t *testing.T, o operation) (faults []nodetest.Fault) {
 	t.Helper()
 	bubble(t, func(t *testing.T) {
@@ -73,7 +73,7 @@ func everyFaultOf(t *testing.T, o operation) (faults []nodetest.Fault) {
 	return faults
 }
 
-// faultsOf are the faults of the calls that a world has had.
+// faultsOf returns the faults for the calls that a world has received.
 func faultsOf(world *nodetest.World) (faults []nodetest.Fault) {
 	for i, c := range world.Calls() {
 		for _, extent := range []nodetest.Extent{nodetest.Once, nodetest.Run} {
@@ -85,7 +85,7 @@ func faultsOf(world *nodetest.World) (faults []nodetest.Fault) {
 	return faults
 }
 
-// mustConverge repeats the change until it succeeds, and fails the test where it takes more than so many.
+// mustConverge repeats the change until it succeeds, and fails the test after more than this many attempts.
 func (l *life) mustConverge(times int) {
 	l.Helper()
 	var last error
@@ -99,11 +99,11 @@ func (l *life) mustConverge(times int) {
 	l.Errorf("%d changes have not made it what is wanted: %v\n%s", times, last, strings.Join(l.progress, "\n"))
 }
 
-// subject is the address of the host that a line of the progress log is about.
+// subject returns the address of the host that a line of the progress log is about.
 var subject = regexp.MustCompile(`^\d+/\d+ \w+[^(]*\(([0-9.]+)\)`)
 
-// TestChangeSurvivesPowerCuts cuts the power of the host that a step is done to, at every step: before its first
-// call to the host, or before one of the calls that follow. The power comes back, and the next run finishes.
+// TestChangeSurvivesPowerCuts cuts the power of the host that a step works on, at every step: before the first call to
+// the host, or before a later one. The power comes back, and the next run finishes.
 func TestChangeSurvivesPowerCuts(t *testing.T) {
 	for _, name := range cut {
 		t.Run(name, func(t *testing.T) {
@@ -117,7 +117,7 @@ func TestChangeSurvivesPowerCuts(t *testing.T) {
 						_, err := l.change(context.Background(), shown)
 						first := l.progress
 						l.atStep, l.world.Watch = nil, nil
-						if *off == nil { // the step asks fewer calls of its host
+						if *off == nil { // the step makes fewer calls to its host
 							return
 						}
 						(*off).PowerOn()
@@ -138,14 +138,14 @@ func TestChangeSurvivesPowerCuts(t *testing.T) {
 	}
 }
 
-// callsOfAStep is before how many of a step's calls the power is cut, a life each.
+// callsOfAStep says before how many of a step's calls the power is cut, each in a life of its own.
 const callsOfAStep = 3
 
-// powerCut is before which call of which step, counted from 1, the power is cut.
+// powerCut says before which call of which step the power is cut. Both count from 1.
 type powerCut struct{ step, later int }
 
-// everyPowerCutOf is all cuts at all steps of a change. Each step begins with another of its calls than the one before,
-// so that a sample which has every step once has each call too.
+// everyPowerCutOf returns power cuts at all calls of all steps of a change. Each step begins with another call than the
+// step before, so that a sample with every step once also has each call.
 func everyPowerCutOf(t *testing.T, o operation) (cuts []powerCut) {
 	t.Helper()
 	for step := range stepsOf(t, o) {
@@ -156,7 +156,7 @@ func everyPowerCutOf(t *testing.T, o operation) (cuts []powerCut) {
 	return cuts
 }
 
-// stepsOf is how many steps a change takes.
+// stepsOf returns how many steps a change takes.
 func stepsOf(t *testing.T, o operation) (n int) {
 	t.Helper()
 	bubble(t, func(t *testing.T) {
@@ -171,8 +171,8 @@ func stepsOf(t *testing.T, o operation) (n int) {
 	return n
 }
 
-// cutPowerAt cuts the power of the host of the nth step, when so many calls of the step have been made to it. It
-// says which host that was, once it has.
+// cutPowerAt cuts the power of the host of the nth step after this many of the step's calls to it. The result says
+// which host that was, once it has happened.
 func (l *life) cutPowerAt(nth, later int) **nodetest.Host {
 	var off, target *nodetest.Host
 	steps, calls := 0, 0

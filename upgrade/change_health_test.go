@@ -13,10 +13,10 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
 )
 
-// forGood is for more looks than a run has.
+// forGood is more observations than a run makes.
 const forGood = 1 << 20
 
-// hang has every member serve no reads for as many questions. They run on, and form their quorum.
+// hang makes every member serve no reads for this many questions. The members run on and form their quorum.
 func (l *life) hang(questions int) {
 	for _, m := range l.cluster.Members {
 		l.host(m.Name).Hangs = questions
@@ -34,7 +34,8 @@ func (l *life) stops() (n int) {
 	return n
 }
 
-// TestShortStallChangesNothing has no member serve for a moment when a change begins: it is done as it was shown.
+// TestShortStallChangesNothing has no member serve for a moment when a change begins: the run carries the change out as
+// shown.
 func TestShortStallChangesNothing(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		l := serving(t, 3, nodetest.EtcdVersion)
@@ -48,9 +49,9 @@ func TestShortStallChangesNothing(t *testing.T) {
 	})
 }
 
-// TestNothingIsStoppedThatOnlySeemedToFail has all members seem to serve nobody, for good, from each moment of a change
-// on, where nothing was shown before and where the rolls were. No member is stopped by that: a cluster that serves its
-// clients, as the world's rules hold, goes on to.
+// TestNothingIsStoppedThatOnlySeemedToFail has all members seem to serve nobody, permanently, from each moment of a
+// change on, both with shown steps and without. No member is stopped for that: the cluster keeps serving its clients,
+// as the world's rules check.
 func TestNothingIsStoppedThatOnlySeemedToFail(t *testing.T) {
 	for _, approved := range []bool{false, true} {
 		for at := 0; at < 24; at++ {
@@ -81,7 +82,7 @@ func TestNothingIsStoppedThatOnlySeemedToFail(t *testing.T) {
 					if err == nil && len(outcome.Deferred) == 0 {
 						t.Error("it went well, and nothing is held")
 					}
-					// A roll that is under way is put back, which restarts that one member.
+					// A roll under way is put back, which restarts that one member.
 					if stops > 2 {
 						t.Errorf("members were stopped or restarted %d times after all seemed to fail: %v", stops, err)
 					}
@@ -98,9 +99,9 @@ func TestNothingIsStoppedThatOnlySeemedToFail(t *testing.T) {
 	}
 }
 
-// TestOneThatServedIsNotStopped has one of three or five that served when the plan was made hang from then on, where no
-// steps could be shown: it is to be rolled, and is neither stopped, built anew nor removed for seeming to fail, though
-// the others are a quorum.
+// TestOneThatServedIsNotStopped has a member of three or five hang that served when the plan was made. The plan could
+// not show steps, and would roll the member. The run neither stops, rebuilds nor removes the member, though the others
+// are a quorum.
 func TestOneThatServedIsNotStopped(t *testing.T) {
 	for name, ask := range map[string]func(*life){
 		"a setting":      func(l *life) { l.set("quota-backend-bytes", "8589934592") },
@@ -128,15 +129,15 @@ func TestOneThatServedIsNotStopped(t *testing.T) {
 	}
 }
 
-// TestStopsThatWereShownAreLookedAtAgain has a plan made while nobody served, which stops members to configure them.
-// By the time that it is carried out they serve: it is not.
+// TestStopsThatWereShownAreLookedAtAgain makes a plan while nobody serves; the plan stops members to configure them.
+// The members serve when the plan is carried out, and are not stopped.
 func TestStopsThatWereShownAreLookedAtAgain(t *testing.T) {
 	for name, back := range map[string]func(*life, nodetest.Call){
 		"at once":               func(l *life, c nodetest.Call) { l.hang(0) },
 		"right before the stop": func(l *life, c nodetest.Call) { hangUntil(l, c, api.OpProbe) },
 		"right before the stop, after late answers": func(l *life, c nodetest.Call) {
 			if h := l.world.Host(c.Address); c.Operation == api.OpProbe && h.Hangs > 3 {
-				h.Hangs = 3 // questions that it is asked in the same step
+				h.Hangs = 3 // questions within the same step
 			}
 		},
 	} {
@@ -173,12 +174,12 @@ func hangUntil(l *life, c nodetest.Call, op api.Operation) {
 	}
 }
 
-// TestFailureThatLastsIsMended has all members serve nobody for good, whatever is asked, until they run by other
-// settings: they get these one after another, and never do fewer of them run than a quorum.
+// TestFailureThatLastsIsMended has all members serve nobody until they run by other settings. They get these one after
+// another, and a quorum of them always runs.
 func TestFailureThatLastsIsMended(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		l := serving(t, 3, nodetest.EtcdVersion)
-		l.world.Waive(nodetest.LeaderMoves) // nobody can be told to lead
+		l.world.Waive(nodetest.LeaderMoves) // no member can take the leadership
 		l.set("heartbeat-interval", "500")
 		l.hang(forGood)
 		started := 0
@@ -186,11 +187,11 @@ func TestFailureThatLastsIsMended(t *testing.T) {
 			if c.Operation != api.OpStart {
 				return
 			}
-			if started++; started == 3 { // by their new settings they serve
+			if started++; started == 3 { // with the new settings they serve
 				l.hang(0)
 			}
 		}
-		// Those that were started by the new settings have served by then, as far as hosts of this kind tell.
+		// Members that were started with the new settings have served by then, as far as hosts of this kind can tell.
 		for range 2 {
 			if _, err := l.change(context.Background(), l.planned().Steps); err != nil && !strings.Contains(err.Error(), "plan again") {
 				t.Errorf("change: %v", err)
@@ -203,8 +204,8 @@ func TestFailureThatLastsIsMended(t *testing.T) {
 	})
 }
 
-// TestStalledVotersAreRestartedOneAtATime has two of three voters come back, and neither call itself started: with
-// both of them restarted at once the quorum would be gone, which the world's rules forbid.
+// TestStalledVotersAreRestartedOneAtATime has two of three voters come back and never report that they have started.
+// Restarting both at once would cost the quorum, which the world's rules forbid.
 func TestStalledVotersAreRestartedOneAtATime(t *testing.T) {
 	for _, n := range []int{3, 5} {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
@@ -228,7 +229,7 @@ func TestStalledVotersAreRestartedOneAtATime(t *testing.T) {
 	}
 }
 
-// TestStalledVoterIsNotRestartedWithoutASpare has a stalled voter whose vote the others need: it is waited for.
+// TestStalledVoterIsNotRestartedWithoutASpare has a stalled voter whose vote the others need: the run waits for it.
 func TestStalledVoterIsNotRestartedWithoutASpare(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		l := serving(t, 3, nodetest.EtcdVersion)
@@ -248,7 +249,7 @@ func TestStalledVoterIsNotRestartedWithoutASpare(t *testing.T) {
 	})
 }
 
-// places are the members of statuses.
+// places returns the members of statuses.
 func places(members []membership.MemberStatus) (all []membership.Member) {
 	for _, s := range members {
 		all = append(all, s.Member)

@@ -12,7 +12,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
 )
 
-// stalls are how often a run has told that it restarts a stalled member.
+// stalls returns how often a run has reported that it restarts a stalled member.
 func (l *life) stalls() (n int) {
 	for _, line := range l.progress {
 		if strings.HasSuffix(line, "has all data, but does not report that it has started: restarting it") {
@@ -22,8 +22,8 @@ func (l *life) stalls() (n int) {
 	return n
 }
 
-// TestStalledMemberIsRestartedOnce has members that have all data, and do not call themselves started: a new one,
-// and one that comes back.
+// TestStalledMemberIsRestartedOnce has members that have all data and do not report that they have started: a new
+// member, and one that comes back.
 func TestStalledMemberIsRestartedOnce(t *testing.T) {
 	for name, test := range map[string]struct {
 		address string
@@ -49,8 +49,8 @@ func TestStalledMemberIsRestartedOnce(t *testing.T) {
 	}
 }
 
-// TestLearnerThatStaysStalled is restarted once in each run, and fails it. The others serve on, and the next run
-// goes on with it.
+// TestLearnerThatStaysStalled holds that a learner which stays stalled is restarted once in each run, and fails the
+// run. The others serve on, and the next run continues with the learner.
 func TestLearnerThatStaysStalled(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		l := serving(t, 3, nodetest.EtcdVersion)
@@ -69,7 +69,7 @@ func TestLearnerThatStaysStalled(t *testing.T) {
 }
 
 // TestJoinIsGivenUpWhereTheRunEnds cancels a run while a learner copies the data: the wait ends, and the next run
-// goes on.
+// continues.
 func TestJoinIsGivenUpWhereTheRunEnds(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		l := serving(t, 3, nodetest.EtcdVersion)
@@ -79,7 +79,7 @@ func TestJoinIsGivenUpWhereTheRunEnds(t *testing.T) {
 		l.world.Watch = func(c nodetest.Call) {
 			if c.Operation == api.OpAwait && c.Address == "192.0.2.21" {
 				cancel()
-				synctest.Wait() // until the wait knows of it
+				synctest.Wait() // until the wait notices
 			}
 		}
 		_, err := l.change(ctx, nil)
@@ -91,8 +91,8 @@ func TestJoinIsGivenUpWhereTheRunEnds(t *testing.T) {
 	})
 }
 
-// TestRoomForTheDataIsCheckedBeforeTheListChanges has a new host whose disk does not hold what the others have: it is
-// found when the store is put there, and the list stays as it was. With room, the next run goes on.
+// TestRoomForTheDataIsCheckedBeforeTheListChanges has a new host whose disk cannot hold the data of the others: the run
+// finds out when it installs the store, and leaves the member list as it was. With room, the next run continues.
 func TestRoomForTheDataIsCheckedBeforeTheListChanges(t *testing.T) {
 	for name, test := range map[string]struct {
 		address string

@@ -10,8 +10,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
 )
 
-// TestKeysGoneEverywhere has no member answer for want of a key, or since it is that of another certificate, though all
-// serve: they are given new certificates before anything is done that costs a voter.
+// TestKeysGoneEverywhere has no member answer, though all serve, since keys are gone or belong to another certificate.
+// The members get new certificates before any step that costs a voter.
 func TestKeysGoneEverywhere(t *testing.T) {
 	lose := func(h *nodetest.Host) { h.LoseKey(cluster, api.KeyAdmin) }
 	swap := func(h *nodetest.Host) { h.SwapKey(cluster, api.KeyServer, api.KeyPeer) }

@@ -16,13 +16,13 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
 )
 
-// written are writes that were acknowledged by those who were up.
+// written are writes that the members which were up have acknowledged.
 type written struct {
 	writes int
 	by     []string
 }
 
-// whatBecomes is what a host can come to in a disaster, once it has power again.
+// whatBecomes says what can happen to a host in a disaster, once it has power again.
 var whatBecomes = map[string]func(*nodetest.Host){
 	"waits":             func(*nodetest.Host) {},
 	"stopped":           func(h *nodetest.Host) { h.StopUnit(cluster) },
@@ -33,10 +33,10 @@ var whatBecomes = map[string]func(*nodetest.Host){
 	"cannot be reached": func(h *nodetest.Host) { h.PowerCut() },
 }
 
-// TestRecoveryLosesNothingThatWasSeen has members go down one after another while others write on, and then all of them
-// lose power, and come to anything. Whatever the mixture, the survivor that the plan recommends has every acknowledged
-// write that is in any log which could be read, also where the recovery is cut short at any call and gone on with; what
-// was in no such log is lost, and nothing else.
+// TestRecoveryLosesNothingThatWasSeen has members go down one after another while others write on. Then all of them
+// lose power, and anything can happen to their hosts. Whatever the mixture, the survivor that the plan recommends has
+// every acknowledged write that is in any readable log, also if the recovery is cut short at any call and continued.
+// Only what is in no such log is lost.
 func TestRecoveryLosesNothingThatWasSeen(t *testing.T) {
 	recovered, gaveUp := 0, 0
 	sample.CheckInBubble(t, 100, func(t *rapid.T) {
@@ -135,7 +135,7 @@ func TestRecoveryLosesNothingThatWasSeen(t *testing.T) {
 	}
 }
 
-// TestRecoveryWithoutRoomForACopy has a survivor whose disk cannot hold a copy of its data: it is left as it is until
+// TestRecoveryWithoutRoomForACopy has a survivor whose disk cannot hold a copy of its data: nothing is changed until
 // there is room.
 func TestRecoveryWithoutRoomForACopy(t *testing.T) {
 	bubble(t, func(t *testing.T) {

@@ -9,7 +9,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
 )
 
-// reverting is a cluster that an apply has changed, which has seen what its members had.
+// reverting is a cluster that an apply has changed, and whose state knows what its members had.
 func reverting(t *testing.T) *life {
 	t.Helper()
 	l := serving(t, 3, nodetest.EtcdVersion)
@@ -19,8 +19,8 @@ func reverting(t *testing.T) *life {
 	return l
 }
 
-// TestRevertedMachine has a machine put back to what it was, with all that it records: its member is behind what it had
-// acknowledged, and is built anew. One that lacks what nobody has seen it have is started as ever.
+// TestRevertedMachine reverts a machine with all its records: its member is behind what it has acknowledged, and is
+// rebuilt. A member that lacks only what nobody has seen is started as usual.
 func TestRevertedMachine(t *testing.T) {
 	for name, test := range map[string]struct {
 		entries uint64
@@ -42,9 +42,8 @@ func TestRevertedMachine(t *testing.T) {
 	}
 }
 
-// TestRevertedWhereNobodyServes has b lag behind, and a's machine put back to what it was, while c, which has all that
-// was acknowledged, is off: a and b are no quorum. Once c is back, b comes up with it, a is built anew, and nothing is
-// lost.
+// TestRevertedWhereNobodyServes has b lag behind, reverts a's machine, and has c, which has everything acknowledged, be
+// off: a and b are no quorum. Once c is back, b comes up with it, a is rebuilt, and nothing is lost.
 func TestRevertedWhereNobodyServes(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		l := serving(t, 3, nodetest.EtcdVersion)
@@ -76,7 +75,7 @@ func TestRevertedWhereNobodyServes(t *testing.T) {
 	})
 }
 
-// TestAllRevertedTogether has all machines put back, by purpose: nobody says that any of them is lost.
+// TestAllRevertedTogether reverts all machines on purpose: no member is taken for lost.
 func TestAllRevertedTogether(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		l := reverting(t)
@@ -95,7 +94,8 @@ func TestAllRevertedTogether(t *testing.T) {
 	})
 }
 
-// TestAcknowledgedIsSeenTwice holds that an entry counts as written once a later look has found the member serving.
+// TestAcknowledgedIsSeenTwice holds that an entry counts as written only after a later observation has found the member
+// serving.
 func TestAcknowledgedIsSeenTwice(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		l := serving(t, 3, nodetest.EtcdVersion)

@@ -13,7 +13,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
 )
 
-// TestRollIsPutBack rolls to a store that does not start: the first member is put back on what it ran, the
+// TestRollIsPutBack rolls to a store that does not start: the first member is put back to its previous store, the
 // others are not touched, and the error has what the journal says.
 func TestRollIsPutBack(t *testing.T) {
 	for name, versions := range map[string]struct{ from, to string }{
@@ -50,8 +50,8 @@ func TestRollIsPutBack(t *testing.T) {
 	}
 }
 
-// TestRollThatNeverAnswersHasItsJournal has a member run and never answer once it is restarted: it is put back, and the
-// error says what its journal did meanwhile, with which it had not ended.
+// TestRollThatNeverAnswersHasItsJournal has a member run and never answer after its restart: the member is put back,
+// and the error has the lines that its journal got meanwhile.
 func TestRollThatNeverAnswersHasItsJournal(t *testing.T) {
 	for name, happen := range map[string]func(*life){
 		"roll":      func(l *life) { l.set("quota-backend-bytes", "8589934592") },
@@ -78,8 +78,8 @@ func TestRollThatNeverAnswersHasItsJournal(t *testing.T) {
 	}
 }
 
-// TestRollThatCannotBePutBack has a host on which no member starts any more: the error says both, and the next
-// run goes on once that is mended.
+// TestRollThatCannotBePutBack has a host on which no member starts any more: the error has both reasons, and the next
+// run continues once the host is repaired.
 func TestRollThatCannotBePutBack(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		l := serving(t, 3, nodetest.EtcdVersion)
@@ -95,9 +95,9 @@ func TestRollThatCannotBePutBack(t *testing.T) {
 	})
 }
 
-// TestOnlyMemberLeavesAfterAPowerCut has the one member of a cluster down, on a host that could not be asked when its
-// cluster was to grow, and wants other members by then: it is brought up first, whoever is new being none that is
-// missing.
+// TestOnlyMemberLeavesAfterAPowerCut has the only member of a cluster be down, on a host that could not be asked when
+// the cluster was to grow, and desires other members by then. The run brings that member up first: newcomers do not
+// count as missing.
 func TestOnlyMemberLeavesAfterAPowerCut(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		l := serving(t, 1, nodetest.EtcdVersion)
@@ -113,7 +113,8 @@ func TestOnlyMemberLeavesAfterAPowerCut(t *testing.T) {
 	})
 }
 
-// TestFlagsAreTriedFirst wants a setting that the store does not know: nothing is changed but what is staged.
+// TestFlagsAreTriedFirst desires a setting that the store does not know: the run changes nothing, except that it stages
+// stores.
 func TestFlagsAreTriedFirst(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		l := serving(t, 3, nodetest.EtcdVersion)
@@ -128,7 +129,7 @@ func TestFlagsAreTriedFirst(t *testing.T) {
 	})
 }
 
-// mustHaveChangedNothing fails the test where anything was done to a host but that stores were put there.
+// mustHaveChangedNothing fails the test if hosts were changed in any other way than by installing stores.
 func (l *life) mustHaveChangedNothing() {
 	l.Helper()
 	for _, c := range l.world.Changes() {
@@ -138,8 +139,8 @@ func (l *life) mustHaveChangedNothing() {
 	}
 }
 
-// TestOnlyWhatWasShownIsDone has something happen between plan and apply that takes another step: that is refused
-// before anything is changed.
+// TestOnlyWhatWasShownIsDone has something happen between plan and apply that requires another step: the run refuses
+// before it changes anything.
 func TestOnlyWhatWasShownIsDone(t *testing.T) {
 	for name, happen := range map[string]func(*life){
 		"stopped":  func(l *life) { l.host("b").StopUnit(cluster) },
@@ -168,7 +169,7 @@ func TestOnlyWhatWasShownIsDone(t *testing.T) {
 	}
 }
 
-// TestLeaderMayHaveMoved has another member lead than did when the plan was made: the same is done.
+// TestLeaderMayHaveMoved has another member lead than at plan time: the run does the same.
 func TestLeaderMayHaveMoved(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		l := serving(t, 3, nodetest.EtcdVersion)
@@ -187,7 +188,7 @@ func TestLeaderMayHaveMoved(t *testing.T) {
 	})
 }
 
-// TestChangeMeetsTheLock has another run at work on one host.
+// TestChangeMeetsTheLock has another run hold the lock on one host.
 func TestChangeMeetsTheLock(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		l := serving(t, 3, nodetest.EtcdVersion)
@@ -197,7 +198,7 @@ func TestChangeMeetsTheLock(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		// The other run may do this in the middle of a step, and the error is to be about that run.
+		// The other run may do this in the middle of a step, and the error has to be about that run.
 		l.host("a").StopUnit(cluster)
 		l.world.Forget()
 		_, err = l.change(context.Background(), shown)
@@ -212,7 +213,7 @@ func TestChangeMeetsTheLock(t *testing.T) {
 	})
 }
 
-// TestChangeStopsBetweenSteps cancels a roll in the middle of a step: that one is finished, the next not begun.
+// TestChangeStopsBetweenSteps cancels a roll in the middle of a step: the run finishes that step, and begins no other.
 func TestChangeStopsBetweenSteps(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		l := serving(t, 3, nodetest.EtcdVersion)
@@ -238,7 +239,7 @@ func TestChangeStopsBetweenSteps(t *testing.T) {
 	})
 }
 
-// lagging is a change whose learner is kept behind by as much as etcd would let pass, and by more than we do.
+// lagging is a change whose learner lags as far as etcd would still permit a promotion, and farther than we do.
 func lagging(t *testing.T) *life {
 	t.Helper()
 	l := serving(t, 3, nodetest.EtcdVersion)
@@ -258,7 +259,8 @@ func (l *life) promotions() (n int) {
 	return n
 }
 
-// TestLearnerIsPromotedOnceItHasCaughtUp holds that a learner is waited for, and for a while after it has caught up.
+// TestLearnerIsPromotedOnceItHasCaughtUp holds that the run waits until a learner has caught up, and then a while
+// longer.
 func TestLearnerIsPromotedOnceItHasCaughtUp(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		l := lagging(t)
@@ -309,8 +311,8 @@ func TestWaitForALearnerCanBeInterrupted(t *testing.T) {
 	})
 }
 
-// TestUnreachableHostBlocksOnlyWhatItMust has one host that cannot be asked: what can be done is done, and it is
-// said what has to wait. Its member runs on, untouched.
+// TestUnreachableHostBlocksOnlyWhatItMust has one host that cannot be asked: the run does what it can, and says which
+// steps wait. The host's member runs on, untouched.
 func TestUnreachableHostBlocksOnlyWhatItMust(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		l := serving(t, 5, nodetest.EtcdVersion)
@@ -347,7 +349,7 @@ func TestUnreachableHostBlocksOnlyWhatItMust(t *testing.T) {
 	})
 }
 
-// TestLostHostStopsTheRun has a host answer no more in the middle of a run: it is not taken for a dead one.
+// TestLostHostStopsTheRun has a host stop answering in the middle of a run: the run does not take its member for dead.
 func TestLostHostStopsTheRun(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		l := serving(t, 3, nodetest.EtcdVersion)
@@ -367,8 +369,8 @@ func TestLostHostStopsTheRun(t *testing.T) {
 	})
 }
 
-// TestSilentLeaderIsNotDead takes a member out of the configuration whose host cannot be asked, and which leads:
-// nobody knows better than the others that it lives.
+// TestSilentLeaderIsNotDead removes a member from the configuration whose host cannot be asked, and which leads: the
+// other members know best that it is alive.
 func TestSilentLeaderIsNotDead(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		l := serving(t, 3, nodetest.EtcdVersion)

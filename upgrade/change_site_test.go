@@ -23,10 +23,10 @@ import (
 const (
 	older      = "3.6.16"
 	cluster    = "prod"
-	worldHosts = 12 // of every formed site: seven members, and room to move
+	worldHosts = 12 // hosts of every formed site: for seven members, and to move to
 )
 
-// life is a host whose cluster was formed and holds data.
+// life is a site whose cluster was formed and holds data.
 type life struct {
 	*site
 	owner, token string
@@ -34,7 +34,7 @@ type life struct {
 	versions     map[string]map[string]string // stores by version
 }
 
-// serving forms a cluster of n members that runs this version, and puts something into it.
+// serving forms a cluster of n members that runs this version, and writes a key.
 func serving(t tb, n int, version string) *life {
 	t.Helper()
 	s := newSiteWith(t, n, worldHosts)
@@ -50,13 +50,13 @@ func serving(t tb, n int, version string) *life {
 	return l
 }
 
-// bubble runs a test in a time of its own, which passes where everybody waits.
+// bubble runs a test in a time of its own, which passes when everybody waits.
 func bubble(t *testing.T, test func(t *testing.T)) {
 	t.Helper()
 	synctest.Test(t, test)
 }
 
-// put puts something into the cluster, through every member that takes it.
+// put writes a key through every member that accepts it.
 func (l *life) put() {
 	l.Helper()
 	if err := l.world.Put(cluster); err != nil {
@@ -64,7 +64,7 @@ func (l *life) put() {
 	}
 }
 
-// want changes the members: "a" stays where it is, "b@21" is at 192.0.2.21.
+// want changes the desired members: "a" stays where it is, "b@21" is at 192.0.2.21.
 func (l *life) want(members ...string) {
 	var desired []membership.Member
 	for _, text := range members {
@@ -80,12 +80,12 @@ func (l *life) want(members ...string) {
 	l.cluster.Members = membership.Sort(desired)
 }
 
-// run changes the version that is desired.
+// run changes the desired version.
 func (l *life) run(version string) {
 	l.cluster.Version, l.cluster.Stores = version, l.versions[version]
 }
 
-// look is what is seen of all hosts that the state or the configuration knows.
+// look returns what is observed of all hosts that the state or the configuration knows.
 func (l *life) look() membership.ClusterStatus {
 	members := slices.Clone(l.members)
 	for _, m := range l.cluster.Members {
@@ -96,7 +96,7 @@ func (l *life) look() membership.ClusterStatus {
 	return l.cluster.Status(l.owner, l.executor().Observe(context.Background(), members), l.world.Now())
 }
 
-// planned is the plan as it is shown before anything is done.
+// planned returns the plan as it is shown before anything is done.
 func (l *life) planned() plan.Plan {
 	l.Helper()
 	l.world.Forget()
@@ -110,7 +110,7 @@ func (l *life) planned() plan.Plan {
 	return plan
 }
 
-// change is one apply by nobody who ran before. The state goes by what it returns.
+// change is one apply by a new process. The state follows what it returns.
 func (l *life) change(ctx context.Context, approved []membership.Step) (upgrade.Outcome, error) {
 	e := l.executor()
 	outcome, err := e.Change(ctx, upgrade.Order{Owner: l.owner, Members: l.members, Approved: approved})
@@ -136,7 +136,7 @@ func (l *life) change(ctx context.Context, approved []membership.Step) (upgrade.
 	return outcome, err
 }
 
-// acknowledged is what a state keeps of what members had on their disks.
+// acknowledged returns what a state keeps of the entries that members had on their disks.
 func (l *life) acknowledged(entries map[string]uint64) {
 	known := maps.Clone(l.cluster.Acknowledged)
 	if known == nil {
@@ -148,7 +148,7 @@ func (l *life) acknowledged(entries map[string]uint64) {
 	l.cluster.Acknowledged = known
 }
 
-// mustChange does what was planned, all of it and nothing else, and then there is nothing left to do.
+// mustChange carries out what was planned, all of it and nothing else. Nothing is left to do then.
 func (l *life) mustChange() upgrade.Outcome {
 	l.Helper()
 	plan := l.planned()
@@ -168,7 +168,7 @@ func (l *life) mustChange() upgrade.Outcome {
 	return outcome
 }
 
-// mustHaveLocked fails the test where a host was changed before the lock was taken.
+// mustHaveLocked fails the test if a host was changed before the lock was taken.
 func (l *life) mustHaveLocked() {
 	l.Helper()
 	for _, c := range l.world.Calls() {
@@ -181,7 +181,7 @@ func (l *life) mustHaveLocked() {
 	}
 }
 
-// mustBeDone fails the test where another change has anything left to do.
+// mustBeDone fails the test if another change has anything left to do.
 func (l *life) mustBeDone() {
 	l.Helper()
 	l.world.Forget()
@@ -194,7 +194,7 @@ func (l *life) mustBeDone() {
 	}
 }
 
-// texts are steps as a plan shows them. Who leads after an election is not known to a plan.
+// texts returns steps as a plan shows them, without the leader, since a plan does not know who leads after an election.
 func texts(steps []membership.Step) string {
 	var lines []string
 	for _, step := range steps {
@@ -203,8 +203,8 @@ func texts(steps []membership.Step) string {
 	return strings.Join(lines, "\n")
 }
 
-// mustBeAsWanted fails the test where the hosts are not exactly what is desired, by what lies on them, or where
-// anything is left on another host, or a write is lost.
+// mustBeAsWanted fails the test if the content of the hosts is not exactly what is desired, if anything is left on
+// another host, or if a write is lost.
 func (l *life) mustBeAsDesired() {
 	l.Helper()
 	for _, why := range l.world.Unhealthy(cluster, l.cluster.Addresses()...) {
@@ -237,12 +237,12 @@ func (l *life) mustBeAsDesired() {
 	}
 }
 
-// carries tells whether a host is that of a member, by whatever address.
+// carries tells whether a host, under any of its addresses, is that of a member.
 func (l *life) carries(host *nodetest.Host) bool {
 	return slices.ContainsFunc(l.cluster.Members, func(m membership.Member) bool { return l.world.Host(m.Address) == host })
 }
 
-// readdress gives a member another address on its machine, and takes the old one away where it is lost.
+// readdress gives a member another address on its machine, and removes the old one if it is lost.
 func (l *life) readdress(name, last string, lost bool) {
 	old := ""
 	for i, m := range l.cluster.Members {
@@ -258,7 +258,7 @@ func (l *life) readdress(name, last string, lost bool) {
 	}
 }
 
-// renumber gives members other addresses at once, and takes the old ones away.
+// renumber gives members other addresses at once, and removes the old ones.
 func (l *life) renumber(names ...string) {
 	for _, name := range names {
 		l.readdress(name, "5"+string('1'+name[0]-'a'), true)
@@ -268,7 +268,7 @@ func (l *life) renumber(names ...string) {
 	}
 }
 
-// mustRunAsWanted fails the test where a member's host is not exactly what is desired.
+// mustRunAsWanted fails the test if a member's host is not exactly what is desired.
 func (l *life) mustRunAsDesired(m membership.Member, o api.Observation) {
 	l.Helper()
 	formation := bootstrap.Formation{Owner: l.owner, Token: l.token}
@@ -313,12 +313,12 @@ func (l *life) mustRunAsDesired(m membership.Member, o api.Observation) {
 	same("guard", "", o.Guard)
 }
 
-// lasting are the flags that a member lives by, as opposed to those of its birth.
+// lasting returns the flags that count for the whole life of a member, without those of its first start.
 func lasting(flags []string) []string {
 	return slices.DeleteFunc(slices.Clone(flags), func(line string) bool { return strings.HasPrefix(line, "--initial-") })
 }
 
-// leader is the name of the member that leads.
+// leader returns the name of the member that leads.
 func (l *life) leader() string {
 	l.Helper()
 	p := l.look()

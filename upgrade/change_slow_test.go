@@ -12,12 +12,11 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
 )
 
-// reading is for how long a member with much data on a slow disk reads it: far longer than anybody waits without
-// progress.
+// reading is how long a member with much data on a slow disk reads it: far longer than anybody waits without progress.
 const reading = 100
 
-// TestSlowVoterIsNotPutBack rolls a voter that reads its data for long before it comes up: it is waited for as long as
-// it does, and not put back on what it ran before.
+// TestSlowVoterIsNotPutBack rolls a voter that reads its data for a long time before it comes up: the run waits for as
+// long as the voter reads, and does not put it back.
 func TestSlowVoterIsNotPutBack(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		l := serving(t, 3, nodetest.EtcdVersion)
@@ -30,8 +29,8 @@ func TestSlowVoterIsNotPutBack(t *testing.T) {
 	})
 }
 
-// TestMembersWaitForSlowOnes has all members start together, of which the majority reads for long: the one that has
-// nothing to do but wait for them is waited for as long.
+// TestMembersWaitForSlowOnes has all members start together, and a majority of them read for a long time: the run waits
+// as long for the member that only waits for the others.
 func TestMembersWaitForSlowOnes(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		l := serving(t, 3, nodetest.EtcdVersion)
@@ -46,8 +45,8 @@ func TestMembersWaitForSlowOnes(t *testing.T) {
 	})
 }
 
-// TestRestoreWaitsForSlowMembers has a majority of restored members read for long each time that they are started:
-// their cluster is fenced meanwhile, and to give up would be to give up for ever.
+// TestRestoreWaitsForSlowMembers has a majority of restored members read for a long time at each start. Their cluster
+// is fenced meanwhile, so that a run which gave up once would give up every time.
 func TestRestoreWaitsForSlowMembers(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := unborn(t, 3)
@@ -62,15 +61,15 @@ func TestRestoreWaitsForSlowMembers(t *testing.T) {
 	})
 }
 
-// TestStepsHaveTheTimeOfTheResource has a step take nearly as long as the resource may: no constant ends it. One that
-// is begun when that time is nearly over is finished all the same, where it does not take long.
+// TestStepsHaveTheTimeOfTheResource has a step take nearly as long as the resource's timeout: no constant ends the
+// step. A step that begins shortly before the timeout is finished all the same, if it is short.
 func TestStepsHaveTheTimeOfTheResource(t *testing.T) {
 	for name, test := range map[string]struct {
 		limit, takes time.Duration
 		fails        bool
 	}{
 		"within the resource's time":        {5 * time.Hour, 4 * time.Hour, false},
-		"a little beyond":                   {time.Minute, 2 * time.Minute, true}, // after the step that it ends in
+		"a little beyond":                   {time.Minute, 2 * time.Minute, true}, // the run ends after this step
 		"far beyond what the resource says": {time.Hour, 3 * time.Hour, true},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -81,7 +80,7 @@ func TestStepsHaveTheTimeOfTheResource(t *testing.T) {
 				defer cancel()
 				finished := false
 				l.world.Watch = func(c nodetest.Call) {
-					// OpTry comes after the upload.
+					// OpTry follows the upload.
 					finished = finished || c.Operation == api.OpTry && c.Address == "192.0.2.21"
 					if c.Operation == nodetest.Install && c.Address == "192.0.2.21" {
 						time.Sleep(test.takes)
@@ -101,7 +100,8 @@ func TestStepsHaveTheTimeOfTheResource(t *testing.T) {
 	}
 }
 
-// TestUploadIsGoneOnWith cuts the line on which a snapshot is sent: the next run sends the rest, and no byte again.
+// TestUploadIsGoneOnWith cuts the connection over which a snapshot is sent: the next run sends the rest, and no byte
+// twice.
 func TestUploadIsGoneOnWith(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := unborn(t, 3)

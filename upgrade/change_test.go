@@ -12,15 +12,15 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest/signing"
 )
 
-// operation is one change of a running cluster: what has happened to it, and what is desired of it now.
+// operation is one change of a running cluster: what has happened to the cluster, and what is desired now.
 type operation struct {
 	members int
-	version string // that it was formed with; empty: the newest
+	version string // that the cluster was formed with; empty: the newest
 	happen  func(*life)
-	does    string // one of the steps that make it
+	does    string // one of the steps of the change
 }
 
-// begin is the cluster before the change, with all that happens to it.
+// begin returns the cluster before the change, after all that happens to it.
 func (o operation) begin(t tb) *life {
 	t.Helper()
 	version := o.version
@@ -32,7 +32,7 @@ func (o operation) begin(t tb) *life {
 	return l
 }
 
-// dir is where every member's data lies.
+// dir is the data directory of every member.
 var dir = api.DefaultDataDir(cluster)
 
 var operations = map[string]operation{
@@ -329,7 +329,7 @@ var operations = map[string]operation{
 	}},
 }
 
-// rebuild asks for members to be built anew.
+// rebuild has the configuration ask for members to be rebuilt.
 func (l *life) rebuild(names ...string) {
 	l.cluster.Rebuild, l.cluster.Built = names, map[string]string{}
 	for _, name := range names {
@@ -355,7 +355,7 @@ func (l *life) carry(version string, stores map[string]string) {
 	}
 }
 
-// loseAllBut wipes the hosts of all members but one, which the cluster is to be recovered from.
+// loseAllBut wipes the hosts of all members except the one to recover the cluster from.
 func (l *life) loseAllBut(name string) {
 	l.cluster.Recover = membership.Recovery{Member: name}
 	for _, m := range l.cluster.Members {
@@ -371,7 +371,7 @@ func (l *life) loseAllBut(name string) {
 
 func (l *life) set(name, value string) { l.cluster.Settings = map[string]string{name: value} }
 
-// cutAt is a change that is killed after its first call of this kind took effect.
+// cutAt runs a change that is killed after its first call of this kind took effect.
 func (l *life) cutAt(op api.Operation) {
 	l.Helper()
 	l.world.Inject(nodetest.Fault{Operation: op, After: true, Extent: nodetest.Run})
@@ -387,7 +387,7 @@ func each[T any](all []T, do func(T)) {
 	}
 }
 
-// TestChange carries out changes of every kind: what is done is what was planned.
+// TestChange carries out changes of every kind: the run does what was planned.
 func TestChangeDoesWhatWasPlanned(t *testing.T) {
 	for name, o := range operations {
 		t.Run(name, func(t *testing.T) {

@@ -20,7 +20,7 @@ import (
 )
 
 // TestClockThatJumpsAfterThePlan has the clock of a host jump after a plan was made: a run that has certificates signed
-// changes nothing, whatever it is for, and one that signs none goes on.
+// changes nothing, and a run that signs none continues.
 func TestClockThatJumpsAfterThePlan(t *testing.T) {
 	for name, test := range map[string]struct {
 		happen  func(*life)
@@ -60,7 +60,7 @@ func TestClockThatJumpsAfterThePlan(t *testing.T) {
 	}
 }
 
-// TestClockOfANewHost has a create meet a host whose clock is far ahead: no host is changed.
+// TestClockOfANewHost runs a create with a host whose clock is far ahead: no host is changed.
 func TestClockOfANewHost(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		s := newSite(t, 3)
@@ -82,7 +82,7 @@ var errAway = errors.New("the signer does not answer")
 func (away) Sign(context.Context, string, api.KeyRequest, string) (string, error) { return "", errAway }
 func (away) Probe(context.Context, string, api.KeyRequest) error                  { return errAway }
 
-// chain has an intermediate follow what the authorities sign, which follows no certificate on any host.
+// chain has an intermediate follow what the authorities sign. No certificate on any host has it yet.
 func (l *life) chain() {
 	l.Helper()
 	above, err := pki.NewAuthority("company middle", pki.DefaultAlgorithm, 10*365*24*time.Hour, l.world.Now())
@@ -99,9 +99,9 @@ func (l *life) chain() {
 	}
 }
 
-// TestRenewalsThatCannotBeSigned has all certificates be due, and a clock jump or the signer be away after the plan:
-// the run leaves them, which hold for now, and does all the rest. It ends with an error that names them if the plan
-// showed that they are renewed.
+// TestRenewalsThatCannotBeSigned has all certificates be due, and after the plan a clock jump or the signer be away.
+// The run leaves the certificates, which are still valid, and does all the rest. It ends with an error that names them
+// if the plan showed their renewal.
 func TestRenewalsThatCannotBeSigned(t *testing.T) {
 	const due = 300 * 24 * time.Hour
 	rechained := []string{"renew the chain on a (192.0.2.11)", "renew the chain on b (192.0.2.12)", "renew the chain on c (192.0.2.13)"}
@@ -165,8 +165,8 @@ func TestRenewalsThatCannotBeSigned(t *testing.T) {
 	}
 }
 
-// skews are clocks that are wrong, on some of three hosts: by less and by more than certificates are backdated, so far
-// behind that certificates do not hold there yet, and so far ahead that they have expired there.
+// skews are wrong clocks on some of three hosts: by less and by more than certificates are backdated, so far behind
+// that certificates are not valid there yet, and so far ahead that they have expired there.
 func skews() map[string]map[string]time.Duration {
 	by := map[string]time.Duration{"slightly behind": time.Second - cert.Backdate, "slightly ahead": cert.Backdate - time.Second, "behind": -20 * time.Minute, "ahead": 20 * time.Minute, "years behind": -3 * 365 * 24 * time.Hour, "years ahead": 3 * 365 * 24 * time.Hour}
 	all := map[string]map[string]time.Duration{"two against each other": {"a": -4 * time.Minute, "c": 4 * time.Minute}}
@@ -189,9 +189,9 @@ func (s *site) skew(by map[string]time.Duration) (maySign bool) {
 	return most-least <= cert.Backdate
 }
 
-// TestRestoreBesideWrongClocks restores, over a running cluster and onto new hosts, while clocks are wrong. It is
-// refused before any host is changed, or it restores with certificates that hold on every host. Once the clocks are
-// right it goes through.
+// TestRestoreBesideWrongClocks restores over a running cluster and onto new hosts while clocks are wrong. The run
+// refuses before it changes any host, or restores with certificates that are valid on every host. Once the clocks are
+// right, the restore succeeds.
 func TestRestoreBesideWrongClocks(t *testing.T) {
 	for name, by := range skews() {
 		t.Run("over a cluster/"+name, func(t *testing.T) {
@@ -217,7 +217,7 @@ func TestRestoreBesideWrongClocks(t *testing.T) {
 	}
 }
 
-// mustRefuseSkewed fails the test where a run goes on with clocks that differ, or changes a host.
+// mustRefuseSkewed fails the test if a run continues although clocks differ, or changes a host.
 func (r *restoreCase) mustRefuseSkewed(run func() error) {
 	r.Helper()
 	r.world.Forget()
@@ -229,16 +229,16 @@ func (r *restoreCase) mustRefuseSkewed(run func() error) {
 	}
 }
 
-// TestClockJumpsDuringARestore has a clock jump before each step of a restore. The run ends at a step that signs, and
-// goes on where none is left; the restore that it leaves is rolled back beside the wrong clock, as far as nobody was
-// let in, or finished once the clock is right.
+// TestClockJumpsDuringARestore has a clock jump before each step of a restore. The run ends at the next step that
+// signs, or continues if there is none. The unfinished restore is rolled back beside the wrong clock, unless clients
+// were let in, or finished once the clock is right.
 func TestClockJumpsDuringARestore(t *testing.T) {
 	for _, back := range []bool{false, true} {
 		for step := range stepsOfRestore(t, "healthy") {
 			t.Run(fmt.Sprint("rolled back: ", back, "/", step+1), func(t *testing.T) {
 				bubble(t, func(t *testing.T) {
 					r := outdone(t, 3)
-					// The clock may jump after the look of the very step that gives certificates.
+					// The clock may jump after the observation before the very step that issues certificates.
 					r.world.Waive(nodetest.HoldsThere)
 					before := r.carried()
 					steps, refused := 0, false
@@ -282,9 +282,9 @@ func TestClockJumpsDuringARestore(t *testing.T) {
 	}
 }
 
-// TestRepairsBesideAMemberThatLacksCertificates has a clock jump after a plan that brings one member up and gives
-// another one certificates in the place of expired ones: the run does the former, names the latter, and the next one
-// does it once the clock is right.
+// TestRepairsBesideAMemberThatLacksCertificates has a clock jump after a plan that starts one member and replaces the
+// expired certificates of another. The run does the former and names the latter; the next run does that once the clock
+// is right.
 func TestRepairsBesideAMemberThatLacksCertificates(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		l := serving(t, 3, nodetest.EtcdVersion)
@@ -311,8 +311,8 @@ func TestRepairsBesideAMemberThatLacksCertificates(t *testing.T) {
 }
 
 // TestDownClusterIsBroughtUpUnsigned has a cluster be down whose members are to be configured before their start, and
-// nothing signed after the plan, or from the middle of the run on: all come up with the certificates that they have,
-// which hold, whatever the run is for. What is due then is renewed by the next run.
+// no signer answer after the plan, or from the middle of the run on. All members come up with their present
+// certificates, which are valid, whatever the run is for. The next run renews what is due then.
 func TestDownClusterIsBroughtUpUnsigned(t *testing.T) {
 	for name, fails := range map[string]func(*life){
 		"clock":                   func(l *life) { l.host("c").Skew = -20 * time.Minute },
@@ -352,7 +352,7 @@ func TestDownClusterIsBroughtUpUnsigned(t *testing.T) {
 	}
 }
 
-// plannedUnsigned is what a plan does while nothing can be signed.
+// plannedUnsigned returns what a plan does while nothing can be signed.
 func (l *life) plannedUnsigned() plan.Plan {
 	l.Helper()
 	planned, err := plan.ChangeSigning(l.look(), l.cluster.Spec, plan.Signing{Refuse: func(steps []membership.Step) error {
@@ -367,7 +367,7 @@ func (l *life) plannedUnsigned() plan.Plan {
 	return planned
 }
 
-// tiring is a signer that goes away after it has signed for some keys.
+// tiring is a signer that stops answering after it has signed for some keys.
 type tiring struct {
 	upgrade.Signer
 	mu   sync.Mutex

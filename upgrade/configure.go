@@ -194,7 +194,7 @@ func (r *changeRun) mustHaveRoom(ctx context.Context, m membership.Member, store
 	return nil
 }
 
-// probe is what a signer is asked for: a certificate for a key, by an authority.
+// probe is a request to a signer: a certificate for a key, by an authority.
 type probe struct{ key, by string }
 
 // unprobed are the kinds of steps that come before the signer is tried: those that bring service back, which never wait
@@ -210,8 +210,9 @@ type signerFailure struct {
 func (f *signerFailure) Error() string { return f.outcome + ": " + f.cause.Error() }
 func (f *signerFailure) Unwrap() error { return f.cause }
 
-// probeSigner has the signer sign, for nobody, what steps of the run need signed, each authority and use once. A run
-// that fenced, stopped or removed a member before it knew that would leave the cluster so while the signer is away.
+// probeSigner has the signer sign what steps of the run will need, once for each authority and use, and discards the
+// result. Otherwise a run could fence, stop or remove a member before it knows that the signer is out of reach, and
+// leave the cluster in that condition.
 func (r *run) probeSigner(ctx context.Context, steps []membership.Step) error {
 	prober, asksOthers := r.Signer.(Prober)
 	if !asksOthers || len(steps) == 0 || slices.Contains(unprobed, steps[0].Kind) {
@@ -263,8 +264,8 @@ func (r *changeRun) doWithout(err error) bool {
 	return true
 }
 
-// comesUpUnsigned has the run plan once more without its signer, after a member that is down could not be configured
-// for want of a certificate that it can do without. It returns false for any other member.
+// comesUpUnsigned has the run plan once more without its signer, if a member that is down could not be configured for
+// want of a certificate and can start without it. It returns false for any other member.
 func (r *changeRun) comesUpUnsigned(m membership.Member, err error) bool {
 	if s := r.member(m); s.NeedsCertificates() || s.From != "" {
 		return false
@@ -290,7 +291,7 @@ func (r *changeRun) leaveRenewal(s membership.MemberStatus, why error) {
 	}
 }
 
-// goesOn returns why certificates cannot be signed, without what a run says that ends there.
+// goesOn returns why certificates cannot be signed, without the text that is meant for a run which ends there.
 func goesOn(why error) error {
 	if tried := (*signerFailure)(nil); errors.As(why, &tried) {
 		return tried.cause

@@ -13,7 +13,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
 )
 
-// mishaps are what happens to hosts between one create and the next.
+// mishaps are events at hosts between one create and the next.
 var mishaps = map[string]func(*site, *nodetest.Host){
 	"wipe":        func(_ *site, h *nodetest.Host) { h.Wipe() },
 	"lose data":   func(s *site, h *nodetest.Host) { h.LoseData(s.cluster.DataDir) },
@@ -25,8 +25,8 @@ var mishaps = map[string]func(*site, *nodetest.Host){
 	"time passes": func(s *site, _ *nodetest.Host) { s.world.Tick() },
 }
 
-// TestFormConverges cuts creates short at any call to any host, breaks hosts in between, and changes
-// what is desired: once all hosts are back, creates that are repeated end with one healthy cluster.
+// TestFormConverges cuts creates short at any call to any host, breaks hosts in between, and changes what is desired.
+// Once all hosts are back, repeated creates end with one healthy cluster.
 func TestFormConverges(t *testing.T) {
 	sample.Check(t, 100, func(t *rapid.T) {
 		s := newSite(t, rapid.SampledFrom([]int{1, 3, 5}).Draw(t, "members"))
@@ -48,8 +48,8 @@ func TestFormConverges(t *testing.T) {
 	})
 }
 
-// createCutShort is a create that each host stops answering at some call; it may be for another peer
-// port, or other settings, than are desired in the end.
+// createCutShort runs a create during which each host stops answering at some call. It may be for another peer port or
+// other settings than are desired in the end.
 func (s *site) createCutShort(t *rapid.T) {
 	desired := s.cluster
 	defer func() { s.cluster = desired }()
@@ -74,8 +74,8 @@ func (s *site) createCutShort(t *rapid.T) {
 	}
 }
 
-// mustConverge repeats the create until it succeeds. A cluster that was handed over, by whichever
-// create, is refused from then on, and never changed.
+// mustConverge repeats the create until it succeeds. A cluster that any create has handed over is refused from then on,
+// and never changed.
 func (s *site) mustConverge() {
 	s.Helper()
 	const patience = 4
@@ -96,9 +96,8 @@ func (s *site) mustConverge() {
 	s.Errorf("%d creates have not formed the cluster: %v\n%s", patience, last, strings.Join(s.progress, "\n"))
 }
 
-// finished tells whether the hosts carry a cluster that no create may go on with: one was told that
-// it is formed, and either none says that a create is under way, or it is of another cluster than is
-// desired.
+// finished tells whether the hosts carry a cluster that no create may continue: at least one host records it as formed,
+// and either no host records a create under way, or the cluster is another one than is desired.
 func (s *site) finished() bool {
 	other := false
 	for _, m := range s.cluster.Members {
@@ -108,7 +107,7 @@ func (s *site) finished() bool {
 	return other || s.handedOver()
 }
 
-// mustBeLeftAlone fails the test where a create is not refused, or changes anything.
+// mustBeLeftAlone fails the test if a create is not refused, or changes anything.
 func (s *site) mustBeLeftAlone() {
 	s.Helper()
 	s.world.Forget()

@@ -13,9 +13,9 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
 )
 
-// TestWhoeverHoldsWhatAQuorumHoldsStays has any members hold other data, raises the alarm or not, and restarts any,
-// some of which do not start then: changes that are repeated remove nobody but members that hold other data; and where
-// a quorum of the others serves, and it shows at all, they remove every one of them and take the alarm back.
+// TestWhoeverHoldsWhatAQuorumHoldsStays has random members hold other data, raises the alarm or not, and restarts some,
+// which may then not start. Repeated changes remove only members that hold other data. If a quorum of the others serves
+// and the difference shows at all, the changes remove every diverged member and clear the alarm.
 func TestWhoeverHoldsWhatAQuorumHoldsStays(t *testing.T) {
 	sample.CheckInBubble(t, 100, func(t *rapid.T) {
 		l := serving(t, rapid.SampledFrom([]int{3, 5, 5, 5}).Draw(t, "members"), nodetest.EtcdVersion)

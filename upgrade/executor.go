@@ -53,9 +53,9 @@ type Signer interface {
 	Sign(ctx context.Context, by string, want api.KeyRequest, request string) (certificate string, err error)
 }
 
-// Prober is a Signer that asks others who may be away, or refuse.
+// Prober is a Signer that asks other processes, which may be out of reach or refuse.
 type Prober interface {
-	// Probe has a certificate signed that nobody gets, or returns why none is. It does nothing where the key is at
+	// Probe has a throw-away certificate signed, or returns why it cannot be signed. It does nothing if the key is at
 	// hand.
 	Probe(ctx context.Context, by string, want api.KeyRequest) error
 }
@@ -69,11 +69,11 @@ type run struct {
 	retirement api.RetireRequest   // the request of a step of kind Retire
 	members    []membership.Member // whose hosts are observed, in the order of their names
 
-	tried     map[membership.Member]bool // newcomers whose hosts have tried what a member needs there
-	doubts    []string                   // what the user is warned of, by what hosts have tried
-	inspected bootstrap.Reports          // of hosts of which an inventory was taken
+	tried     map[membership.Member]bool // newcomers whose hosts have tried what a member needs
+	doubts    []string                   // warnings for the user, from what hosts have tried
+	inspected bootstrap.Reports          // first contacts of hosts, with an inventory
 
-	probed  map[probe]bool // what the signer was seen to sign
+	probed  map[probe]bool // what the signer has signed in this run
 	locked  bool           // on every host that had a store to hold the lock when the last step began
 	checked bool           // the whole plan was compared with what was approved
 	held    map[membership.Member]bool

@@ -17,15 +17,15 @@ type Formed struct {
 	Reports bootstrap.Reports // the last observation of its hosts
 
 	// Unrenewed is why hosts do not renew certificates by themselves yet; nil: they do as desired. The next change
-	// tells them once more.
+	// configures them again.
 	Unrenewed error
 	Seen
 }
 
-// Seen is what a run has found out about hosts that were new to their cluster, for warnings.
+// Seen is what a run has found out about hosts that were new to their cluster. Its callers turn it into warnings.
 type Seen struct {
-	Doubts    []string          // by what the hosts have tried, each with its member
-	Inspected bootstrap.Reports // by an inventory, before anything was laid down
+	Doubts    []string          // from what the hosts have tried, each with its member
+	Inspected bootstrap.Reports // from an inventory, before anything was written to the host
 }
 
 // seen returns what the run has found out about new hosts.

@@ -14,7 +14,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
 )
 
-// TestFormBareHosts forms clusters on bare hosts: what is done is what was planned.
+// TestFormBareHosts forms clusters on bare hosts: the run does what was planned.
 func TestFormBareHosts(t *testing.T) {
 	sizes(t, func(t *testing.T, n int) {
 		s := newSite(t, n)
@@ -33,8 +33,8 @@ func TestFormBareHosts(t *testing.T) {
 	})
 }
 
-// TestFormSurvivesEveryFault has every call of a create fail once, and the run killed at it once, both
-// before and after it took effect. The next create always finishes what was begun.
+// TestFormSurvivesEveryFault makes every call of a create fail once, and kills the run at every call once, before and
+// after the call takes effect. The next create always finishes the cluster.
 func TestFormSurvivesEveryFault(t *testing.T) {
 	sizes(t, func(t *testing.T, n int) {
 		whole := newSite(t, n)
@@ -55,8 +55,8 @@ func TestFormSurvivesEveryFault(t *testing.T) {
 	})
 }
 
-// everyFault is a failure of each of the first calls, and a kill at each, before and after it takes
-// effect. For many members, which are slow, it is half of them.
+// everyFault returns a failure of each of the first calls, and a kill at each, before and after the call takes effect.
+// For many members, which are slow, it returns half of them.
 func everyFault(members, calls int) (faults []nodetest.Fault) {
 	for nth := 1; nth <= calls; nth++ {
 		for _, extent := range []nodetest.Extent{nodetest.Once, nodetest.Run} {
@@ -98,8 +98,8 @@ func TestFormRefusesBeforeAnyChange(t *testing.T) {
 	})
 }
 
-// TestFormWithOtherSettings changes what is desired between two attempts at one cluster: members that run
-// by the old settings are stopped, keep their data, and come back by the new ones.
+// TestFormWithOtherSettings changes what is desired between two attempts at one cluster: members with the old settings
+// are stopped, keep their data, and come back with the new ones.
 func TestFormWithOtherSettings(t *testing.T) {
 	s := newSite(t, 3)
 	s.world.Inject(nodetest.Fault{Operation: api.OpConfigure, Nth: 5, Extent: nodetest.Run}) // one host is settled
@@ -122,8 +122,8 @@ func TestFormWithOtherSettings(t *testing.T) {
 	}
 }
 
-// TestFormSaysWhyAMemberDoesNotStart has a member that fails each time it is started: the run ends, and
-// its journal is in the error.
+// TestFormSaysWhyAMemberDoesNotStart has a member fail at each start: the run ends, and the error has the member's
+// journal.
 func TestFormSaysWhyAMemberDoesNotStart(t *testing.T) {
 	s := newSite(t, 3)
 	s.host("b").DoomedStart = "cannot access data directory: permission denied"
@@ -152,8 +152,8 @@ func TestFormNamesWhoIsNotReady(t *testing.T) {
 	s.mustForm()
 }
 
-// TestFormAgainAfterItsDataWasLost has a member lose its data while the cluster is formed: all members
-// begin anew, and what the others held is kept aside.
+// TestFormAgainAfterItsDataWasLost has a member lose its data while the cluster is formed: all members begin anew, and
+// the data of the others is moved aside.
 func TestFormAgainAfterItsDataWasLost(t *testing.T) {
 	s := newSite(t, 3)
 	s.world.Inject(nodetest.Fault{Operation: api.OpConfigure, Nth: 5, Extent: nodetest.Run}) // one host is settled
@@ -181,8 +181,8 @@ func TestFormAgainAfterItsDataWasLost(t *testing.T) {
 	}
 }
 
-// TestFormSparesWhatWasWritten has somebody use a cluster that is not quite formed, and a member lose its
-// data then: the create refuses to start over.
+// TestFormSparesWhatWasWritten has somebody write to a cluster that is not quite formed, and then a member lose its
+// data: the create refuses to start over.
 func TestFormSparesWhatWasWritten(t *testing.T) {
 	s := newSite(t, 3)
 	s.world.Inject(nodetest.Fault{Operation: api.OpConfigure, Nth: 4, Extent: nodetest.Run}) // no host is settled

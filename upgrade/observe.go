@@ -100,12 +100,13 @@ func (r *run) touch(m membership.Member) {
 	r.touched[m] = true
 }
 
-// bringsStores are the kinds of steps before which no trial is made: they bring the stores that make it.
+// bringsStores are the kinds of steps before which hosts try nothing: these steps install the stores that hosts try
+// with.
 var bringsStores = []membership.Kind{membership.Install, membership.Stage}
 
-// try has the hosts of members that the steps bring to them, and of those that these are to work with, try together
-// what a member needs there: the disk, the peer ports in both directions, the names. It returns an error with all that
-// is found on all hosts. What each host has found out once in a run, it is not asked again.
+// try has hosts try together what a member needs: the disk, the peer ports in both directions, and names. It calls the
+// hosts to which the steps bring members, and those that these members will work with. It returns one error with the
+// findings of all hosts. A host is not called again for what it has found out in this run.
 func (r *run) try(ctx context.Context, steps []membership.Step) error {
 	newcomers := slices.DeleteFunc(r.Cluster.Newcomers(steps, r.reports), func(m membership.Member) bool { return r.tried[m] })
 	if len(newcomers) == 0 {
@@ -143,13 +144,13 @@ func (r *run) try(ctx context.Context, steps []membership.Step) error {
 	return nil
 }
 
-// inOrder returns the members that are asked something, in the order of their names.
+// inOrder returns the members that are called, in the order of their names.
 func inOrder(requests map[membership.Member]api.PreflightRequest) []membership.Member {
 	return slices.SortedFunc(maps.Keys(requests), func(a, b membership.Member) int { return strings.Compare(a.Name+" "+a.Address, b.Name+" "+b.Address) })
 }
 
-// noteInspected keeps the reports of hosts whose first contact has taken an inventory: once a host carries a member,
-// none is taken any more.
+// noteInspected keeps the reports of hosts whose first contact took an inventory: a host that carries a member takes
+// none.
 func (r *run) noteInspected(seen bootstrap.Reports) {
 	for m, report := range seen {
 		if report.Contact.Inventory != nil {

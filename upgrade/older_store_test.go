@@ -10,7 +10,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 )
 
-// rebuilt serves a cluster by the stores of an earlier release of the provider, which do not know some fields of
+// rebuilt serves a cluster with the stores of an earlier release of the provider, which do not know some fields of
 // requests.
 func rebuilt(t tb, n int, unknown ...string) *life {
 	t.Helper()
@@ -23,7 +23,7 @@ func rebuilt(t tb, n int, unknown ...string) *life {
 }
 
 // TestOlderStoreKnowsNoLaterField has members run by a store of an earlier release, which refuses what this release
-// asks a host to write: the store that the run has put there writes it, whatever the change.
+// asks a host to write: the store that the run has installed writes it, whatever the change.
 func TestOlderStoreKnowsNoLaterField(t *testing.T) {
 	for name, happen := range map[string]func(*life){
 		"rolled":           func(*life) {},
@@ -47,8 +47,8 @@ func TestOlderStoreKnowsNoLaterField(t *testing.T) {
 	}
 }
 
-// TestOlderStoreKeepsRunning: a member gets new certificates though its store does not know all of what is asked. It is
-// not restarted for that, and keeps its store.
+// TestOlderStoreKeepsRunning holds that a member gets new certificates though its store does not know the whole
+// request. The member is not restarted for that, and keeps its store.
 func TestOlderStoreKeepsRunning(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		l := rebuilt(t, 3, "keys")
@@ -77,8 +77,8 @@ func TestOlderStoreKeepsRunning(t *testing.T) {
 	})
 }
 
-// TestOlderStoreIsExchangedForRenewals: hosts are told how they renew certificates by a store that understands it,
-// whatever runs there, and not before restarts are permitted.
+// TestOlderStoreIsExchangedForRenewals holds that hosts are told how to renew certificates only by a store that
+// understands the call, and not before restarts are permitted.
 func TestOlderStoreIsExchangedForRenewals(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		l := rebuilt(t, 3, "of")
@@ -101,12 +101,12 @@ func TestOlderStoreIsExchangedForRenewals(t *testing.T) {
 	})
 }
 
-// TestRefusedConfigurationRestartsNobody has a host refuse what its member is to run by: it wrote nothing, so that the
-// member is not restarted in vain, and where its address had changed in the list, the old one is back.
+// TestRefusedConfigurationRestartsNobody has a host refuse its member's configuration: the host has written nothing, so
+// the member is not restarted in vain. If its address had changed in the list, the old one is back.
 func TestRefusedConfigurationRestartsNobody(t *testing.T) {
 	for name, change := range map[string]struct {
 		happen func(*life)
-		nth    int // of the calls that configure a host
+		nth    int // among the calls that configure a host
 		kind   membership.Kind
 	}{
 		"roll":      {func(l *life) { l.set("quota-backend-bytes", "8589934592") }, 1, membership.Roll},

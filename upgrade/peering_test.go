@@ -12,11 +12,11 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest/signing"
 )
 
-// namePeers changes the common name of peers that is desired; empty: none is.
+// namePeers changes the desired common name of peers; empty: none is desired.
 func (l *life) namePeers(name string) { l.cluster.PeerName = name }
 
-// mustDemand fails the test where a member's flags do not demand a common name, or its peer certificate has not the one
-// that it is to have.
+// mustDemand fails the test if a member's flags demand another common name than demands, or if its peer certificate has
+// another one than named.
 func (s *site) mustDemand(demands, named string) {
 	s.Helper()
 	for _, m := range s.cluster.Members {
@@ -38,7 +38,7 @@ func (s *site) mustDemand(demands, named string) {
 	}
 }
 
-// TestCreateDemandsPeersOfItsCluster has a create give all members the common name, and demand it, at the same time.
+// TestCreateDemandsPeersOfItsCluster has a create give all members the common name and demand it, at the same time.
 func TestCreateDemandsPeersOfItsCluster(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		s := newSite(t, 3)
@@ -48,85 +48,98 @@ func TestCreateDemandsPeersOfItsCluster(t *testing.T) {
 	})
 }
 
-// TestCreatesGoOnWithAnotherCommonName kills a create at each call. The one that goes on wants another common name of
-// peers, or none, as an earlier release would that knows none: its members become one cluster all the same.
+// attempt is a run that a test kills.
+type attempt struct {
+	world *nodetest.World
+	whole func()          // the run, which nothing kills
+	run   func() error    // the run
+	goOn  func(err error) // what comes after the run, and its error
+}
+
+// killedAtEachCall begins an attempt anew for each call of its run, kills the run there, and continues. Every other
+// kill comes after the call has taken effect.
+func killedAtEachCall(t *testing.T, begin func(t *testing.T) attempt) {
+	calls := 0
+	bubble(t, func(t *testing.T) {
+		a := begin(t)
+		a.whole()
+		calls = len(a.world.Calls())
+	})
+	for nth := 1; nth <= calls; nth++ {
+		fault := nodetest.Fault{Nth: nth, After: nth%2 == 0, Extent: nodetest.Run}
+		t.Run(describe(fault), func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				a := begin(t)
+				a.world.Inject(fault)
+				err := a.run()
+				a.world.Heal()
+				a.goOn(err)
+			})
+		})
+	}
+}
+
+// TestCreatesGoOnWithAnotherCommonName kills a create at each call. The create that continues wants another common name
+// of peers, or none, like an earlier release that knows none: its members become one cluster all the same.
 func TestCreatesGoOnWithAnotherCommonName(t *testing.T) {
 	for _, names := range [][2]string{{"", "prod"}, {"prod", ""}, {"prod", "other"}} {
-		calls := 0
-		bubble(t, func(t *testing.T) {
-			s := newSite(t, 3)
-			s.cluster.PeerName = names[0]
-			s.mustForm()
-			calls = len(s.world.Calls())
-		})
 		t.Run(strings.Join(names[:], " to "), func(t *testing.T) {
-			for nth := 1; nth <= calls; nth++ {
-				fault := nodetest.Fault{Nth: nth, After: nth%2 == 0, Extent: nodetest.Run}
-				t.Run(describe(fault), func(t *testing.T) {
-					bubble(t, func(t *testing.T) {
-						s := newSite(t, 3)
-						s.cluster.PeerName = names[0]
-						s.world.Inject(fault)
-						_, err := s.form(context.Background())
-						s.world.Heal()
-						// One host may have been handed over, of a cluster that nobody was given.
-						s.world.Waive(nodetest.KeepQuorum, nodetest.LeaderMoves)
-						s.cluster.PeerName = names[1]
-						s.mustGoOn(err)
-						if err != nil && !s.handedOver() {
-							s.mustDemand(names[1], names[1])
-						}
-					})
-				})
-			}
+			killedAtEachCall(t, func(t *testing.T) attempt {
+				s := newSite(t, 3)
+				s.cluster.PeerName = names[0]
+				return attempt{s.world, func() { s.mustForm() }, func() error {
+					_, err := s.form(context.Background())
+					return err
+				}, func(err error) {
+					// One host may have been handed over, of a cluster whose create has returned nothing.
+					s.world.Waive(nodetest.KeepQuorum, nodetest.LeaderMoves)
+					s.cluster.PeerName = names[1]
+					s.mustGoOn(err)
+					if err != nil && !s.handedOver() {
+						s.mustDemand(names[1], names[1])
+					}
+				}}
+			})
 		})
 	}
 }
 
-// TestCreatesFromSnapshotGoOnWithAnotherCommonName does the same with a create from a snapshot: no member of it demands
-// a name yet, since those that were opened before get no other certificate. The next change has them demand it.
+// TestCreatesFromSnapshotGoOnWithAnotherCommonName does the same with a create from a snapshot. No member demands a
+// name after the create, since members that were opened before get no other certificate. The next change has all of
+// them demand the name.
 func TestCreatesFromSnapshotGoOnWithAnotherCommonName(t *testing.T) {
 	for _, names := range [][2]string{{"", "prod"}, {"prod", ""}} {
-		calls := 0
-		bubble(t, func(t *testing.T) {
-			r := unborn(t, 3)
-			r.cluster.PeerName = names[0]
-			r.mustCreate()
-			r.mustDemand("", names[0])
-			calls = len(r.world.Calls())
-		})
 		t.Run(strings.Join(names[:], " to "), func(t *testing.T) {
-			for nth := 1; nth <= calls; nth++ {
-				fault := nodetest.Fault{Nth: nth, After: nth%2 == 0, Extent: nodetest.Run}
-				t.Run(describe(fault), func(t *testing.T) {
-					bubble(t, func(t *testing.T) {
-						r := unborn(t, 3)
-						r.cluster.PeerName = names[0]
-						r.world.Inject(fault)
-						_, err := r.create(context.Background())
-						r.world.Heal()
-						r.cluster.PeerName = names[1]
-						if err == nil || r.handedOver() {
-							return
-						}
-						done := r.mustCreate()
-						r.cluster.Restore = membership.Restoration{}
-						r.owner, r.token, r.members = done.Owner, done.Token, r.cluster.Members
-						if _, err := r.change(context.Background(), nil); err != nil {
-							t.Errorf("change: %v\n%s", err, strings.Join(r.progress, "\n"))
-						}
-						r.mustBeFormed(done.Owner)
-						r.mustDemand(names[1], names[1])
-					})
-				})
-			}
+			killedAtEachCall(t, func(t *testing.T) attempt {
+				r := unborn(t, 3)
+				r.cluster.PeerName = names[0]
+				return attempt{r.world, func() {
+					r.mustCreate()
+					r.mustDemand("", names[0])
+				}, func() error {
+					_, err := r.create(context.Background())
+					return err
+				}, func(err error) {
+					r.cluster.PeerName = names[1]
+					if err == nil || r.handedOver() {
+						return
+					}
+					done := r.mustCreate()
+					r.cluster.Restore = membership.Restoration{}
+					r.owner, r.token, r.members = done.Owner, done.Token, r.cluster.Members
+					if _, err := r.change(context.Background(), nil); err != nil {
+						t.Errorf("change: %v\n%s", err, strings.Join(r.progress, "\n"))
+					}
+					r.mustBeFormed(done.Owner)
+					r.mustDemand(names[1], names[1])
+				}}
+			})
 		})
 	}
 }
 
-// TestMembersRefuseOtherCommonNames holds what the fake does with members that do not take each other's certificates:
-// in both directions, so that one of three that demands a name which the others lack serves no more, and two cost the
-// quorum.
+// TestMembersRefuseOtherCommonNames holds that members of the fake refuse each other's certificates in both directions.
+// So of three members, one that demands a name which the others lack stops serving, and two cost the quorum.
 func TestMembersRefuseOtherCommonNames(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		l := serving(t, 3, nodetest.EtcdVersion)
@@ -150,8 +163,8 @@ func TestMembersRefuseOtherCommonNames(t *testing.T) {
 	})
 }
 
-// TestUnaskedMemberKeepsCommonNames has a member that cannot be asked: no certificate gets another common name, no
-// member comes to demand one, and the plan says why. Once it is back, the change goes on.
+// TestUnaskedMemberKeepsCommonNames has a member that cannot be asked. Meanwhile no certificate gets another common
+// name, no member comes to demand one, and the plan says why. Once the member is back, the change continues.
 func TestUnaskedMemberKeepsCommonNames(t *testing.T) {
 	for _, names := range [][2]string{{"", "prod"}, {"prod", ""}, {"prod", "other"}} {
 		t.Run(strings.Join(names[:], " to "), func(t *testing.T) {

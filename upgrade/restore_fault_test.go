@@ -13,8 +13,8 @@ import (
 // cutRestores are the restores that are cut short at every call.
 var cutRestores = []string{"one wiped", "5 to 3"}
 
-// TestRestoreSurvivesEveryFault has every call of a restore fail once, and the run killed at it once. The next run
-// always finishes what was begun.
+// TestRestoreSurvivesEveryFault makes every call of a restore fail once, and kills the run at every call once. The next
+// run always finishes the restore.
 func TestRestoreSurvivesEveryFault(t *testing.T) {
 	for _, name := range cutRestores {
 		t.Run(name, func(t *testing.T) {
@@ -39,7 +39,7 @@ func TestRestoreSurvivesEveryFault(t *testing.T) {
 	}
 }
 
-// everyFaultOfRestore is as everyFaultOf.
+// everyFaultOfRestore is everyFaultOf for a restore.
 func everyFaultOfRestore(t *testing.T, begin func(testing.TB) *restoreCase) (faults []nodetest.Fault) {
 	t.Helper()
 	bubble(t, func(t *testing.T) {
@@ -53,7 +53,7 @@ func everyFaultOfRestore(t *testing.T, begin func(testing.TB) *restoreCase) (fau
 	return faults
 }
 
-// mustFinish fails the test where the next restore does not finish what was begun.
+// mustFinish fails the test if the next restore does not finish the interrupted one.
 func (r *restoreCase) mustFinish() {
 	r.Helper()
 	if _, err := r.restore(context.Background(), nil); err != nil {
@@ -63,8 +63,8 @@ func (r *restoreCase) mustFinish() {
 	r.mustBeRestored()
 }
 
-// TestRestoreSurvivesPowerCuts cuts the power of the host that a step is done to, at every step: before its first
-// call to the host, or before one of the calls that follow. The power comes back, and the next run finishes.
+// TestRestoreSurvivesPowerCuts cuts the power of the host that a step works on, at every step: before the first call to
+// the host, or before a later one. The power comes back, and the next run finishes.
 func TestRestoreSurvivesPowerCuts(t *testing.T) {
 	for _, name := range cutRestores {
 		t.Run(name, func(t *testing.T) {
@@ -77,7 +77,7 @@ func TestRestoreSurvivesPowerCuts(t *testing.T) {
 							_, err := r.restore(context.Background(), nil)
 							first := r.progress
 							r.atStep, r.world.Watch = nil, nil
-							if *off == nil { // the step asks fewer calls of its host
+							if *off == nil { // the step makes fewer calls to its host
 								return
 							}
 							(*off).PowerOn()
@@ -96,7 +96,7 @@ func TestRestoreSurvivesPowerCuts(t *testing.T) {
 	}
 }
 
-// stepsOfRestore is how many steps a restore takes.
+// stepsOfRestore returns how many steps a restore takes.
 func stepsOfRestore(t *testing.T, name string) (n int) {
 	t.Helper()
 	bubble(t, func(t *testing.T) {

@@ -16,7 +16,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
 )
 
-// unborn is a cluster that is to be created from a snapshot of another one, on hosts that carry nothing.
+// unborn returns a cluster that is to be created from a snapshot of another one, on bare hosts.
 func unborn(t tb, n int) *restoreCase {
 	t.Helper()
 	s := newSite(t, n)
@@ -25,7 +25,7 @@ func unborn(t tb, n int) *restoreCase {
 	return r
 }
 
-// create is one create by nobody who ran before, with owner and token of its own.
+// create is one create by a new process, with its own owner and token.
 func (r *restoreCase) create(ctx context.Context) (upgrade.Restored, error) {
 	e := r.executor()
 	return e.Restore(ctx, upgrade.RestoreOrder{
@@ -34,7 +34,7 @@ func (r *restoreCase) create(ctx context.Context) (upgrade.Restored, error) {
 	})
 }
 
-// mustCreate fails the test where the create does not end with one healthy cluster that has what the snapshot has.
+// mustCreate fails the test if the create does not end with one healthy cluster that has the data of the snapshot.
 func (r *restoreCase) mustCreate() upgrade.Restored {
 	r.Helper()
 	done, err := r.create(context.Background())
@@ -49,8 +49,8 @@ func (r *restoreCase) mustCreate() upgrade.Restored {
 	return done
 }
 
-// TestCreateFromSnapshot creates clusters from a snapshot: what is done is what is planned for hosts that nobody has
-// looked at yet.
+// TestCreateFromSnapshot creates clusters from a snapshot: the run does what is planned for hosts that nobody has
+// observed yet.
 func TestCreateFromSnapshot(t *testing.T) {
 	sizes(t, func(t *testing.T, n int) {
 		bubble(t, func(t *testing.T) {
@@ -72,8 +72,8 @@ func TestCreateFromSnapshot(t *testing.T) {
 	})
 }
 
-// TestCreateIsHandedOverThoughHostsCannotRenew: a create ends well, and says so, where a host refuses to renew
-// certificates by itself.
+// TestCreateIsHandedOverThoughHostsCannotRenew holds that a create from a snapshot succeeds with a notice if a host
+// refuses to renew certificates by itself.
 func TestCreateIsHandedOverThoughHostsCannotRenew(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := unborn(t, 3)
@@ -92,8 +92,8 @@ func TestCreateIsHandedOverThoughHostsCannotRenew(t *testing.T) {
 	})
 }
 
-// TestFormedThoughHostsCannotRenew: a create of an empty cluster ends well, and says so, where a host refuses to renew
-// certificates by itself.
+// TestFormedThoughHostsCannotRenew holds that a create of an empty cluster succeeds with a notice if a host refuses to
+// renew certificates by itself.
 func TestFormedThoughHostsCannotRenew(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		s := newSite(t, 3)
@@ -119,8 +119,8 @@ func TestFormedThoughHostsCannotRenew(t *testing.T) {
 	})
 }
 
-// TestCreateFromSnapshotSurvivesEveryFault has every call of a create fail once, and the run killed at it once. The
-// next create finishes what was begun.
+// TestCreateFromSnapshotSurvivesEveryFault makes every call of a create fail once, and kills the run at every call
+// once. The next create finishes the cluster.
 func TestCreateFromSnapshotSurvivesEveryFault(t *testing.T) {
 	calls := 0
 	bubble(t, func(t *testing.T) {
@@ -157,7 +157,8 @@ func TestCreateFromSnapshotSurvivesEveryFault(t *testing.T) {
 	}
 }
 
-// TestCreateRefusesDuringRestore cuts a create from a snapshot short: a create without it does not go on.
+// TestCreateRefusesDuringRestore cuts a create from a snapshot short: a create without the snapshot does not continue
+// it.
 func TestCreateRefusesDuringRestore(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := unborn(t, 3)
@@ -180,8 +181,8 @@ func TestCreateRefusesDuringRestore(t *testing.T) {
 	})
 }
 
-// TestCreateFromSnapshotOverUnfinishedCreate has a create without a snapshot cut short, and one with it go on: what the
-// first has left is kept aside.
+// TestCreateFromSnapshotOverUnfinishedCreate cuts a create without a snapshot short, and continues with a snapshot:
+// what the first create left is moved aside.
 func TestCreateFromSnapshotOverUnfinishedCreate(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := unborn(t, 3)
@@ -200,7 +201,7 @@ func TestCreateFromSnapshotOverUnfinishedCreate(t *testing.T) {
 	})
 }
 
-// TestCreateFromSnapshotOverOtherMembers has what is left be of a create of other members.
+// TestCreateFromSnapshotOverOtherMembers does the same after a create of other members.
 func TestCreateFromSnapshotOverOtherMembers(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := unborn(t, 3)
@@ -216,8 +217,8 @@ func TestCreateFromSnapshotOverOtherMembers(t *testing.T) {
 	})
 }
 
-// TestRestoreRefusesWhatWasWritten has somebody use a cluster that is not quite formed: a create from a snapshot does
-// not give that up.
+// TestRestoreRefusesWhatWasWritten has somebody write to a cluster that is not quite formed: a create from a snapshot
+// does not discard the writes.
 func TestRestoreRefusesWhatWasWritten(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := unborn(t, 3)

@@ -13,8 +13,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
 )
 
-// TestRestoreConverges cuts restores short at any call, cuts power, wipes hosts, and takes restores back, in any order:
-// once all hosts are there, one restore finishes, and the hosts are one cluster with what the snapshot has; or it is
+// TestRestoreConverges cuts restores short at any call, cuts power, wipes hosts, and rolls restores back, in any order.
+// Once all hosts are back, one restore finishes, and the hosts are one cluster with the data of the snapshot; or it is
 // rolled back, and no write is lost.
 func TestRestoreConverges(t *testing.T) {
 	sample.CheckInBubble(t, 100, func(t *rapid.T) {
@@ -62,8 +62,8 @@ func TestRestoreConverges(t *testing.T) {
 	})
 }
 
-// intact tells whether the restore has not come so far that clients may have seen it: what was opened is a cluster that
-// lives, and one that loses a host is mended otherwise.
+// intact tells whether no client can have seen the restore yet. Once a member was opened, the cluster is a living one,
+// and other changes repair it if it loses a host.
 func (r *restoreCase) intact() bool {
 	for _, m := range r.cluster.Members {
 		var o api.Observation

@@ -14,8 +14,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
 )
 
-// TestRestoreRolledBack stops a restore before each of its steps, and rolls it back: before the first host is opened
-// everything is as it was, with every write that was acknowledged, and after that it is refused.
+// TestRestoreRolledBack stops a restore before each of its steps, and rolls it back. Before the first host is opened,
+// everything is as it was, with every acknowledged write; after that, the rollback is refused.
 func TestRestoreRolledBack(t *testing.T) {
 	for _, name := range []string{"healthy", "new hosts", "5 to 3", "one wiped"} {
 		t.Run(name, func(t *testing.T) {
@@ -72,13 +72,13 @@ func TestRestoreRolledBack(t *testing.T) {
 	}
 }
 
-// tryPlan is the plan of what is wished.
+// tryPlan returns the plan of what is desired.
 func (r *restoreCase) tryPlan() ([]membership.Step, error) {
 	plan, err := planRestore(r)
 	return plan.Steps, err
 }
 
-// carried is what every host says of the member that it carries.
+// carried returns what every host says of the member that it carries.
 func (r *restoreCase) carried() map[string]string {
 	carried := map[string]string{}
 	for last := range worldHosts {
@@ -92,8 +92,8 @@ func (r *restoreCase) carried() map[string]string {
 	return carried
 }
 
-// TestRollBackNeedsCertainty has a host go away once all were checked: whether it was opened is not known, so
-// nothing is rolled back. Before that, those that are there are.
+// TestRollBackNeedsCertainty has a host disappear after all members were checked: nobody knows whether it was opened,
+// so nothing is rolled back. Before the check, the hosts that answer are rolled back.
 func TestRollBackNeedsCertainty(t *testing.T) {
 	for _, at := range []struct {
 		op      api.Operation
@@ -131,8 +131,8 @@ func TestRollBackNeedsCertainty(t *testing.T) {
 	}
 }
 
-// TestChangeRefusesDuringRestore cuts a restore short: no change is planned or made before it is finished or taken
-// back.
+// TestChangeRefusesDuringRestore cuts a restore short: no change is planned or made before the restore is finished or
+// rolled back.
 func TestChangeRefusesDuringRestore(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := outdone(t, 3)

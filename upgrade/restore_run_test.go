@@ -17,7 +17,7 @@ func request(op api.Operation, body any) api.Request {
 	return api.Request{Version: api.Version, Operation: op, Cluster: cluster, Body: encoded}
 }
 
-// restores are clusters that a snapshot is restored over.
+// restores are clusters over which a snapshot is restored.
 var restores = map[string]func(testing.TB) *restoreCase{
 	"healthy": func(t testing.TB) *restoreCase { return outdone(t, 3) },
 	"single":  func(t testing.TB) *restoreCase { return outdone(t, 1) },
@@ -71,7 +71,7 @@ var restores = map[string]func(testing.TB) *restoreCase{
 	},
 }
 
-// TestRestore restores a snapshot over clusters in every condition: what is done is what was planned.
+// TestRestore restores a snapshot over clusters in every condition: the run does what was planned.
 func TestRestore(t *testing.T) {
 	for name, begin := range restores {
 		t.Run(name, func(t *testing.T) {

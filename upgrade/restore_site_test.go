@@ -22,16 +22,16 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
 )
 
-// restoreCase is a host with a snapshot, and the configuration that it be restored.
+// restoreCase is a site with a snapshot, and a configuration that restores the snapshot.
 type restoreCase struct {
 	*life
 	snapshot []byte
-	cutAt    int64               // where the line is cut on which it is sent, in bytes; 0: nowhere
+	cutAt    int64               // bytes after which the connection that sends the snapshot is cut; 0: never
 	sends    int                 // how often the snapshot was opened to be sent
-	old      []membership.Member // of the cluster that it is restored over
+	old      []membership.Member // of the cluster that the snapshot is restored over
 }
 
-// outdone forms a cluster, takes a snapshot of it, and lets it live on.
+// outdone forms a cluster, takes a snapshot of it, and writes on.
 func outdone(t tb, n int) *restoreCase {
 	t.Helper()
 	l := serving(t, n, nodetest.EtcdVersion)
@@ -42,7 +42,7 @@ func outdone(t tb, n int) *restoreCase {
 	return r
 }
 
-// askFor has the snapshot restored over the cluster that there is.
+// askFor has the configuration restore the snapshot over the present cluster.
 func (r *restoreCase) askFor(source string) {
 	r.Helper()
 	sum := sha256.Sum256(r.snapshot)
@@ -50,7 +50,7 @@ func (r *restoreCase) askFor(source string) {
 	r.world.Desired = r.cluster.Addresses()
 }
 
-// id is the ID of the cluster that the hosts carry.
+// id returns the ID of the cluster that the hosts carry.
 func (r *restoreCase) id() string {
 	for _, m := range r.members {
 		if marker := r.world.Host(m.Address).Marker(cluster); marker != nil && marker.ClusterID != "" {
@@ -60,7 +60,7 @@ func (r *restoreCase) id() string {
 	return ""
 }
 
-// lookToRestore is what is seen of all hosts that the state or the configuration knows.
+// lookToRestore returns what is observed of all hosts that the state or the configuration knows.
 func (r *restoreCase) lookToRestore() membership.Restoring {
 	members := slices.Clone(r.members)
 	for _, m := range r.cluster.Members {
@@ -71,7 +71,7 @@ func (r *restoreCase) lookToRestore() membership.Restoring {
 	return r.cluster.Restoring(r.owner, false, r.executor().Observe(context.Background(), members), r.world.Now())
 }
 
-// plannedRestore is the plan as it is shown before anything is done.
+// plannedRestore returns the plan as it is shown before anything is done.
 func (r *restoreCase) plannedRestore() plan.Plan {
 	r.Helper()
 	r.world.Forget()
@@ -100,7 +100,7 @@ func (r *restoreCase) send(context.Context) (io.ReadCloser, api.Upload, error) {
 	return io.NopCloser(content), api.Upload{SizeBytes: int64(len(r.snapshot)), SHA256: hex.EncodeToString(sum[:])}, nil
 }
 
-// restore is one apply by nobody who ran before. The state goes by what it returns.
+// restore is one apply by a new process. The state follows what it returns.
 func (r *restoreCase) restore(ctx context.Context, approved []membership.Step) (upgrade.Restored, error) {
 	e := r.executor()
 	done, err := e.Restore(ctx, upgrade.RestoreOrder{
@@ -124,8 +124,8 @@ func (r *restoreCase) restore(ctx context.Context, approved []membership.Step) (
 	return done, err
 }
 
-// mustRestore does what was planned, all of it and nothing else, and then nothing is left to do: neither of the
-// restore, nor of a change.
+// mustRestore carries out what was planned, all of it and nothing else. Nothing is left to do then, neither for the
+// restore nor for a change.
 func (r *restoreCase) mustRestore() upgrade.Restored {
 	r.Helper()
 	plan := r.plannedRestore()
@@ -141,7 +141,7 @@ func (r *restoreCase) mustRestore() upgrade.Restored {
 	return done
 }
 
-// mustBeRestored fails the test where the desired hosts are not the restored cluster, whole and like any other.
+// mustBeRestored fails the test if the desired hosts are not the restored cluster, whole and like any other.
 func (r *restoreCase) mustBeRestored() {
 	r.Helper()
 	before := r.id()
@@ -158,7 +158,7 @@ func (r *restoreCase) mustBeRestored() {
 	r.mustBeDone()
 }
 
-// mustHaveKeys fails the test where a member has other data than the snapshot, or than the others.
+// mustHaveKeys fails the test if a member has other data than the snapshot, or than the other members.
 func (r *restoreCase) mustHaveKeys() {
 	r.Helper()
 	var want int

@@ -22,7 +22,7 @@ func (s *site) retire(owner string, purge bool) error {
 	return s.executor().Retire(context.Background(), plan.Retirement{Owner: owner, Purge: purge})
 }
 
-// mustBeBare fails the test where a host still carries a part of the cluster.
+// mustBeBare fails the test if a host still carries a part of the cluster.
 func (s *site) mustBeBare() {
 	s.Helper()
 	for _, m := range s.cluster.Members {
@@ -60,7 +60,7 @@ func TestRetire(t *testing.T) {
 	})
 }
 
-// TestTheLeaderIsRetiredLast holds that no leader is stopped while it could wait for a member that stops to take over.
+// TestTheLeaderIsRetiredLast holds that no leader is stopped while it could wait for a stopping member to take over.
 func TestTheLeaderIsRetiredLast(t *testing.T) {
 	s := newSite(t, 3)
 	formed := s.mustForm()
@@ -80,7 +80,7 @@ func TestTheLeaderIsRetiredLast(t *testing.T) {
 	}
 }
 
-// TestRetireSurvivesEveryFault has every call of a destroy fail once, and the run killed at it once.
+// TestRetireSurvivesEveryFault makes every call of a destroy fail once, and kills the run at every call once.
 func TestRetireSurvivesEveryFault(t *testing.T) {
 	sizes(t, func(t *testing.T, n int) {
 		whole := newSite(t, n)
@@ -114,7 +114,7 @@ func TestRetireSurvivesEveryFault(t *testing.T) {
 	})
 }
 
-// TestRetireFromAnyState leaves nothing of creates that were cut short anywhere.
+// TestRetireFromAnyState holds that a destroy leaves nothing of a create that was cut short anywhere.
 func TestRetireFromAnyState(t *testing.T) {
 	sample.Check(t, 100, func(t *rapid.T) {
 		s := newSite(t, rapid.SampledFrom([]int{1, 3, 5}).Draw(t, "members"))
@@ -130,7 +130,7 @@ func TestRetireFromAnyState(t *testing.T) {
 	})
 }
 
-// owners are all that hosts name.
+// owners returns the owners that the hosts name.
 func (s *site) owners() []string {
 	owners := map[string]bool{}
 	for _, m := range s.cluster.Members {
@@ -141,7 +141,7 @@ func (s *site) owners() []string {
 	return slices.Sorted(maps.Keys(owners))
 }
 
-// TestRetireRefuses has hosts of which it is not known, or not possible, to take the cluster off.
+// TestRetireRefuses has hosts from which the cluster cannot be removed, or for which nobody knows whether it can.
 func TestRetireRefuses(t *testing.T) {
 	for name, test := range map[string]struct {
 		arrange func(*nodetest.Host)
@@ -166,8 +166,8 @@ func TestRetireRefuses(t *testing.T) {
 	}
 }
 
-// TestRetireLeavesTheLost has hosts that are gone for good: those that are named are left behind, and whatever is named
-// wrongly is refused before any host is changed.
+// TestRetireLeavesTheLost has hosts that are lost for good: the destroy leaves the named hosts behind, and refuses
+// wrong names before it changes any host.
 func TestRetireLeavesTheLost(t *testing.T) {
 	for name, test := range map[string]struct {
 		lost, abandons []string
@@ -214,8 +214,9 @@ func TestRetireLeavesTheLost(t *testing.T) {
 	}
 }
 
-// TestRetireLeavesOneHostOfTwo has a member that is being moved, whose one host is gone for good: that very host is
-// left behind, the cluster is taken off the other, and where that cannot be asked either by now, nothing is done.
+// TestRetireLeavesOneHostOfTwo has a member in the middle of a move, with one of its two hosts lost for good: the
+// destroy leaves that very host behind, and removes the cluster from the other. If the other host cannot be asked
+// either, the destroy does nothing.
 func TestRetireLeavesOneHostOfTwo(t *testing.T) {
 	for name, away := range map[string]bool{"the other answers": false, "the other is away by now": true} {
 		t.Run(name, func(t *testing.T) {
@@ -242,7 +243,7 @@ func TestRetireLeavesOneHostOfTwo(t *testing.T) {
 	}
 }
 
-// TestRetireSparesOthers leaves a host alone that another owner's token is on by now.
+// TestRetireSparesOthers holds that a destroy leaves a host alone that has another owner's token by now.
 func TestRetireSparesOthers(t *testing.T) {
 	s := newSite(t, 3)
 	owner := s.mustForm().Owner
@@ -261,7 +262,7 @@ func TestRetireSparesOthers(t *testing.T) {
 	}
 }
 
-// TestRetireInterrupted stops between looking and doing.
+// TestRetireInterrupted cancels a destroy between observing and acting.
 func TestRetireInterrupted(t *testing.T) {
 	s := newSite(t, 3)
 	owner := s.mustForm().Owner
@@ -270,11 +271,11 @@ func TestRetireInterrupted(t *testing.T) {
 	if err := s.executor().Retire(ctx, plan.Retirement{Owner: owner}); !errors.Is(err, context.Canceled) {
 		t.Errorf("retire: %v", err)
 	}
-	s.mustBeBare() // the step that had begun was finished
+	s.mustBeBare() // the step under way was finished
 }
 
-// TestRetireWithoutADisk takes a cluster off while the disk of a member is away: it refuses before any host is changed,
-// unless that host is left behind, and does it once the disk is there.
+// TestRetireWithoutADisk destroys a cluster while the disk of a member is away: the destroy refuses before it changes
+// any host, unless it leaves that host behind, and succeeds once the disk is back.
 func TestRetireWithoutADisk(t *testing.T) {
 	s := newSite(t, 3)
 	owner := s.mustForm().Owner

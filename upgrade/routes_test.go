@@ -19,7 +19,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
 )
 
-// route is a way to a host, that may lead to another one from some call on.
+// route is a route to a host that may lead to another host from some call on.
 type route struct {
 	to func(changes bool) upgrade.Host // for a call that changes the host, or another
 }
@@ -43,8 +43,8 @@ func (r route) Lock(ctx context.Context, store, cluster string, holder api.Holde
 	return r.to(false).Lock(ctx, store, cluster, holder)
 }
 
-// swapped is an executor by whose routes two members' hosts have changed places once so many calls that change either
-// were made: at 0 from the start.
+// swapped is an executor whose routes to two members' hosts are exchanged after this many calls that change either
+// host; 0: from the start.
 func (l *life) swapped(a, b membership.Member, after int) *upgrade.Executor {
 	e, calls := l.executor(), atomic.Int64{}
 	for _, m := range []membership.Member{a, b} {
@@ -65,9 +65,9 @@ func (l *life) swapped(a, b membership.Member, after int) *upgrade.Executor {
 	return e
 }
 
-// TestRoutesThatAreSwapped swaps the routes to two members' hosts, before a change or in the middle of it: nothing is
-// done to either host in the other's name, the change says so, and once they are put right it goes on, with no write
-// lost.
+// TestRoutesThatAreSwapped exchanges the routes to two members' hosts, before a change or in the middle of it: the run
+// changes neither host in the other's name, and says so. Once the routes are right, the change continues, and no write
+// is lost.
 func TestRoutesThatAreSwapped(t *testing.T) {
 	sample.CheckInBubble(t, 60, func(rt *rapid.T) {
 		l := serving(rt, rapid.SampledFrom([]int{3, 5}).Draw(rt, "members"), nodetest.EtcdVersion)
@@ -101,8 +101,9 @@ func TestRoutesThatAreSwapped(t *testing.T) {
 	})
 }
 
-// TestASecondAddressOfAMachine knows a second address of a machine: it is no second member. Wanted there, the member is
-// re-addressed, and back again, with its ID kept; and never is the machine cleared by its other address.
+// TestASecondAddressOfAMachine holds that a second address of a machine is no second member. If the configuration names
+// that address, the member is re-addressed and keeps its ID, and so on the way back; the machine is never retired by
+// its other address.
 func TestASecondAddressOfAMachine(t *testing.T) {
 	for _, lost := range []bool{false, true} {
 		t.Run(fmt.Sprintf("the other address lost %t", lost), func(t *testing.T) {
@@ -136,7 +137,8 @@ func TestASecondAddressOfAMachine(t *testing.T) {
 	}
 }
 
-// TestReaddressIsPutBack gives a member an address at which it does not come up: it is put back to the one that it had.
+// TestReaddressIsPutBack gives a member an address at which it does not come up: the member is put back to its old
+// address.
 func TestReaddressIsPutBack(t *testing.T) {
 	for _, members := range []int{1, 3} {
 		t.Run(fmt.Sprint(members), func(t *testing.T) {
@@ -144,7 +146,7 @@ func TestReaddressIsPutBack(t *testing.T) {
 				l := serving(t, members, nodetest.EtcdVersion)
 				l.readdress("a", "51", false)
 				l.world.Watch = func(c nodetest.Call) {
-					if c.Operation == api.OpRestart { // taken away between look and restart
+					if c.Operation == api.OpRestart { // removed between observation and restart
 						l.world.Watch = nil
 						l.world.LoseAddress("192.0.2.51")
 					}
@@ -163,8 +165,8 @@ func TestReaddressIsPutBack(t *testing.T) {
 	}
 }
 
-// TestAnAddressThatAMemberLeaves gives a member another address, and the one that it leaves to a host that is new:
-// whoever comes there is not taken for the member that was, and comes once the list has that elsewhere.
+// TestAnAddressThatAMemberLeaves gives a member another address, and its old address to a new host. The new host is not
+// taken for the old member, and joins once the list has the old member at its new address.
 func TestAnAddressThatAMemberLeaves(t *testing.T) {
 	for name, test := range map[string]struct {
 		members int
@@ -190,8 +192,8 @@ func TestAnAddressThatAMemberLeaves(t *testing.T) {
 	}
 }
 
-// TestAddressesThatAreSwapped has two members that run take each other's addresses: etcd's list can't be told so. The
-// plan says so, and leaves both as they are.
+// TestAddressesThatAreSwapped has two running members exchange their addresses, which etcd's member list cannot
+// express: the plan says so, and leaves both as they are.
 func TestAddressesThatAreSwapped(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		l := serving(t, 5, nodetest.EtcdVersion)

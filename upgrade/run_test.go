@@ -14,8 +14,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
 )
 
-// TestInterruptFinishesTheStep cancels a create in the middle of each kind of step: the step is
-// finished, the next one is not begun, and the error names it.
+// TestInterruptFinishesTheStep cancels a create in the middle of each kind of step: the run finishes that step and
+// begins no other, and the error names the next one.
 func TestInterruptFinishesTheStep(t *testing.T) {
 	for at, want := range map[string]struct{ before, last string }{
 		"install":   {`"configure a (192.0.2.11): keys made on the host, certificates, flags, unit"`, "5/21"},
@@ -45,7 +45,7 @@ func TestInterruptFinishesTheStep(t *testing.T) {
 	}
 }
 
-// TestInterruptBeforeAnything is a create that is cancelled before it has begun.
+// TestInterruptBeforeAnything cancels a create before it has begun.
 func TestInterruptBeforeAnything(t *testing.T) {
 	s := newSite(t, 3)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -58,8 +58,7 @@ func TestInterruptBeforeAnything(t *testing.T) {
 	}
 }
 
-// TestLostLockStopsTheRun loses the lock on one host: the step is finished and the next one is not
-// begun.
+// TestLostLockStopsTheRun loses the lock on one host: the run finishes its step and begins no other.
 func TestLostLockStopsTheRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSite(t, 3)
@@ -111,7 +110,7 @@ func TestBusyLockNamesItsHolder(t *testing.T) {
 	s.mustForm()
 }
 
-// TestOneOfTwoCreatesWins runs two creates of one cluster at the same time, by two states.
+// TestOneOfTwoCreatesWins runs two creates of one cluster at the same time, from two states.
 func TestOneOfTwoCreatesWins(t *testing.T) {
 	for range 20 {
 		s := newSite(t, 3)
@@ -142,8 +141,8 @@ func TestOneOfTwoCreatesWins(t *testing.T) {
 	}
 }
 
-// TestCreateNeverSharesAnOwner has one create finish what another has seen half done, between that
-// one's look and its lock: the second must not take the cluster for its own.
+// TestCreateNeverSharesAnOwner has one create finish a cluster that another create has observed half done, before that
+// one takes the lock: the second create must not take the cluster for its own.
 func TestCreateNeverSharesAnOwner(t *testing.T) {
 	s := newSite(t, 3)
 	s.world.Inject(nodetest.Fault{Operation: api.OpAwait, Extent: nodetest.Run})
@@ -168,8 +167,7 @@ func TestCreateNeverSharesAnOwner(t *testing.T) {
 	}
 }
 
-// TestLocksAreTakenInOneOrder has two runs that name the same hosts differently meet at the same one
-// first.
+// TestLocksAreTakenInOneOrder has two runs name the same hosts differently: both try to lock the same host first.
 func TestLocksAreTakenInOneOrder(t *testing.T) {
 	s := newSite(t, 3)
 	slices.Reverse(s.cluster.Members)

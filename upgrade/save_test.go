@@ -25,7 +25,7 @@ func TestSaver(t *testing.T) {
 	unhealthy := func(o *api.Observation) { o.Member.Healthy = false }
 	for name, test := range map[string]struct {
 		a, b, c bootstrap.Report
-		want    string // a name, or words of the refusal
+		want    string // a name, or a part of the refusal
 	}{
 		"a follower that has applied the most": {voter("a1", 9), voter("b1", 7), voter("c1", 8), "c"},
 		"of two that are equal, the first":     {voter("a1", 9), voter("b1", 7), voter("c1", 7), "b"},

@@ -10,9 +10,9 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
 )
 
-// TestMemberThatGoesOnServingItsOldCertificate has a member not take up its new certificates: the run ends with the
-// member, the port and the way on, and no other member gets new ones. The next plan says what is served, and restarts
-// the member.
+// TestMemberThatGoesOnServingItsOldCertificate has a member not read its new certificates: the run ends with the
+// member, the port and the remedy, and no other member gets new certificates. The next plan says what is served, and
+// restarts the member.
 func TestMemberThatGoesOnServingItsOldCertificate(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		l := serving(t, 3, nodetest.EtcdVersion)
@@ -42,8 +42,8 @@ func TestMemberThatGoesOnServingItsOldCertificate(t *testing.T) {
 	})
 }
 
-// TestPortsOfABusyHost has a member's ports show no certificate for longer than the run waits for one that shows
-// another: the run goes on once they do, and ends where they never do.
+// TestPortsOfABusyHost has a member's ports show no certificate for longer than the run would wait for an old one: the
+// run continues once they show the new one, and ends if they never do.
 func TestPortsOfABusyHost(t *testing.T) {
 	for silent, ends := range map[int]string{10: "", 1000: "its peer port 2380 shows no certificate"} {
 		bubble(t, func(t *testing.T) {
@@ -68,9 +68,9 @@ func TestPortsOfABusyHost(t *testing.T) {
 	}
 }
 
-// TestOldCertificateKeepsItsTrust has members not take up certificates of a new authority: the old one is not removed
-// before they were restarted, so that no member loses the trust of its peers, whatever a run is shown (the rules of
-// nodetest hold that).
+// TestOldCertificateKeepsItsTrust has members not read the certificates of a new authority: the old authority is not
+// removed before they were restarted, so that no member loses the trust of its peers, whatever a run observes (the
+// rules of nodetest check that).
 func TestOldCertificateKeepsItsTrust(t *testing.T) {
 	for _, kept := range [][]string{{"a"}, {"b"}, {"c"}, {"b", "c"}, {"a", "b", "c"}} {
 		t.Run(fmt.Sprint(kept), func(t *testing.T) {

@@ -16,8 +16,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
 )
 
-// witness is a signer that knows for which member, and after how many steps were begun, it was asked for peers'
-// certificates, of which each member has one.
+// witness is a signer that records for which member, and after how many steps, it was asked for peer certificates. Each
+// member has one.
 type witness struct {
 	upgrade.Signer
 	mu    sync.Mutex
@@ -46,8 +46,8 @@ func (w *witness) step() {
 	w.begun++
 }
 
-// mustSignWhatItSays fails the test where a step had certificates signed that says that it has none signed, or the
-// other way round: by what steps say, a plan is refused that lacks a key or meets a clock that is off.
+// mustSignWhatItSays fails the test if a step has certificates signed and does not say so, or says so and has none
+// signed. By what steps say, a plan is refused that lacks a key or meets a wrong clock.
 func (w *witness) mustSignWhatItSays(t tb, done []membership.Step, whole bool) {
 	t.Helper()
 	signed := map[int]bool{}
@@ -69,7 +69,7 @@ func (w *witness) mustSignWhatItSays(t tb, done []membership.Step, whole bool) {
 	}
 }
 
-// revoke has the cluster's members look at a list of revoked certificates with this number.
+// revoke has the cluster's members use a list of revoked certificates with this number.
 func (l *life) revoke(number int64) {
 	l.Helper()
 	authority, err := pki.NewAuthority("clients", pki.DefaultAlgorithm, pki.MinimumLifetime, nodetest.Start)
@@ -81,8 +81,8 @@ func (l *life) revoke(number int64) {
 	}
 }
 
-// TestRecoverySignsNothingThatItNeedNot recovers a member in an outage, where clocks are off and no certificate may be
-// signed: it is served again with the certificates that it has, and only what has to be signed is refused.
+// TestRecoverySignsNothingThatItNeedNot recovers a member while clocks are wrong and no certificate may be signed: the
+// member serves with its present certificates, and only steps that have to sign are refused.
 func TestRecoverySignsNothingThatItNeedNot(t *testing.T) {
 	for name, test := range map[string]struct {
 		happen func(*life)

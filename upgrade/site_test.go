@@ -19,36 +19,36 @@ import (
 var _ upgrade.Host = (*nodetest.Host)(nil)
 var _ upgrade.Signer = (*signing.Authority)(nil)
 
-// tb is what both *testing.T and *rapid.T are.
+// tb is the common part of *testing.T and *rapid.T.
 type tb interface {
 	Helper()
 	Errorf(format string, args ...any)
 	Fatalf(format string, args ...any)
 }
 
-// site is a cluster as it is desired, and the world that its hosts are in.
+// site is a desired cluster, and the world of its hosts.
 type site struct {
 	tb
 	world     *nodetest.World
 	authority *signing.Authority
 	cluster   bootstrap.Cluster
-	members   []membership.Member // that the state knows, desired or not; of a cluster that was formed
+	members   []membership.Member // members that the state knows, desired or not, once the cluster was formed
 	runs      int
 	progress  []string          // of the last run
-	atStep    func(line string) // is told of each step before it is done; nil: nobody
+	atStep    func(line string) // called before each step; nil: not called
 	signer    upgrade.Signer    // of runs
 }
 
 // authority is shared by all hosts.
 var authority = sync.OnceValues(func() (*signing.Authority, error) { return signing.NewAuthority(nodetest.Start) })
 
-// newSite is a world of n bare hosts for the members a, b, c and so on.
+// newSite returns a site with n bare hosts for the members a, b, c and so on.
 func newSite(t tb, n int) *site {
 	t.Helper()
 	return newSiteWith(t, n, n)
 }
 
-// newSiteWith is a host with more hosts than its first n members need.
+// newSiteWith returns a site with more hosts than its first n members need.
 func newSiteWith(t tb, n, hosts int) *site {
 	t.Helper()
 	var members []membership.Member
@@ -78,7 +78,7 @@ func newSiteWith(t tb, n, hosts int) *site {
 	}}
 }
 
-// executor is a new run, by nobody who ran before.
+// executor returns a new run, as of a new process.
 func (s *site) executor() *upgrade.Executor {
 	s.runs++
 	s.progress = nil
@@ -105,11 +105,11 @@ func (s *site) executor() *upgrade.Executor {
 	}
 }
 
-// beginsStep tells whether a line of the progress log is that of a step, as it begins.
+// beginsStep tells whether a line of the progress log announces a step.
 func beginsStep(line string) bool { return strings.Contains(line, "/") && line[0] <= '9' }
 
-// countSteps is how many steps a run does. Loops over the steps of a run go as far: by what their subtests come to none
-// would end where -run leaves these out.
+// countSteps returns how many steps a run takes. Loops over the steps of a run end there: a loop that ended by the
+// results of its subtests would end early if -run leaves some out.
 func (s *site) countSteps(run func()) (n int) {
 	s.atStep = func(line string) {
 		if beginsStep(line) {
@@ -121,13 +121,13 @@ func (s *site) countSteps(run func()) (n int) {
 	return n
 }
 
-// form is one create, with owner and token of its own.
+// form is one create, with its own owner and token.
 func (s *site) form(ctx context.Context) (upgrade.Formed, error) {
 	e := s.executor()
 	return e.Form(ctx, bootstrap.Formation{Owner: fmt.Sprintf("owner-%d", s.runs), Token: fmt.Sprintf("token-%d", s.runs)})
 }
 
-// mustForm fails the test where the create does not succeed.
+// mustForm fails the test if the create does not succeed.
 func (s *site) mustForm() upgrade.Formed {
 	s.Helper()
 	formed, err := s.form(context.Background())
@@ -138,9 +138,9 @@ func (s *site) mustForm() upgrade.Formed {
 	return formed
 }
 
-// mustGoOn fails the test where the create that follows one that ended with err does not finish what
-// that one began. One that was cut off after the last host was handed over has nothing left to finish,
-// and no state knows its owner: it is refused, with the way on, and nothing is touched.
+// mustGoOn fails the test if the next create does not finish a create that ended with err. If the last host was handed
+// over before the create was cut off, nothing is left to finish, and no state knows the owner: then the next create is
+// refused with a remedy, and changes nothing.
 func (s *site) mustGoOn(err error) {
 	s.Helper()
 	switch {
@@ -152,7 +152,7 @@ func (s *site) mustGoOn(err error) {
 	}
 }
 
-// handedOver tells whether no host says any more that a create is under way, and one that it is over.
+// handedOver tells whether no host records a create under way, and at least one records a finished one.
 func (s *site) handedOver() bool {
 	phases := map[api.Phase]bool{}
 	for _, m := range s.cluster.Members {
@@ -163,7 +163,7 @@ func (s *site) handedOver() bool {
 	return phases[api.PhaseFormed] && !phases[api.PhaseForming]
 }
 
-// mustBeFormed fails the test where the hosts are not one healthy cluster of this owner, handed over.
+// mustBeFormed fails the test if the hosts are not one healthy cluster of this owner, handed over.
 func (s *site) mustBeFormed(owner string) {
 	s.Helper()
 	for _, why := range s.world.Unhealthy(s.cluster.Name, s.cluster.Addresses()...) {
@@ -184,7 +184,7 @@ func (s *site) mustBeFormed(owner string) {
 	}
 }
 
-// host is the host of a member.
+// host returns the host of a member.
 func (s *site) host(name string) *nodetest.Host {
 	for _, m := range s.cluster.Members {
 		if m.Name == name {
@@ -194,7 +194,7 @@ func (s *site) host(name string) *nodetest.Host {
 	panic("there is no member " + name)
 }
 
-// plan is the plan of a create on hosts that are bare, as it is shown before anybody looks at them.
+// plan returns the plan of a create on bare hosts, as it is shown before anybody observes them.
 func (s *site) plan() []string {
 	s.Helper()
 	observed := membership.Observed{}

@@ -13,7 +13,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
 )
 
-// overheard is a member's host, whose calls are looked at.
+// overheard is a member's host whose calls a test records.
 type overheard struct {
 	upgrade.Host
 	heard func(api.Request)
@@ -29,8 +29,8 @@ func (o overheard) Upload(ctx context.Context, store string, request api.Request
 	return o.Host.Upload(ctx, store, request, content, result)
 }
 
-// TestEveryCallSaysWhomItMeans: each call that changes a host, of every kind of run, names the machine that was seen
-// there and the member that it is for.
+// TestEveryCallSaysWhomItMeans holds that each call that changes a host, in every kind of run, names the machine that
+// was observed there and the member that the call is for.
 func TestEveryCallSaysWhomItMeans(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		var mu sync.Mutex

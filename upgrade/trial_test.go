@@ -12,8 +12,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
 )
 
-// TestHostsTryBeforeTheyForm has hosts on which a member would not do: all that is wrong with all of them is in one
-// error, and nothing is on any of them but the store. Once it is put right, the create goes on.
+// TestHostsTryBeforeTheyForm has hosts that are unfit for a member: one error has all faults of all hosts, and the
+// hosts have nothing but the store. Once the faults are repaired, the create continues.
 func TestHostsTryBeforeTheyForm(t *testing.T) {
 	for name, test := range map[string]struct {
 		happen func(s *site)
@@ -66,8 +66,8 @@ func TestHostsTryBeforeTheyForm(t *testing.T) {
 	}
 }
 
-// TestASlowDiskIsADoubt holds that without a limit a slow disk is said, and used, and that it is not measured where
-// that is waived.
+// TestASlowDiskIsADoubt holds that a slow disk is reported and used if there is no limit, and that a disk is not
+// measured if the check is waived.
 func TestASlowDiskIsADoubt(t *testing.T) {
 	for _, waived := range []bool{false, true} {
 		s := newSite(t, 3)
@@ -83,8 +83,8 @@ func TestASlowDiskIsADoubt(t *testing.T) {
 	}
 }
 
-// TestHostsTryBeforeTheyJoin has a running cluster change its members. It refuses hosts that it cannot work with before
-// anything of the cluster is changed, also by what the hosts of running members find out.
+// TestHostsTryBeforeTheyJoin changes the members of a running cluster. The run refuses unfit hosts before it changes
+// the cluster, also by what the hosts of running members find out.
 func TestHostsTryBeforeTheyJoin(t *testing.T) {
 	members := map[string][]string{"a replacement": {"a", "b", "c@21"}, "members that are new": {"a", "b", "c", "d@21", "e"}}
 	for name, test := range map[string]struct {
@@ -130,7 +130,7 @@ func TestHostsTryBeforeTheyJoin(t *testing.T) {
 }
 
 // TestAHostTriesItsNewAddress gives a member an address at which one of its peers does not reach it. The member keeps
-// the one at which it serves.
+// its old address.
 func TestAHostTriesItsNewAddress(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		l := serving(t, 3, nodetest.EtcdVersion)

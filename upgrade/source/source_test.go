@@ -22,10 +22,10 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// content is a snapshot by its size and the SHA-256 at its end; other is another one.
+// content is a snapshot by its size and the SHA-256 at its end; other is another snapshot.
 var content, other = snapshot("0123456789abcdef", 2048), snapshot("x", 2)
 
-// snapshot returns pages of a text, with their SHA-256 behind them.
+// snapshot returns pages with a text, followed by their SHA-256.
 func snapshot(text string, pages int) []byte {
 	database := bytes.Repeat([]byte(text), 512/len(text)*pages)
 	sum := sha256.Sum256(database)
@@ -120,7 +120,7 @@ func TestReceived(t *testing.T) {
 	}
 }
 
-// mustHold fails the test where a content is not this, or does not say of itself what it is. It can be read twice.
+// mustHold fails the test if a content does not hold this text, or describes it wrongly. It reads the content twice.
 func mustHold(t *testing.T, c *Content, want []byte) {
 	t.Helper()
 	for range 2 {
@@ -141,14 +141,14 @@ func mustHold(t *testing.T, c *Content, want []byte) {
 	}
 }
 
-// server serves a content, and breaks off after so many bytes of each answer; 0: never.
+// server serves a content, and breaks off after this many bytes of each answer; 0: never.
 type server struct {
 	content []byte
 	breaks  int
-	ranges  bool // it can go on in the middle
+	ranges  bool // the server can continue in the middle
 	asked   atomic.Int32
-	busy    int32  // it says 503 to so many first requests
-	swap    []byte // what lies at the address after the first answer; nil: the same
+	busy    int32  // how many first requests get a 503
+	swap    []byte // content at the address after the first answer; nil: the same
 }
 
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -173,7 +173,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(content))
 }
 
-// breaking breaks off an answer.
+// breaking breaks an answer off.
 type breaking struct {
 	http.ResponseWriter
 	left int
@@ -218,7 +218,7 @@ func TestDownload(t *testing.T) {
 	}
 }
 
-// TestDownloadFails holds that nothing stays of a download that fails, and that no error has a secret of its address.
+// TestDownloadFails holds that a failed download leaves nothing, and that no error has a secret of its address.
 func TestDownloadFails(t *testing.T) {
 	for name, test := range map[string]struct {
 		handler http.HandlerFunc
