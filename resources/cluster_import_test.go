@@ -21,19 +21,20 @@ func TestImport(t *testing.T) {
 		data_dir    = "/data/prod"
 		settings    = { snapshot_count = 5000, heartbeat_interval = "200ms" }
 		extra_flags = { max-wals = "7", feature-gates = "StopGRPCServiceOnDefrag=true" }
-		extra_server_names = ["etcd.example.com", "192.0.2.100"]`)
+		extra_server_names = ["etcd.example.com", "192.0.2.100"]
+		peer_common_name   = "prod peers"`)
 	w.run(t, tftest.TestStep{Config: config},
 		tftest.TestStep{
 			PreConfig: w.Forget, ResourceName: cluster, ImportState: true,
 			// One host tells of all.
 			ImportStateId: "prod@192.0.2.12", ImportStateVerify: true, ImportStateVerifyIdentifierAttribute: "name",
-			// What no host knows: the configurations that are Terraform's own, and what the last apply has done.
+			// Hosts do not know the attributes that concern only Terraform, and what the last apply has done.
 			ImportStateVerifyIgnore: []string{"deletion_protection", "rollout", "last_rollout", "planned_change"},
 		},
 		tftest.TestStep{Config: config, Check: w.untouched})
 }
 
-// TestImportAfterChanges: hosts tell of their cluster as it is by now.
+// TestImportAfterChanges holds that hosts describe their cluster as it is now.
 func TestImportAfterChanges(t *testing.T) {
 	w := newWorld(t)
 	config := of("a b c@21 d e", unprotected+"client_port = 12379")
@@ -82,8 +83,8 @@ func TestImportRefuses(t *testing.T) {
 		}, Config: three(unprotected)})
 }
 
-// TestImportGeneratesTheConfiguration takes a cluster over whose configuration is lost as well: Terraform writes it
-// from what the hosts tell, but for the authorities, which no attribute can be read from.
+// TestImportGeneratesTheConfiguration imports a cluster whose configuration is lost too: Terraform writes the
+// configuration from what the hosts tell, except for the authorities, which no attribute can be read from.
 func TestImportGeneratesTheConfiguration(t *testing.T) {
 	sample.Leave(t, "TestImport compares all attributes that an import brings with those that were configured")
 	t.Parallel()

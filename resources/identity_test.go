@@ -5,6 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -15,7 +19,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-testing/terraform"
 )
 
-// answer is what a refresh or an apply has answered for a resource.
+// answer is the answer of a refresh or an apply for a resource.
 type answer struct {
 	state    *tfprotov6.DynamicValue
 	identity *tfprotov6.ResourceIdentityData
@@ -39,7 +43,7 @@ func (w *world) lastAnswer(kind string) answer {
 	return w.progress.answers[kind]
 }
 
-// protocol asks the provider what Terraform 1.12 and later ask, of which the tests' Terraform may know nothing.
+// protocol makes the calls of Terraform 1.12 and later, which the tests' Terraform may not know.
 type protocol struct {
 	*testing.T
 	server     tfprotov6.ProviderServer
@@ -120,7 +124,7 @@ func (p protocol) identity(kind string, is answer, want string) error {
 	return nil
 }
 
-// attribute is an attribute of an answer's state.
+// attribute returns an attribute of an answer's state.
 func (p protocol) attribute(kind, name string, is answer) (text string, err error) {
 	value, err := is.state.Unmarshal(p.schemas[kind].ValueType())
 	if err != nil {
@@ -130,8 +134,8 @@ func (p protocol) attribute(kind, name string, is answer) (text string, err erro
 	return text, errors.Join(value.As(&attributes), attributes[name].As(&text))
 }
 
-// TestIdentity: clusters and authorities tell Terraform by what it imports them, and are imported by it. The identity
-// of a cluster follows its members.
+// TestIdentity holds that clusters and authorities have an identity, and are imported by it. The identity of a cluster
+// follows its members.
 func TestIdentity(t *testing.T) {
 	w, directory := newWorld(t), t.TempDir()
 	const first, second = `{"hosts":["192.0.2.11","192.0.2.12","192.0.2.13"],"name":"prod"}`, `{"hosts":["192.0.2.11","192.0.2.12","192.0.2.21"],"name":"prod"}`
@@ -196,7 +200,7 @@ func TestIdentity(t *testing.T) {
 			}
 			now := w.lastAnswer("etcd_cluster")
 			failures := []error{p.identity("etcd_cluster", now, second)}
-			now.identity = before.identity // as Terraform has it until the apply has answered
+			now.identity = before.identity // Terraform has this until the apply has answered
 			read, err := p.reads("etcd_cluster", now)
 			if err != nil {
 				return err
@@ -204,4 +208,56 @@ func TestIdentity(t *testing.T) {
 			return errors.Join(append(failures, p.identity("etcd_cluster", read, second))...)
 		}},
 	)
+}
+
+// identityBlock matches an import block that imports by identity, and inBlock the attributes in it.
+var (
+	identityBlock = regexp.MustCompile(`(?s)import \{\n  to = (\w+)\.prod\n  identity = \{\n(.*?)\n  \}`)
+	inBlock       = regexp.MustCompile(`(?m)^    (\w+) += `)
+)
+
+// TestIdentitiesAreDocumented holds that the pages of resources describe the identity as the schema does, and that
+// their import block gives what an import needs. The pages' templates say this, since only Terraform 1.12 prints such
+// schemas.
+func TestIdentitiesAreDocumented(t *testing.T) {
+	p, err := newProtocol(t, newWorld(t))
+	if err != nil || len(p.identities) == 0 {
+		t.Fatalf("%d identities: %v", len(p.identities), err)
+	}
+	for kind, schema := range p.identities {
+		page := filepath.Join("..", "docs", "resources", strings.TrimPrefix(kind, "etcd_")+".md")
+		content, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, described, _ := strings.Cut(string(content), "### Identity Schema\n")
+		required, optional, _ := strings.Cut(described, "#### Optional\n")
+		var importable, shown []string
+		for _, attribute := range schema.IdentityAttributes {
+			section, kind := optional, "String"
+			if attribute.RequiredForImport {
+				section = required
+			}
+			if attribute.Type.Is(tftypes.List{}) {
+				kind = "List of String"
+			}
+			if line := fmt.Sprintf("- `%s` (%s) %s\n", attribute.Name, kind, attribute.Description); !strings.Contains(section, line) {
+				t.Errorf("%s does not have %q where it belongs", page, line)
+			}
+			importable = append(importable, attribute.Name)
+		}
+		block := identityBlock.FindStringSubmatch(string(content))
+		if block == nil || block[1] != kind {
+			t.Errorf("%s has no import block with an identity of %s", page, kind)
+			continue
+		}
+		for _, attribute := range inBlock.FindAllStringSubmatch(block[2], -1) {
+			shown = append(shown, attribute[1])
+		}
+		slices.Sort(importable)
+		slices.Sort(shown)
+		if !slices.Equal(shown, importable) {
+			t.Errorf("the import block of %s gives %q, and an identity has %q", page, shown, importable)
+		}
+	}
 }
