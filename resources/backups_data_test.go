@@ -8,7 +8,8 @@ import (
 	tftest "github.com/hashicorp/terraform-plugin-testing/helper/resource"
 )
 
-// TestBackupsAreListed: those at every destination, from whichever hosts see them; what cannot be asked is told.
+// TestBackupsAreListed holds that the list has the backups at every destination, from whichever hosts see them, and
+// that hosts and destinations that cannot be asked are named.
 func TestBackupsAreListed(t *testing.T) {
 	const backups = "data.etcd_backups.prod"
 	w := newWorld(t)
@@ -36,7 +37,7 @@ func TestBackupsAreListed(t *testing.T) {
 			tftest.TestCheckResourceAttrPair(backups, "backups.0.cluster_id", cluster, "cluster_id"),
 			w.untouched,
 		)},
-		tftest.TestStep{ // One that is to join has none, and that is no problem.
+		tftest.TestStep{ // A host that is about to join has none, which is no problem.
 			Config: strings.Replace(reading(ours), "members = etcd_cluster.prod.members", `members = { a = { address = "192.0.2.11" }, d = { address = "192.0.2.14" } }`, 1),
 			Check:  is("backups.#", "1", "backups.0.seen_by.#", "1", "problems.#", "0")},
 		tftest.TestStep{PreConfig: w.host(12).PowerCut, Config: reading(ours), ExpectNonEmptyPlan: true, Check: tftest.ComposeAggregateTestCheckFunc(

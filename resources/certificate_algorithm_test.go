@@ -9,8 +9,9 @@ import (
 	"github.com/hashicorp/terraform-plugin-testing/plancheck"
 )
 
-// TestAlgorithmOfAnEarlierRelease: an earlier release took another algorithm into the state and left the key as it was.
-// A plan that replaces the key says so, and one that leaves out the authority's key leaves the certificate's as well.
+// TestAlgorithmOfAnEarlierRelease starts with a state of an earlier release, which took another algorithm into the
+// state and left the key as it was. A plan that replaces the key says so, and a plan without the authority's key leaves
+// the certificate's key as well.
 func TestAlgorithmOfAnEarlierRelease(t *testing.T) {
 	const keyless = "{ client = { certificate = etcd_pki.prod.client_ca_certificate } }"
 	w, file := newWorld(t), filepath.Join(t.TempDir(), "client.key")
@@ -36,7 +37,8 @@ func TestAlgorithmOfAnEarlierRelease(t *testing.T) {
 	var serial string
 	w.run(t,
 		tftest.TestStep{Config: config(own, "ecdsa-p256"), Check: serials(&serial, true)},
-		tftest.TestStep{ // The authority's key is not given: nothing changes, and the plan is not refused for it.
+		tftest.TestStep{
+			// The configuration leaves out the authority's key: nothing changes, and the plan is not refused for it.
 			PreConfig: func() {
 				key = string(mustRead(t, file))
 				earlier()

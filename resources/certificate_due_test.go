@@ -13,7 +13,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-testing/tfjsonpath"
 )
 
-// serials notes the serial number of the client's certificate, and checks whether it is another one than before.
+// serials records the serial number of the client's certificate, and checks whether it differs from the previous one.
 func serials(last *string, another bool) tftest.TestCheckFunc {
 	return tftest.TestCheckResourceAttrWith(certificate, "serial_number", func(serial string) error {
 		before := *last
@@ -25,8 +25,8 @@ func serials(last *string, another bool) tftest.TestCheckFunc {
 	})
 }
 
-// TestCertificatesBecomeDue: another renew_before makes a certificate due in the plan that shows it, and not in the
-// plan after its apply. What is due is what the last refresh has found, however long the apply comes after it.
+// TestCertificatesBecomeDue holds that another renew_before makes a certificate due in the plan that shows it, and not
+// one plan later. Only what the last refresh has found is due, however long after it the apply comes.
 func TestCertificatesBecomeDue(t *testing.T) {
 	w, file := newWorld(t), filepath.Join(t.TempDir(), "client.key")
 	config := func(before string) string {
@@ -48,7 +48,7 @@ func TestCertificatesBecomeDue(t *testing.T) {
 		step("10h", true),
 		after(step("20h", false, purposeOf{certificate, "change"}), 50*time.Hour), // 50 h are left
 		step("60h", true, purposeOf{certificate, "change"}, plancheck.ExpectUnknownValue(certificate, tfjsonpath.New("certificate"))),
-		tftest.TestStep{ // 72 h are left, and 67 h by the apply: that is for the next plan.
+		tftest.TestStep{ // 72 h are left, and 67 h at the apply: the next plan renews it.
 			PreConfig: func() { w.Clock = w.Clock.Add(28 * time.Hour) }, Config: config("70h"), Check: serials(&last, false),
 			ConfigPlanChecks: tftest.ConfigPlanChecks{
 				PreApply:             []plancheck.PlanCheck{purposeOf{certificate, "change"}, later(5 * time.Hour)},
@@ -59,8 +59,8 @@ func TestCertificatesBecomeDue(t *testing.T) {
 	)
 }
 
-// TestLastRenewal: a certificate that ends with its authority is not issued anew for ever, since another one would end
-// at the same moment. A refresh says what has to come first.
+// TestLastRenewal holds that a certificate which ends with its authority is not issued again and again, since another
+// one would end at the same moment. A refresh says what has to come first.
 func TestLastRenewal(t *testing.T) {
 	w, file := newWorld(t), filepath.Join(t.TempDir(), "client.key")
 	config := strings.Replace(client("private_key_file = %q", file), `{ name = "prod" }`, "{\n name = \"prod\"\n validity = \"100h\"\n}", 1)
@@ -86,8 +86,8 @@ func TestLastRenewal(t *testing.T) {
 	)
 }
 
-// TestCertificatesStayWithTheirCluster: no certificate goes to another authority in an apply whose plan did not name
-// that. Whatever else a plan does not know yet may turn out to be what it was.
+// TestCertificatesStayWithTheirCluster holds that no apply issues a certificate by another authority unless its plan
+// named that authority. Other values that a plan does not know yet may turn out to be unchanged.
 func TestCertificatesStayWithTheirCluster(t *testing.T) {
 	w, file := newWorld(t), filepath.Join(t.TempDir(), "client.key")
 	config := func(authority, name string, turn int) string {
@@ -113,7 +113,7 @@ func TestCertificatesStayWithTheirCluster(t *testing.T) {
 		tftest.TestStep{Config: with(config(prod, "app", 3), laterPKI, `"app"`), ExpectError: saysInOrder("The authority has to be known at plan time")},
 		tftest.TestStep{Config: with(config(prod, "app", 4), prod, laterName), ConfigPlanChecks: open, Check: serials(&last, false)},
 		tftest.TestStep{Config: with(config(prod, "db", 5), prod, laterName), ConfigPlanChecks: open, Check: serials(&last, true)},
-		tftest.TestStep{ // Whatever is known to differ is a change.
+		tftest.TestStep{ // A value that is known to differ is a change.
 			Config:           with(config(prod, "db", 6), other, laterName),
 			ConfigPlanChecks: tftest.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{purposeOf{certificate, "change"}}},
 			Check:            tftest.ComposeAggregateTestCheckFunc(serials(&last, true), tftest.TestCheckResourceAttrPair(certificate, "ca_certificate", "etcd_pki.other", "client_ca_certificate")),

@@ -47,8 +47,7 @@ func TestEphemeralCertificate(t *testing.T) {
 	})
 }
 
-// TestEphemeralCertificateOfAnIntermediate has what stands above the authority follow a certificate that is made for
-// one run.
+// TestEphemeralCertificateOfAnIntermediate holds that the chain of the authority follows an ephemeral certificate.
 func TestEphemeralCertificateOfAnIntermediate(t *testing.T) {
 	w := newWorld(t)
 	of, company := newChained(t, w.Clock)
@@ -70,7 +69,7 @@ func TestEphemeralCertificateOfAnIntermediate(t *testing.T) {
 	})
 }
 
-// TestEphemeralPKI: authorities that a vault is to keep are made for one run, and no state holds any of them.
+// TestEphemeralPKI makes authorities for one run, which a vault is to keep. No state holds any of them.
 func TestEphemeralPKI(t *testing.T) {
 	w := newWorld(t)
 	config := func(more string) string {
@@ -101,8 +100,8 @@ func TestEphemeralPKI(t *testing.T) {
 	)
 }
 
-// TestEphemeralPKIGivenAtOnce: authorities that nobody has kept sign nothing that stays. The apply, which makes others,
-// would contradict its plan, and the run after it could issue no certificate.
+// TestEphemeralPKIGivenAtOnce holds that authorities which nobody has kept sign nothing that stays. The apply makes
+// other authorities and would contradict its plan, and the next run could issue no certificate.
 func TestEphemeralPKIGivenAtOnce(t *testing.T) {
 	const made = "ephemeral \"etcd_pki\" \"new\" {\n name = \"prod\"\n}\n"
 	cluster := strings.Replace(strings.Replace(three(unprotected), `resource "etcd_pki" "prod" { name = "prod" }`, made, 1), "etcd_pki.prod.authority",

@@ -11,10 +11,10 @@ import (
 	"github.com/hashicorp/terraform-plugin-testing/terraform"
 )
 
-// phases are what a configuration says of a rotation, one apply after the other.
+// phases are what configurations say of a rotation, one apply after the other.
 var phases = []string{"", `peers = "2", clients = "2"`, `peers = "2", clients = "2", phase = "sign"`, `peers = "2", clients = "2", phase = "retire"`}
 
-// filed is a configuration of authorities with a rotation, and of clients with their files in a directory.
+// filed is a configuration of authorities with a rotation, and of clients with files in a directory.
 func filed(rotation, dir string, names ...string) string {
 	config := rotating(rotation)
 	for _, name := range names {
@@ -30,7 +30,7 @@ func filed(rotation, dir string, names ...string) string {
 	return config
 }
 
-// copied keeps the certificates in a directory as another machine would have them that knows of nothing later.
+// copied keeps the certificates of a directory, like a machine that knows nothing of later ones.
 func copied(t *testing.T, dir string, into map[string]string) tftest.TestCheckFunc {
 	return func(*terraform.State) error {
 		files, err := filepath.Glob(filepath.Join(dir, "*.crt"))
@@ -41,7 +41,7 @@ func copied(t *testing.T, dir string, into map[string]string) tftest.TestCheckFu
 	}
 }
 
-// putBack has a directory hold the certificates of that machine.
+// putBack restores the certificates of that machine in a directory.
 func putBack(t *testing.T, certificates map[string]string) func() {
 	return func() {
 		for file, text := range certificates {
@@ -65,8 +65,8 @@ func filesOf(t *testing.T, dir string, names ...string) tftest.TestCheckFunc {
 	}
 }
 
-// TestEarlierFilesAreOverwritten: a machine that holds the certificates of any earlier phase, also of the rotation
-// before, gets the present ones, in every phase and after the last. What another authority has made stays in every
+// TestEarlierFilesAreOverwritten holds that a machine with the certificates of any earlier phase, also of the previous
+// rotation, gets the present ones, in every phase and after the last. Certificates of another authority stay in every
 // phase.
 func TestEarlierFilesAreOverwritten(t *testing.T) {
 	w, dir := newWorld(t), t.TempDir()
@@ -101,7 +101,7 @@ func TestEarlierFilesAreOverwritten(t *testing.T) {
 	for _, rotation := range phases {
 		next(rotation)
 	}
-	// The rotation goes from machine to machine: each apply is done by one that has missed the one before.
+	// The rotation moves from machine to machine: each apply runs on a machine that has missed the apply before.
 	for _, phase := range []string{"", `, phase = "sign"`, `, phase = "retire"`} {
 		apply(`peers = "3", clients = "3"`+phase, func() { putBack(t, machines[len(machines)-1])() })
 	}
@@ -111,8 +111,8 @@ func TestEarlierFilesAreOverwritten(t *testing.T) {
 	w.run(t, steps...)
 }
 
-// TestBundleOfARotationIsOverwritten: a resource that is new, or has just been given the file, knows a bundle that
-// holds its authority beside the one before or after it. It knows no bundle with anything else.
+// TestBundleOfARotationIsOverwritten holds that a resource which is new, or has just been given the file, recognises a
+// bundle of its authority and the one before or after it, and no bundle with anything else.
 func TestBundleOfARotationIsOverwritten(t *testing.T) {
 	w, dir := newWorld(t), t.TempDir()
 	foreign := string(madeAuthorities(t, "other", time.Hour).Clients.CertificatePEM())
@@ -151,8 +151,8 @@ func TestBundleOfARotationIsOverwritten(t *testing.T) {
 	w.run(t, append(steps, tftest.TestStep{PreConfig: func() { mustRemove(t, file) }, Config: late})...)
 }
 
-// TestFileThatIsNamedLater: the certificate of a cluster's authority, which somebody has written to a file before a
-// rotation, is overwritten by a resource that has seen the rotation and names the file later.
+// TestFileThatIsNamedLater has somebody write the certificate of a cluster's authority to a file before a rotation. A
+// resource that has seen the rotation overwrites the file if its configuration names the file later.
 func TestFileThatIsNamedLater(t *testing.T) {
 	w, dir := newWorld(t), t.TempDir()
 	file := filepath.Join(dir, "ca.crt")

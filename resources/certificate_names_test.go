@@ -15,8 +15,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/pkitest"
 )
 
-// TestCertificateNamesAndUsages: a certificate says the names and usages that the configuration has, and a request may
-// hold these names and no others. To say others is another certificate for the same key.
+// TestCertificateNamesAndUsages holds that a certificate has the configured names and usages, and that a request may
+// hold these names and no others. Other names or usages need another certificate for the same key.
 func TestCertificateNamesAndUsages(t *testing.T) {
 	of := func(key, more string) string { return client("%s\n%s", key, more) }
 	const names = `alternative_names = ["proxy.example.com", "192.0.2.80", "2001:db8::80"]`
@@ -51,14 +51,14 @@ func TestCertificateNamesAndUsages(t *testing.T) {
 		tftest.TestStep{Config: of(bare, both), ConfigPlanChecks: changed, Check: issued("[] []", x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth)},
 		tftest.TestStep{Config: of(bare, names), ConfigPlanChecks: changed, Check: issued(all, x509.ExtKeyUsageClientAuth)},
 		tftest.TestStep{Config: of(bare, ""), ConfigPlanChecks: changed, Check: tftest.ComposeAggregateTestCheckFunc(issued("[] []", x509.ExtKeyUsageClientAuth), serials(&serial, true))},
-		// The default, written out and left out again, is no other certificate.
+		// Writing the default out, or leaving it out again, needs no other certificate.
 		tftest.TestStep{Config: of(bare, `usages = ["client_auth"]`), ConfigPlanChecks: stays, Check: serials(&serial, false)},
 		tftest.TestStep{Config: of(bare, ""), ConfigPlanChecks: stays, Check: serials(&serial, false)},
 	)
 }
 
-// TestNamesThatTheAuthorityDoesNotPermit: the plan refuses a certificate whose names are outside the name constraints
-// of the authority, of which the apply would have made nothing that anybody trusts.
+// TestNamesThatTheAuthorityDoesNotPermit holds that the plan refuses a certificate whose names are outside the name
+// constraints of the authority: nobody would trust the certificate.
 func TestNamesThatTheAuthorityDoesNotPermit(t *testing.T) {
 	w := newWorld(t)
 	_, csr := madeKey(t)

@@ -15,7 +15,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki"
 )
 
-// another is an authority of somebody else, and a certificate that it has signed, both PEM.
+// another returns somebody else's authority, and a certificate that it has signed, both PEM.
 func another(t *testing.T) (authority, certificate string) {
 	t.Helper()
 	made := madeAuthorities(t, "prod", 1000*time.Hour)
@@ -26,8 +26,8 @@ func another(t *testing.T) (authority, certificate string) {
 	return string(made.Clients.CertificatePEM()), string(leaf.CertificatePEM())
 }
 
-// TestFilesOfAnotherAuthorityAreNotOverwritten has files at the places where certificates are to be written, as after a
-// state was lost: a new authority would take their place. What is there stays, and no key is made.
+// TestFilesOfAnotherAuthorityAreNotOverwritten has files where certificates of a new authority are to be written, as
+// after a lost state. The files stay, and no key is made.
 func TestFilesOfAnotherAuthorityAreNotOverwritten(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "client.key")
 	ca, signed := another(t)
@@ -69,8 +69,8 @@ func TestFilesOfAnotherAuthorityAreNotOverwritten(t *testing.T) {
 	w := newWorld(t)
 	w.run(t, append(steps,
 		tftest.TestStep{PreConfig: func() { after(); put(".crt", "")(); _ = os.Remove(file + ".ca") }, Config: keyFile(file), Check: verified(file)},
-		// Its own that is damaged is mended; what somebody else has put there since is not touched, and the plan says
-		// so.
+		// The resource repairs a damaged file of its own, leaves what somebody else has put there since, and says so in
+		// the plan.
 		tftest.TestStep{PreConfig: func() { put(".ca", string(mustRead(t, file+".ca")[:200])+"\x00\x00")() }, Config: keyFile(file), Check: verified(file)},
 		tftest.TestStep{PreConfig: func() { put(".ca", "notes of somebody")() }, Config: keyFile(file), ExpectError: says("client.key.ca is not overwritten: it holds no certificate, but something else")},
 		tftest.TestStep{PreConfig: func() { put(".ca", ca)() }, Config: keyFile(file), ExpectError: saysInOrder("client.key.ca is not overwritten: it holds a certificate of another authority", "Nothing was changed")},
@@ -78,7 +78,7 @@ func TestFilesOfAnotherAuthorityAreNotOverwritten(t *testing.T) {
 	)...)
 }
 
-// TestCertificatesOverNoKey has a key at the places of certificates, however the paths are written: beside its
+// TestCertificatesOverNoKey has a key where certificates are to be written, however the paths are spelled: beside its
 // certificate in one file, and at a place that several attributes name.
 func TestCertificatesOverNoKey(t *testing.T) {
 	dir := t.TempDir()
@@ -131,8 +131,8 @@ func TestCertificatesOverNoKey(t *testing.T) {
 	kept()
 }
 
-// TestSharedAuthorityFile has certificates that name one file for the authority's: it stays as long as one of them
-// does, and goes with the authority.
+// TestSharedAuthorityFile has several certificates name one file for the authority's certificate: the file stays as
+// long as one of them exists, and is deleted with the authority.
 func TestSharedAuthorityFile(t *testing.T) {
 	dir := t.TempDir()
 	ca := filepath.Join(dir, "ca.crt")

@@ -29,7 +29,7 @@ import (
 
 const certificate = "etcd_certificate.client"
 
-// client is a configuration of a client certificate, with what is said of it.
+// client is a configuration of a client certificate with these attributes.
 func client(says string, arguments ...any) string {
 	return fmt.Sprintf(`
 		resource "etcd_pki" "prod" { name = "prod" }
@@ -47,7 +47,7 @@ func keyFile(file string) string {
 		organization = ["platform"]`, file, file+".crt", file+".ca")
 }
 
-// verified checks that the files are a client certificate that a server of the cluster accepts.
+// verified checks that a server of the cluster accepts the client certificate in the files.
 func verified(file string) tftest.TestCheckFunc {
 	return func(*terraform.State) error {
 		pair, err := tls.LoadX509KeyPair(file+".crt", file)
@@ -98,19 +98,19 @@ func TestCertificateWithKeyFile(t *testing.T) {
 				return err
 			},
 		},
-		tftest.TestStep{ // A file that is gone comes back.
+		tftest.TestStep{ // A missing file is written again.
 			PreConfig: func() { mustRemove(t, file+".crt") },
 			Config:    keyFile(file), Check: verified(file),
 		},
-		tftest.TestStep{ // So does a key.
+		tftest.TestStep{ // A missing key is made again.
 			PreConfig: func() { mustRemove(t, file) },
 			Config:    keyFile(file), Check: verified(file),
 		},
-		tftest.TestStep{ // A key that others can read is not used.
+		tftest.TestStep{ // A key that others can read is refused.
 			PreConfig: func() { mustChmod(t, file, 0o644) },
 			Config:    keyFile(file), ExpectError: saysInOrder("has mode 0644, so that others can use the key: chmod 600"),
 		},
-		tftest.TestStep{ // Nor one that is none: the plan says so.
+		tftest.TestStep{ // A file that is no key is refused too, by the plan.
 			PreConfig: func() {
 				mustChmod(t, file, 0o600)
 				whole = mustRead(t, file)
@@ -127,7 +127,7 @@ func TestCertificateWithKeyFile(t *testing.T) {
 	}
 }
 
-// TestCertificateOfFoundKey: a key that somebody else has made is neither overwritten nor deleted.
+// TestCertificateOfFoundKey holds that a key which somebody else has made is neither overwritten nor deleted.
 func TestCertificateOfFoundKey(t *testing.T) {
 	w, file := newWorld(t), filepath.Join(t.TempDir(), "client.key")
 	key, _ := madeKey(t)
@@ -167,8 +167,8 @@ func TestCertificateIsRenewed(t *testing.T) {
 		tftest.TestStep{Config: config, PlanOnly: true})
 }
 
-// TestCertificatePurpose has plans say what they are for: a certificate that expires is renewed for its key, and
-// nothing that makes another key, or writes files on another machine, passes for that.
+// TestCertificatePurpose holds what plans say they are for: an expiring certificate is renewed for its key, and a plan
+// that makes another key, or writes files on another machine, is no renewal.
 func TestCertificatePurpose(t *testing.T) {
 	w, dir := newWorld(t), t.TempDir()
 	file := filepath.Join(dir, "client.key")
@@ -222,7 +222,7 @@ func TestCertificatePurpose(t *testing.T) {
 		planned(gone(".crt"), config(`organization = ["platform"]`), "reissue"),
 		planned(gone(".ca"), config(""), "change"),
 		planned(gone(".ca"), config(""), "reissue"),
-		// Another algorithm is another key, in the place of the one that was made here, and of no other.
+		// Another algorithm replaces a key that the resource has made, and no other key.
 		planned(func() { w.warned() }, config(`algorithm = "ecdsa-p384"`), "change"),
 		planned(func() {
 			if is := keyIn(file); is != "P-384" || !strings.Contains(w.warned(), "The private key is replaced") {
@@ -242,13 +242,13 @@ func TestCertificatePurpose(t *testing.T) {
 			}
 		}, config(""), "change"),
 		planned(gone(""), config(""), "reissue"),
-		// A renewal whose key went after the plan makes no other.
+		// A renewal does not make another key if the key disappears after the plan.
 		fails(planned(both(expire, func() { key = mustRead(t, file) }), config(""), "renewal", meanwhile(func() {
 			if err := os.Rename(file, file+".kept"); err != nil {
 				t.Error(err)
 			}
 		})), "no other key is made for what was to be a renewal. Plan again"),
-		// A runner that has none of the files, in the month in which the certificate expires.
+		// A runner without any of the files, in the month in which the certificate expires.
 		planned(func() {
 			if string(key) != string(mustRead(t, file+".kept")) {
 				t.Error("the key was made anew")
@@ -257,13 +257,13 @@ func TestCertificatePurpose(t *testing.T) {
 		}, config(""), "reissue"),
 		planned(both(expire, gone("")), config(""), "reissue"),
 		planned(gone(""), config(""), "reissue"),
-		// Whoever has the key elsewhere is renewed for anywhere.
+		// If the key is kept elsewhere, the certificate is renewed on any machine.
 		planned(nil, request, "change"),
 		planned(expire, request, "renewal"),
 	)
 }
 
-// TestCertificateRequest: with a request that was brought along the key stays with whoever made it.
+// TestCertificateRequest holds that the key stays with the author of a certificate request.
 func TestCertificateRequest(t *testing.T) {
 	w := newWorld(t)
 	_, plain := madeKey(t)
@@ -292,7 +292,7 @@ func TestCertificateRefuses(t *testing.T) {
 			validity = "48h"`), ExpectError: says("renew_before is 720h and validity 48h")})
 }
 
-// TestForeignAuthorities: what is brought along as pki has to be able to sign.
+// TestForeignAuthorities holds that authorities from elsewhere, given as pki, have to be able to sign.
 func TestForeignAuthorities(t *testing.T) {
 	one, err := authority.Of(madeAuthorities(t, "one", time.Hour))
 	if err != nil {
@@ -321,8 +321,8 @@ func madeAuthorities(t *testing.T, name string, lifetime time.Duration) pki.Auth
 	return made
 }
 
-// TestCertificateByEitherAuthority: a certificate asks for the authority of the clients alone. The object that has the
-// peers' key too will do, and nothing of that reaches the provider: to change from one to the other changes nothing.
+// TestCertificateByEitherAuthority holds that a certificate needs only the authority for clients. The object with the
+// peers' key works too, without that key reaching the provider, and going from one object to the other changes nothing.
 func TestCertificateByEitherAuthority(t *testing.T) {
 	w, file := newWorld(t), filepath.Join(t.TempDir(), "client.key")
 	const half, both = "etcd_pki.prod.client_authority", "etcd_pki.prod.authority"
@@ -348,7 +348,7 @@ func TestCertificateByEitherAuthority(t *testing.T) {
 	}
 }
 
-// madeKey is a private key and a request for it, both PEM.
+// madeKey returns a private key and a request for it, both PEM.
 func madeKey(t *testing.T) (key, csr []byte) {
 	t.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -402,7 +402,7 @@ func mustChmod(t *testing.T, file string, mode os.FileMode) {
 	}
 }
 
-// TestImportRefused: who tries to import what is made anew is told what to do instead.
+// TestImportRefused holds that the refusal of an import says what to do instead.
 func TestImportRefused(t *testing.T) {
 	const snapshot = "\nresource \"etcd_snapshot\" \"s\" {\n cluster = { name = \"prod\", owner = \"o\", members = { a = { address = \"192.0.2.11\" } } }\n file = \"s.db\"\n}\n"
 	config := client(`private_key_file = %q`, filepath.Join(t.TempDir(), "app")) + snapshot

@@ -10,7 +10,8 @@ import (
 	tftest "github.com/hashicorp/terraform-plugin-testing/helper/resource"
 )
 
-// TestTwoCertificatesOfOneFile: neither overwrites or deletes what the other has, and the plan says which two they are.
+// TestTwoCertificatesOfOneFile holds that no certificate overwrites or deletes the files of another one, and that the
+// plan names both.
 func TestTwoCertificatesOfOneFile(t *testing.T) {
 	dir := t.TempDir()
 	one := func(resource, name, key, crt, ca string) string {
@@ -46,13 +47,13 @@ func TestTwoCertificatesOfOneFile(t *testing.T) {
 		tftest.TestStep{PreConfig: keeps, Config: pki + app + one("metrics", "metrics", "./app.key", "metrics.crt", "ca.crt"), ExpectError: says(`uses the same file`)},
 		tftest.TestStep{PreConfig: keeps, Config: pki + app + one("metrics", "metrics", "metrics.key", "ca.crt", "other.crt"), ExpectError: says(`uses the same file`)},
 		tftest.TestStep{Config: pki + app + metrics},
-		// An update comes to the file of the other.
+		// An update moves one certificate to the file of the other.
 		tftest.TestStep{PreConfig: keeps, Config: pki + app + one("metrics", "metrics", "app.key", "metrics.crt", "ca.crt"), ExpectError: says(`uses the same file`)},
 		tftest.TestStep{PreConfig: keeps, Config: pki + app + one("metrics", "metrics", "metrics.key", "app.crt", "ca.crt"), ExpectError: says(`uses the same file`)},
-		// It is destroyed beside one that comes and uses its key.
+		// One certificate is destroyed in the run that makes another one with its key.
 		tftest.TestStep{PreConfig: keeps, Config: pki + metrics + one("renamed", "other", "app.key", "app.crt", "ca.crt"), ExpectError: says("add a moved block")},
 		tftest.TestStep{PreConfig: keeps, Config: pki + app + metrics, PlanOnly: true},
-		// A key that somebody else has made is of whoever uses it.
+		// Any certificate may use a key that somebody else has made.
 		tftest.TestStep{PreConfig: func() {
 			keeps()
 			text, _ := madeKey(t)
@@ -80,7 +81,7 @@ func TestCertificateThatIsReplaced(t *testing.T) {
 	newWorld(t).run(t,
 		tftest.TestStep{Config: config("1"), Check: verified(file)},
 		tftest.TestStep{Config: config("2"), Check: verified(file)},
-		// The new one is there before the old one goes, and has its key.
+		// The new certificate exists before the old one is destroyed, and has its key.
 		tftest.TestStep{Config: strings.Replace(config("3"), "lifecycle {", "lifecycle {\n create_before_destroy = true\n", 1), Check: verified(file)},
 		tftest.TestStep{Config: strings.Replace(config("3"), "lifecycle {", "lifecycle {\n create_before_destroy = true\n", 1), PlanOnly: true},
 		tftest.TestStep{Taint: []string{certificate}, Config: config("3"), Check: verified(file)},

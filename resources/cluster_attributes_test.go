@@ -16,14 +16,14 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
 )
 
-// later is an attribute whose value is known after apply: what a resource puts out that is made in the same one.
+// later is an attribute whose value is known after apply: the output of a resource that the same apply makes.
 type later struct {
-	attribute string // of the cluster, from the output of terraform_data.later
+	attribute string // attribute of the cluster, from the output of terraform_data.later
 	value     string
 	serving   string // words by which a plan of a cluster that is there is refused; empty: it is not
 }
 
-// laters are the attributes of a cluster, and the ones in its objects.
+// laters are the attributes of a cluster, and of the objects in it.
 var laters = map[string]later{
 	"all settings":        {"settings = jsondecode(terraform_data.later.output)", `jsonencode({ snapshot_count = 5000 })`, ""},
 	"a setting":           {"settings = { snapshot_count = terraform_data.later.output }", `5000`, ""},
@@ -53,8 +53,8 @@ var laters = map[string]later{
 	"a restore":           {"restore = jsondecode(terraform_data.later.output)", `jsonencode(null)`, "says what a running cluster gives up"},
 }
 
-// TestEveryAttributeMayBeKnownLater forms a cluster, and changes one, by a value that a plan does not know: the apply
-// keeps to its plan, and leaves nothing to do; or the plan is refused, where whoever approves it has to see the value.
+// TestEveryAttributeMayBeKnownLater forms a cluster, and changes one, by a value that the plan does not know. The apply
+// keeps to its plan and leaves nothing to do, or the plan is refused if whoever approves it has to see the value.
 func TestEveryAttributeMayBeKnownLater(t *testing.T) {
 	for _, name := range slices.Sorted(maps.Keys(laters)) {
 		one := laters[name]
@@ -74,8 +74,8 @@ func TestEveryAttributeMayBeKnownLater(t *testing.T) {
 	}
 }
 
-// TestFixedValuesMayBeKnownLater has what a cluster cannot change come from a resource that is replaced in the same
-// apply, with the same outcome: it is planned as it was. Where the outcome is another, the apply is refused before it
+// TestFixedValuesMayBeKnownLater has values that a cluster cannot change come from a resource that the same apply
+// replaces. If they turn out to be the same, the plan shows them as they were; if not, the apply is refused before it
 // begins.
 func TestFixedValuesMayBeKnownLater(t *testing.T) {
 	for _, what := range []string{"name", "data_dir", "the authorities' name"} {
@@ -119,8 +119,8 @@ func TestFixedValuesMayBeKnownLater(t *testing.T) {
 	}
 }
 
-// TestRestoreKnownLater restores from what is known after apply: a new cluster is formed by it, and one that is there
-// is given up by name, so that it can be planned.
+// TestRestoreKnownLater restores by values that are known after apply: they can form a new cluster. To give up an
+// existing cluster, the configuration names it, so that the restore can be planned.
 func TestRestoreKnownLater(t *testing.T) {
 	p, steps := saved(t)
 	restored := func(restore, input string) string {
@@ -142,8 +142,8 @@ func TestRestoreKnownLater(t *testing.T) {
 	}
 }
 
-// TestSecretsAreNoRepair: who changes a secret of backups asks for a change, though no state holds it. Hosts that have
-// drifted from the settings that others have are repaired.
+// TestSecretsAreNoRepair holds that another secret of backups is a change, though no state holds the secret. Hosts that
+// have drifted from the settings of the others are repaired.
 func TestSecretsAreNoRepair(t *testing.T) {
 	w := newWorld(t)
 	const recipient = `recipients = ["age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj"]` + "\n"
@@ -164,8 +164,8 @@ func TestSecretsAreNoRepair(t *testing.T) {
 	)
 }
 
-// TestEphemeralSecrets has a secret be another one in the apply than it was in its plan, as those that a vault gives
-// out each time: the steps are the same.
+// TestEphemeralSecrets has a secret differ between the plan and its apply, as a vault may give out a new one each time:
+// the steps are the same.
 func TestEphemeralSecrets(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -179,7 +179,7 @@ func TestEphemeralSecrets(t *testing.T) {
 	x.must("apply", "-no-color", "-var=secret=two", "saved.tfplan")
 }
 
-// TestRevertedUpgradeIsNoRepair: a job that repairs neither goes on with an upgrade that has failed, nor undoes it.
+// TestRevertedUpgradeIsNoRepair holds that a repair job neither continues a failed upgrade nor undoes it.
 func TestRevertedUpgradeIsNoRepair(t *testing.T) {
 	for name, nth := range map[string]int{"after one member": 2, "after two": 3} {
 		t.Run(name, func(t *testing.T) {

@@ -17,8 +17,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
 )
 
-// issuedBy checks which cluster's authorities the certificates of all members are of, and which the output names as
-// trusted.
+// issuedBy checks which cluster's authorities have signed the certificates of all members, and which ones the output
+// names as trusted.
 func (w *world) issuedBy(by string, trusted ...string) tftest.TestCheckFunc {
 	return func(state *terraform.State) error {
 		for last := 11; last <= 13; last++ {
@@ -53,8 +53,8 @@ func (w *world) issuedBy(by string, trusted ...string) tftest.TestCheckFunc {
 	}
 }
 
-// TestAuthoritiesAreExchanged: the authorities of a running cluster are exchanged for any others, with the old ones
-// trusted until they are taken out, or in one apply.
+// TestAuthoritiesAreExchanged exchanges the authorities of a running cluster for any others: with the old ones trusted
+// until the configuration drops them, or in one apply.
 func TestAuthoritiesAreExchanged(t *testing.T) {
 	w := newWorld(t)
 	config := func(pki string) string {
@@ -85,8 +85,9 @@ func TestAuthoritiesAreExchanged(t *testing.T) {
 	)
 }
 
-// TestOldAuthoritiesStayTrusted where a member cannot be asked: a plan that is to remove them is refused, for the
-// cluster and for etcd_pki in the same apply, and one that finds them left over shows that until they are removed.
+// TestOldAuthoritiesStayTrusted has a member that cannot be asked: a plan that would remove old authorities is refused,
+// for the cluster and for etcd_pki in the same apply. A plan that finds old authorities left over shows them until they
+// are removed.
 func TestOldAuthoritiesStayTrusted(t *testing.T) {
 	t.Run("as pki.trusted is taken out", func(t *testing.T) {
 		w := newWorld(t)
@@ -165,7 +166,7 @@ func TestOldAuthoritiesStayTrusted(t *testing.T) {
 					return nil
 				}),
 			},
-			tftest.TestStep{ // a change of something else does not wait for that
+			tftest.TestStep{ // other changes do not wait for that
 				Config: three(line + "certificates = { renew_before = \"480h\" }\n"), ExpectNonEmptyPlan: true,
 				Check: w.untouched,
 			},

@@ -17,7 +17,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
 )
 
-// backedUp is a backup to a bucket, by a secret.
+// backedUp is a backup to a bucket, with a secret.
 func backedUp(secret, more string) string {
 	return fmt.Sprintf(`backup = {
 		s3 = { endpoint = "https://s3.example.com", bucket = "b", prefix = "etcd", access_key_id = "saver", secret_access_key = %q }
@@ -26,7 +26,7 @@ func backedUp(secret, more string) string {
 	`, secret, more)
 }
 
-// runNow has a host do a backup, or a rehearsal, whatever comes of it.
+// runNow has a host run a backup or a rehearsal, whatever the result.
 func (w *world) runNow(t *testing.T, last int, rehearsal bool) {
 	t.Helper()
 	body, err := json.Marshal(api.RunNowRequest{Owner: w.host(last).Marker("prod").Owner, Rehearsal: rehearsal, Timeout: time.Minute})
@@ -34,12 +34,12 @@ func (w *world) runNow(t *testing.T, last int, rehearsal bool) {
 		t.Fatal(err)
 	}
 	request := api.Request{Version: api.Version, Operation: api.OpRunNow, Cluster: "prod", Body: body}
-	// The host's record says what came of the run.
+	// The host's record has the result of the run.
 	_ = w.host(last).Call(t.Context(), w.Stores["amd64"], request, &api.BackupStatus{})
 }
 
-// TestBackupsFollowTheirConfiguration: hosts back the cluster up from its create on, by what the configuration says by
-// then, its secret too, and whichever members there are; and cease to.
+// TestBackupsFollowTheirConfiguration holds that hosts back the cluster up from its create on, by the present
+// configuration and its secret and whichever members there are, until the configuration has no backup.
 func TestBackupsFollowTheirConfiguration(t *testing.T) {
 	w := newWorld(t)
 	config := func(members, secret, more string) string { return of(members, unprotected+backedUp(secret, more)) }
@@ -55,7 +55,7 @@ func TestBackupsFollowTheirConfiguration(t *testing.T) {
 		health: "healthy", drift: "its backups are switched off: a timer does not run", status: "healthy"}.shows))
 	stopped.PreConfig = func() { w.Forget(); w.host(12).StopBackups("prod") }
 	again := w.asPlanned(t, config("a b c", "two", "schedule = \"daily\""), []string{"by b"})
-	again.PreConfig = stopped.PreConfig // the same repair as the one before
+	again.PreConfig = stopped.PreConfig // the same repair as before
 	older := w.asPlanned(t, config("a b c", "two", "schedule = \"daily\""), []string{"back up: daily to", "by b"}, changed(drift{
 		health: "healthy", drift: "the units of its backups are not as this version of the provider writes them", status: "healthy"}.shows))
 	older.PreConfig = func() { w.Forget(); w.host(12).RunsByOldUnits("prod") }
@@ -77,8 +77,8 @@ func TestBackupsFollowTheirConfiguration(t *testing.T) {
 	)
 }
 
-// TestBackupsAreWatched: a plan warns of what has gone wrong with backups, by the newest run of all members, and the
-// state says how they stand.
+// TestBackupsAreWatched holds that a plan warns of failed backups, by the newest run of all members, and that the state
+// shows the status of backups.
 func TestBackupsAreWatched(t *testing.T) {
 	w := newWorld(t)
 	config := three(unprotected + backedUp("one", ""))
@@ -101,7 +101,8 @@ func TestBackupsAreWatched(t *testing.T) {
 		look(func() { w.runNow(t, 12, false) }, "no such bucket", "backup_status.error", "no such bucket"),
 		look(func() { w.runNow(t, 13, false) }, ""),
 		look(func() { w.Clock = w.Clock.Add(2 * time.Hour) }, ""),
-		look(func() { w.Clock = w.Clock.Add(time.Hour) }, "Backups of cluster prod are overdue"), // and none has failed
+		// No backup has failed.
+		look(func() { w.Clock = w.Clock.Add(time.Hour) }, "Backups of cluster prod are overdue"),
 		look(func() { w.runNow(t, 11, false) }, ""),
 		look(func() { w.runNow(t, 13, true) }, "", "backup_status.behind_revisions", "0", "backup_status.checksums_only", "false"),
 		look(func() { w.host(12).RehearsalFails = "it is damaged"; w.runNow(t, 12, true) }, "it is damaged", "backup_status.rehearsal_error", "it is damaged"),
@@ -109,8 +110,8 @@ func TestBackupsAreWatched(t *testing.T) {
 	)
 }
 
-// TestBackupsAreOverdueByTheirOwnSchedule: a schedule that is shortened says nothing of the time before it came into
-// force, and another change of the backup gives it no more time.
+// TestBackupsAreOverdueByTheirOwnSchedule holds that a shorter schedule does not count for the time before it came into
+// force, and that another change of the backup extends no deadline.
 func TestBackupsAreOverdueByTheirOwnSchedule(t *testing.T) {
 	w := newWorld(t)
 	config := func(secret, schedule string) string {
@@ -139,8 +140,8 @@ func TestBackupsAreOverdueByTheirOwnSchedule(t *testing.T) {
 	)
 }
 
-// TestBackupsAfterARestore: hosts that are new to a restored cluster back it up, with no further apply, and cease to
-// where another restore goes without.
+// TestBackupsAfterARestore holds that hosts which are new to a restored cluster back it up without a further apply, and
+// stop when another restore has no backup configured.
 func TestBackupsAfterARestore(t *testing.T) {
 	p, steps := saved(t)
 	again := &past{p.world, t, p.file, p.id + "-of-the-restored"}
@@ -162,7 +163,7 @@ func TestBackupsAfterARestore(t *testing.T) {
 	}}, again.restored(again.restoring("a b c d@21 e@22", ""), "open e (192.0.2.22)"))...)
 }
 
-// TestRestoreOfTheLatestBackup: where every host was wiped, the configuration knows where the backups are.
+// TestRestoreOfTheLatestBackup has every host wiped: the configuration says where the backups are.
 func TestRestoreOfTheLatestBackup(t *testing.T) {
 	p := &past{world: newWorld(t), t: t}
 	config := three(unprotected + backedUp("one", ""))
@@ -187,8 +188,8 @@ func TestRestoreOfTheLatestBackup(t *testing.T) {
 	)
 }
 
-// TestRestoreOfABackupOnAHost: a backup in a directory of one host, desired any more or not, is sent to those that do
-// not have it; which is the latest is known where all of them have been read.
+// TestRestoreOfABackupOnAHost holds that a backup in a directory of one host, desired or not, is sent to the hosts
+// without it. The latest backup is known once all hosts with backups were read.
 func TestRestoreOfABackupOnAHost(t *testing.T) {
 	const backup = "backup = { directory = \"/srv/backups\" }\n"
 	p := &past{newWorld(t), t, "", filepath.Join(t.TempDir(), "id")}
@@ -215,9 +216,9 @@ func TestRestoreOfABackupOnAHost(t *testing.T) {
 	)
 }
 
-// TestRestoreOfABackupThatNoHostKnows: hosts that were given up know nothing of what lies in their directories. The
-// plan says so, of a cluster that was destroyed and of one whose hosts were wiped, and a plan that may not look leaves
-// it to the apply, which touches nothing.
+// TestRestoreOfABackupThatNoHostKnows holds that hosts which were given up know nothing of the backups in their
+// directories. The plan says so for a destroyed cluster and for wiped hosts. A plan that may not observe hosts leaves
+// this to the apply, which changes nothing.
 func TestRestoreOfABackupThatNoHostKnows(t *testing.T) {
 	const backup = "backup = { directory = \"/srv/backups\" }\n"
 	w := newWorld(t)
@@ -246,7 +247,7 @@ func TestRestoreOfABackupThatNoHostKnows(t *testing.T) {
 	)
 }
 
-// TestBackupThatCannotBe is refused before any host is asked.
+// TestBackupThatCannotBe holds that an impossible backup is refused before any host is asked.
 func TestBackupThatCannotBe(t *testing.T) {
 	const recipient = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"
 	var steps []tftest.TestStep
@@ -270,7 +271,8 @@ func TestBackupThatCannotBe(t *testing.T) {
 	newWorld(t).run(t, steps...)
 }
 
-// TestBackupSecretsAreNotKept: no state, plan or log has what backups are encrypted or stored by.
+// TestBackupSecretsAreNotKept holds that no state, plan or log has the secrets that backups are encrypted or stored
+// with.
 func TestBackupSecretsAreNotKept(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("TF_ACC_TEMP_DIR", dir)

@@ -13,8 +13,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
-// TestBarredHostIsNotGivenUp has a host answer and refuse the login: the warning names the argument and no replacement,
-// a plan that takes its member away removes nothing, and a destroy is refused with the same remedy.
+// TestBarredHostIsNotGivenUp has a host answer and refuse the login: the warning names the argument at fault and no
+// replacement, a plan without its member removes nothing, and a destroy is refused with the same remedy.
 func TestBarredHostIsNotGivenUp(t *testing.T) {
 	w := newWorld(t)
 	barred := &api.Barred{Barrier: api.BarrierLogin, Err: errors.New("connect to root@192.0.2.13:22: login refused")}

@@ -14,7 +14,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
 )
 
-// last checks for how long the certificates of all members are valid.
+// last checks how long the certificates of all members are valid.
 func (w *world) last(want time.Duration) tftest.TestCheckFunc {
 	return func(*terraform.State) error {
 		for last := 11; last <= 13; last++ {
@@ -32,8 +32,9 @@ func (w *world) last(want time.Duration) tftest.TestCheckFunc {
 	}
 }
 
-// TestCertificatesAreValidAsSaid: certificates are valid for as long as the configuration says, and renewed as long
-// before their end as it says. A shorter validity renews those that are valid for longer, and a longer one nothing.
+// TestCertificatesAreValidAsSaid holds that certificates are valid for as long as the configuration says, and renewed
+// as long before their end. A shorter validity renews certificates that are valid for longer, and a longer one renews
+// nothing.
 func TestCertificatesAreValidAsSaid(t *testing.T) {
 	w := newWorld(t)
 	config := func(says string) string { return three(line + "\n\t\t\tcertificates = { " + says + " }") }
@@ -62,9 +63,9 @@ func TestCertificatesAreValidAsSaid(t *testing.T) {
 		tftest.TestStep{Config: config(`validity = "2160h"`), Check: w.last(720 * time.Hour)},
 		renewed(`validity = "300h"`, "its peer certificate is valid for 720h, and validity is 300h", plan.PurposeChange, 300*time.Hour),
 		tftest.TestStep{Config: config(`validity = "2160h", renew_before = "2000h"`), Check: w.last(300 * time.Hour)},
-		due(210*time.Hour), // a certificate that never was valid for renew_before is renewed in its last third
+		due(210*time.Hour), // a certificate that was never valid for renew_before is renewed in its last third
 		due(161*time.Hour),
-		tftest.TestStep{ // the authority has less left than that
+		tftest.TestStep{ // the authority expires earlier
 			PreConfig: func() { w.Clock = w.Clock.Add(60 * time.Hour) },
 			Config:    config(`validity = "87500h"`),
 			ConfigPlanChecks: tftest.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{planned(func(_, _ map[string]any) error {
@@ -78,7 +79,7 @@ func TestCertificatesAreValidAsSaid(t *testing.T) {
 }
 
 // TestPlanWarnsOfWhatItDoesNotRenew has a member be unreachable while its certificates come to their end: plans warn
-// from the renewal window on, by another summary in the last week, and no more once they were renewed.
+// from the renewal window on, with another summary in the last week, until the certificates are renewed.
 func TestPlanWarnsOfWhatItDoesNotRenew(t *testing.T) {
 	w := newWorld(t)
 	const due, last = "Certificates are due, and this plan does not renew them", "Certificates expire within a week, or have expired"
@@ -113,8 +114,8 @@ func TestPlanWarnsOfWhatItDoesNotRenew(t *testing.T) {
 	)
 }
 
-// TestMembersCertificatesBecomeDueBeforeTheApply has members' certificates come into their renewal window between a
-// plan and its apply: the apply does what was planned, and the next plan renews them.
+// TestMembersCertificatesBecomeDueBeforeTheApply has certificates come into their renewal window between a plan and its
+// apply: the apply does what was planned, and the next plan renews them.
 func TestMembersCertificatesBecomeDueBeforeTheApply(t *testing.T) {
 	w := newWorld(t)
 	const quota = "settings = { quota_backend_bytes = 8589934592 }\n"

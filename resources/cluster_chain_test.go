@@ -20,7 +20,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
 )
 
-// chained are two intermediates of a company, one for peers and one for clients, with what stands above both.
+// chained are two intermediates of a company, one for peers and one for clients, with the authorities above both.
 type chained struct {
 	peers, clients pkitest.CA
 	above          []pkitest.CA
@@ -32,7 +32,7 @@ func newChained(t *testing.T, now time.Time) (chained, pkitest.Company) {
 	return chained{c.Signs, pkitest.Certify(t, "company clients", &c.Middle, now, nil), []pkitest.CA{c.Middle, c.Root}}, c
 }
 
-// hcl is the authorities as a configuration gives them, with their keys.
+// hcl returns the authorities, with their keys, as a configuration gives them.
 func (c chained) hcl(t *testing.T, more string) string {
 	pair := func(ca pkitest.CA) string {
 		return fmt.Sprintf("{\n certificate = %q\n private_key = %q\n}", ca.PEM(c.above...), ca.KeyPEM(t))
@@ -40,13 +40,13 @@ func (c chained) hcl(t *testing.T, more string) string {
 	return fmt.Sprintf("{\n peer = %s\n client = %s\n%s\n}", pair(c.peers), pair(c.clients), more)
 }
 
-// trusted has the authorities trusted beside others, without their keys.
+// trusted returns authorities that are trusted beside others, without their keys.
 func (c chained) trusted() string {
 	return fmt.Sprintf("trusted = {\n peer = { certificate = %q }\n client = { certificate = %q }\n}", c.peers.PEM(c.above...), c.clients.PEM(c.above...))
 }
 
-// shown checks what follows the certificates of all members, and that they and their clients are to trust the
-// authorities alone.
+// shown checks what follows the certificates of all members, and that members and clients are to trust only these
+// authorities.
 func (w *world) shown(c chained, follow ...pkitest.CA) tftest.TestCheckFunc {
 	return func(state *terraform.State) error {
 		for last := 11; last <= 13; last++ {
@@ -75,9 +75,9 @@ func (w *world) shown(c chained, follow ...pkitest.CA) tftest.TestCheckFunc {
 	}
 }
 
-// TestClusterOfIntermediates has the authorities of a cluster be intermediates: members trust these alone, and show
-// what stands above them to clients that know only the root. A chain that is renewed above them changes files, and
-// restarts nobody; and the authorities are exchanged for roots and back.
+// TestClusterOfIntermediates has intermediates as the authorities of a cluster: members trust only these, and show the
+// chain above them to clients that know only the root. Another chain changes files and restarts nobody. The
+// intermediates are exchanged for roots and back.
 func TestClusterOfIntermediates(t *testing.T) {
 	w := newWorld(t)
 	first, company := newChained(t, w.Clock)
@@ -91,11 +91,11 @@ func TestClusterOfIntermediates(t *testing.T) {
 	drift := w.asPlanned(t, above, []string{"renew the chain on a (192.0.2.11): "}, purpose(plan.PurposeRepair))
 	drift.PreConfig = func() { w.host(11).Unchain("prod"); w.Forget() }
 	drift.Check = tftest.ComposeAggregateTestCheckFunc(drift.Check, w.shown(renewed, renewed.above...), w.restarts(false))
-	// A state that does not know which chain was laid down last tells by the hosts: one that has it still has it of an
-	// apply.
+	// If the state does not know which chain was laid down last, the hosts tell: a host with the desired chain has it
+	// from an apply.
 	forgotten := w.asPlanned(t, above, []string{"renew the chain on b (192.0.2.12): "}, purpose(plan.PurposeRepair))
 	forgotten.PreConfig = func() { w.forgets = "chains"; w.host(12).Unchain("prod"); w.Forget() }
-	// A member that is down is started as it is, and gets its files once it serves.
+	// A member that is down is started with its present files, and gets the others once it serves.
 	back := w.asPlanned(t, whole, []string{"start b (192.0.2.12)", "renew the chain on a (192.0.2.11): ", "renew the chain on b (192.0.2.12): "}, purpose(plan.PurposeChange))
 	back.PreConfig = func() { w.host(12).StopUnit("prod"); w.Forget() }
 	back.Check = tftest.ComposeAggregateTestCheckFunc(back.Check, w.shown(first, company.Middle))
@@ -114,7 +114,7 @@ func TestClusterOfIntermediates(t *testing.T) {
 		tftest.TestStep{Config: above, PlanOnly: true},
 		drift,
 		forgotten,
-		back, // no host has that chain
+		back, // no host has this chain
 		tftest.TestStep{PreConfig: func() { w.forgets = "" }, Config: whole, PlanOnly: true},
 		changes(config(prod+renewed.trusted()+"}"), func(*terraform.State) error { return nil }, "comes to trust authority ", "they are of authority "),
 		changes(config("etcd_pki.prod.authority"), w.issuedBy("prod", "prod"), "no longer trusts authority "),
@@ -123,8 +123,8 @@ func TestClusterOfIntermediates(t *testing.T) {
 	)
 }
 
-// TestConstrainedAuthorities refuses at plan what an authority's name constraints do not permit, with the host and the
-// constraint.
+// TestConstrainedAuthorities holds that a plan refuses what an authority's name constraints do not permit, and names
+// the host and the constraint.
 func TestConstrainedAuthorities(t *testing.T) {
 	w := newWorld(t)
 	of, company := newChained(t, w.Clock)
@@ -147,8 +147,8 @@ func TestConstrainedAuthorities(t *testing.T) {
 	)
 }
 
-// TestCertificateOfAnIntermediate has a client's certificate be followed by what stands above its authority, in its
-// files too, and stay when that changes: nothing is signed.
+// TestCertificateOfAnIntermediate holds that the chain of its authority follows a client's certificate, in its files
+// too, and that another chain signs no other certificate.
 func TestCertificateOfAnIntermediate(t *testing.T) {
 	w, file := newWorld(t), filepath.Join(t.TempDir(), "client.key")
 	first, company := newChained(t, w.Clock)
@@ -192,15 +192,14 @@ func TestCertificateOfAnIntermediate(t *testing.T) {
 		tftest.TestStep{Config: config(renewed, ""), ConfigPlanChecks: tftest.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{plancheck.ExpectResourceAction(certificate, plancheck.ResourceActionUpdate)}}},
 		tftest.TestStep{Config: config(renewed, ""), Check: tftest.ComposeAggregateTestCheckFunc(holds(first.clients, renewed.above[0]), serials(&serial, false)),
 			ConfigPlanChecks: tftest.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{plancheck.ExpectEmptyPlan()}}},
-		// A renewal that comes with another chain is no mere renewal: somebody has to approve the chain.
+		// A renewal together with another chain is a change, since somebody has to approve the chain.
 		tftest.TestStep{PreConfig: func() { w.Clock = w.Clock.Add(8700 * time.Hour) }, Config: config(first, key), Check: tftest.ComposeAggregateTestCheckFunc(holds(first.clients, company.Middle), serials(&serial, true)),
 			ConfigPlanChecks: tftest.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{purposeOf{certificate, "change"}}}},
 	)
 }
 
-// TestAChainExpires has an authority above those of a cluster expire, and with it all certificates: plans warn before
-// that, the plan that needs certificates is refused, and the chain that it was renewed to mends the cluster in one
-// apply.
+// TestAChainExpires has an authority above those of a cluster expire, and all certificates with it: plans warn before
+// that, a plan that needs certificates is refused, and one apply with the renewed chain repairs the cluster.
 func TestAChainExpires(t *testing.T) {
 	w := newWorld(t)
 	first, company := newChained(t, w.Clock)
@@ -230,7 +229,7 @@ func TestAChainExpires(t *testing.T) {
 	lastWeek.PreConfig = func() { w.Clock = w.Clock.Add(100 * time.Hour); w.Forget(); w.warned() }
 	w.run(t,
 		w.begun(t, config(short)),
-		// What ends with the chain is not due: another would end at the same time.
+		// A certificate that ends with the chain is not due: another one would end at the same time.
 		tftest.TestStep{PreConfig: func() { w.Clock = w.Clock.Add(800 * time.Hour); w.warned() }, Config: config(short), PlanOnly: true},
 		tftest.TestStep{Config: config(short), Check: ends},
 		lastWeek,
@@ -240,8 +239,8 @@ func TestAChainExpires(t *testing.T) {
 	)
 }
 
-// TestImportOfIntermediates has etcd_pki import intermediates with their chains: members trust these alone, and what is
-// signed is followed by the rest. They last as long as their chains.
+// TestImportOfIntermediates imports intermediates with their chains into etcd_pki: members trust only the
+// intermediates, and the chain follows what these sign. They last as long as their chains.
 func TestImportOfIntermediates(t *testing.T) {
 	w, directory := newWorld(t), t.TempDir()
 	of, company := newChained(t, w.Clock)
@@ -259,8 +258,7 @@ func TestImportOfIntermediates(t *testing.T) {
 	chained := func(peers, clients string) string {
 		return strings.Replace(three(line), `{ name = "prod" }`, fmt.Sprintf("{\n name = \"prod\"\n chain = { peers = %q, clients = %q }\n}", peers, clients), 1)
 	}
-	// The company renews what stands above both: a file with the chain alone will do, or one with the intermediate
-	// before it.
+	// The company renews the chain above both. The file may hold the chain alone, or begin with the intermediate.
 	renewed := of
 	renewed.above = []pkitest.CA{company.Middle, company.Root}
 	given := chained(company.Middle.PEM(company.Root), of.clients.PEM(company.Middle))
@@ -289,8 +287,8 @@ func TestImportOfIntermediates(t *testing.T) {
 		tftest.TestStep{Config: chained(company.Middle.PEM(company.Sibling), company.Middle.PEM()), ExpectError: saysInOrder("This chain cannot be used", `"company others", has not signed the one before it`)},
 		rechained,
 		tftest.TestStep{Config: given, PlanOnly: true},
-		tftest.TestStep{Config: three(line), Check: w.shown(renewed, company.Middle)}, // what is left out stays
-		// They are rotated like those that etcd_pki has made, and go with their chains.
+		tftest.TestStep{Config: three(line), Check: w.shown(renewed, company.Middle)}, // a chain that is left out stays
+		// They are rotated like authorities of etcd_pki's own, and their chains go with them.
 		tftest.TestStep{Config: rotated(`peers = "1", clients = "1", phase = "retire"`)},
 		tftest.TestStep{Config: rotated(`peers = "2", clients = "2"`)},
 		tftest.TestStep{Config: rotated(`peers = "2", clients = "2", phase = "sign"`)},
@@ -298,12 +296,12 @@ func TestImportOfIntermediates(t *testing.T) {
 	)
 }
 
-// TestPlanRefusesAChainThatDoesNotHold has pki get a chain above an authority that members trust already, which has
-// expired or is not valid yet: no apply could sign by it, so the plan is refused, for repairs too. Without hosts to
-// change, it is not.
+// TestPlanRefusesAChainThatDoesNotHold gives pki a chain above an authority that members trust already, and the chain
+// has expired or is not valid yet. No apply could sign with it, so the plan is refused, for repairs too. Without hosts
+// to change, the plan is not refused.
 func TestPlanRefusesAChainThatDoesNotHold(t *testing.T) {
 	for name, test := range map[string]struct {
-		from, until time.Duration // of the middle of the chain, from the time at which the cluster was formed
+		from, until time.Duration // validity of the middle of the chain, from the time at which the cluster was formed
 		says        []string
 		holdsAfter  time.Duration // 0: never
 	}{
@@ -336,9 +334,9 @@ func TestPlanRefusesAChainThatDoesNotHold(t *testing.T) {
 	}
 }
 
-// TestAChainThatWasLaidDownExpires has a chain that was given later, and ends before the certificates that it follows,
-// expire under a running cluster. Members' own certificates hold: one that has stopped is started, and the plan that
-// signs others is refused.
+// TestAChainThatWasLaidDownExpires has a chain expire under a running cluster that was given later and ends before the
+// certificates that it follows. Members' own certificates are valid: a stopped member is started, and a plan that signs
+// others is refused.
 func TestAChainThatWasLaidDownExpires(t *testing.T) {
 	w := newWorld(t)
 	bare, company := newChained(t, w.Clock)

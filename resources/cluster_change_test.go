@@ -10,7 +10,8 @@ import (
 	"github.com/hashicorp/terraform-plugin-testing/plancheck"
 )
 
-// TestOwnSettings change nothing on the hosts, and in the plan nothing but themselves.
+// TestOwnSettings holds that settings of the provider's own change nothing on the hosts, and nothing but themselves in
+// the plan.
 func TestOwnSettings(t *testing.T) {
 	w := newWorld(t)
 	w.run(t, tftest.TestStep{Config: three("")},

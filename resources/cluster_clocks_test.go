@@ -12,8 +12,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
 )
 
-// TestClocksThatDiffer has the clock of a running member's host go wrong: a plan that signs nothing warns, one that has
-// a certificate signed is refused by plan and by apply, and the same plan goes through once the clock is right.
+// TestClocksThatDiffer has the clock of a running member's host go wrong: a plan that signs nothing warns, a plan that
+// has a certificate signed is refused at plan and at apply, and the same plan succeeds once the clock is right.
 func TestClocksThatDiffer(t *testing.T) {
 	w := newWorld(t)
 	warns := func(says ...string) tftest.ConfigPlanChecks {
@@ -43,9 +43,10 @@ func TestClocksThatDiffer(t *testing.T) {
 	)
 }
 
-// TestRenewalsWaitForClocks has certificates be due while the clock of a host is wrong: a plan that signs nothing else
-// is made and done as without them, warns which renewals wait, until when their certificates hold, and why; and the
-// first plan after it renews them. A plan that has to sign is refused, and so is one that asks for other certificates.
+// TestRenewalsWaitForClocks has certificates be due while the clock of a host is wrong. A plan that signs nothing else
+// is carried out without the renewals, and warns which renewals wait, until when the certificates are valid, and why.
+// The first plan with a right clock renews them. A plan that has to sign is refused, and so is one that asks for other
+// certificates.
 func TestRenewalsWaitForClocks(t *testing.T) {
 	w := newWorld(t)
 	due, begin := 8500*time.Hour, w.Clock
@@ -64,7 +65,7 @@ func TestRenewalsWaitForClocks(t *testing.T) {
 	const quota = "settings = { quota_backend_bytes = 8589934592 }\n"
 	step := func(config string, happens func(), says ...string) tftest.TestStep {
 		step := w.asPlanned(t, config, says, waits)
-		step.Check = nil // what is due stays so, and an upgrade of the state shows it
+		step.Check = nil // certificates that are due stay due, and an upgrade of the state shows them
 		step.ConfigPlanChecks.PostApplyPostRefresh, step.ExpectNonEmptyPlan = []plancheck.PlanCheck{leavesRenewals("a", "b", "c")}, true
 		step.PreConfig = func() { happens(); w.Forget(); w.steps(); w.warned() }
 		return step
@@ -93,8 +94,8 @@ func TestRenewalsWaitForClocks(t *testing.T) {
 	)
 }
 
-// leavesRenewals checks that a plan has no step, and is not empty: it leaves open until when these members'
-// certificates hold.
+// leavesRenewals checks that a plan has no step and is not empty: the ends of these members' certificates are unknown
+// in it.
 func leavesRenewals(names ...string) plancheck.PlanCheck {
 	return planned(func(after, unknown map[string]any) error {
 		open, _ := unknown["members"].(map[string]any)
@@ -107,8 +108,8 @@ func leavesRenewals(names ...string) plancheck.PlanCheck {
 	})
 }
 
-// waiting is a plan that leaves renewals, and nothing else: it is not empty, its apply ends well and touches no host,
-// and the plan after it is the same.
+// waiting is a plan that defers renewals and does nothing else: it is not empty, its apply succeeds and touches no
+// host, and the next plan is the same.
 func (w *world) waiting(config string, says, leaves plancheck.PlanCheck) tftest.TestStep {
 	return tftest.TestStep{
 		Config: config, PreConfig: func() { w.Forget(); w.warned() }, Check: w.untouched, ExpectNonEmptyPlan: true,
@@ -120,7 +121,7 @@ func (w *world) waiting(config string, says, leaves plancheck.PlanCheck) tftest.
 }
 
 // TestRestoreWithClocksThatDiffer plans a restore while a clock is wrong: the plan is refused, no host is changed, and
-// the same plan goes through once the clock is right.
+// the same plan succeeds once the clock is right.
 func TestRestoreWithClocksThatDiffer(t *testing.T) {
 	p, steps := saved(t)
 	restoring := p.restoring("a b c", "")

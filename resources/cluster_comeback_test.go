@@ -10,9 +10,9 @@ import (
 	"github.com/hashicorp/terraform-plugin-testing/terraform"
 )
 
-// TestHostThatComesBack has a host whose member was replaced while nobody could reach it come back to the cluster, with
-// its old data and marker, under its member's name or another: the first plan shows that the data is moved aside, and
-// one apply does all.
+// TestHostThatComesBack has a host come back whose member was replaced while the host was unreachable. It brings its
+// old data and marker, under its member's name or another one: the first plan shows that the data is moved aside, and
+// one apply does everything.
 func TestHostThatComesBack(t *testing.T) {
 	for name, test := range map[string]struct {
 		to     string

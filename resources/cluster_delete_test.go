@@ -37,7 +37,7 @@ func TestReplacementIsRefused(t *testing.T) {
 		})
 }
 
-// TestDestroyThatFailedIsNoLicence: the note that a destroy was planned must not outlive it.
+// TestDestroyThatFailedIsNoLicence holds that the record of a planned destroy does not outlive that destroy.
 func TestDestroyThatFailedIsNoLicence(t *testing.T) {
 	w := newWorld(t)
 	w.run(t, tftest.TestStep{Config: three(unprotected)},
@@ -56,8 +56,8 @@ func TestDestroyThatFailedIsNoLicence(t *testing.T) {
 		tftest.TestStep{Config: three(unprotected), Destroy: true})
 }
 
-// TestDestroyLeavesTheLost has one host gone for good: the destroy is refused by its plan already, which says how to go
-// on; and once the member is abandoned by name, the others are left clean. One that answers is not abandoned.
+// TestDestroyLeavesTheLost has one host gone for good: the plan of the destroy refuses and gives the remedy. Once the
+// configuration abandons the member by name, the other hosts are left clean. A host that answers cannot be abandoned.
 func TestDestroyLeavesTheLost(t *testing.T) {
 	w := newWorld(t)
 	abandons := func(names string) string { return three(unprotected + " abandon_on_destroy = [" + names + "]") }
@@ -83,7 +83,7 @@ func TestDestroyLeavesTheLost(t *testing.T) {
 					t.Errorf("hosts were changed by a destroy that was refused: %v", changes)
 				}
 			},
-			Config: abandons(`"c"`), ExpectNonEmptyPlan: true, // c is not known to be well
+			Config: abandons(`"c"`), ExpectNonEmptyPlan: true, // c is unreachable
 		},
 		tftest.TestStep{Config: abandons(`"c"`), Destroy: true})
 	for last, left := range map[int]bool{11: false, 12: false, 13: true} {
@@ -93,8 +93,8 @@ func TestDestroyLeavesTheLost(t *testing.T) {
 	}
 }
 
-// TestDestroyWithoutADisk has the disk away that a member's data lies on: the destroy is refused by its plan already,
-// and leaves that host behind once it is abandoned by name.
+// TestDestroyWithoutADisk has the disk with a member's data be away: the plan of the destroy refuses, and the destroy
+// leaves that host behind once the configuration abandons it by name.
 func TestDestroyWithoutADisk(t *testing.T) {
 	w := newWorld(t)
 	abandons := three(unprotected + ` abandon_on_destroy = ["c"]`)
@@ -112,7 +112,7 @@ func TestDestroyWithoutADisk(t *testing.T) {
 					t.Errorf("hosts were changed by a destroy that was refused: %v", changes)
 				}
 			},
-			Config: abandons, ExpectNonEmptyPlan: true, // c is not well
+			Config: abandons, ExpectNonEmptyPlan: true, // c is unhealthy
 			Check: func(*terraform.State) error {
 				if text := w.warned(); strings.Contains(text, "Member c is not lost") {
 					return fmt.Errorf("it was warned: %s", text)
@@ -128,8 +128,8 @@ func TestDestroyWithoutADisk(t *testing.T) {
 	}
 }
 
-// TestDestroyOfAMemberWithTwoHosts has a member whose move was cut short, and whose old host is gone for good then:
-// its name stands for that host alone, as plans say, and the cluster is taken off the other.
+// TestDestroyOfAMemberWithTwoHosts has a member whose move was cut short and whose old host is then gone for good:
+// abandoning its name means that host alone, as plans say, and the cluster is removed from the other.
 func TestDestroyOfAMemberWithTwoHosts(t *testing.T) {
 	w := newWorld(t)
 	abandons := three(unprotected + ` abandon_on_destroy = ["b"]`)
@@ -164,7 +164,7 @@ func TestDestroyOfAMemberWithTwoHosts(t *testing.T) {
 	}
 }
 
-// TestOwnerIsNotAdopted: hosts that another state has taken over are neither believed nor touched.
+// TestOwnerIsNotAdopted holds that hosts which another state has taken over are neither believed nor changed.
 func TestOwnerIsNotAdopted(t *testing.T) {
 	w := newWorld(t)
 	w.run(t, tftest.TestStep{Config: three(unprotected)},
@@ -182,8 +182,8 @@ func TestOwnerIsNotAdopted(t *testing.T) {
 	}
 }
 
-// TestReplacementBeforehandIsRefused: here Terraform would create the new cluster on the hosts of the
-// old one, and then destroy the old one in earnest.
+// TestReplacementBeforehandIsRefused has create_before_destroy: Terraform would create the new cluster on the hosts of
+// the old one, and then destroy the old cluster.
 func TestReplacementBeforehandIsRefused(t *testing.T) {
 	w := newWorld(t)
 	config := three(unprotected + "lifecycle { create_before_destroy = true }")
@@ -192,8 +192,7 @@ func TestReplacementBeforehandIsRefused(t *testing.T) {
 			PreConfig: w.Forget, Config: config, Taint: []string{cluster},
 			ExpectError: saysApply("it runs member a of a finished cluster prod already", "c (192.0.2.13)", "import {", "to = etcd_pki.prod", `id = "prod@./authorities"`, "to = etcd_cluster.prod", `id = "prod@192.0.2.11,192.0.2.12,192.0.2.13"`, "terraform state rm etcd_pki.prod", "In a module the address is module.NAME.etcd_cluster.NAME", "state-lost.md"),
 		},
-		// Terraform has the old cluster as a deposed object now, which the next apply would destroy beside a new
-		// create.
+		// Terraform keeps the old cluster as a deposed object, which the next apply would destroy beside a new create.
 		tftest.TestStep{PreConfig: func() {
 			if changes := w.changes(); len(changes) > 0 {
 				t.Errorf("hosts were changed: %v", changes)

@@ -7,8 +7,8 @@ import (
 	tftest "github.com/hashicorp/terraform-plugin-testing/helper/resource"
 )
 
-// TestDestroySaysWhatStays: the plan of a destroy names the data that stays on the hosts, and the way to have it
-// deleted, until that is what was applied.
+// TestDestroySaysWhatStays holds that the plan of a destroy names the data that stays on the hosts, and how to have it
+// deleted, unless that was applied already.
 func TestDestroySaysWhatStays(t *testing.T) {
 	w := newWorld(t)
 	said := func(want ...string) func() {

@@ -17,7 +17,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
 )
 
-// drift is something that happens to a cluster behind Terraform's back.
+// drift is a change of a cluster behind Terraform's back.
 type drift struct {
 	happen func(*world)
 	health string // of member b then
@@ -27,7 +27,7 @@ type drift struct {
 	says   []string
 }
 
-// shows is a check that a plan shows a drift as exactly what it is, and what becomes of it.
+// shows is a check that a plan shows exactly this drift, and the steps that repair it.
 func (d drift) shows(before, after map[string]any) error {
 	was, is := before["members"].(map[string]any)["b"].(map[string]any), after["members"].(map[string]any)["b"].(map[string]any)
 	status := d.status
@@ -50,7 +50,7 @@ func (d drift) shows(before, after map[string]any) error {
 	return nil
 }
 
-// TestDriftIsShownAndMended: the plan shows each as exactly what it is, and the apply mends it.
+// TestDriftIsShownAndMended holds that the plan shows each drift as what it is, and that the apply repairs it.
 func TestDriftIsShownAndMended(t *testing.T) {
 	foreign, err := signing.NewAuthority(time.Now())
 	if err != nil {
@@ -108,7 +108,7 @@ func TestDriftIsShownAndMended(t *testing.T) {
 	}
 }
 
-// TestStartIsAllThatAStoppedMemberTakes: what is down is brought up with the least that does it.
+// TestStartIsAllThatAStoppedMemberTakes holds that a member that is down is brought up with the least possible change.
 func TestStartIsAllThatAStoppedMemberTakes(t *testing.T) {
 	w := newWorld(t)
 	w.run(t, w.begun(t, three(unprotected)), tftest.TestStep{
@@ -123,7 +123,7 @@ func TestStartIsAllThatAStoppedMemberTakes(t *testing.T) {
 	})
 }
 
-// TestFailedUpdateKeepsOldConfiguration: what was desired and not done is desired still.
+// TestFailedUpdateKeepsOldConfiguration holds that a change that failed is still planned.
 func TestFailedUpdateKeepsOldConfiguration(t *testing.T) {
 	w := newWorld(t)
 	purging := three(unprotected + "purge_data = true\n")
@@ -140,7 +140,7 @@ func TestFailedUpdateKeepsOldConfiguration(t *testing.T) {
 			PreConfig: w.Heal,
 			Config:    purging,
 			ConfigPlanChecks: tftest.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{
-				// What the failed apply has saved.
+				// The state that the failed apply has saved.
 				changed(func(before, after map[string]any) error {
 					if before["purge_data"] != false || after["purge_data"] != true {
 						return fmt.Errorf("purge_data %v -> %v", before["purge_data"], after["purge_data"])
@@ -160,18 +160,18 @@ func TestUnreachableHostStays(t *testing.T) {
 	w.run(t, tftest.TestStep{Config: three(unprotected)},
 		tftest.TestStep{
 			PreConfig: func() { w.Host("192.0.2.13").Unreachable = errGone; w.Forget() },
-			Config:    three(unprotected), ExpectNonEmptyPlan: true, // it is to be looked at again
+			Config:    three(unprotected), ExpectNonEmptyPlan: true, // the next plan observes the host again
 			ConfigPlanChecks: tftest.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{purpose(plan.PurposeNone)}},
 			Check: tftest.ComposeAggregateTestCheckFunc(
 				values("members.c.health", "unreachable", "members.c.address", "192.0.2.13", "status", "degraded"),
 				tftest.TestCheckResourceAttrSet(cluster, "members.c.id")),
 		},
-		tftest.TestStep{ // What is between Terraform and the provider alone can be changed meanwhile.
+		tftest.TestStep{ // Meanwhile attributes that concern only Terraform and the provider can change.
 			Config:             three(unprotected + "purge_data = true\n"),
 			ExpectNonEmptyPlan: true,
 			Check:              values("members.c.health", "unreachable", "purge_data", "true"),
 		},
-		tftest.TestStep{ // It is not known what runs there, so it is not destroyed.
+		tftest.TestStep{ // Nobody knows what runs on that host, so the cluster is not destroyed.
 			Config: three(unprotected), Destroy: true, ExpectError: says("At the last refresh these members' hosts could not be asked: c (192.0.2.13)."),
 		},
 		tftest.TestStep{
@@ -185,8 +185,8 @@ func TestUnreachableHostStays(t *testing.T) {
 		})
 }
 
-// TestUnreachableHostBlocksOnlyWhatItMust: what disturbs nobody is repaired, what takes a restart waits, and a
-// replacement of the member itself goes on.
+// TestUnreachableHostBlocksOnlyWhatItMust has an unreachable host: repairs that disturb nobody are done, steps with a
+// restart wait, and a replacement of that very member proceeds.
 func TestUnreachableHostBlocksOnlyWhatItMust(t *testing.T) {
 	w := newWorld(t)
 	warns := func(texts ...string) tftest.TestCheckFunc {
@@ -204,7 +204,7 @@ func TestUnreachableHostBlocksOnlyWhatItMust(t *testing.T) {
 	w.run(t, w.begun(t, three(unprotected)),
 		tftest.TestStep{
 			PreConfig: func() { w.host(13).Unreachable = errGone; w.host(12).DisableUnit("prod"); w.awaited() },
-			Config:    three(unprotected), ExpectNonEmptyPlan: true, // c is to be looked at again
+			Config:    three(unprotected), ExpectNonEmptyPlan: true, // the next plan observes c again
 			ConfigPlanChecks: tftest.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{planned(func(after, _ map[string]any) error {
 				if rollout := fmt.Sprint(after["rollout"]); rollout != "[start b (192.0.2.12): its unit is disabled, and would not start at boot]" {
 					return fmt.Errorf("rollout is %s", rollout)
@@ -213,7 +213,8 @@ func TestUnreachableHostBlocksOnlyWhatItMust(t *testing.T) {
 			})}},
 			Check: tftest.ComposeAggregateTestCheckFunc(values("members.c.health", "unreachable", "members.b.health", "healthy", "status", "degraded"),
 				warns(down, "Nothing is done to it, and the state keeps what was last seen of it", "give the member the address of another host"),
-				func(*terraform.State) error { // it was asked in vain in the refresh, and is not waited for again
+				func(*terraform.State) error {
+					// The refresh has tried the host in vain, and the plan does not wait for it again.
 					if awaited := w.awaited(); fmt.Sprint(awaited) != "[192.0.2.11 192.0.2.12]" {
 						return fmt.Errorf("the apply waits for %v", awaited)
 					}
@@ -233,7 +234,7 @@ func TestUnreachableHostBlocksOnlyWhatItMust(t *testing.T) {
 	)
 }
 
-// TestHostComesBack: by itself, or by another way to it.
+// TestHostComesBack has an unreachable host come back by itself, or by another route.
 func TestHostComesBack(t *testing.T) {
 	w := newWorld(t)
 	otherWay := strings.Replace(three(unprotected), `"192.0.2.13"`, `"192.0.2.13", ssh_port = 2222`, 1)
@@ -250,7 +251,7 @@ func TestHostComesBack(t *testing.T) {
 			})}},
 			Check: tftest.ComposeAggregateTestCheckFunc(w.allWell, w.untouched),
 		},
-		tftest.TestStep{ // What it takes then was in no plan.
+		tftest.TestStep{ // No plan has shown the steps that this takes.
 			PreConfig: func() { w.host(13).Unreachable = errGone },
 			Config:    three(unprotected),
 			ConfigPlanChecks: tftest.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{planned(func(_, _ map[string]any) error {
@@ -282,12 +283,12 @@ func TestHostComesBack(t *testing.T) {
 	)
 }
 
-// TestLostMembersStay: what was taken off its hosts from outside is shown, and never dropped. One member is
-// built anew; of all of them nothing is left to build on.
+// TestLostMembersStay holds that members which somebody has removed from their hosts are shown, and never dropped. One
+// such member is rebuilt; if all of them are lost, nothing is left to build on.
 func TestLostMembersStay(t *testing.T) {
 	w := newWorld(t)
 	hint := "If that is what you have started, nothing of it was done"
-	none := func() { // Nobody reads of a destroy who is about to bring it back.
+	none := func() { // Somebody who is about to bring the hosts back reads nothing of a destroy.
 		if text := w.refused() + w.warned(); text == "" || strings.Contains(text, "destroy") {
 			t.Errorf("a plan that is refused says\n%s", text)
 		}
@@ -306,11 +307,11 @@ func TestLostMembersStay(t *testing.T) {
 			},
 			Config: three(""), ExpectError: says("somebody has taken it off all of them"),
 		},
-		tftest.TestStep{ // It can be unprotected all the same, to be destroyed. The plan after that is refused again.
+		tftest.TestStep{ // The protection can be taken off all the same, for a destroy. The next plan is refused again.
 			PreConfig: none,
 			Config:    three(unprotected), ExpectError: says("somebody has taken it off all of them"),
 		},
-		tftest.TestStep{ // Who can mean a destroy is told where to read on, and no command.
+		tftest.TestStep{ // Somebody who may want a destroy learns where to read on, and no command.
 			PreConfig: func() { w.refused(); w.warned() },
 			Config:    three(unprotected), ExpectError: says("somebody has taken it off all of them"),
 		},
@@ -323,7 +324,7 @@ func TestLostMembersStay(t *testing.T) {
 	)
 }
 
-// TestStrangerIsShown: a member that somebody has added beside Terraform.
+// TestStrangerIsShown holds that a member which somebody has added beside Terraform is shown.
 func TestUnmanagedMemberIsShown(t *testing.T) {
 	w := newWorld(t)
 	w.run(t, tftest.TestStep{Config: three(unprotected)},
@@ -339,8 +340,8 @@ func TestUnmanagedMemberIsShown(t *testing.T) {
 	)
 }
 
-// TestRemovedMemberJoinsAnew: a member that somebody has removed beside Terraform is not started again as it
-// was: its data is moved aside, and it joins anew.
+// TestRemovedMemberJoinsAnew holds that a member which somebody has removed beside Terraform is not started as it was:
+// its data is moved aside, and it joins anew.
 func TestRemovedMemberJoinsAnew(t *testing.T) {
 	w := newWorld(t)
 	w.run(t, tftest.TestStep{Config: three(unprotected)},
@@ -364,7 +365,7 @@ func TestRemovedMemberJoinsAnew(t *testing.T) {
 	}
 }
 
-// TestSettingsNotKnownYet: a host that cannot be looked at yet is no reason to change the state.
+// TestSettingsNotKnownYet holds that a host which cannot be observed yet does not change the state.
 func TestSettingsNotKnownYet(t *testing.T) {
 	w := newWorld(t)
 	w.run(t, tftest.TestStep{PreConfig: func() { w.notKnown = true }, Config: three(unprotected), ExpectError: says("ssh.private_key: not known before apply")},
@@ -373,11 +374,11 @@ func TestSettingsNotKnownYet(t *testing.T) {
 		tftest.TestStep{PreConfig: func() { w.notKnown = false }, Config: three(unprotected), Check: values("rollout.#", "2")})
 }
 
-// TestMembersCertificatesBecomeDue: a plan renews what its refresh has found due, from the second on in which it is,
-// and refreshes of a cluster that nobody changes are the same.
+// TestMembersCertificatesBecomeDue holds that a plan renews what its refresh has found due, from the very second on,
+// and that refreshes of an unchanged cluster are alike.
 func TestMembersCertificatesBecomeDue(t *testing.T) {
 	w := newWorld(t)
-	// This is the last third of a year and of the five minutes before it.
+	// The last third of a year and of the five minutes before it.
 	due := w.Clock.Add(8760*time.Hour - (8760*time.Hour+5*time.Minute)/3)
 	looks := func(at time.Time) tftest.TestStep {
 		return tftest.TestStep{PreConfig: func() { w.Clock = at }, Config: three(unprotected), PlanOnly: true, ExpectNonEmptyPlan: true}

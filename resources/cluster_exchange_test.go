@@ -9,12 +9,12 @@ import (
 	"github.com/hashicorp/terraform-plugin-testing/terraform"
 )
 
-// TestAddressesAreExchanged has the machines of two members exchange their addresses. It cannot be followed at once,
-// and the ways on that the refusal tells work: where the others are a quorum, by addresses that none has had, and else
-// one member after another.
+// TestAddressesAreExchanged has the machines of two members exchange their addresses. One apply cannot follow that, and
+// the remedies of the refusal work: with a quorum of other members by new addresses, and otherwise one member after
+// another.
 func TestAddressesAreExchanged(t *testing.T) {
 	address := func(last int) string { return fmt.Sprintf("192.0.2.%d", last) }
-	pass := func(w *world, last, to int) { // an address goes from one machine to the one that has another
+	pass := func(w *world, last, to int) { // an address moves from one machine to the machine that has the other
 		w.LoseAddress(address(last))
 		w.Pass(address(last), address(to))
 	}

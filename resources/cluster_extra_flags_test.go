@@ -7,8 +7,8 @@ import (
 	tftest "github.com/hashicorp/terraform-plugin-testing/helper/resource"
 )
 
-// TestExtraFlags rolls flags that no attribute stands for, with the old and the new value of each in the plan, and
-// refuses those that are not a configuration's to set, or that the version does not have, before any host is touched.
+// TestExtraFlags rolls flags that have no attribute, and shows their old and new values in the plan. It refuses flags
+// that a configuration must not set, or that the version does not have, before any host is touched.
 func TestExtraFlags(t *testing.T) {
 	w := newWorld(t)
 	with := func(flags string, more ...string) string {
@@ -27,7 +27,7 @@ func TestExtraFlags(t *testing.T) {
 		refused(with(gate, older), "etcd 3.6 has no feature gate PriorityRequest"),
 		refused(with(`quota-backend-bytes = "1"`), "set settings.quota_backend_bytes"),
 		refused(with(`maximum-wals = "1"`), "etcd has no flag --maximum-wals"),
-		// What is known after apply only is refused before the apply begins.
+		// A flag that is known only after apply is refused before the apply begins.
 		tftest.TestStep{
 			PreConfig: w.Forget, Check: w.untouched,
 			Config: with(`max-wals = terraform_data.later.output`) + "\nresource \"terraform_data\" \"later\" { input = \"many\" }\n", ExpectError: says(`"many" is no number`),

@@ -6,8 +6,8 @@ import (
 	tftest "github.com/hashicorp/terraform-plugin-testing/helper/resource"
 )
 
-// TestFormerNames: what has another name by now within an object, where Terraform would ignore it, is refused with the
-// new name, whatever its value, also beside the new one.
+// TestFormerNames holds that a former name of a nested attribute, which Terraform would ignore, is refused with the new
+// name, whatever its value, also beside the new name.
 func TestFormerNames(t *testing.T) {
 	const s3 = `endpoint = "https://s3.example.com", bucket = "b"`
 	var steps []tftest.TestStep

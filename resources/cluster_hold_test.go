@@ -12,9 +12,9 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
 )
 
-// TestHoldRestarts upgrades the provider under a cluster, to one with a newer patch of etcd and another unit: where
-// restarts are held back, no member is touched for it and the plan says so, also beside a change of something else; a
-// change of a setting brings all of it. Where they are not, the plan says that the configuration does not ask for them.
+// TestHoldRestarts upgrades the provider under a cluster, to one with a newer patch of etcd and another unit. If
+// restarts are held back, no member is touched for it and the plan says so, also beside another change; a change of a
+// setting brings everything. Otherwise the plan says that the configuration does not ask for these restarts.
 func TestHoldRestarts(t *testing.T) {
 	w := newWorld(t)
 	const warnsHeld, warnsUnasked = "Restarts are held back", "This release of the provider restarts members"
@@ -22,7 +22,7 @@ func TestHoldRestarts(t *testing.T) {
 	upgraded := func() {
 		w.Forget()
 		w.warned()
-		for _, last := range []int{11, 12, 13} { // as an older release has written it
+		for _, last := range []int{11, 12, 13} { // written by an older release
 			w.host(last).EditUnit("prod", "[Unit]\n# of an earlier release")
 		}
 	}
@@ -58,7 +58,7 @@ func TestHoldRestarts(t *testing.T) {
 	)
 }
 
-// TestHeldVersion keeps the patch of etcd that runs, and not a minor version that is asked for.
+// TestHeldVersion holds that the running patch of etcd stays, unless another minor version is asked for.
 func TestHeldVersion(t *testing.T) {
 	w := newWorld(t)
 	w.carry("3.7.2", older)

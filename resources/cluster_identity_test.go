@@ -13,13 +13,14 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
 )
 
-// by gives a member another way to its host: by names its last byte.
+// by gives a member another route to its host, named by the last byte of its address.
 func by(config, address, last string) string {
 	was := `{ address = "` + address + `" }`
 	return strings.Replace(config, was, `{ address = "`+address+`", ssh_address = "192.0.2.`+last+`" }`, 1)
 }
 
-// TestRoutesThatMislead: a way that leads to another machine than its member's is not kept, and nothing is done by it.
+// TestRoutesThatMislead holds that a route which leads to another machine than the member's is not kept, and that
+// nothing is done over it.
 func TestRoutesThatMislead(t *testing.T) {
 	w := newWorld(t)
 	config := three(unprotected)
@@ -31,14 +32,14 @@ func TestRoutesThatMislead(t *testing.T) {
 		mistaken(by(by(config, "192.0.2.11", "12"), "192.0.2.12", "11"), "its address leads to the machine of member b"), settled,
 		mistaken(by(config, "192.0.2.11", "12"), "its address leads to the machine of member b"), settled,
 		mistaken(by(config, "192.0.2.11", "21"), "this address leads to another machine than the one that the member was last seen on"), settled,
-		// Another way to the machine that c is on, which does not have that address.
+		// Another route to c's machine, which does not have that address.
 		mistaken(by(of("a b c@23", unprotected), "192.0.2.23", "13"), "none of its interfaces has the address 192.0.2.23"), settled,
 		tftest.TestStep{Config: config, Check: w.untouched},
 	)
 }
 
-// TestReaddressing gives members other addresses on their machines: the first plan says so, since it looks, and where
-// it may not look, the apply finds out, refuses, and the next plan knows. IDs and data are kept.
+// TestReaddressing gives members other addresses on their machines. The first plan says so if it may observe hosts. If
+// it may not, the apply finds out and refuses, and the next plan knows. IDs and data stay.
 func TestReaddressing(t *testing.T) {
 	for name, looks := range map[string]bool{"the plan looks": true, "the plan does not look": false} {
 		t.Run(name, func(t *testing.T) {
@@ -67,7 +68,7 @@ func TestReaddressing(t *testing.T) {
 					return nil
 				}},
 				tftest.TestStep{Config: moved, PlanOnly: true},
-				// All at once, by machines that have both addresses.
+				// All members at once, on machines that have both addresses.
 				tftest.TestStep{PreConfig: func() {
 					w.Readdress("192.0.2.11", "192.0.2.51")
 					w.Readdress("192.0.2.12", "192.0.2.52")
@@ -80,7 +81,7 @@ func TestReaddressing(t *testing.T) {
 }
 
 // TestReaddressingThatWasKilled kills the provider in the middle of the re-addressing of all members: the next apply
-// goes on, whether none, some or all of them are where they are to be.
+// continues, whether none, some or all of them have their new addresses.
 func TestReaddressingThatWasKilled(t *testing.T) {
 	for _, fault := range []nodetest.Fault{
 		{Operation: api.OpUpdateMember, Nth: 1, After: true}, {Operation: api.OpUpdateMember, Nth: 2}, {Operation: api.OpUpdateMember, Nth: 2, After: true},
@@ -105,9 +106,9 @@ func TestReaddressingThatWasKilled(t *testing.T) {
 	}
 }
 
-// TestReaddressingThatOnlyTheApplyCanFind has a plan that could not look whether a new address is of the member's own
-// machine, and an apply that can: what the apply may find, the plan leaves open. The steps are those of a
-// re-addressing, and the ID is kept.
+// TestReaddressingThatOnlyTheApplyCanFind has a plan that could not find out whether a new address is of the member's
+// own machine, and an apply that can: the plan leaves open what the apply may find. The steps are those of a
+// re-address, and the ID stays.
 func TestReaddressingThatOnlyTheApplyCanFind(t *testing.T) {
 	output := func(config, was string) string {
 		return strings.Replace(config, was, "terraform_data.late.output", 1) + "\nresource \"terraform_data\" \"late\" { input = " + was + " }\n"

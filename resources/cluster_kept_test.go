@@ -14,13 +14,13 @@ import (
 	"github.com/hashicorp/terraform-plugin-testing/terraform"
 )
 
-// unpacked is the look at the hosts in the private state of a resource, as text.
+// unpacked returns the observation of the hosts in the private state of a resource, as text.
 func unpacked(t *testing.T, private []byte) string {
 	t.Helper()
 	var kept map[string][]byte
 	var packed []byte
 	err := json.Unmarshal(private, &kept)
-	if err == nil && kept["sight"] == nil { // no refresh has looked yet
+	if err == nil && kept["sight"] == nil { // no refresh has observed yet
 		return string(kept["chains"])
 	}
 	if err == nil {
@@ -40,7 +40,8 @@ func unpacked(t *testing.T, private []byte) string {
 	return string(text) + string(kept["chains"])
 }
 
-// TestReportsIsStill: two looks at hosts on which nothing has changed but time and data leave the same behind.
+// TestReportsIsStill holds that two observations of hosts on which only time and data have changed leave the same
+// private state.
 func TestReportsIsStill(t *testing.T) {
 	w := newWorld(t)
 	var first []byte

@@ -17,8 +17,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
 )
 
-// TestKeysAreLeftOut: who holds the authorities' keys elsewhere gives them for the plans that sign. All others do
-// without, and what would sign is refused before a host is touched.
+// TestKeysAreLeftOut has the authorities' keys be kept elsewhere, and given for the plans that sign. All other plans
+// work without them, and a plan that would sign is refused before a host is touched.
 func TestKeysAreLeftOut(t *testing.T) {
 	w := newWorld(t)
 	const withKeys = "etcd_pki.prod.authority"
@@ -32,7 +32,7 @@ func TestKeysAreLeftOut(t *testing.T) {
 	}
 	zoned := func(config string) string { return strings.Replace(config, "c = {", "c = {\n zone = \"r9\"\n", 1) }
 	rolled := w.asPlanned(t, pki(keyless, "settings = { snapshot_count = 6000 }"), []string{"roll a (192.0.2.11)"}, purpose(plan.PurposeChange))
-	rolled.Check = nil // what is due stays so
+	rolled.Check = nil // certificates that are due stay due
 	due := w.Clock.Add(8500 * time.Hour)
 	w.run(t,
 		refused(pki(keyless), "Forming a cluster signs"),
@@ -55,7 +55,7 @@ func TestKeysAreLeftOut(t *testing.T) {
 			Check: w.untouched,
 		},
 		rolled,
-		func() tftest.TestStep { // In the last week the plan says so to automation too.
+		func() tftest.TestStep { // In the last week the plan tells automation too.
 			step := w.waiting(pki(keyless, "settings = { snapshot_count = 6000 }"), planned(func(_, _ map[string]any) error {
 				if text := w.warned(); !strings.Contains(text, "Certificates expire within a week, or have expired") || !strings.Contains(text, "No apply renews them without pki.client.private_key") {
 					return fmt.Errorf("it says %q", text)
@@ -69,9 +69,9 @@ func TestKeysAreLeftOut(t *testing.T) {
 	)
 }
 
-// TestRepairsBesideExpiredCertificates has the certificates of one member expire while keys are left out: what brings
-// another member up is done all the same, with a warning; once nothing else is left, plans are refused until the keys
-// are given.
+// TestRepairsBesideExpiredCertificates has the certificates of one member expire while keys are left out: a repair of
+// another member is done all the same, with a warning. Once nothing else is left, plans are refused until the keys are
+// given.
 func TestRepairsBesideExpiredCertificates(t *testing.T) {
 	w := newWorld(t)
 	keyless := strings.Replace(three(line), "etcd_pki.prod.authority", "{ peer = { certificate = etcd_pki.prod.authority.peer.certificate }, client = { certificate = etcd_pki.prod.authority.client.certificate } }", 1)
@@ -113,7 +113,7 @@ func TestRepairsBesideExpiredCertificates(t *testing.T) {
 	)
 }
 
-// TestCertificateWithoutKey: a certificate that stays as it is takes no authority's key.
+// TestCertificateWithoutKey holds that an unchanged certificate needs no authority's key.
 func TestCertificateWithoutKey(t *testing.T) {
 	w, file := newWorld(t), filepath.Join(t.TempDir(), "client.key")
 	config := func(name, more string) string {
@@ -135,9 +135,9 @@ func TestCertificateWithoutKey(t *testing.T) {
 	)
 }
 
-// TestCertificateIsDueWithoutKey: a certificate that is due holds for now, and waits for its authority's key with a
-// warning, louder in the last week. A plan that changes anything else of it is refused, and so is one after it has
-// expired.
+// TestCertificateIsDueWithoutKey holds that a due certificate is still valid and waits for its authority's key with a
+// warning, which is louder in the last week. A plan that changes anything else of the certificate is refused, and so is
+// every plan after it has expired.
 func TestCertificateIsDueWithoutKey(t *testing.T) {
 	w, file := newWorld(t), filepath.Join(t.TempDir(), "client.key")
 	config := func(more string) string {

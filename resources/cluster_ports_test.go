@@ -6,9 +6,8 @@ import (
 	tftest "github.com/hashicorp/terraform-plugin-testing/helper/resource"
 )
 
-// TestPortsThatHostsAllow: which ports members may bind, the hosts say. A cluster that lives on one is left in peace,
-// whatever its hosts say later on; a port that is given anew, and a host that is new, are refused, all that is wrong
-// said at once.
+// TestPortsThatHostsAllow holds that hosts say which ports members may bind. A cluster that runs on a port stays there,
+// whatever its hosts say later. A new port, and a new host, are refused with all faults at once.
 func TestPortsThatHostsAllow(t *testing.T) {
 	w := newWorld(t)
 	allow := func(port int, hosts ...int) func() {

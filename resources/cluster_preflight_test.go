@@ -16,10 +16,10 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh"
 )
 
-// errOtherKey is what a host that shows another key than the pinned one is to SSH.
+// errOtherKey is the SSH error for a host that shows another key than the pinned one.
 var errOtherKey = fmt.Errorf("connect to root@192.0.2.21:22: %w: it shows SHA256:abc", ssh.ErrHostKeyMismatch)
 
-// unfitHosts are what can be the matter with a host that is new to a cluster, and what a plan says of it.
+// unfitHosts are faults of a host that is new to a cluster, and what a plan says of each.
 var unfitHosts = map[string]struct {
 	happen func(*nodetest.Host)
 	says   string
@@ -43,7 +43,7 @@ var unfitHosts = map[string]struct {
 	"commands that are gone": {func(h *nodetest.Host) { h.Missing = []string{"useradd"} }, "commands are missing on it: useradd"},
 }
 
-// asNew is the host as it was made.
+// asNew makes the host as it was at first.
 func asNew(h *nodetest.Host) {
 	h.Unreachable, h.FreeBytes, h.DataBytes, h.ForeignEtcd, h.Listeners = nil, 20<<30, 0, nil, nil
 	h.Kernel, h.Machine, h.Missing, h.OneSession, h.Skew = "6.1.0-28-amd64", "x86_64", nil, false, 0
@@ -52,7 +52,8 @@ func asNew(h *nodetest.Host) {
 }
 
 // TestWhatHostsTryIsRefusedOrSaid has hosts find out in the apply that their disks are slow, or that they do not reach
-// each other. By a limit of the user's, a slow disk is refused with nothing laid down; without one, it is warned of.
+// each other. With a limit in the configuration, a slow disk is refused and nothing is written to the hosts; without
+// one, the apply warns.
 func TestWhatHostsTryIsRefusedOrSaid(t *testing.T) {
 	w := newWorld(t)
 	limited := func(limit string) string {
@@ -119,8 +120,8 @@ func saysApply(texts ...string) *regexp.Regexp {
 	return regexp.MustCompile(strings.Replace(saysInOrder(texts...).String(), "(pre-apply plan|validate)", "apply", 1))
 }
 
-// TestPlanRefusesHostsForWhatItSees has plans that bring a host to a cluster that cannot carry a member. None is
-// touched, and once it is mended the same plan is carried out.
+// TestPlanRefusesHostsForWhatItSees has plans that bring an unfit host to a cluster. No host is touched, and the same
+// plan is carried out once the host is repaired.
 func TestPlanRefusesHostsForWhatItSees(t *testing.T) {
 	for name, test := range map[string]struct {
 		from, to string // no from: a create
@@ -160,7 +161,7 @@ func TestPlanRefusesHostsForWhatItSees(t *testing.T) {
 	}
 }
 
-// TestPlanRefusesAnotherWayThatLeadsElsewhere has the way to a member changed to one that does not lead to it.
+// TestPlanRefusesAnotherWayThatLeadsElsewhere changes the route to a member to one that leads elsewhere.
 func TestPlanRefusesAnotherWayThatLeadsElsewhere(t *testing.T) {
 	w := newWorld(t)
 	w.doors = map[string]int{"192.0.2.12": 22}
@@ -174,14 +175,14 @@ func TestPlanRefusesAnotherWayThatLeadsElsewhere(t *testing.T) {
 		w.begun(t, way("b", b)),
 		tftest.TestStep{Config: way("b", `ssh_port = 2222`), ExpectError: saysInOrder("b (192.0.2.12): unreachable over SSH")},
 		tftest.TestStep{Config: swapped, ExpectError: saysInOrder("a (192.0.2.11): its address leads to the machine of member c", "c (192.0.2.13): its address leads to the machine of member a")},
-		tftest.TestStep{ // the sshd moves, and the way to it with it
+		tftest.TestStep{ // the sshd moves, and the route with it
 			PreConfig: func() { w.doors["192.0.2.12"] = 2222 },
 			Config:    way("b", `ssh_port = 2222`), Check: w.untouched,
 		},
 	)
 }
 
-// TestPlanSaysWhereItDidNotLook has hosts that nobody can look at in the plan.
+// TestPlanSaysWhereItDidNotLook has hosts that a plan cannot observe.
 func TestPlanSaysWhereItDidNotLook(t *testing.T) {
 	w := newWorld(t)
 	warns := func(says string) []plancheck.PlanCheck {
@@ -212,8 +213,8 @@ func TestPlanSaysWhereItDidNotLook(t *testing.T) {
 	)
 }
 
-// TestHostThatIsUnfitAfterThePlan is refused by the apply, with no host changed and the state as it was: what a plan
-// looks at is no part of what it promises.
+// TestHostThatIsUnfitAfterThePlan holds that the apply refuses such a host, changes no host and leaves the state as it
+// was: a plan does not promise what it has observed.
 func TestHostThatIsUnfitAfterThePlan(t *testing.T) {
 	w := newWorld(t)
 	w.run(t,
@@ -234,8 +235,8 @@ func TestHostThatIsUnfitAfterThePlan(t *testing.T) {
 	)
 }
 
-// TestPreflightIsWaivedByName has hosts with what speaks against them: errors refuse the plan, and the apply where the
-// plan has not looked, all at once; warnings are shown; both by name no more once they are waived.
+// TestPreflightIsWaivedByName has hosts with findings: errors refuse the plan, or the apply if the plan has not
+// observed the hosts, all at once; warnings are shown. Findings that the configuration waives by name do neither.
 func TestPreflightIsWaivedByName(t *testing.T) {
 	w := newWorld(t)
 	w.host(12).Inventory.Filesystems = []api.Filesystem{{Path: dir, Source: "192.0.2.9:/etcd", Type: "nfs4"}}
@@ -261,7 +262,7 @@ func TestPreflightIsWaivedByName(t *testing.T) {
 	}
 	w.run(t,
 		tftest.TestStep{Config: three(waive(`"rotten"`)), ExpectError: says(`value must be one of`)},
-		// No plan shows mere information, so that there is nothing to waive.
+		// No plan shows mere information, so there is nothing to waive.
 		tftest.TestStep{Config: three(waive(`"huge_pages"`)), ExpectError: says(`value must be one of`)},
 		tftest.TestStep{Config: three(line), ExpectError: saysInOrder(append(both[:3:3], "No host was changed")...)},
 		tftest.TestStep{Config: three(line + "preflight_at_plan = false\n"), ExpectError: saysApply(both...)},
@@ -274,7 +275,7 @@ func TestPreflightIsWaivedByName(t *testing.T) {
 			}
 			w.Forget()
 		}, Config: three(waive(`"swap"`)), Check: w.untouched},
-		// A host that had a member is not new, and what its plan shows is done.
+		// A host that had a member is not new, and the plan that shows it is carried out.
 		tftest.TestStep{PreConfig: w.host(13).Wipe, Config: three(waive(`"swap"`)), Check: w.allWell},
 	)
 }
@@ -286,18 +287,8 @@ func (w *world) keepApplied(resp *tfprotov6.ApplyResourceChangeResponse) {
 	if resp == nil {
 		return
 	}
-	for _, d := range resp.Diagnostics {
-		if d.Severity == tfprotov6.DiagnosticSeverityWarning {
-			w.progress.applied = append(w.progress.applied, d.Summary+": "+d.Detail)
-		}
-	}
+	w.progress.applied = append(w.progress.applied, textsOf(resp.Diagnostics, tfprotov6.DiagnosticSeverityWarning)...)
 }
 
-// warnedInApply is the text of all warnings of applies since the last time that this was asked.
-func (w *world) warnedInApply() string {
-	w.progress.Lock()
-	defer w.progress.Unlock()
-	text := strings.Join(w.progress.applied, "\n")
-	w.progress.applied = nil
-	return text
-}
+// warnedInApply drains the warnings of applies.
+func (w *world) warnedInApply() string { return w.drain(&w.progress.applied) }

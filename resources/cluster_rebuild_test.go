@@ -12,7 +12,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
 )
 
-// rebuilt is a configuration whose members are built anew by texts: "b=1 c=2".
+// rebuilt is a configuration with these texts of rebuild: "b=1 c=2".
 func rebuilt(config, texts string) string {
 	for _, field := range strings.Fields(texts) {
 		name, text, _ := strings.Cut(field, "=")
@@ -22,8 +22,8 @@ func rebuilt(config, texts string) string {
 	return config
 }
 
-// TestRebuild builds members anew where they are: healthy, leading and stopped ones, by each new text once. Nothing is
-// done where a text is taken out, and where it is set for a member that is new.
+// TestRebuild rebuilds members in place: healthy, leading and stopped ones, once for each new text. Nothing is done if
+// a text is removed, or set for a new member.
 func TestRebuild(t *testing.T) {
 	w := newWorld(t)
 	base := three(unprotected)
@@ -68,7 +68,7 @@ func TestRebuild(t *testing.T) {
 	)
 }
 
-// TestRebuildGoesOn kills an apply that builds a member anew: the next one goes on, and does it once.
+// TestRebuildGoesOn kills an apply that rebuilds a member: the next apply continues, and rebuilds it once.
 func TestRebuildGoesOn(t *testing.T) {
 	for name, op := range map[string]api.Operation{"removed": api.OpRemoveMember, "set aside": api.OpSetAside, "joined": api.OpStart, "promoted": api.OpPromote} {
 		t.Run(name, func(t *testing.T) {

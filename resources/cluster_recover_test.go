@@ -17,10 +17,11 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
 )
 
-// TestRecovery has a cluster lose its quorum: a plan says how to recover, refuses it to who names another cluster,
-// another survivor, or too few that are given up, and does it for who names them all. It is done once.
+// TestRecovery has a cluster lose its quorum. A plan says how to recover, refuses the recovery if the configuration
+// names another cluster, another survivor or too few lost members, and recovers once it names all of them. The recovery
+// is done once.
 func TestRecovery(t *testing.T) {
-	// id has the cluster's ID, which no configuration can know before the cluster is formed.
+	// id is a configuration with the cluster's ID, which no configuration can know before the cluster is formed.
 	w, id := newWorld(t), filepath.Join(t.TempDir(), "id")
 	from := func(member, abandons string) string {
 		return three(fmt.Sprintf("%srecover_from = { member = %q, cluster_id = file(%q), abandons = [%s] }\n", unprotected, member, id, abandons))
@@ -44,7 +45,7 @@ func TestRecovery(t *testing.T) {
 		for last := 12; last <= 13; last++ {
 			w.host(last).LoseData(dir)
 		}
-		w.Lasting = false // the quorum is to be lost, and writes that only the others had
+		w.Lasting = false // the test loses the quorum, and writes that only the others had
 		name("deadbeef")
 		w.Forget()
 	}
@@ -66,7 +67,7 @@ func TestRecovery(t *testing.T) {
 	served.ExpectError = regexp.MustCompile(`(?s)post-apply .*This plan needs the key of an authority.*join b .*join c `)
 	w.run(t,
 		tftest.TestStep{Config: three(unprotected), Check: tftest.ComposeAggregateTestCheckFunc(remember, func(*terraform.State) error { w.put(t); return nil })},
-		tftest.TestStep{ // While there is a quorum it does nothing.
+		tftest.TestStep{ // With a quorum, recover_from does nothing.
 			PreConfig: func() { w.warned() },
 			Config:    from("a", `"b", "c"`),
 			Check: tftest.ComposeAggregateTestCheckFunc(values("rollout.#", "0", "planned_change", "change"), w.allWell, func(*terraform.State) error {
@@ -83,7 +84,7 @@ func TestRecovery(t *testing.T) {
 		refused(from("a", `"b"`), "the other voters, whose data is given up, are b, c, and recover_from.abandons names b"),
 		served,
 		w.asPlanned(t, from("a", `"b", "c"`), []string{"join b (192.0.2.12)", "promote c (192.0.2.13)"}, purpose(plan.PurposeRepair)),
-		tftest.TestStep{ // What stays in the configuration does nothing more.
+		tftest.TestStep{ // A recover_from that stays in the configuration does nothing more.
 			PreConfig: func() { w.put(t); w.Forget() },
 			Config:    from("a", `"b", "c"`), ConfigPlanChecks: action(plancheck.ResourceActionNoop),
 			Check: func(s *terraform.State) error { return errors.Join(w.untouched(s), w.allWell(s)) },
@@ -92,8 +93,8 @@ func TestRecovery(t *testing.T) {
 	)
 }
 
-// TestRecoveryThatIsUsedUp loses the quorum with a recover_from in the configuration that was applied while there was
-// one. The refusal advises what is there already, so the plan says that it is used up, and the way that it tells works.
+// TestRecoveryThatIsUsedUp loses the quorum while the configuration still has a recover_from that was applied with a
+// quorum. The refusal would advise what is there already, so the plan says that it is used up, and its remedy works.
 func TestRecoveryThatIsUsedUp(t *testing.T) {
 	w := newWorld(t)
 	x := w.terminal(t)
@@ -125,8 +126,8 @@ func TestRecoveryThatIsUsedUp(t *testing.T) {
 	does(from, "plan", 0, "No changes")
 }
 
-// TestRecoveryThatMayLose has one of three lose its data, and another crash on a log that cannot be read: it may have
-// what the survivor does not have. A plan refuses to recover until it is named as lost, and is no plan to wait for it.
+// TestRecoveryThatMayLose has one of three members lose its data, and another crash on an unreadable log, which may
+// have what the survivor lacks. A plan refuses to recover until the configuration names that member as lost.
 func TestRecoveryThatMayLose(t *testing.T) {
 	w, id := newWorld(t), filepath.Join(t.TempDir(), "id")
 	from := func(more string) string {
@@ -155,8 +156,9 @@ func TestRecoveryThatMayLose(t *testing.T) {
 	)
 }
 
-// TestRecoveryWithoutTheLost has two of three lose power for good, as far as anybody can tell. They are given up by
-// name: the recovery is done, with a warning that they wait, and they join anew when they are back.
+// TestRecoveryWithoutTheLost has two of three members lose power for good, as far as anybody can tell. The
+// configuration gives them up by name: the recovery succeeds with a warning that they wait, and they join anew when
+// they are back.
 func TestRecoveryWithoutTheLost(t *testing.T) {
 	w, id := newWorld(t), filepath.Join(t.TempDir(), "id")
 	from := three(fmt.Sprintf("%srecover_from = { member = \"a\", cluster_id = file(%q), abandons = [\"b\", \"c\"] }\n", unprotected, id))

@@ -12,15 +12,14 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
-// forbidden is a plan that is refused: what is the matter with the hosts, what is desired, and what the refusal
-// says.
+// forbidden is a plan that is refused: the condition of the hosts, what is desired, and the text of the refusal.
 type forbidden struct {
 	hosts  func(*world)
 	config string
 	says   []string
 }
 
-// unreachableHosts has hosts that cannot be asked.
+// unreachableHosts makes hosts unreachable.
 func unreachableHosts(last ...int) func(*world) {
 	return func(w *world) {
 		for _, l := range last {
@@ -29,12 +28,12 @@ func unreachableHosts(last ...int) func(*world) {
 	}
 }
 
-// answers has what hosts say of their members changed.
+// answers changes what hosts report of their members.
 func answers(edit func(*api.Observation)) func(*world) {
 	return func(w *world) { w.observed = edit }
 }
 
-// unknown makes addresses in a configuration known at apply only.
+// unknown makes addresses of a configuration known only after apply.
 func unknown(config string, last ...int) string {
 	for _, l := range last {
 		config = strings.Replace(config, fmt.Sprintf(`"192.0.2.%d"`, l), fmt.Sprintf("terraform_data.host%d.output", l), 1) +
@@ -43,8 +42,7 @@ func unknown(config string, last ...int) string {
 	return config
 }
 
-// saysInOrder matches what a plan is refused with, that says one thing and later another. An apply that is refused
-// is too late.
+// saysInOrder matches the refusal of a plan that contains these texts in this order. A refused apply would be too late.
 func saysInOrder(texts ...string) *regexp.Regexp {
 	patterns := make([]string, len(texts))
 	for i, text := range texts {
@@ -53,7 +51,7 @@ func saysInOrder(texts ...string) *regexp.Regexp {
 	return regexp.MustCompile("(?s)^Error running (pre-apply plan|validate): .*" + strings.Join(patterns, ".*"))
 }
 
-// ofMembers is what a host says of its member where that is one of these.
+// ofMembers changes what a host reports if its member is one of these.
 func ofMembers(edit func(*api.Observation), names ...string) func(*world) {
 	return answers(func(o *api.Observation) {
 		if o.Marker != nil && slices.Contains(names, o.Marker.Member) {
@@ -83,7 +81,7 @@ func dataLost(names ...string) func(*world) {
 	})
 }
 
-// joined has a member that somebody has added beside Terraform.
+// joined adds a member beside Terraform.
 func joined(learner bool) func(*world) {
 	return answers(func(o *api.Observation) {
 		o.Member.Members = append(o.Member.Members, api.ListedMember{ID: "66", Name: "x", PeerURLs: []string{"https://192.0.2.66:2380"}, Learner: learner})

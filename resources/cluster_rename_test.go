@@ -14,9 +14,9 @@ func renamed(config string) string {
 	return strings.Replace(config, `"etcd_cluster" "prod"`, `"etcd_cluster" "main"`, 1)
 }
 
-// TestRenamedResource: with a moved block a cluster goes on under another name in Terraform, and no warning is read.
-// Without one, Terraform would destroy it and form it on the same hosts, in any order: the plan refuses that, and says
-// how to rename.
+// TestRenamedResource holds that with a moved block a cluster continues under another name in Terraform, without a
+// warning. Without one, Terraform would destroy the cluster and form it on the same hosts, in any order: the plan
+// refuses that, and says how to rename.
 func TestRenamedResource(t *testing.T) {
 	w := newWorld(t)
 	silent := func(*terraform.State) error {

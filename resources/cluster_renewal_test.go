@@ -14,15 +14,15 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
 )
 
-// hostsKey is the key by which servers tell hosts.
+// hostsKey is the key that identifies hosts to servers.
 const hostsKey = "ffeeddccbbaa99887766554433221100"
 
-// onHosts are the authorities, whose servers hosts ask too.
+// onHosts are authorities whose servers hosts may ask too.
 func (s *signers) onHosts(says string) string {
 	return strings.ReplaceAll(s.both(), ", ca_certificate =", fmt.Sprintf(", on_hosts = { %s }, ca_certificate =", says))
 }
 
-// renews checks by which key hosts ask servers; empty: they ask none.
+// renews checks with which key hosts ask servers; empty: they ask none.
 func (w *world) renews(key string, hosts ...int) tftest.TestCheckFunc {
 	return func(*terraform.State) error {
 		for _, last := range hosts {
@@ -35,8 +35,8 @@ func (w *world) renews(key string, hosts ...int) tftest.TestCheckFunc {
 	}
 }
 
-// TestRenewalOnHosts: hosts renew certificates by themselves where the configuration says so: every member's does, by
-// the settings that were applied last, and none does any more once the configuration does not say so, or another signs.
+// TestRenewalOnHosts holds that hosts renew certificates by themselves if the configuration says so: every host by the
+// settings of the last apply, and no host any more once the configuration does not say so, or another server signs.
 func TestRenewalOnHosts(t *testing.T) {
 	w, s := newWorld(t), newSigners(t)
 	own := fmt.Sprintf("auth_key = %q", hostsKey)
@@ -65,7 +65,7 @@ func TestRenewalOnHosts(t *testing.T) {
 		return nil
 	})}, PostApplyPostRefresh: []plancheck.PlanCheck{plancheck.ExpectEmptyPlan()}}
 	keyless := fmt.Sprintf("{ peer = { certificate = %q }, client = { certificate = %q } }", s.Peers.CertificatePEM(), s.Clients.CertificatePEM())
-	// half leaves out who signs for clients.
+	// half leaves out the signer for clients.
 	half := func(both string) string {
 		peer, _, _ := strings.Cut(both, ", client = ")
 		return fmt.Sprintf("%s, client = { certificate = %q } }", peer, s.Clients.CertificatePEM())
@@ -99,7 +99,7 @@ func TestRenewalOnHosts(t *testing.T) {
 			}, w.renews("", 11, 12, 13, 14, 15)),
 		steps(w.asPlanned(t, five(s.onHosts(own)), []string{", on a, b, c, d, e"}), nil, w.renews(hostsKey, 11, 15)),
 		steps(w.asPlanned(t, five(s.given(t)), []string{"renew on hosts: disabled on a, b, c, d, e"}), nil, w.renews("", 11, 12, 13, 14, 15)),
-		tftest.TestStep{ // A change of renewals is no repair, of which a part would be worth having.
+		tftest.TestStep{ // A change of renewals is no repair of which a part would be worth having.
 			PreConfig: func() {
 				w.host(14).Skew = 6 * time.Minute
 				done.LoseKey("prod", api.KeyPeer)

@@ -22,10 +22,10 @@ const (
 	unprotected = "deletion_protection = false\n"
 )
 
-// errGone is what a host that is switched off is to SSH.
+// errGone is the SSH error for a host that is switched off.
 var errGone = fmt.Errorf("%w: no route to host", ssh.ErrUnreachable)
 
-// says matches a message whatever the CLI does to its line breaks.
+// says matches a message, wherever the CLI breaks its lines.
 func says(text string) *regexp.Regexp {
 	words := strings.Fields(text)
 	for i, word := range words {
@@ -43,7 +43,7 @@ func values(pairs ...string) tftest.TestCheckFunc {
 	return tftest.ComposeAggregateTestCheckFunc(checks...)
 }
 
-// action is what a plan is to do with the cluster.
+// action is what a plan does with the cluster.
 func action(does plancheck.ResourceActionType) tftest.ConfigPlanChecks {
 	return tftest.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{plancheck.ExpectResourceAction(cluster, does)}}
 }
@@ -78,7 +78,7 @@ func TestClusterLife(t *testing.T) {
 	}
 }
 
-// TestPlanTellsWhatCreateDoes: all but tokens and IDs is known before anything is done.
+// TestPlanTellsWhatCreateDoes holds that a plan knows everything except tokens and IDs.
 func TestPlanTellsWhatCreateDoes(t *testing.T) {
 	w := newWorld(t)
 	w.run(t, tftest.TestStep{
@@ -103,7 +103,8 @@ func TestPlanTellsWhatCreateDoes(t *testing.T) {
 	})
 }
 
-// TestFailedCreateLeavesNothing: no state, no taint, and the next apply goes on.
+// TestFailedCreateLeavesNothing holds that a failed create leaves no state and no taint, and that the next apply
+// continues.
 func TestFailedCreateLeavesNothing(t *testing.T) {
 	w := newWorld(t)
 	w.Inject(nodetest.Fault{Address: "192.0.2.13", Operation: api.OpStart, Err: &api.Error{Code: api.CodeFailed, Message: "the disk is full"}})
@@ -206,7 +207,7 @@ func TestCreateRefuses(t *testing.T) {
 	w.run(t, steps...)
 }
 
-// TestUnknownAddresses: hosts that are made in the same apply.
+// TestUnknownAddresses forms a cluster on hosts that the same apply makes.
 func TestUnknownAddresses(t *testing.T) {
 	w := newWorld(t)
 	w.run(t, tftest.TestStep{

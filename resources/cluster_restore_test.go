@@ -18,7 +18,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
 )
 
-// past is a cluster that was saved, and written to since.
+// past is a cluster that was saved, and then written to.
 type past struct {
 	*world
 	t    *testing.T
@@ -26,7 +26,7 @@ type past struct {
 	id   string // file that holds its cluster ID
 }
 
-// saved is a cluster whose snapshot is in a file, and what a test begins with.
+// saved returns a cluster with a snapshot in a file, and the steps that a test begins with.
 func saved(t *testing.T) (*past, []tftest.TestStep) {
 	dir := t.TempDir()
 	p := &past{newWorld(t), t, filepath.Join(dir, "prod.db"), filepath.Join(dir, "id")}
@@ -41,12 +41,12 @@ func saved(t *testing.T) (*past, []tftest.TestStep) {
 	}}
 }
 
-// restoring is a configuration that restores the file over the cluster that was there.
+// restoring is a configuration that restores the file over the previous cluster.
 func (p *past) restoring(members, more string) string {
 	return of(members, unprotected+fmt.Sprintf("restore = {\nfile = %q\noverwrite_cluster_id = file(%q)\n%s}\n", p.file, p.id, more))
 }
 
-// hasMoved checks that the cluster is another one than the one that was saved.
+// hasMoved checks that the cluster is another one than the saved one.
 func (p *past) hasMoved(s *terraform.State) error {
 	was, err := os.ReadFile(p.id)
 	if is := s.RootModule().Resources[cluster].Primary.Attributes["cluster_id"]; err == nil && is == string(was) {
@@ -55,7 +55,7 @@ func (p *past) hasMoved(s *terraform.State) error {
 	return err
 }
 
-// isAsBefore checks that it is not.
+// isAsBefore checks that the cluster is the saved one.
 func (p *past) isAsBefore(s *terraform.State) error {
 	if p.hasMoved(s) == nil {
 		return errors.New("it is another cluster than before")
@@ -63,14 +63,14 @@ func (p *past) isAsBefore(s *terraform.State) error {
 	return nil
 }
 
-// restored is an apply of a restore that does what its plan has shown, after which nothing is left to do.
+// restored is an apply of a restore that does what its plan has shown. Nothing is left to do then.
 func (p *past) restored(config string, says ...string) tftest.TestStep {
 	step := p.asPlanned(p.t, config, says, purpose(plan.PurposeRestore))
 	step.Check = tftest.ComposeAggregateTestCheckFunc(step.Check, p.hasMoved)
 	return step
 }
 
-// TestRestoreOverARunningCluster restores over a cluster that is named, and then does nothing more.
+// TestRestoreOverARunningCluster restores over the cluster that the configuration names, and then does nothing more.
 func TestRestoreOverARunningCluster(t *testing.T) {
 	p, steps := saved(t)
 	p.run(t, append(steps,
@@ -88,11 +88,11 @@ func TestRestoreOverARunningCluster(t *testing.T) {
 			Config:    p.restoring("a b c", ""), ConfigPlanChecks: action(plancheck.ResourceActionNoop),
 			Check: p.untouched,
 		},
-		tftest.TestStep{Config: three(unprotected), Check: p.untouched}, // nor is it missed
+		tftest.TestStep{Config: three(unprotected), Check: p.untouched}, // a missing file changes nothing
 	)...)
 }
 
-// nothing is an apply whose plan says that nothing is restored, and which restores nothing.
+// nothing is an apply that restores nothing, and whose plan says so.
 func (p *past) nothing(config string) tftest.TestStep {
 	return tftest.TestStep{
 		PreConfig: func() { p.Forget(); p.warned() },
@@ -113,9 +113,9 @@ func (p *past) nothing(config string) tftest.TestStep {
 	}
 }
 
-// TestRestoreIsTidied edits a restore that was done, as people do afterwards: a checksum, the name of the cluster that
-// was given up, what is a default anyway. None of it restores again, or wants the snapshot that was restored from to be
-// kept; another checksum in the place of one does, and so does the name of the cluster that is there.
+// TestRestoreIsTidied edits the configuration of a completed restore: a checksum, the name of the cluster that was
+// given up, a default written out. None of these restores again, or needs the snapshot to exist. Another checksum in
+// the place of one restores again, and so does the name of the present cluster.
 func TestRestoreIsTidied(t *testing.T) {
 	p, steps := saved(t)
 	some, other := fmt.Sprintf("sha256 = %q\n", strings.Repeat("a", 64)), fmt.Sprintf("sha256 = %q\n", strings.Repeat("b", 64))
@@ -135,8 +135,8 @@ func TestRestoreIsTidied(t *testing.T) {
 	)...)
 }
 
-// TestRestoreThatIsUsedUp loses the cluster once more with the restore in the configuration that made it: what the
-// refusal advises is there, so the plan says that it is used up, and the way that it tells works.
+// TestRestoreThatIsUsedUp loses the cluster again while the configuration still has the restore that made it. The
+// refusal would advise what is there already, so the plan says that it is used up, and its remedy works.
 func TestRestoreThatIsUsedUp(t *testing.T) {
 	p, steps := saved(t)
 	p.run(t, append(steps,
@@ -161,9 +161,9 @@ func TestRestoreThatIsUsedUp(t *testing.T) {
 	)...)
 }
 
-// TestRestoreThatAStateDoesNotKnowOf has a restore in the configuration of a cluster that was made by it, and a state
-// that does not know that: it was imported, or the restore was taken out and is put back. The plan says that nothing is
-// restored.
+// TestRestoreThatAStateDoesNotKnowOf has a configuration with the restore that made the cluster, and a state that does
+// not know of it: the cluster was imported, or the restore was removed and is added again. The plan says that nothing
+// is restored.
 func TestRestoreThatAStateDoesNotKnowOf(t *testing.T) {
 	p, steps := saved(t)
 	config := p.restoring("a b c", "")
@@ -186,8 +186,8 @@ func TestRestoreThatAStateDoesNotKnowOf(t *testing.T) {
 	)...)
 }
 
-// TestRestoreThatARunCouldNotTellOf kills the provider once the restored cluster is open to clients, with little left
-// to do: the next apply does the rest, and the state knows which cluster it has by then.
+// TestRestoreThatARunCouldNotTellOf kills the provider once the restored cluster is open to clients and little is left
+// to do: the next apply does the rest, and the state then has the restored cluster.
 func TestRestoreThatARunCouldNotTellOf(t *testing.T) {
 	p, steps := saved(t)
 	p.run(t, append(steps,
@@ -206,7 +206,7 @@ func TestRestoreThatARunCouldNotTellOf(t *testing.T) {
 	)...)
 }
 
-// TestRestoreElsewhere restores into another size, into other hosts, and over hosts that were wiped.
+// TestRestoreElsewhere restores with another number of members, on other hosts, and on hosts that were wiped.
 func TestRestoreElsewhere(t *testing.T) {
 	for name, test := range map[string]struct {
 		happen  func(*past)
@@ -236,7 +236,7 @@ func TestRestoreElsewhere(t *testing.T) {
 	}
 }
 
-// TestRestoreAsANewCluster makes a cluster from a snapshot, and one that was cut short is gone on with.
+// TestRestoreAsANewCluster creates a cluster from a snapshot, and continues a create that was cut short.
 func TestRestoreAsANewCluster(t *testing.T) {
 	p, steps := saved(t)
 	copied := withSnapshot("file = %q", p.file) + fmt.Sprintf(`
@@ -280,7 +280,8 @@ func (p *past) cutShort() tftest.TestStep {
 	}
 }
 
-// TestRestoreIsGoneOnWith has a restore fail half way: no other change is made then, and the next apply finishes it.
+// TestRestoreIsGoneOnWith has a restore fail half way: no other change is made then, and the next apply finishes the
+// restore.
 func TestRestoreIsGoneOnWith(t *testing.T) {
 	p, steps := saved(t)
 	p.run(t, append(steps, p.cutShort(),
@@ -294,13 +295,13 @@ func TestRestoreIsGoneOnWith(t *testing.T) {
 func TestRestoreIsRolledBack(t *testing.T) {
 	p, steps := saved(t)
 	taken := p.asPlanned(t, p.restoring("a b c", "roll_back = true\n"), []string{"roll back b (192.0.2.12)", "start c (192.0.2.13)"}, purpose(plan.PurposeRestore))
-	// It signs nothing, so it takes no keys, and no clock keeps it from being done.
+	// A rollback signs nothing, so it needs no keys, and no clock prevents it.
 	taken.Config = strings.Replace(taken.Config, "etcd_pki.prod.authority", "{ peer = { certificate = etcd_pki.prod.authority.peer.certificate }, client = { certificate = etcd_pki.prod.authority.client.certificate } }", 1)
 	taken.PreConfig = func() { p.Heal(); p.Forget(); p.steps(); p.host(13).Skew = time.Hour }
 	taken.Check = tftest.ComposeAggregateTestCheckFunc(taken.Check, p.isAsBefore)
 	p.run(t, append(steps, p.cutShort(), taken,
 		tftest.TestStep{PreConfig: func() { p.Forget(); p.host(13).Skew = 0 }, Config: three(unprotected), Check: p.untouched},
-		// Once it was opened it cannot be.
+		// Once the restored cluster was opened, it cannot be rolled back.
 		p.restored(p.restoring("a b c", ""), "open a"),
 		tftest.TestStep{
 			PreConfig:   p.Forget,
@@ -311,8 +312,8 @@ func TestRestoreIsRolledBack(t *testing.T) {
 	)...)
 }
 
-// TestRestoreRefusals holds what is refused in the plan, with no host touched, and what is refused by hosts before any
-// member is stopped.
+// TestRestoreRefusals holds what the plan refuses without touching a host, and what hosts refuse before any member is
+// stopped.
 func TestRestoreRefusals(t *testing.T) {
 	p, steps := saved(t)
 	short, damaged := filepath.Join(t.TempDir(), "short.db"), filepath.Join(t.TempDir(), "damaged.db")
@@ -361,8 +362,8 @@ func TestRestoreRefusals(t *testing.T) {
 	p.run(t, steps...)
 }
 
-// TestRestoreThatAStateDoesNotKnowOfBesideAChange puts a restore that was done back together with a change: the change
-// is made, and nothing is restored or refused.
+// TestRestoreThatAStateDoesNotKnowOfBesideAChange adds a completed restore again together with a change: the change is
+// made, and nothing is restored or refused.
 func TestRestoreThatAStateDoesNotKnowOfBesideAChange(t *testing.T) {
 	for name, test := range map[string]struct {
 		happen  func(*past)

@@ -17,7 +17,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
 )
 
-// revoking is a configuration of three members whose clients' certificates of these serial numbers are revoked.
+// revoking is a configuration of three members that revokes clients' certificates with these serial numbers.
 func revoking(serials ...string) string {
 	config := three(unprotected + "client_crl = etcd_pki.prod.client_crl")
 	return strings.Replace(config, `{ name = "prod" }`, fmt.Sprintf("{\n name = \"prod\"\n revoked = [%s]\n}", inQuotes(serials)), 1)
@@ -31,7 +31,7 @@ func inQuotes(texts []string) string {
 	return strings.Join(all, ", ")
 }
 
-// revoked checks that every host has the list of a number, and which serial numbers are in it.
+// revoked checks the number of the list on every host, and the serial numbers in it.
 func (w *world) revoked(number int64, serials ...string) tftest.TestCheckFunc {
 	return func(*terraform.State) error {
 		for _, last := range []int{11, 12, 13} {
@@ -51,7 +51,7 @@ func (w *world) revoked(number int64, serials ...string) tftest.TestCheckFunc {
 	}
 }
 
-// restarts refuses, or wants, that members were restarted.
+// restarts checks whether members were restarted.
 func (w *world) restarts(want bool) tftest.TestCheckFunc {
 	return func(*terraform.State) error {
 		restarted := slices.ContainsFunc(w.Changes(), func(call nodetest.Call) bool {
@@ -64,8 +64,8 @@ func (w *world) restarts(want bool) tftest.TestCheckFunc {
 	}
 }
 
-// TestClientsAreRevoked: a serial number on etcd_pki is refused by every member after one apply, whose plan shows it,
-// with no restart and no other certificate, and a host that loses the list gets it back.
+// TestClientsAreRevoked holds that every member refuses a revoked serial number after one apply, whose plan shows it,
+// without a restart and without another certificate. A host that loses the list gets it back.
 func TestClientsAreRevoked(t *testing.T) {
 	w := newWorld(t)
 	var before []map[string]string
@@ -108,7 +108,8 @@ func TestClientsAreRevoked(t *testing.T) {
 	)
 }
 
-// TestTheFirstRevocation: members that look at no list get one in a restart each, and look at none after another.
+// TestTheFirstRevocation holds that members without a list get one with one restart each, and that removing the list
+// takes another restart.
 func TestTheFirstRevocation(t *testing.T) {
 	w := newWorld(t)
 	first := w.asPlanned(t, revoking("07"), []string{"roll a (192.0.2.11): flags --client-crl-file (not set) -> /etc/etcd/prod/tls/client.crl"}, purpose(plan.PurposeChange))
@@ -125,9 +126,9 @@ func TestTheFirstRevocation(t *testing.T) {
 	)
 }
 
-// TestRevocationWhileAMemberIsDown: the members that can be reached refuse the clients at once, a warning names the
-// other one, and it gets the list once it is back. A member that goes down after the plan has nobody warned of, so that
-// its apply fails, and so does a first list, which takes restarts.
+// TestRevocationWhileAMemberIsDown holds that reachable members refuse the clients at once, that a warning names the
+// other member, and that it gets the list once it is back. If a member goes down after the plan, nobody was warned, so
+// the apply fails; and so does a first list, which takes restarts.
 func TestRevocationWhileAMemberIsDown(t *testing.T) {
 	const keeps = "Members keep the old list of revoked certificates: c (192.0.2.13)"
 	for name, test := range map[string]struct{ down, up func(*nodetest.Host) }{
@@ -180,8 +181,8 @@ func TestRevocationWhileAMemberIsDown(t *testing.T) {
 	})
 }
 
-// TestRevocationDuringAnExchange revokes a client in the apply that begins to exchange the authorities: the list comes
-// without a restart, and leaves the authorities that members trust to the exchange.
+// TestRevocationDuringAnExchange revokes a client in the apply that begins to exchange the authorities: the list
+// arrives without a restart, and does not change which authorities members trust.
 func TestRevocationDuringAnExchange(t *testing.T) {
 	w := newWorld(t)
 	config := func(pki string, serials ...string) string {
@@ -193,7 +194,8 @@ func TestRevocationDuringAnExchange(t *testing.T) {
 	w.run(t, w.begun(t, config("etcd_pki.prod.authority")), exchange)
 }
 
-// TestNoListOfRevoked: what is no list is refused by a plan, and by no validation: a mocked etcd_pki gives any text.
+// TestNoListOfRevoked holds that the plan, and not the validation, refuses a text that is no list: a mocked etcd_pki
+// gives any text.
 func TestNoListOfRevoked(t *testing.T) {
 	w := newWorld(t)
 	key, _ := madeKey(t)

@@ -22,8 +22,8 @@ import (
 
 var update = flag.Bool("update", false, "write golden files anew")
 
-// terminal is a working directory in which somebody types commands of the real CLI, for a provider that lives in this
-// process and its simulated hosts.
+// terminal is a working directory for commands of the real CLI. The provider runs in this process, with simulated
+// hosts.
 type terminal struct {
 	t   *testing.T
 	dir string
@@ -36,7 +36,7 @@ func (w *world) terminal(t *testing.T) *terminal {
 	return w.terminalOf(t, w)
 }
 
-// terminalOf opens one for another face of the world.
+// terminalOf opens one for another provider.
 func (*world) terminalOf(t *testing.T, face provider.Provider) *terminal {
 	t.Helper()
 	cli := os.Getenv("TF_ACC_TERRAFORM_PATH")
@@ -77,7 +77,7 @@ func (x *terminal) run(args ...string) (output string, code int) {
 	return string(text), command.ProcessState.ExitCode()
 }
 
-// must runs one that has to end well.
+// must runs a command that has to succeed.
 func (x *terminal) must(args ...string) string {
 	x.t.Helper()
 	text, code := x.run(args...)
@@ -87,7 +87,7 @@ func (x *terminal) must(args ...string) string {
 	return text
 }
 
-// plan is what a plan shows of the cluster, with its exit code; the plan is saved.
+// plan returns what a plan shows of the cluster, and its exit code, and saves the plan.
 func (x *terminal) plan(config string, args ...string) string {
 	x.t.Helper()
 	if err := os.WriteFile(filepath.Join(x.dir, "main.tf"), []byte(config), 0o600); err != nil {
@@ -104,7 +104,7 @@ func (x *terminal) plan(config string, args ...string) string {
 	return fmt.Sprintf("exit code %d\n%s", code, shown)
 }
 
-// done is what the state says of what was done.
+// done returns what the state says of completed steps.
 func (x *terminal) done() string {
 	x.t.Helper()
 	var text strings.Builder
@@ -123,7 +123,7 @@ func (x *terminal) done() string {
 	return text.String()
 }
 
-// stored is the state as its file has it.
+// stored returns the state in its file.
 func (x *terminal) stored() (file map[string]any) {
 	x.t.Helper()
 	text, err := os.ReadFile(filepath.Join(x.dir, "terraform.tfstate"))
@@ -136,7 +136,7 @@ func (x *terminal) stored() (file map[string]any) {
 	return file
 }
 
-// age makes the state one of a provider that had no other attribute than rollout.
+// age makes the state like that of a provider without last_rollout and the attributes after it.
 func (x *terminal) age() {
 	x.t.Helper()
 	x.rewrite(func(_ string, instance map[string]any) {
@@ -163,7 +163,7 @@ func (x *terminal) rewrite(edit func(kind string, instance map[string]any)) {
 	}
 }
 
-// block is what a plan says of the cluster.
+// block returns what a plan says of the cluster.
 var block = regexp.MustCompile(`(?ms)^  # etcd_cluster\.prod .*?^    }$\n`)
 
 // volatiles are IDs, tokens and times, which differ from run to run.
@@ -172,8 +172,8 @@ var volatiles = []*regexp.Regexp{
 	regexp.MustCompile(`"\d{4}-\d\d-\d\dT[0-9:]+Z"`),
 }
 
-// TestRolloutInPlans is what a reviewer sees: every step of the plan with a plus, none of an earlier one, and nothing
-// at all where nothing is to be done.
+// TestRolloutInPlans holds what a reviewer sees: every step of the plan with a plus, no step of an earlier plan, and
+// nothing at all if nothing is to be done.
 func TestRolloutInPlans(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -231,9 +231,9 @@ func TestRolloutInPlans(t *testing.T) {
 	}
 }
 
-// asShown takes out of a plan what Terraform and OpenTofu show each in its own way: OpenTofu says that a write-only
-// attribute may be another one, which changes how many are hidden, and shows another element of a list as one that goes
-// and one that comes.
+// asShown removes from a plan what Terraform and OpenTofu show differently. OpenTofu says that a write-only attribute
+// may have changed, which changes how many attributes are hidden, and shows a changed element of a list as one removed
+// and one added.
 func asShown(plan string) string {
 	if filepath.Base(os.Getenv("TF_ACC_TERRAFORM_PATH")) == "tofu" {
 		plan = writeOnly.ReplaceAllString(plan, "")

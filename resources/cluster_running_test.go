@@ -24,10 +24,10 @@ const (
 	dir    = "/var/lib/etcd/prod"
 )
 
-// host is the host with this last number of its address.
+// host returns the host whose address ends with this number.
 func (w *world) host(last int) *nodetest.Host { return w.Host(fmt.Sprintf("192.0.2.%d", last)) }
 
-// put puts something into the cluster through every member that takes it.
+// put writes a key through every member that accepts it.
 func (w *world) put(t *testing.T) {
 	t.Helper()
 	if err := w.Put("prod"); err != nil {
@@ -35,7 +35,7 @@ func (w *world) put(t *testing.T) {
 	}
 }
 
-// steps are those that were done since the last time that this was asked, as the progress told of them.
+// steps returns the steps since its last call, from the progress log.
 func (w *world) steps() []string {
 	w.progress.Lock()
 	defer w.progress.Unlock()
@@ -49,15 +49,15 @@ func (w *world) steps() []string {
 	return steps
 }
 
-// counted is a line of the progress that begins a step.
+// counted matches a line of the progress log that begins a step.
 var counted = regexp.MustCompile(`^prod \d+/\d+ (.*)$`)
 
-// acts are steps without those that only wait. In this world members find each other in no time.
+// acts returns the steps except those that only wait. In this world members find each other in no time.
 func acts(steps []string) []string {
 	return slices.DeleteFunc(slices.Clone(steps), func(step string) bool { return strings.HasPrefix(step, "agree: ") })
 }
 
-// texts are a list of texts in a plan.
+// texts returns a list of texts in a plan.
 func texts(list any) []string {
 	var found []string
 	items, _ := list.([]any)
@@ -67,7 +67,7 @@ func texts(list any) []string {
 	return found
 }
 
-// listed is a list of texts in a state.
+// listed returns a list of texts in a state.
 func listed(s *terraform.State, name string) []string {
 	var found []string
 	attributes := s.RootModule().Resources[cluster].Primary.Attributes
@@ -80,7 +80,7 @@ func listed(s *terraform.State, name string) []string {
 	}
 }
 
-// allWell is a check that every member is healthy, and that nothing that was put has been lost.
+// allWell checks that every member is healthy, and that no write was lost.
 func (w *world) allWell(s *terraform.State) error {
 	attributes := s.RootModule().Resources[cluster].Primary.Attributes
 	var wrong []error
@@ -104,8 +104,8 @@ func (w *world) allWell(s *terraform.State) error {
 	return errors.Join(wrong...)
 }
 
-// asPlanned is an apply that does exactly what its plan has shown, and after which nothing is left to do. One of
-// its steps says each of says.
+// asPlanned is an apply that does exactly what its plan has shown. Nothing is left to do then. The texts says are in
+// its steps.
 func (w *world) asPlanned(t *testing.T, config string, says []string, checks ...plancheck.PlanCheck) tftest.TestStep {
 	var shown []string
 	return tftest.TestStep{
@@ -163,11 +163,11 @@ type alteration struct {
 	values []string // of the state afterwards
 }
 
-// TestRunningClusterChanges: every change is done as it was planned.
+// TestRunningClusterChanges holds that every change is done as planned.
 func TestRunningClusterChanges(t *testing.T) {
 	const quota = "settings = { quota_backend_bytes = 8589934592 }\n"
 	for name, life := range map[string]struct {
-		carried []string // where it is not the newest alone
+		carried []string // versions that the provider carries, if not only the newest
 		from    string
 		changes []alteration
 	}{
@@ -186,7 +186,7 @@ func TestRunningClusterChanges(t *testing.T) {
 				to:   of("a c d", unprotected),
 				says: []string{"remove b (192.0.2.22): no longer in the configuration", "retire b (192.0.2.22)"},
 			},
-			{ // a host that was left can be come back to
+			{ // a host that was left can be used again
 				to:   of("a b c", unprotected),
 				says: []string{"learner b (192.0.2.12)", "retire d (192.0.2.14)"},
 			},
@@ -259,7 +259,7 @@ func TestRunningClusterChanges(t *testing.T) {
 	}
 }
 
-// TestGrowAndShrink takes one cluster through its sizes, and back.
+// TestGrowAndShrink takes one cluster through all sizes, and back.
 func TestGrowAndShrink(t *testing.T) {
 	w := newWorld(t)
 	w.run(t, w.begun(t, of("a", unprotected)),
@@ -275,7 +275,8 @@ func TestGrowAndShrink(t *testing.T) {
 	}
 }
 
-// TestVersionStaysOnItsMinor: without a version a cluster stays on its minor version, whatever else is carried.
+// TestVersionStaysOnItsMinor holds that a cluster without a configured version stays on its minor version, whatever
+// else the provider carries.
 func TestVersionStaysOnItsMinor(t *testing.T) {
 	w := newWorld(t)
 	w.carry(older)
@@ -284,14 +285,14 @@ func TestVersionStaysOnItsMinor(t *testing.T) {
 		tftest.TestStep{Config: three(unprotected + `version = "3.6"`), Check: tftest.ComposeAggregateTestCheckFunc(w.untouched, values("etcd_version", older))},
 		w.asPlanned(t, three(unprotected+`version = "3.7"`), []string{"etcd 3.6.16 -> 3.7.3"}),
 		w.asPlanned(t, three(unprotected+`version = "3.6"`), []string{"downgrade: enabled to etcd 3.6"}),
-		// A provider that no longer carries the minor version leaves its clusters alone.
+		// A provider that no longer carries the minor version leaves its clusters as they are.
 		tftest.TestStep{PreConfig: func() { w.carry("3.7.4") }, Config: three(unprotected + `version = "3.6"`), PlanOnly: true},
 		tftest.TestStep{PreConfig: func() { w.carry("3.6.15") }, Config: three(unprotected + `version = "3.6"`), PlanOnly: true},
 		tftest.TestStep{PreConfig: func() { w.carry(newest, older) }, Config: three(unprotected + `version = "3.6"`), PlanOnly: true},
 	)
 }
 
-// TestNewAddressComesOutOfThePlan: a host that another resource makes anew in the same apply.
+// TestNewAddressComesOutOfThePlan has another resource replace a host in the same apply.
 func TestNewAddressComesOutOfThePlan(t *testing.T) {
 	w := newWorld(t)
 	unknown := strings.Replace(of("a b@21 c", unprotected), `"192.0.2.21"`, "terraform_data.host.output", 1) + "\nresource \"terraform_data\" \"host\" { input = \"192.0.2.21\" }\n"

@@ -13,7 +13,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
 )
 
-// named checks which names the server certificates of all members have, beside their own.
+// named checks which names the server certificates of all members have beside their own.
 func (w *world) named(want ...string) tftest.TestCheckFunc {
 	return func(*terraform.State) error {
 		for last, name := range map[int]string{11: "a", 12: "b", 13: "c"} {
@@ -39,8 +39,8 @@ func (w *world) named(want ...string) tftest.TestCheckFunc {
 	}
 }
 
-// TestExtraServerNames: a load balancer's name is in every server certificate, in no peer certificate, and comes and
-// goes with no member's restart.
+// TestExtraServerNames holds that a load balancer's name is in every server certificate and in no peer certificate, and
+// is added and removed without a restart.
 func TestExtraServerNames(t *testing.T) {
 	w := newWorld(t)
 	config := func(names string) string { return three(unprotected + "extra_server_names = " + names) }
@@ -70,13 +70,13 @@ func TestExtraServerNames(t *testing.T) {
 		tftest.TestStep{Config: config(`["https://etcd.example.com"]`), ExpectError: says("this is neither an IP address nor a DNS name")},
 		tftest.TestStep{Config: config(`["etcd.example.com:2379"]`), ExpectError: says("this is neither an IP address nor a DNS name")},
 		tftest.TestStep{Config: config(`["192.0.2.100%eth0"]`), ExpectError: says("this is neither an IP address nor a DNS name")},
-		// What an apply has not known, no plan has shown.
+		// What the apply itself did not know, no plan has shown.
 		tftest.TestStep{Config: `resource "terraform_data" "name" { input = "late.example.com" }` + config(`[terraform_data.name.output]`), Check: w.named("late.example.com")},
 	)
 }
 
-// TestExtraServerNamesSaidOtherwise: other spellings of the same names plan nothing, or are refused with the one
-// spelling there is.
+// TestExtraServerNamesSaidOtherwise holds that other spellings of the same names plan nothing, or are refused with the
+// accepted spelling.
 func TestExtraServerNamesSaidOtherwise(t *testing.T) {
 	w := newWorld(t)
 	config := func(names string) string { return three(unprotected + "extra_server_names = " + names) }
@@ -89,7 +89,7 @@ func TestExtraServerNamesSaidOtherwise(t *testing.T) {
 		tftest.TestStep{Config: config(`["etcd.example.com."]`), ExpectError: says(`write it as "etcd.example.com"`)},
 		tftest.TestStep{Config: config(`["2001:DB8:0::100"]`), ExpectError: says(`write it as "2001:db8::100"`)},
 		tftest.TestStep{Config: config(`["::ffff:192.0.2.100"]`), ExpectError: says(`write it as "192.0.2.100"`)},
-		// Names that every member, or one of them, has anyhow.
+		// Names that every member, or one of them, has anyway.
 		tftest.TestStep{Config: config(`["localhost", "127.0.0.1", "192.0.2.11", "etcd.example.com"]`), Check: w.allWell},
 		quiet(`["localhost", "127.0.0.1", "192.0.2.11", "etcd.example.com"]`),
 	)

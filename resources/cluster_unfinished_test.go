@@ -14,7 +14,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
 )
 
-// TestUnfinishedChange: an apply that failed, or was killed, leaves a state from which the next one goes on.
+// TestUnfinishedChange holds that an apply which failed or was killed leaves a state from which the next one continues.
 func TestUnfinishedChange(t *testing.T) {
 	for name, test := range map[string]struct {
 		from, to string
@@ -22,8 +22,8 @@ func TestUnfinishedChange(t *testing.T) {
 		fault    nodetest.Fault
 		killed   bool     // the provider, before it could answer
 		says     string   // by the apply that fails
-		left     []string // steps that the next apply does, in this order, among others
-		not      []string // and those that it does not
+		left     []string // steps of the next apply, in this order, among others
+		not      []string // steps that the next apply must not have
 		known    bool     // whether the next plan shows them
 	}{
 		"a roll, before the second": {
@@ -167,11 +167,11 @@ func TestUnfinishedChange(t *testing.T) {
 	}
 }
 
-// TestUnfinishedChangeIsGivenUp: whatever was begun is undone where it is no longer desired.
+// TestUnfinishedChangeIsGivenUp holds that an unfinished change is undone if it is no longer desired.
 func TestUnfinishedChangeIsGivenUp(t *testing.T) {
 	for name, test := range map[string]struct {
 		to, then string
-		op       api.Operation // that loses its answer
+		op       api.Operation // operation that loses its answer
 		killed   bool          // the provider, before it could answer
 		says     []string
 		clear    []int // hosts that carry nothing afterwards
@@ -220,7 +220,7 @@ func TestUnfinishedChangeIsGivenUp(t *testing.T) {
 				then.PreConfig = func() { w.Heal(); w.Forget(); w.dies = false }
 				steps = append(steps, then)
 			}
-			// A last step, since the test destroys what is left at its end.
+			// The last step is needed, since the test destroys what is left at its end.
 			steps = append(steps, tftest.TestStep{Config: "resource \"terraform_data\" \"done\" {}", Check: func(*terraform.State) error {
 				for _, last := range test.clear {
 					if left := w.host(last).Leftovers("prod", dir); len(left) > 0 {
@@ -234,7 +234,8 @@ func TestUnfinishedChangeIsGivenUp(t *testing.T) {
 	}
 }
 
-// TestVoterOfAKilledApplyIsNamed: only the configuration that began it knows the way to its host.
+// TestVoterOfAKilledApplyIsNamed holds that the refusal names a voter of a killed apply: only the configuration that
+// began it knows the route to its host.
 func TestVoterOfAKilledApplyIsNamed(t *testing.T) {
 	w := newWorld(t)
 	w.run(t, w.begun(t, three(unprotected)),
@@ -258,11 +259,11 @@ func TestVoterOfAKilledApplyIsNamed(t *testing.T) {
 		w.asPlanned(t, three(unprotected), []string{"promote b (192.0.2.12)", "retire b (192.0.2.21)"}))
 }
 
-// TestPlanWithoutALook: nobody plans a change of what nobody has seen.
+// TestPlanWithoutALook holds that no change is planned for hosts that nobody has observed.
 func TestPlanWithoutALook(t *testing.T) {
 	w := newWorld(t)
 	w.run(t, w.begun(t, three(unprotected)),
-		// The plan of such a step does not refresh, and a create leaves no look behind.
+		// The plan of such a step does not refresh, and a create leaves no observation behind.
 		tftest.TestStep{Config: of("a b@21 c", unprotected), PlanOnly: true, ExpectError: says("this state does not know it yet. Plan without -refresh=false")},
 		tftest.TestStep{Config: three(unprotected + "purge_data = true"), Check: w.untouched})
 }

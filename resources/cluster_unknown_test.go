@@ -11,17 +11,16 @@ import (
 	"github.com/hashicorp/terraform-plugin-go/tfprotov6"
 )
 
-// hostsModule makes hosts, whose ways are known once they are made.
+// hostsModule makes hosts whose routes are known once they are made.
 const hostsModule = `
 	variable "last" { type = number }
 	resource "terraform_data" "host" { input = { address = "192.0.2.${var.last}" } }
 	output "host" { value = terraform_data.host.output }
 `
 
-// TestObjectsThatAreNotKnown has members, and what else a cluster is given as objects, come out of modules, variables
-// and functions, whose values are not known when the configuration is validated, or before they are applied: validate
-// and plan take them, and the apply forms the cluster. Of one that is there, a plan shows what it gives up, or is
-// refused.
+// TestObjectsThatAreNotKnown takes members, and the other objects of a cluster, from modules, variables and functions,
+// whose values are unknown when the configuration is validated or before they are applied. Validate and plan accept
+// them, and the apply forms the cluster. The plan of an existing cluster shows what it gives up, or is refused.
 func TestObjectsThatAreNotKnown(t *testing.T) {
 	t.Parallel()
 	cluster := func(members, more string) string {
@@ -110,7 +109,7 @@ func TestObjectsThatAreNotKnown(t *testing.T) {
 }
 
 // TestNothingIsRequiredBelowElements holds that all objects in maps, lists and sets can be unknown: the framework takes
-// what is required of them for missing then.
+// required attributes of unknown objects for missing.
 func TestNothingIsRequiredBelowElements(t *testing.T) {
 	t.Parallel()
 	schemas, err := providerserver.NewProtocol6(newWorld(t))().GetProviderSchema(t.Context(), &tfprotov6.GetProviderSchemaRequest{})

@@ -14,14 +14,14 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/authority"
 )
 
-// TestAuthoritiesAreNotExchangedUnseen: an apply exchanges no authority whose plan did not show which one comes: not
-// those that sign, and none that is trusted now goes. One that is trusted in addition may be made by the same apply, as
-// in a rotation.
+// TestAuthoritiesAreNotExchangedUnseen holds that an apply exchanges no authority unless its plan showed the new one:
+// neither those that sign nor those that are trusted. The same apply may make an additional trusted authority, as in a
+// rotation.
 func TestAuthoritiesAreNotExchangedUnseen(t *testing.T) {
 	w := newWorld(t)
 	turn := 0
 	config := func(later, pki string) string {
-		turn++ // so that what comes later is not known at plan time
+		turn++ // the later value is unknown at plan time
 		return strings.Replace(three(line), "etcd_pki.prod.authority", pki, 1) + otherPKI +
 			fmt.Sprintf("\nresource \"terraform_data\" \"later\" {\n input = { pki = %s, turn = %d }\n}\n", later, turn)
 	}
@@ -49,14 +49,14 @@ func TestAuthoritiesAreNotExchangedUnseen(t *testing.T) {
 				purpose(""), plancheck.ExpectUnknownValue(cluster, tfjsonpath.New("peer_ca_certificate")), plancheck.ExpectUnknownValue(cluster, tfjsonpath.New("client_ca_certificate")),
 			}},
 		},
-		// By now both are trusted, and what comes later might leave one out.
+		// Both are trusted by now, and a later value might leave one out.
 		refused(config(prod, trusting(prod, laterPKI)), "The certificate of pki.trusted.peer"),
 		tftest.TestStep{Config: config(prod, prod), Check: w.issuedBy("prod", "prod")},
 	)
 }
 
-// TestAuthorityIsRefusedAtPlan: what no apply could sign by is refused before it begins: when the configuration is
-// validated, or by the plan where that takes a clock.
+// TestAuthorityIsRefusedAtPlan holds that an authority with which no apply could sign is refused before the apply: by
+// the validation, or by the plan if that takes a clock.
 func TestAuthorityIsRefusedAtPlan(t *testing.T) {
 	w := newWorld(t)
 	with := func(pki string) string {

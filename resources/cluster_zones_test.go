@@ -10,7 +10,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-testing/terraform"
 )
 
-// TestZones warns of a zone whose loss is the loss of the quorum, once: when members or zones change.
+// TestZones holds that a plan warns of a zone whose loss costs the quorum, once: when members or zones change.
 func TestZones(t *testing.T) {
 	in := func(zones string) string { return zoned(three(unprotected), quoted(zones)...) }
 	const warning = "The loss of one zone is the loss of the quorum: Zone r1 holds 2 of 3 members, and the other 1 are no quorum (2)"
@@ -30,8 +30,8 @@ func TestZones(t *testing.T) {
 	w.run(t, plan("r1 r1", false), plan("r1 r2 r3", false), plan("r1 r1 r2", true), plan("r1 r1 r2", false), plan("r2 r1 r3", false))
 }
 
-// TestZonesOrderRolls has members restarted zone by zone, as the plan shows; while a zone is not known, so are the
-// steps that it orders, and no others.
+// TestZonesOrderRolls has members restarted zone by zone, as the plan shows. While a zone is unknown, the steps that it
+// orders are unknown, and no others.
 func TestZonesOrderRolls(t *testing.T) {
 	w := newWorld(t)
 	rolls := func(want string) plancheck.PlanCheck {
@@ -56,7 +56,7 @@ func TestZonesOrderRolls(t *testing.T) {
 	w.run(t,
 		tftest.TestStep{Config: three(unprotected)}, // a leads
 		step(zoned(three(count(5000)), quoted("r1 r3 r2")...), "c b a"),
-		step(zoned(three(count(6000)), quoted("r1 r2 r2")...), "a c b"), // b leads since
+		step(zoned(three(count(6000)), quoted("r1 r2 r2")...), "a c b"), // b leads by now
 		step(later+zoned(three(count(7000)), `"r1"`, `"r2"`, "terraform_data.rack.output"), ""),
 	)
 }
@@ -70,7 +70,7 @@ func zoned(config string, zones ...string) string {
 	return config
 }
 
-// quoted are words as expressions.
+// quoted returns words as expressions.
 func quoted(words string) (expressions []string) {
 	for word := range strings.FieldsSeq(words) {
 		expressions = append(expressions, fmt.Sprintf("%q", word))

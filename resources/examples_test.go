@@ -15,14 +15,14 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/provider"
 )
 
-// configurable is the world behind the provider block of a configuration, which it reads and does not follow.
+// configurable is the world behind the provider block of a configuration. It accepts the block and ignores its values.
 type configurable struct{ *world }
 
 func (c configurable) Schema(ctx context.Context, req frameworkprovider.SchemaRequest, resp *frameworkprovider.SchemaResponse) {
 	provider.New("test")().Schema(ctx, req, resp)
 }
 
-// filledIn is what the user of an example says in terraform.tfvars.
+// filledIn is what the user of an example writes into terraform.tfvars.
 var filledIn = map[string]string{
 	"own-hosts": `hosts = { a = { address = "192.0.2.11" }, b = { address = "192.0.2.12" }, c = { address = "192.0.2.13" } }`,
 	"demo": `private_key_file = "key"
@@ -35,13 +35,13 @@ var filledIn = map[string]string{
 
 const aHostKey = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIE0bOf8XaFpOcsXEPhDdRJ4hmsx/oY9LHYmwQGy4T9pk"
 
-// besideIt is a file that an example names: the provider of a test does not run in the example's directory.
+// besideIt matches a file that an example names: the provider of a test does not run in the example's directory.
 var besideIt = regexp.MustCompile(`((?:private_key_|certificate_|)file +)= "([\w.-]+)"`)
 
-// ofTheirOwn are names of hosts in examples.
+// ofTheirOwn matches names of hosts in examples.
 var ofTheirOwn = regexp.MustCompile(`"([a-z])\.etcd\.example\.com"`)
 
-// TestExamplesAreApplied applies every example, and plans it again: nothing is to be done then.
+// TestExamplesAreApplied applies every example, and plans it again: nothing is left to do.
 func TestExamplesAreApplied(t *testing.T) {
 	sample.Leave(t, "TestExamples plans each of them, and TestConfigurationsPlanNothingTwice refuses what is known not to settle")
 	t.Parallel()
@@ -67,7 +67,7 @@ func TestExamplesAreApplied(t *testing.T) {
 			w := newWorld(t)
 			x := w.terminalOf(t, configurable{w})
 			x.copyExample(filepath.Join(examples, folder))
-			if folder == "clusters" { // its module is the folder beside it
+			if folder == "clusters" { // its module is in the folder beside it
 				beside := *x
 				beside.dir = filepath.Join(x.dir, "..", "module")
 				if err := os.Mkdir(beside.dir, 0o700); err != nil {
@@ -76,7 +76,7 @@ func TestExamplesAreApplied(t *testing.T) {
 				beside.copyExample(filepath.Join(examples, "module"))
 			}
 			x.write("terraform.tfvars", filledIn[folder])
-			x.write("curl", "#!/bin/sh\ntrue\n") // the one of ephemeral-resources has nobody to ask
+			x.write("curl", "#!/bin/sh\ntrue\n") // the example of ephemeral-resources has no host to ask
 			x.env = append(x.env, "TF_VAR_ssh_private_key=key", "PATH="+x.dir+":"+os.Getenv("PATH"))
 			x.must("init", "-no-color")
 			x.must("apply", "-no-color", "-auto-approve")
@@ -87,7 +87,7 @@ func TestExamplesAreApplied(t *testing.T) {
 	}
 }
 
-// copyExample copies an example, for the provider of the test and the hosts of its world.
+// copyExample copies an example, and adapts it to the test's provider and hosts.
 func (x *terminal) copyExample(folder string) {
 	x.t.Helper()
 	files, err := os.ReadDir(folder)

@@ -9,7 +9,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
-// TestHostIsRead: what a host is and has, whatever it carries, with nothing but a first contact.
+// TestHostIsRead holds that etcd_host reads what a host is and has, whatever it carries, with nothing but a first
+// contact.
 func TestHostIsRead(t *testing.T) {
 	const host = "data.etcd_host.new"
 	w := newWorld(t)
@@ -58,7 +59,7 @@ func TestHostIsRead(t *testing.T) {
 				none("os", "cpus", "clock_synchronized", "cgroup_version", "filesystems./srv/wal.size", "filesystems./srv/wal.disk_kind"),
 			),
 		},
-		// A host that is down is a finding, so that a plan which repairs something else is not refused for it.
+		// A host that is down is a finding, so that it refuses no plan which repairs something else.
 		tftest.TestStep{PreConfig: func() { w.host(21).Unreachable = errGone }, Config: reading, Check: tftest.ComposeAggregateTestCheckFunc(
 			is("findings.#", "1", "findings.0.id", "unreachable", "findings.0.severity", "error", "findings.0.text", errGone.Error(),
 				"filesystems.%", "2", "host_keys.#", "0", "addresses.#", "0", "clock_skew", "0"),

@@ -16,8 +16,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources"
 )
 
-// TestNullsAmongValues: no set and no list of texts that a configuration gives may have a null, which is to be refused
-// by the validation rather than left out in silence.
+// TestNullsAmongValues holds that the validation refuses a null in any configured set or list of texts, rather than
+// leave the null out in silence.
 func TestNullsAmongValues(t *testing.T) {
 	looked := 0
 	for address, of := range givenTexts(t) {
@@ -47,14 +47,14 @@ func TestNullsAmongValues(t *testing.T) {
 	}
 }
 
-// given is an attribute as all kinds of schemas have them.
+// given is an attribute in the form that all kinds of schemas share.
 type given interface {
 	GetType() attr.Type
 	IsOptional() bool
 	IsRequired() bool
 }
 
-// givenTexts are all sets and lists of texts that configurations give, by address.
+// givenTexts returns all configured sets and lists of texts, by address.
 func givenTexts(t *testing.T) map[string]given {
 	t.Helper()
 	found := map[string]given{}

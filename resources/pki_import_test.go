@@ -42,8 +42,8 @@ func write(t *testing.T, file, text string, mode os.FileMode) {
 	}
 }
 
-// TestPKIImport: authorities whose state is lost come back from their files, the keys and all else as they were, so
-// that the plan after it is empty.
+// TestPKIImport holds that authorities whose state is lost come back from their files, keys included, and that the next
+// plan is empty.
 func TestPKIImport(t *testing.T) {
 	for name, more := range map[string]string{"by default": "", "of a kind": "validity = \"48h30m\"\n algorithm = \"rsa-2048\""} {
 		t.Run(name, func(t *testing.T) {
@@ -61,8 +61,8 @@ func TestPKIImport(t *testing.T) {
 	}
 }
 
-// TestPKIImportInARotation: authorities whose state is lost in the middle of a rotation come back with those that are
-// trusted beside them. The rotation goes on from the phase that they are in, once the configuration names it.
+// TestPKIImportInARotation holds that authorities whose state is lost in the middle of a rotation come back with those
+// that are trusted beside them. The rotation continues from its phase once the configuration names the phase.
 func TestPKIImportInARotation(t *testing.T) {
 	const both, peers, other = `peers = "2", clients = "2"`, `peers = "2"`, "algorithm = \"ecdsa-p384\"\n validity = \"48h\""
 	for _, test := range sample.EveryNth(t, 3, []struct{ name, labels, more, phase string }{
@@ -111,9 +111,8 @@ func TestPKIImportInARotation(t *testing.T) {
 	}
 }
 
-// TestPKIImportOfForeignAuthorities: authorities that were made elsewhere come in as what they are, and nothing that
-// the configuration has to repeat: with their name alone nothing is planned, and what it says otherwise is refused with
-// what they are.
+// TestPKIImportOfForeignAuthorities holds that authorities from elsewhere are imported as they are. With their name
+// alone, the configuration plans nothing; values that contradict the files are refused with those of the files.
 func TestPKIImportOfForeignAuthorities(t *testing.T) {
 	w, directory := newWorld(t), t.TempDir()
 	for file, lifetime := range map[string]time.Duration{"peer-ca": 100 * time.Hour, "client-ca": 50 * time.Hour} {
@@ -137,7 +136,7 @@ func TestPKIImportOfForeignAuthorities(t *testing.T) {
 		tftest.TestStep{Config: config(`algorithm = "rsa-2048"`), PlanOnly: true, ExpectError: says(`have "ecdsa-p384". Set algorithm to that, or leave it out`)})
 }
 
-// foreign writes an authority with a name of somebody else's.
+// foreign writes an authority with a name that etcd_pki does not give.
 func foreign(t *testing.T, file, name string, algorithm pki.Algorithm, now time.Time, lifetime time.Duration) {
 	t.Helper()
 	made, err := pki.NewAuthority(name, algorithm, lifetime, now)
@@ -152,8 +151,8 @@ func foreign(t *testing.T, file, name string, algorithm pki.Algorithm, now time.
 	write(t, file+".key", string(key), 0o600)
 }
 
-// TestPKIImportRefuses: nothing comes into the state that could not sign for the cluster, and each refusal says what to
-// do.
+// TestPKIImportRefuses holds that no authority is imported that could not sign for the cluster, and that each refusal
+// says what to do.
 func TestPKIImportRefuses(t *testing.T) {
 	w, good := newWorld(t), t.TempDir()
 	begin := w.Clock

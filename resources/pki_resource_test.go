@@ -36,7 +36,7 @@ func TestPKI(t *testing.T) {
 					return err
 				})),
 		},
-		tftest.TestStep{ // The same, spelled otherwise.
+		tftest.TestStep{ // The same value, spelled differently.
 			Config: config("name = \"prod\"\n validity = \"2880m\""),
 			ConfigPlanChecks: tftest.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{
 				plancheck.ExpectResourceAction(name, plancheck.ResourceActionUpdate),
@@ -52,8 +52,8 @@ func TestPKI(t *testing.T) {
 	)
 }
 
-// TestAuthoritiesAboutToExpire: nobody else says that all certificates of a cluster are to end on one day, and that
-// long before there is something to be done.
+// TestAuthoritiesAboutToExpire holds that plans warn of authorities that are about to expire: all certificates of the
+// cluster would end on one day, and nothing else warns long before it.
 func TestAuthoritiesAboutToExpire(t *testing.T) {
 	w := newWorld(t)
 	config := strings.Replace(three(unprotected), `{ name = "prod" }`, "{\n name = \"prod\"\n validity = \"26280h\"\n}", 1)
@@ -75,9 +75,8 @@ func TestAuthoritiesAboutToExpire(t *testing.T) {
 	w.run(t, tftest.TestStep{Config: config}, said(181*24*time.Hour, false), said(179*24*time.Hour, true))
 }
 
-// TestSameAuthorityInAnotherText: a vault or openssl writes the same certificate with other lines around it. Whoever
-// takes the authorities from another place changes nothing by that: no cluster is refused, and no client gets another
-// certificate.
+// TestSameAuthorityInAnotherText holds that the same certificate with other lines around it, as a vault or openssl
+// writes it, changes nothing: no cluster is refused, and no client gets another certificate.
 func TestSameAuthorityInAnotherText(t *testing.T) {
 	w, file := newWorld(t), filepath.Join(t.TempDir(), "app")
 	config := func(authority string) string {
@@ -107,8 +106,8 @@ func TestSameAuthorityInAnotherText(t *testing.T) {
 	}
 }
 
-// TestAuthoritiesGo: whoever takes the authorities out of a configuration learns from the plan what is lost with them,
-// and what to do first. A replacement under a cluster that lives from them is refused by the plan.
+// TestAuthoritiesGo removes the authorities from the configuration: the plan says what is lost with them, and what to
+// do first. The plan refuses to replace authorities that a cluster depends on.
 func TestAuthoritiesGo(t *testing.T) {
 	w := newWorld(t)
 	kept := strings.ReplaceAll(three(unprotected), "etcd_pki.prod", "etcd_pki.kept")

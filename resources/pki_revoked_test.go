@@ -26,8 +26,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/authority"
 )
 
-// revocations checks the number of etcd_pki's list of revoked certificates, who has signed it, and for whom; number 0:
-// there is none.
+// revocations checks the number of etcd_pki's list of revoked certificates, its signer, and its entries; number 0:
+// there is no list.
 func revocations(number int64, by string, serials ...string) tftest.TestCheckFunc {
 	return func(s *terraform.State) error {
 		text := s.RootModule().Resources[ownPKI].Primary.Attributes["client_crl"]
@@ -49,8 +49,8 @@ func revocations(number int64, by string, serials ...string) tftest.TestCheckFun
 	}
 }
 
-// TestRevocationByForeignAuthority: an authority from elsewhere that may sign no lists revokes nothing, and the way on
-// that the refusal tells works: the authority that follows it revokes in the apply from which it signs.
+// TestRevocationByForeignAuthority holds that an authority from elsewhere that may sign no lists revokes nothing, and
+// that the remedy in the refusal works: the authority that succeeds it revokes in the apply from which it signs.
 func TestRevocationByForeignAuthority(t *testing.T) {
 	w, directory := newWorld(t), t.TempDir()
 	foreign(t, filepath.Join(directory, "peer-ca"), "peers of elsewhere", "ecdsa-p256", w.Clock, 1000*time.Hour)
@@ -90,7 +90,7 @@ func TestRevocationByForeignAuthority(t *testing.T) {
 	)
 }
 
-// TestRefreshSignsNoList: the state of a build that had no lists gets one by an apply, whose plan shows it.
+// TestRefreshSignsNoList holds that the state of a build without lists gets one by an apply, whose plan shows it.
 func TestRefreshSignsNoList(t *testing.T) {
 	w := newWorld(t)
 	made, err := pki.NewAuthorities("prod", pki.DefaultAlgorithm, time.Hour, w.Clock)
@@ -161,7 +161,7 @@ func TestRefreshSignsNoList(t *testing.T) {
 	}
 }
 
-// objectOf is an object of a type with these texts, and nothing else.
+// objectOf returns an object of a type with these texts, and nothing else.
 func objectOf(kind tftypes.Type, texts map[string]string) tftypes.Value {
 	values := map[string]tftypes.Value{}
 	for name, attribute := range kind.(tftypes.Object).AttributeTypes {

@@ -28,7 +28,7 @@ type rotated struct {
 	dir string
 }
 
-// config is its configuration with what it says of rotation.
+// config returns its configuration with this rotation.
 func (r rotated) config(rotation string) string {
 	client := func(name string) string {
 		return fmt.Sprintf(`
@@ -43,8 +43,8 @@ func (r rotated) config(rotation string) string {
 	return strings.Replace(three(unprotected), `{ name = "prod" }`, "{\n name = \"prod\"\n"+rotation+"\n}", 1) + client("app") + client("jobs")
 }
 
-// follow checks which authorities the certificates of all members and clients are of, and which all of them trust, the
-// one that signs first. Each is the number in its name; empty for the first one.
+// follow checks which authorities have signed the certificates of all members and clients, and which ones all of them
+// trust, the signing one first. Each authority is the number in its name; empty for the first one.
 func (r rotated) follow(signs string, trusted ...string) tftest.TestCheckFunc {
 	return func(state *terraform.State) error {
 		leaves := map[string]string{}
@@ -97,8 +97,8 @@ func (r rotated) follow(signs string, trusted ...string) tftest.TestCheckFunc {
 	}
 }
 
-// TestRotationIsFollowed: members and clients follow etcd_pki in the same apply, through every phase and back; what a
-// plan can know of the members' steps it shows.
+// TestRotationIsFollowed holds that members and clients follow etcd_pki in the same apply, through every phase and
+// back, and that the plan shows as many of the members' steps as it can know.
 func TestRotationIsFollowed(t *testing.T) {
 	r := rotated{newWorld(t), t.TempDir()}
 	to := func(rotation, signs string, trusted ...string) tftest.TestStep {
@@ -111,7 +111,7 @@ func TestRotationIsFollowed(t *testing.T) {
 		step.Check = tftest.ComposeAggregateTestCheckFunc(step.Check, shows.Check)
 		return step
 	}
-	// Where the cluster and its members are does not change, and whoever uses that is not planned anew.
+	// The addresses of the cluster and its members do not change, so whatever uses them is not planned anew.
 	notKnown := []string{"alarms", "client_ca_certificate"}
 	for _, name := range []string{"a", "b", "c"} {
 		for _, of := range []string{"certificate_expires_at", "drift", "etcd_version", "health"} {
@@ -135,9 +135,9 @@ func TestRotationIsFollowed(t *testing.T) {
 	)
 }
 
-// TestRotationIsCutShort in each phase: before the cluster follows, and in the middle of it. The next apply goes on.
-// One that asks for more before that is refused by its plan, which changes nothing: members would need what etcd_pki no
-// longer has.
+// TestRotationIsCutShort cuts an apply short in each phase: before the cluster follows, and in the middle. The next
+// apply continues. A plan that asks for more before that is refused and changes nothing: members would need what
+// etcd_pki no longer has.
 func TestRotationIsCutShort(t *testing.T) {
 	const rotation = `rotation = { peers = "2", clients = "2", phase = %q }`
 	phases := []string{"trust", "sign", "retire"}
@@ -161,8 +161,7 @@ func TestRotationIsCutShort(t *testing.T) {
 			for i, phase := range phases {
 				config, end := r.config(fmt.Sprintf(rotation, phase)), ends[phase]
 				steps = append(steps, tftest.TestStep{PreConfig: func() { r.Heal(); r.Inject(faults[cut]) }, Config: config, ExpectError: says("the connection was lost")})
-				// New certificates are in place as soon as they are written, and the other members get theirs all the
-				// same.
+				// New certificates count as soon as they are written, and the other members get theirs all the same.
 				followed := faults[cut].After && phase == "sign"
 				if i+1 < len(phases) && !followed {
 					steps = append(steps, tftest.TestStep{PreConfig: func() { r.Heal(); r.changes() }, Config: r.config(fmt.Sprintf(rotation, phases[i+1])),
@@ -176,8 +175,8 @@ func TestRotationIsCutShort(t *testing.T) {
 	}
 }
 
-// TestTwoClustersFollow one etcd_pki: the one that has not keeps it from going on, and says so, also where the other
-// one is as it is to be.
+// TestTwoClustersFollow holds that of two clusters with one etcd_pki, the cluster that has not followed keeps the
+// rotation from continuing, and that the refusal says so, even if the other cluster is up to date.
 func TestTwoClustersFollow(t *testing.T) {
 	r := rotated{newWorld(t), t.TempDir()}
 	config := func(rotation string) string {
@@ -207,8 +206,8 @@ func TestTwoClustersFollow(t *testing.T) {
 	)
 }
 
-// TestKeysFollowTheAlgorithm: a rotation to another algorithm gives members keys of that with their new certificates,
-// in its second phase, and before it none. Clients keep the keys that they have.
+// TestKeysFollowTheAlgorithm holds that a rotation to another algorithm gives members keys of that algorithm with their
+// new certificates, in its second phase and not before. Clients keep their keys.
 func TestKeysFollowTheAlgorithm(t *testing.T) {
 	r := rotated{newWorld(t), t.TempDir()}
 	curve := func(members elliptic.Curve) tftest.TestCheckFunc {

@@ -20,7 +20,7 @@ func (r rotated) revoking(rotation string, serials ...string) string {
 	return strings.Replace(config, unprotected, unprotected+"client_crl = etcd_pki.prod.client_crl\n", 1)
 }
 
-// TestRevocationInTheApplyOfARotation: members come to have the list and the authorities in one apply, in each phase
+// TestRevocationInTheApplyOfARotation holds that members get the list and the authorities in one apply, in each phase
 // and back, whichever of them was there before.
 func TestRevocationInTheApplyOfARotation(t *testing.T) {
 	const rotation = `rotation = { peers = "2", clients = "2", phase = %q }`
@@ -51,7 +51,7 @@ func TestRevocationInTheApplyOfARotation(t *testing.T) {
 	)
 }
 
-// TestRevocationAndRotationCutShort where one member has the list: the next apply goes on.
+// TestRevocationAndRotationCutShort cuts an apply short when one member has the list: the next apply continues.
 func TestRevocationAndRotationCutShort(t *testing.T) {
 	const rotation = `rotation = { peers = "2", clients = "2", phase = %q }`
 	for _, fault := range sample.EveryNth(t, 2, []nodetest.Fault{
@@ -78,7 +78,7 @@ func TestRevocationAndRotationCutShort(t *testing.T) {
 	}
 }
 
-// TestRenewalInTheApplyOfARotation: certificates that are due get others in the apply that ends a rotation, by the
+// TestRenewalInTheApplyOfARotation holds that due certificates are renewed in the apply that ends a rotation, by the
 // steps that its plan shows.
 func TestRenewalInTheApplyOfARotation(t *testing.T) {
 	const rotation = `rotation = { peers = "2", clients = "2", phase = %q }`

@@ -21,7 +21,7 @@ func rotating(rotation string) string {
 	return fmt.Sprintf("resource \"etcd_pki\" \"prod\" {\n name = \"prod\"\n rotation = { %s }\n}\n", rotation)
 }
 
-// authorities checks which authorities of a kind etcd_pki has, the one that signs first, and that all attributes agree.
+// authorities checks which authorities of a kind etcd_pki has, the signing one first, and that all attributes agree.
 func authorities(kind string, numbers ...string) tftest.TestCheckFunc {
 	return func(s *terraform.State) error {
 		attributes := s.RootModule().Resources[ownPKI].Primary.Attributes
@@ -63,7 +63,7 @@ func authorities(kind string, numbers ...string) tftest.TestCheckFunc {
 	}
 }
 
-// TestRotation takes authorities through every phase and back, apart and together, and shows what a plan knows of each.
+// TestRotation takes authorities through every phase and back, apart and together, and holds what a plan knows of each.
 func TestRotation(t *testing.T) {
 	w := newWorld(t)
 	to := func(rotation string, peers, clients []string) tftest.TestStep {
@@ -75,7 +75,7 @@ func TestRotation(t *testing.T) {
 	}
 	is := func(names ...string) []string { return names }
 	w.run(t,
-		to(`peers = "1", clients = "1"`, is(""), is("")), // they were made for that
+		to(`peers = "1", clients = "1"`, is(""), is("")), // the authorities were made for this rotation
 		refused(`peers = "2", clients = "1", phase = "sign"`, `Set phase = "trust", and apply`),
 		to(`peers = "2", clients = "1"`, is("", " 2"), is("")),
 		refused(`peers = "3", clients = "1"`, `would be the second at once`),
@@ -89,7 +89,8 @@ func TestRotation(t *testing.T) {
 		refused(`peers = "1", clients = "1"`, `cannot be cancelled any more`),
 		to(`peers = "2", clients = "1", phase = "sign"`, is(" 2", ""), is("")),
 		to(`peers = "2", clients = "1", phase = "retire"`, is(" 2"), is("")),
-		to(`clients = "1"`, is(" 2"), is("")), // what is over may go from the configuration, and come back
+		// A complete rotation may be removed from the configuration, and added again.
+		to(`clients = "1"`, is(" 2"), is("")),
 		to(`peers = "2", clients = "1"`, is(" 2"), is("")),
 		to(`peers = "3", clients = "now"`, is(" 2", " 3"), is("", " 2")),
 		to(`peers = "3", clients = "now", phase = "sign"`, is(" 3", " 2"), is(" 2", "")),
@@ -97,8 +98,8 @@ func TestRotation(t *testing.T) {
 	)
 }
 
-// TestRotationToAnotherAlgorithm: another algorithm comes with a rotation of both authorities, and another validity
-// with any. What is cancelled leaves what the authorities that stay were made by.
+// TestRotationToAnotherAlgorithm holds that another algorithm needs a rotation of both authorities, and another
+// validity a rotation of any. A cancelled rotation leaves the values of the authorities that stay.
 func TestRotationToAnotherAlgorithm(t *testing.T) {
 	w := newWorld(t)
 	config := func(rotation, more string) string {
@@ -136,8 +137,8 @@ func TestRotationToAnotherAlgorithm(t *testing.T) {
 	)
 }
 
-// TestValidityOfRotations: what is cancelled takes no validity away that an authority which stays has, and one that is
-// not known when a rotation begins is left to the apply.
+// TestValidityOfRotations holds that a cancelled rotation removes no validity that a remaining authority has, and that
+// a validity which is unknown when a rotation begins is left to the apply.
 func TestValidityOfRotations(t *testing.T) {
 	w := newWorld(t)
 	config := func(rotation, validity string) string {
@@ -156,7 +157,8 @@ func TestValidityOfRotations(t *testing.T) {
 	w.run(t,
 		tftest.TestStep{Config: config("", "")},
 		tftest.TestStep{Config: config(`peers = "2", clients = "2"`, short), Check: valid("48h")},
-		tftest.TestStep{Config: config(`clients = "2"`, short), Check: valid("48h")}, // one of both is cancelled
+		// One of the two rotations is cancelled.
+		tftest.TestStep{Config: config(`clients = "2"`, short), Check: valid("48h")},
 		tftest.TestStep{Config: config("", short), ExpectError: says(`The authorities that are there have "87600h"`)},
 		tftest.TestStep{Config: config("", ""), Check: valid("87600h")},
 		tftest.TestStep{Config: config(`peers = "2"`, long), Check: valid("100000h")},
@@ -174,8 +176,8 @@ func TestValidityOfRotations(t *testing.T) {
 	)
 }
 
-// TestRotationIsPlanned: a plan knows all but the authority that is yet to be made. Where the rotation is not known, it
-// may begin.
+// TestRotationIsPlanned holds that a plan knows everything except the authority that is yet to be made. If the rotation
+// itself is unknown, the apply may begin it.
 func TestRotationIsPlanned(t *testing.T) {
 	w := newWorld(t)
 	known := func(config string, unknown ...string) tftest.TestStep {
@@ -198,7 +200,7 @@ func TestRotationIsPlanned(t *testing.T) {
 	)
 }
 
-// unknownOf checks what a plan leaves to the apply.
+// unknownOf checks which values a plan leaves to the apply.
 type unknownOf struct {
 	address string
 	unknown []string
@@ -222,8 +224,8 @@ func (u unknownOf) CheckPlan(_ context.Context, req plancheck.CheckPlanRequest, 
 	}
 }
 
-// TestRotationOfImported: an import rotates nothing, whatever the configuration says, and what it says is known from
-// then on.
+// TestRotationOfImported holds that an import rotates nothing, whatever the configuration says, and that what it says
+// is known from then on.
 func TestRotationOfImported(t *testing.T) {
 	w, directory := newWorld(t), t.TempDir()
 	for file, kind := range map[string]string{"peer-ca": "peers", "client-ca": "clients"} {

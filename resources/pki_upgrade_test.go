@@ -10,7 +10,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-go/tftypes"
 )
 
-// upgraded is the state that the provider reads from one of an earlier version.
+// upgraded returns the state that the provider reads from one of an earlier version.
 func upgraded(t *testing.T, kind string, version int64, state string) map[string]any {
 	t.Helper()
 	server, err := providerserver.NewProtocol6WithError(newWorld(t))()
@@ -37,7 +37,7 @@ func upgraded(t *testing.T, kind string, version int64, state string) map[string
 	return plain
 }
 
-// plainOf is a value as encoding/json has it.
+// plainOf returns a value in the form of encoding/json.
 func plainOf(t *testing.T, value tftypes.Value) any {
 	t.Helper()
 	if value.IsNull() {
@@ -64,7 +64,7 @@ func plainOf(t *testing.T, value tftypes.Value) any {
 	return value.String()
 }
 
-// TestUpgradePKI: a state of version 0 has no authority for clients by itself.
+// TestUpgradePKI holds that a state of version 0, which has no separate authority for clients, gets one.
 func TestUpgradePKI(t *testing.T) {
 	const old = `{
 		"name": "prod", "algorithm": "ecdsa-p256", "validity": "87600h",
@@ -89,7 +89,8 @@ func TestUpgradePKI(t *testing.T) {
 	mustUpgrade(t, "etcd_pki", 2, old, want)
 }
 
-// TestUpgradeCertificate: a state of version 0 called what is PEM by that, and the end of a certificate not_after.
+// TestUpgradeCertificate holds that attributes with _pem in their names, and not_after, of a state of version 0 get
+// their present names.
 func TestUpgradeCertificate(t *testing.T) {
 	const old = `{
 		"pki": null, "common_name": "app", "organization": null, "validity": "8760h", "renew_before": "720h", "algorithm": "ecdsa-p256",
@@ -105,7 +106,7 @@ func TestUpgradeCertificate(t *testing.T) {
 	})
 }
 
-// mustUpgrade checks what becomes of a state of version 0, and that one of the present version stays as it is.
+// mustUpgrade checks the upgrade of a state of version 0, and that a state of the present version stays as it is.
 func mustUpgrade(t *testing.T, kind string, version int64, old string, want map[string]any) {
 	t.Helper()
 	if got := upgraded(t, kind, 0, old); fmt.Sprint(got) != fmt.Sprint(want) {

@@ -33,7 +33,7 @@ func changed(check func(before, after map[string]any) error) plancheck.PlanCheck
 	return planFunc(func(before, after, _ map[string]any) error { return check(before, after) })
 }
 
-// purpose is a check of what a plan says that it is for; empty: that only the apply can tell.
+// purpose checks what a plan says that it is for; empty: only the apply can tell.
 func purpose(want plan.Purpose) plancheck.PlanCheck {
 	return planned(func(after, unknown map[string]any) error {
 		if is, _ := after["planned_change"].(string); is != string(want) || (unknown["planned_change"] == true) != (want == "") {
@@ -43,8 +43,8 @@ func purpose(want plan.Purpose) plancheck.PlanCheck {
 	})
 }
 
-// purposeOf checks what a plan says that it is for, of another resource than the cluster; empty: that only the apply
-// can tell.
+// purposeOf checks what a plan says that it is for, of another resource than the cluster; empty: only the apply can
+// tell.
 type purposeOf struct{ address, want string }
 
 func (p purposeOf) CheckPlan(_ context.Context, req plancheck.CheckPlanRequest, resp *plancheck.CheckPlanResponse) {
@@ -62,7 +62,7 @@ func (p purposeOf) CheckPlan(_ context.Context, req plancheck.CheckPlanRequest, 
 	resp.Error = fmt.Errorf("the plan does not speak of %s", p.address)
 }
 
-// meanwhile does something between a plan and its apply.
+// meanwhile calls a function between a plan and its apply.
 type meanwhile func()
 
 func (m meanwhile) CheckPlan(context.Context, plancheck.CheckPlanRequest, *plancheck.CheckPlanResponse) {

@@ -37,30 +37,30 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
 )
 
-// world is a provider for hosts that are simulated.
+// world is a provider with simulated hosts.
 type world struct {
 	*nodetest.World
 	stores   []string                     // versions that the provider carries, the newest first
 	versions map[string]map[string]string // their hashes, by version and architecture
 
-	alone bool // its test changes the environment, so that no other may run beside it
+	alone bool // its test changes the environment, so no other test may run beside it
 
-	// notKnown has the provider's settings known at apply only.
+	// notKnown makes the provider's settings known only at apply.
 	notKnown bool
 
-	// slow is the address of a host that answers only those who wait for it.
+	// slow is the address of a host that is too slow for a brief connection.
 	slow string
 
-	// dies has the provider's process end where an apply fails.
+	// dies makes the provider's process end when an apply fails.
 	dies bool
 
-	// doors are the ports of sshd of hosts, by address, where they are not the usual ones.
+	// doors are the ports of sshd, by the address of the host, if they are not 22.
 	doors map[string]int
 
 	// older changes what the state holds of a resource, as an earlier release could have left it; nil: nothing.
 	older func(kind string, attributes map[string]any)
 
-	// forgets is a key of private state that the state of a cluster lacks after a refresh, as one that was imported.
+	// forgets is a key of private state that is missing in the state of a cluster after a refresh, as after an import.
 	forgets string
 
 	// observed changes what a host answers when it is observed; nil: nothing.
@@ -73,14 +73,13 @@ type world struct {
 		applied  []string // warnings of applies
 		errors   []string
 		private  [][]byte
-		answers  map[string]answer // of the last refresh or apply, by kind of resource
-		awaited  []string          // addresses of hosts that operations did not want to go on without
+		answers  map[string]answer // answers of the last refresh or apply, by kind of resource
+		awaited  []string          // addresses of hosts that operations insisted on
 		hurried  int               // lists of backups that were to be there by a time
 	}
 }
 
-// awaited are the addresses of hosts that operations did not want to go on without, since the last time that this was
-// asked.
+// awaited returns the addresses of hosts that operations insisted on since its last call.
 func (w *world) awaited() []string {
 	w.progress.Lock()
 	defer w.progress.Unlock()
@@ -101,7 +100,7 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
-// carry has the provider carry stores of these versions, the newest first.
+// carry makes the provider carry stores of these versions, the newest first.
 func (w *world) carry(versions ...string) {
 	for _, version := range versions {
 		if w.versions[version] == nil {
@@ -111,7 +110,7 @@ func (w *world) carry(versions ...string) {
 	w.stores = versions
 }
 
-// changes are the calls that changed a host since the last time that this was asked, as "address operation".
+// changes returns the calls that changed a host since its last call, as "address operation".
 func (w *world) changes() []string {
 	var changes []string
 	for _, call := range w.Changes() {
@@ -121,7 +120,7 @@ func (w *world) changes() []string {
 	return changes
 }
 
-// untouched is a check that no host was changed since.
+// untouched checks that no host was changed since.
 func (w *world) untouched(*terraform.State) error {
 	if changes := w.changes(); len(changes) > 0 {
 		return fmt.Errorf("hosts were changed: %v", changes)
@@ -129,7 +128,7 @@ func (w *world) untouched(*terraform.State) error {
 	return nil
 }
 
-// way is the way to a host, on which its answers can be changed.
+// way is a route to a host, over which answers can be changed.
 type way struct {
 	upgrade.Host
 	world *world
@@ -148,7 +147,7 @@ func (h way) Call(ctx context.Context, store string, request api.Request, result
 	return err
 }
 
-// shut is the way to a host that does not listen there.
+// shut is a route to a host that does not listen.
 type shut struct{}
 
 func (shut) Contact(context.Context, string, api.ObserveRequest) (api.Contact, error) {
@@ -167,7 +166,7 @@ func (shut) Lock(context.Context, string, string, api.Holder) (context.Context, 
 	return nil, nil, errGone
 }
 
-// listening is the provider as Terraform asks it, whose warnings are kept: a test case has no way to see them.
+// listening is the provider as Terraform calls it. It keeps warnings, which a test case has no way to see.
 type listening struct {
 	tfprotov6.ProviderServer
 	world *world
@@ -233,7 +232,7 @@ func (l listening) ApplyResourceChange(ctx context.Context, req *tfprotov6.Apply
 	return resp, err
 }
 
-// keepPrivate keeps what Terraform is to keep beside a state.
+// keepPrivate keeps the private state of an answer.
 func (w *world) keepPrivate(private []byte) {
 	w.progress.Lock()
 	defer w.progress.Unlock()
@@ -242,48 +241,50 @@ func (w *world) keepPrivate(private []byte) {
 	}
 }
 
-// privately is what Terraform was to keep beside the cluster's state, the newest last.
+// privately returns the private states of the cluster, the newest last.
 func (w *world) privately() [][]byte {
 	w.progress.Lock()
 	defer w.progress.Unlock()
 	return slices.Clone(w.progress.private)
 }
 
-// keep keeps warnings and errors.
+// keep keeps warnings and errors of a refresh or a plan.
 func (w *world) keep(diags []*tfprotov6.Diagnostic) {
 	w.progress.Lock()
 	defer w.progress.Unlock()
+	w.progress.warnings = append(w.progress.warnings, textsOf(diags, tfprotov6.DiagnosticSeverityWarning)...)
+	w.progress.errors = append(w.progress.errors, textsOf(diags, tfprotov6.DiagnosticSeverityError)...)
+}
+
+// textsOf returns the diagnostics of one severity as texts.
+func textsOf(diags []*tfprotov6.Diagnostic, severity tfprotov6.DiagnosticSeverity) (texts []string) {
 	for _, d := range diags {
-		if d.Severity == tfprotov6.DiagnosticSeverityWarning {
-			w.progress.warnings = append(w.progress.warnings, d.Summary+": "+d.Detail)
-		} else {
-			w.progress.errors = append(w.progress.errors, d.Summary+": "+d.Detail)
+		if d.Severity == severity {
+			texts = append(texts, d.Summary+": "+d.Detail)
 		}
 	}
+	return texts
 }
 
-// warned is the text of all warnings of looks and plans since the last time that this was asked.
-func (w *world) warned() string {
+// drain returns what one of the lists of progress holds, and empties that list.
+func (w *world) drain(list *[]string) string {
 	w.progress.Lock()
 	defer w.progress.Unlock()
-	text := strings.Join(w.progress.warnings, "\n")
-	w.progress.warnings = nil
+	text := strings.Join(*list, "\n")
+	*list = nil
 	return text
 }
 
-// refused is the text of all errors of looks and plans since the last time that this was asked.
-func (w *world) refused() string {
-	w.progress.Lock()
-	defer w.progress.Unlock()
-	text := strings.Join(w.progress.errors, "\n")
-	w.progress.errors = nil
-	return text
-}
+// warned drains the warnings of refreshes and plans.
+func (w *world) warned() string { return w.drain(&w.progress.warnings) }
 
-// ways are the ways to all hosts.
+// refused drains the errors of refreshes and plans.
+func (w *world) refused() string { return w.drain(&w.progress.errors) }
+
+// ways are the routes to all hosts.
 type ways struct{ *world }
 
-// Host notes whose it is.
+// Host records the address.
 func (w ways) Host(target providerdata.SSHTarget) (upgrade.Host, error) {
 	w.progress.Lock()
 	w.progress.awaited = append(w.progress.awaited, target.Address)
@@ -308,8 +309,8 @@ func (w ways) to(target providerdata.SSHTarget) (upgrade.Host, error) {
 	return way{w.World.Host(target.Address), w.world}, nil
 }
 
-// run runs steps with the real CLI, as a user would have them. Where tests are to be short it runs them in this process
-// instead, if that does all of them: a test that is alone looks at what the CLI writes.
+// run runs steps with the real CLI. With -short it runs them in this process instead, if that supports all of them;
+// tests that run alone look at what the CLI writes, and always use the CLI.
 func (w *world) run(t *testing.T, steps ...tftest.TestStep) {
 	t.Helper()
 	start := terraformtest.Factory(func() (tfprotov6.ProviderServer, error) {
@@ -340,7 +341,7 @@ func (w *world) run(t *testing.T, steps ...tftest.TestStep) {
 	})
 }
 
-// TestMain finds the CLI that tests run: the one that TF_ACC_TERRAFORM_PATH names, else one in PATH.
+// TestMain finds the CLI for tests: the one that TF_ACC_TERRAFORM_PATH names, or the one in PATH.
 func TestMain(m *testing.M) {
 	os.Unsetenv("TF_CLI_CONFIG_FILE") // which could name a file that is not there
 	os.Setenv("TF_ACC", "1")
@@ -352,10 +353,10 @@ func TestMain(m *testing.M) {
 	if filepath.Base(os.Getenv("TF_ACC_TERRAFORM_PATH")) == "tofu" {
 		os.Setenv("TF_ACC_PROVIDER_HOST", "registry.opentofu.org") // which it takes providers from
 	}
-	// A third of the time that the CLI takes, many hundred times over, is collecting garbage of a second's life.
+	// The CLI, which runs many hundred times for a second each, would spend a third of its time on garbage collection.
 	os.Setenv("GOGC", "800")
 	debug.SetGCPercent(400)
-	// Most of a change is waiting: a learner has to have caught up for two seconds.
+	// Most of a change is waiting: a learner has to stay caught up for two seconds.
 	if err := flag.Set("test.parallel", "6"); err != nil {
 		panic(err)
 	}
@@ -415,13 +416,13 @@ func (w *world) Hashes(version string) map[string]string {
 	return w.versions[version]
 }
 
-// three is a configuration of three members, with what is said of it beside them.
+// three is a configuration of three members with this body.
 func three(more string) string {
 	return of("a b c", more)
 }
 
-// of is a configuration of some members, with what is said of it beside them: "a" is one on the host that it is
-// formed on, 192.0.2.11, and "a@21" one on 192.0.2.21.
+// of is a configuration of some members with this body: "a" is on the host that it is formed on, 192.0.2.11, and "a@21"
+// on 192.0.2.21.
 func of(members, more string) string {
 	var lines []string
 	for _, member := range strings.Fields(members) {
@@ -443,7 +444,7 @@ func of(members, more string) string {
 		}`, strings.Join(lines, "\n\t\t\t\t"), more)
 }
 
-// unknownAddress makes the address of member a one that is known at apply only.
+// unknownAddress makes the address of member a known only at apply.
 func unknownAddress(config string) string {
 	return strings.Replace(config, `"192.0.2.11"`, `terraform_data.host.output`, 1) + "\nresource \"terraform_data\" \"host\" { input = \"192.0.2.11\" }\n"
 }

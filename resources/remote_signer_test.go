@@ -17,10 +17,10 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/remote/remotetest"
 )
 
-// signers are two servers that sign by the authorities of a cluster, and can be away.
+// signers are two servers that sign for the authorities of a cluster, and can be switched off.
 type signers struct {
 	pki.Authorities
-	peers, clients string // as a configuration has them
+	peers, clients string // in the form of a configuration
 	away           atomic.Bool
 	closed         atomic.Bool // the authority for clients and servers is away
 	calls          atomic.Int32
@@ -47,7 +47,7 @@ func newSigners(t *testing.T) *signers {
 
 func (s *signers) both() string { return fmt.Sprintf("{ peer = %s, client = %s }", s.peers, s.clients) }
 
-// given are the authorities with their keys.
+// given returns the authorities with their keys.
 func (s *signers) given(t *testing.T) string {
 	t.Helper()
 	pair := func(of *pki.Authority) string {
@@ -60,13 +60,13 @@ func (s *signers) given(t *testing.T) string {
 	return fmt.Sprintf("{ peer = %s, client = %s }", pair(s.Peers), pair(s.Clients))
 }
 
-// takenFrom is a cluster of three that takes its authorities from somewhere.
+// takenFrom is a cluster of three members with this pki.
 func takenFrom(pki, more string) string {
 	return strings.Replace(three(more), "etcd_pki.prod.authority", pki, 1)
 }
 
-// TestRemoteSigner: a cluster whose authorities' keys a server has is formed and changed; while the server is away
-// nothing of it is touched, and a plan asks nobody. Who has the key is no change of the cluster.
+// TestRemoteSigner forms and changes a cluster whose authorities' keys a server has. While the server is away, nothing
+// of the cluster is changed, and a plan asks no server. Moving the key is no change of the cluster.
 func TestRemoteSigner(t *testing.T) {
 	w, s := newWorld(t), newSigners(t)
 	named := line + "\nextra_server_names = [\"etcd.example.com\"]"
@@ -89,8 +89,8 @@ func (s *signers) CheckPlan(_ context.Context, _ plancheck.CheckPlanRequest, res
 	}
 }
 
-// TestRemoteSignerIsAwayFirst: a run that is to have certificates signed tries its signers before it takes a member out
-// of service, so that no cluster stands still, or is without a voter, for a signer that is away.
+// TestRemoteSignerIsAwayFirst holds that a run which has certificates signed tries its signers before it takes a member
+// out of service, so that no cluster stops, or lacks a voter, because a signer is away.
 func TestRemoteSignerIsAwayFirst(t *testing.T) {
 	p, steps := saved(t)
 	signers := newSigners(t)
@@ -134,7 +134,7 @@ func TestRemoteSignerIsAwayFirst(t *testing.T) {
 	p.run(t, steps...)
 }
 
-// TestRemoteSignerOfClients: certificates of clients are signed by a server too, those that last and those that do not.
+// TestRemoteSignerOfClients holds that a server signs clients' certificates too, lasting and ephemeral ones.
 func TestRemoteSignerOfClients(t *testing.T) {
 	w, s := newWorld(t), newSigners(t)
 	file := filepath.Join(t.TempDir(), "client.key")
@@ -158,8 +158,8 @@ func TestRemoteSignerOfClients(t *testing.T) {
 	)
 }
 
-// TestRemoteSignerIsChecked: what can't be asked is refused by validate, with the attribute's name, and no secret is in
-// the error.
+// TestRemoteSignerIsChecked holds that the validation refuses a server that cannot be asked, and names the attribute
+// and no secret.
 func TestRemoteSignerIsChecked(t *testing.T) {
 	s := newSigners(t)
 	key, err := s.Peers.PrivateKeyPEM()

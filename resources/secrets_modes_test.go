@@ -15,8 +15,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/authority"
 )
 
-// TestStatesOfEachMode compares what states hold of private keys with what the guide for security reviewers says, in
-// each way in which the authorities' keys come to the provider.
+// TestStatesOfEachMode compares what states hold of private keys with what the security guide says, for each way in
+// which the provider gets the authorities' keys.
 func TestStatesOfEachMode(t *testing.T) {
 	given := func(t *testing.T) string {
 		both, err := authority.Of(madeAuthorities(t, "prod", 8760*time.Hour))

@@ -27,8 +27,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
 )
 
-// TestNoSecretLeaks: state and plan hold no private key but those of the authorities, in etcd_pki;
-// logs, at their most talkative, hold none at all.
+// TestNoSecretLeaks holds that state and plan hold no private keys except those of the authorities, in etcd_pki, and
+// that logs hold none at any level.
 func TestNoSecretLeaks(t *testing.T) {
 	dir, logs := t.TempDir(), t.TempDir()
 	t.Setenv("TF_ACC_TEMP_DIR", dir)
@@ -70,13 +70,13 @@ func TestNoSecretLeaks(t *testing.T) {
 			authorities = []string{pki["authority.peer.private_key"], pki["authority.client.private_key"]}
 			return scan()
 		}},
-		tftest.TestStep{ // The plan of a repair, with all that it knows of before and after.
+		tftest.TestStep{ // The plan of a repair, with everything before and after.
 			PreConfig:        func() { w.Host("192.0.2.12").StopUnit("prod") },
 			Config:           config,
 			ConfigPlanChecks: tftest.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{planFunc(func(_, _, _ map[string]any) error { return scan() })}},
 			Check:            func(*terraform.State) error { return scan() },
 		},
-		tftest.TestStep{ // A failure, which saves what was seen.
+		tftest.TestStep{ // A failure, which saves what was observed.
 			PreConfig: func() {
 				w.Inject(nodetest.Fault{Operation: api.OpRestart, Err: &api.Error{Code: api.CodeFailed, Message: "its unit is masked"}})
 			},
@@ -92,7 +92,7 @@ func TestNoSecretLeaks(t *testing.T) {
 			return scan()
 		}})
 
-	// A scan that finds nothing because it looks at nothing would be worth nothing.
+	// A scan that finds nothing because it reads nothing would prove nothing.
 	for _, file := range []string{"terraform.tfstate", "tfplan", "trace.log"} {
 		if !seen[file] {
 			t.Errorf("there was no %s to look at, only %v", file, seen)
@@ -111,7 +111,7 @@ func TestNoSecretLeaks(t *testing.T) {
 	}
 }
 
-// filesIn are the contents of all files in a directory, those of archives unpacked beside them.
+// filesIn returns the contents of all files in a directory, with those of archives unpacked.
 func filesIn(t *testing.T, dir string) map[string][]byte {
 	t.Helper()
 	files := map[string][]byte{}
@@ -140,8 +140,8 @@ func filesIn(t *testing.T, dir string) map[string][]byte {
 	return files
 }
 
-// secretsOf are the bytes of the private keys that must not be found: of the client's key, and of the
-// authorities' where they are not allowed either.
+// secretsOf returns the bytes of the private keys that must not be found: the client's key, and the authorities' keys
+// if they are not allowed either.
 func secretsOf(t *testing.T, file string, authorities, allowed []string) [][]byte {
 	t.Helper()
 	texts := []string{string(mustRead(t, file))}
@@ -157,7 +157,7 @@ func secretsOf(t *testing.T, file string, authorities, allowed []string) [][]byt
 	return secrets
 }
 
-// scalarOf are the bytes of an ECDSA key, PEM.
+// scalarOf returns the bytes of an ECDSA key, PEM.
 func scalarOf(t *testing.T, text string) []byte {
 	t.Helper()
 	block, _ := pem.Decode([]byte(text))
@@ -181,8 +181,8 @@ func scalarOf(t *testing.T, text string) []byte {
 
 var privateKey = regexp.MustCompile(`-----BEGIN [A-Z ]*PRIVATE KEY-----[^-]*-----END [A-Z ]*PRIVATE KEY-----`)
 
-// findKeys is an error where a text holds a private key as PEM that is not allowed, or the bytes of a
-// secret: plain, in hexadecimal, or in base64 at any offset.
+// findKeys returns an error if a text holds a private key as PEM that is not allowed, or the bytes of a secret: plain,
+// in hexadecimal, or in base64 at any offset.
 func findKeys(content []byte, allowed []string, secrets [][]byte) error {
 	// JSON in JSON, as logs have it, escapes line breaks more than once.
 	text := regexp.MustCompile(`\\+n`).ReplaceAllString(string(content), "\n")
@@ -206,7 +206,7 @@ func findKeys(content []byte, allowed []string, secrets [][]byte) error {
 	return nil
 }
 
-// TestScanFindsBytes: the scan itself can fail.
+// TestScanFindsBytes holds that the scan itself can fail.
 func TestScanFindsBytes(t *testing.T) {
 	key, _ := madeKey(t)
 	scalar := scalarOf(t, string(key))

@@ -19,7 +19,7 @@ import (
 
 const snapshot = "etcd_snapshot.before"
 
-// withSnapshot is a cluster, and a snapshot of it, of which more is said.
+// withSnapshot is a cluster, and a snapshot of it with these attributes.
 func withSnapshot(says string, arguments ...any) string {
 	return three(unprotected) + fmt.Sprintf(`
 		resource "etcd_snapshot" "before" {
@@ -28,7 +28,7 @@ func withSnapshot(says string, arguments ...any) string {
 		}`, arguments...)
 }
 
-// snapshotIs checks attributes of the snapshot, and the file that they are said of.
+// snapshotIs checks attributes of the snapshot, and the file that they describe.
 func snapshotIs(file string, pairs ...string) tftest.TestCheckFunc {
 	checks := []tftest.TestCheckFunc{tftest.TestCheckResourceAttr(snapshot, "status", "intact")}
 	for i := 0; i < len(pairs); i += 2 {
@@ -52,7 +52,7 @@ func snapshotIs(file string, pairs ...string) tftest.TestCheckFunc {
 	return tftest.ComposeAggregateTestCheckFunc(checks...)
 }
 
-// alone checks that nothing lies beside a file: no part of one that was not finished.
+// alone checks that nothing lies beside a file, such as a part of an unfinished one.
 func alone(t *testing.T, file string, names ...string) tftest.TestCheckFunc {
 	return func(*terraform.State) error {
 		t.Helper()
@@ -97,7 +97,7 @@ func TestSnapshotLife(t *testing.T) {
 				plancheck.ExpectResourceAction(snapshot, plancheck.ResourceActionNoop)}},
 			Check: snapshotIs(file, "revision", "0"),
 		},
-		tftest.TestStep{ // Nor where the cluster changes: the ways to its hosts are for the next snapshot.
+		tftest.TestStep{ // Changes of the cluster change nothing either: the next snapshot uses the new routes.
 			Config: strings.Replace(of("1"), "192.0.2.13", "192.0.2.21", 1),
 			ConfigPlanChecks: tftest.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{
 				plancheck.ExpectResourceAction("etcd_cluster.prod", plancheck.ResourceActionUpdate),
@@ -105,7 +105,7 @@ func TestSnapshotLife(t *testing.T) {
 			Check: snapshotIs(file, "revision", "0"),
 		},
 		tftest.TestStep{Config: of("2"), ConfigPlanChecks: update, Check: tftest.ComposeAggregateTestCheckFunc(snapshotIs(file, "revision", "2"), alone(t, file, "prod.db"))},
-		tftest.TestStep{ // One that fails leaves the one before, and nothing else.
+		tftest.TestStep{ // A failed snapshot leaves the previous one, and nothing else.
 			PreConfig: func() {
 				w.Inject(nodetest.Fault{Operation: api.OpSave, After: true, Err: errors.New("the connection was lost")})
 			},
@@ -134,11 +134,11 @@ func TestSnapshotLife(t *testing.T) {
 					tftest.TestCheckResourceAttr(snapshot, "status", "missing")(s), alone(t, file, "prod.db.away")(s))
 			},
 		},
-		tftest.TestStep{ // Nor where something else of it changes.
+		tftest.TestStep{ // Another change of the resource does not look for it either.
 			Config: strings.Replace(of("2"), "triggers", "timeouts = { update = \"5m\" }\ntriggers", 1),
 			Check:  tftest.ComposeAggregateTestCheckFunc(tftest.TestCheckResourceAttr(snapshot, "status", "missing"), alone(t, file, "prod.db.away")),
 		},
-		tftest.TestStep{ // The machine that has it has it still.
+		tftest.TestStep{ // The machine with the file still has it.
 			PreConfig: func() {
 				if err := os.Rename(file+".away", file); err != nil {
 					t.Error(err)
@@ -146,11 +146,11 @@ func TestSnapshotLife(t *testing.T) {
 			},
 			Config: of("2"), Check: snapshotIs(file, "revision", "2"),
 		},
-		tftest.TestStep{ // A change of triggers takes another where there is none.
+		tftest.TestStep{ // Other triggers take another snapshot if there is no file.
 			PreConfig: func() { mustRemove(t, file) },
 			Config:    of("3"), ConfigPlanChecks: update, Check: snapshotIs(file, "revision", "3"),
 		},
-		tftest.TestStep{ // One that has changed keeps nobody from anything else.
+		tftest.TestStep{ // A file that has changed does not block other changes.
 			PreConfig: func() {
 				if err := os.WriteFile(file, []byte("something else"), 0o600); err != nil {
 					t.Error(err)
@@ -167,7 +167,7 @@ func TestSnapshotLife(t *testing.T) {
 			},
 		},
 		tftest.TestStep{Config: of("4"), ExpectError: says("It is not overwritten: move it away, and plan again")},
-		tftest.TestStep{ // Nor is what came there since the plan.
+		tftest.TestStep{ // A file that has appeared since the plan is not overwritten either.
 			PreConfig: func() { mustRemove(t, file) },
 			Config:    of("4"), ConfigPlanChecks: tftest.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{meanwhile(func() {
 				if err := os.WriteFile(file, []byte("something else"), 0o600); err != nil {
@@ -176,12 +176,12 @@ func TestSnapshotLife(t *testing.T) {
 			})}},
 			ExpectError: says("there is something there already: move it away"),
 		},
-		tftest.TestStep{ // Elsewhere it is another one, and what lies here stays.
+		tftest.TestStep{ // Another path takes another snapshot, and the file at the old path stays.
 			PreConfig: func() { w.warned() },
 			Config:    withSnapshot("file = %q", file+".2"), ConfigPlanChecks: update,
 			Check: tftest.ComposeAggregateTestCheckFunc(snapshotIs(file+".2", "revision", "3"), alone(t, file, "prod.db", "prod.db.2")),
 		},
-		tftest.TestStep{ // The half of a replacement makes room, and keeps it.
+		tftest.TestStep{ // The destroy half of a replacement makes room, and keeps the file.
 			Taint: []string{snapshot}, Config: withSnapshot("file = %q\npurge_data = true", file+".2"),
 			Check: func(s *terraform.State) error {
 				kept, err := filepath.Glob(file + ".2.3-*")
@@ -191,7 +191,7 @@ func TestSnapshotLife(t *testing.T) {
 				return errors.Join(err, snapshotIs(file+".2")(s))
 			},
 		},
-		tftest.TestStep{ // A destroy deletes it where that is desired.
+		tftest.TestStep{ // A destroy deletes the file if that is desired.
 			Config: three(unprotected),
 			Check: func(*terraform.State) error {
 				if _, err := os.Stat(file + ".2"); !errors.Is(err, os.ErrNotExist) {
@@ -203,8 +203,8 @@ func TestSnapshotLife(t *testing.T) {
 	)
 }
 
-// TestSnapshotOverNothingElse holds that a file which is there is never overwritten, and that without purge_data a
-// destroy leaves the snapshot.
+// TestSnapshotOverNothingElse holds that an existing file is never overwritten, and that a destroy without purge_data
+// leaves the snapshot.
 func TestSnapshotOverNothingElse(t *testing.T) {
 	w, file := newWorld(t), filepath.Join(t.TempDir(), "prod.db")
 	if err := os.WriteFile(file, []byte("mine"), 0o600); err != nil {
@@ -227,8 +227,7 @@ func TestSnapshotOverNothingElse(t *testing.T) {
 	)
 }
 
-// TestSnapshotOfWhom holds that a snapshot is taken of a member that can be asked, and of a follower where there is
-// one.
+// TestSnapshotOfWhom holds that a snapshot is taken of a member that answers, and of a follower if there is one.
 func TestSnapshotOfWhom(t *testing.T) {
 	w, file := newWorld(t), filepath.Join(t.TempDir(), "prod.db")
 	of := func(trigger string) string { return withSnapshot("file = %q\ntriggers = { at = %q }", file, trigger) }
@@ -242,7 +241,7 @@ func TestSnapshotOfWhom(t *testing.T) {
 	)
 }
 
-// TestSnapshotRefusals holds what is refused before a host is asked.
+// TestSnapshotRefusals holds what is refused before any host is asked.
 func TestSnapshotRefusals(t *testing.T) {
 	const place = `endpoint = "https://s3.example.com", bucket = "backups", key = "prod.db"`
 	for name, test := range map[string]struct{ config, why string }{

@@ -17,14 +17,14 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/stateupgrade"
 )
 
-// TestEarlierStates brings over a state of every earlier schema version, as a release that had it wrote it: what was
-// renamed has its new name, and all else is as it was.
+// TestEarlierStates upgrades states of every earlier schema version, as a release with that version wrote them: renamed
+// attributes have their new names, and all else is as it was.
 func TestEarlierStates(t *testing.T) {
 	const expiry = "2027-11-28T20:39:31Z"
 	for name, test := range map[string]struct {
 		kind    string
 		version int64
-		edits   map[string]any // values that are another, by path; nil: there is no such attribute any more
+		edits   map[string]any // values that differ, by path; nil: the attribute no longer exists
 	}{
 		"etcd_cluster-0.json": {"etcd_cluster", 0, map[string]any{
 			"ca_certificate": nil, "client_ca_certificate": "ca", "status": "no_quorum",
@@ -73,7 +73,7 @@ func TestEarlierStates(t *testing.T) {
 			flatten(was, "", read)
 			flatten(is, "", asJSON(t, value))
 			want := map[string]string{}
-			for path := range is { // what the state lacks is null
+			for path := range is { // attributes that the state lacks are null
 				want[path] = "null"
 			}
 			for path, value := range was {
@@ -91,7 +91,7 @@ func TestEarlierStates(t *testing.T) {
 	}
 }
 
-// flatten are the values of a JSON text by their paths; a map whose keys are nobody's attributes is one value.
+// flatten returns the values of a JSON text by their paths. A map whose keys are no attributes is one value.
 func flatten(into map[string]string, path string, value any) {
 	object, is := value.(map[string]any)
 	if !is || strings.HasSuffix(path, "triggers") {
@@ -104,7 +104,7 @@ func flatten(into map[string]string, path string, value any) {
 	}
 }
 
-// asJSON is a value of Terraform's as JSON has it.
+// asJSON returns a value of Terraform's as JSON.
 func asJSON(t *testing.T, value tftypes.Value) any {
 	t.Helper()
 	var attributes map[string]tftypes.Value
@@ -138,7 +138,7 @@ func asJSON(t *testing.T, value tftypes.Value) any {
 	return json.Number(number.Text('f', -1))
 }
 
-// TestUnreadableStates says what to do about a state that is none.
+// TestUnreadableStates holds that the error for an unreadable state says what to do.
 func TestUnreadableStates(t *testing.T) {
 	server := providerserver.NewProtocol6(newWorld(t))()
 	resp, err := server.UpgradeResourceState(t.Context(), &tfprotov6.UpgradeResourceStateRequest{TypeName: "etcd_cluster", RawState: &tfprotov6.RawState{JSON: []byte(`{"name":`)}})
@@ -148,7 +148,7 @@ func TestUnreadableStates(t *testing.T) {
 }
 
 // TestEarlierStatesPlanNothing upgrades the provider under a cluster that was restored and makes backups, with a
-// snapshot and clients: with the configuration brought to the new names, nothing is left to do, and nothing is restored
+// snapshot and clients. With the configuration brought to the new names, nothing is left to do, and nothing is restored
 // again.
 func TestEarlierStatesPlanNothing(t *testing.T) {
 	t.Parallel()
@@ -230,7 +230,7 @@ func TestEarlierStatesPlanNothing(t *testing.T) {
 	}
 }
 
-// attributes are those of the first instance of a kind in the state.
+// attributes returns those of the first instance of a kind in the state.
 func (x *terminal) attributes(kind string) map[string]any {
 	x.t.Helper()
 	for _, r := range x.stored()["resources"].([]any) {
