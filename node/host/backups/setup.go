@@ -150,7 +150,8 @@ func timerNames(cluster string, b api.Backup) []string {
 func (h Host) AllUnits(cluster string) ([]string, error) {
 	backup, rehearsal := api.BackupUnit(cluster), api.RehearsalUnit(cluster)
 	known := []string{backup + ".timer", rehearsal + ".timer", backup + ".service", rehearsal + ".service", api.ReachUnit(cluster)}
-	renewal := []string{api.RenewalUnit(cluster) + ".timer", api.RenewalUnit(cluster) + ".service"} // which is no backup
+	// The renewal of certificates is no backup.
+	renewal := []string{api.RenewalUnit(cluster) + ".timer", api.RenewalUnit(cluster) + ".service"}
 	others, err := h.unitFiles().Others(cluster, append(renewal, known...))
 	if err != nil {
 		return nil, err

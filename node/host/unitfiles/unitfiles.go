@@ -87,9 +87,11 @@ func (u Units) remove(ctx context.Context, name string) (stale bool, err error) 
 
 // Status is what a host's units are.
 type Status struct {
-	Units      string // digest of their texts (systemd.Digest); empty: they cannot be read
-	Enabled    bool   // those that start others, or start with others, are enabled, and none of them has ended or failed
-	NeedReload bool   // the file of one of them has changed since systemd read it
+	Units string // digest of their texts (systemd.Digest); empty: they cannot be read
+	// Enabled tells whether the units that start others, or start with others, are enabled, and none of them has ended
+	// or failed.
+	Enabled    bool
+	NeedReload bool // the file of one of them has changed since systemd read it
 }
 
 // Status looks at units, of which those named enabled are to be enabled. Timers among these are to be active, and
