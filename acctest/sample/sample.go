@@ -128,3 +128,13 @@ func EveryNth[T any](t testing.TB, n int, all []T) []T {
 	t.Logf("%s%d of %d", Drew, len(some), len(all))
 	return some
 }
+
+// Stride is by how much a loop goes on that ends where the test finds its end: in `make test` by n, otherwise by one.
+func Stride(t testing.TB, n int) int {
+	t.Helper()
+	if !testing.Short() {
+		return 1
+	}
+	t.Logf("%sone of %d in a loop", Drew, n)
+	return n
+}

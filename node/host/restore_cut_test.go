@@ -129,11 +129,7 @@ func TestRestoreCutShortAnywhere(t *testing.T) {
 		_, err := m.Restore(t.Context(), "main", r)
 		return err
 	}
-	stride := 1
-	if testing.Short() {
-		stride = 2
-		t.Logf("%severy other one of the renames, with and without a file system of its own", sample.Drew)
-	}
+	stride := sample.Stride(t, 2)
 	for i, mounted := range []bool{false, true} {
 		for n := i % stride; ; n += stride {
 			m, units := twin(t, f, mounted)
