@@ -64,18 +64,21 @@ func (c Cluster) Trial(newcomers []membership.Member, reports Reports, token str
 	requests := map[membership.Member]api.PreflightRequest{}
 	for _, m := range asked {
 		request := api.PreflightRequest{Member: m.Name, Token: token, Timeout: trialTimeout}
-		if isNew(m) && slices.Contains(c.Inspects, m) && tries(preflight.FsyncLatency) {
+		// A member that only moves to another address keeps the disk that it has.
+		if isNew(m) && reports[m].Observation.Marker == nil && slices.Contains(c.Inspects, m) && tries(preflight.FsyncLatency) {
 			request.DataDir = c.DataDir
 		}
 		for _, other := range hosts {
 			if other.Name == m.Name || !isNew(m) && !isNew(other) || !tries(preflight.PeerUnreachable) {
 				continue
 			}
-			answers := slices.Contains(asked, other) && !c.listens(other, reports[other])
-			request.Dial = append(request.Dial, api.PreflightPeer{Member: other.Name, At: c.peerAt(other), Answers: answers})
+			listens := c.listens(other, reports[other])
 			if slices.Contains(asked, other) {
 				request.Await = append(request.Await, other.Name)
+			} else if !listens {
+				continue // a member with an older store, which is to move to this port
 			}
+			request.Dial = append(request.Dial, api.PreflightPeer{Member: other.Name, At: c.peerAt(other), Answers: !listens})
 		}
 		if address, err := netip.ParseAddr(m.Address); err == nil && address.Is4() && !address.IsLoopback() {
 			request.From = m.Address // as members do: SetMemberLocalAddr
@@ -131,7 +134,7 @@ func namesAmong(members []membership.Member) (names []string) {
 
 // AssessTrial returns what the user is warned of by what the hosts have found out, and what keeps the newcomers from
 // becoming members, all of it in one error.
-func (c Cluster) AssessTrial(requests map[membership.Member]api.PreflightRequest, results map[membership.Member]api.Preflight) (doubts []string, refused error) {
+func (c Cluster) AssessTrial(newcomers []membership.Member, requests map[membership.Member]api.PreflightRequest, results map[membership.Member]api.Preflight) (doubts []string, refused error) {
 	var refusals []error
 	take := func(m membership.Member, f preflight.Finding) {
 		if f.Severity != preflight.Error {
@@ -158,7 +161,7 @@ func (c Cluster) AssessTrial(requests map[membership.Member]api.PreflightRequest
 			apart = append(apart, fmt.Sprintf("%s cannot listen on %s (%s)", m.Name, request.Listen, result.ListenError))
 		}
 		for _, peer := range request.Dial {
-			if why, failed := result.Unreached[peer.Member]; failed && !deaf(peer.Member, results) {
+			if why, failed := result.Unreached[peer.Member]; failed && !deaf(peer.Member, requests, results) {
 				apart = append(apart, fmt.Sprintf("%s cannot reach %s:%d (%s)", m.Name, peer.Member, c.PeerPort, why))
 			}
 		}
@@ -170,10 +173,15 @@ func (c Cluster) AssessTrial(requests map[membership.Member]api.PreflightRequest
 		}
 	}
 	all(preflight.PeerUnreachable, apart)
+	names := lookups{newcomers, hosts, requests, results}
 	var differing []string
-	for _, name := range lookedUp(results) {
-		if text := disagreement(name, hosts, results); text != "" {
+	for _, name := range names.all() {
+		switch text := names.disagreement(name); {
+		case text == "":
+		case names.misleads(name):
 			differing = append(differing, text)
+		default:
+			doubts = append(doubts, fmt.Sprintf("%s (%s)", text, preflight.NameResolution))
 		}
 	}
 	all(preflight.NameResolution, differing)
@@ -185,20 +193,31 @@ func howToWaive(f preflight.Finding) string {
 	return fmt.Sprintf("%s; to use the hosts all the same: preflight.waive = [%q]", f.Remedy, f.ID)
 }
 
-// deaf tells whether a member's host could not listen, so that it is no wonder that nobody reaches it.
-func deaf(member string, results map[membership.Member]api.Preflight) bool {
-	for m, result := range results {
-		if m.Name == member && result.ListenError != "" {
+// deaf tells whether a member's host could not listen, or did not say whether it could, so that it is no wonder that
+// nobody reaches it.
+func deaf(member string, requests map[membership.Member]api.PreflightRequest, results map[membership.Member]api.Preflight) bool {
+	for m, request := range requests {
+		if m.Name != member || request.Listen == "" {
+			continue
+		}
+		if result, told := results[m]; !told || result.ListenError != "" {
 			return true
 		}
 	}
 	return false
 }
 
-// lookedUp returns all names that hosts have looked up, sorted.
-func lookedUp(results map[membership.Member]api.Preflight) []string {
+// lookups are what the names of members lead to on the hosts of a trial.
+type lookups struct {
+	newcomers, hosts []membership.Member
+	requests         map[membership.Member]api.PreflightRequest
+	results          map[membership.Member]api.Preflight
+}
+
+// all returns all names that hosts have looked up, sorted.
+func (l lookups) all() []string {
 	names := map[string]bool{}
-	for _, result := range results {
+	for _, result := range l.results {
 		for name := range result.Lookups {
 			names[name] = true
 		}
@@ -206,19 +225,29 @@ func lookedUp(results map[membership.Member]api.Preflight) []string {
 	return slices.Sorted(maps.Keys(names))
 }
 
+// on returns what a name leads to on a host. A host may know its own name as an address of loopback, as Debian has it,
+// which says nothing.
+func (l lookups) on(m membership.Member, name string) (found api.Lookup, says bool) {
+	found, asked := l.results[m].Lookups[name]
+	if m.Address == name {
+		found.Addresses = slices.DeleteFunc(slices.Clone(found.Addresses), isLoopback)
+	}
+	return found, asked && (found.Error != "" || len(found.Addresses) > 0)
+}
+
 // disagreement returns what a name leads to on each host if that differs, or if a host cannot look it up, and "" if the
-// hosts agree. A host may know its own name as an address of loopback, as Debian has it.
-func disagreement(name string, hosts []membership.Member, results map[membership.Member]api.Preflight) string {
+// hosts agree.
+func (l lookups) disagreement(name string) string {
 	answers := map[string]bool{}
 	var told []string
-	for _, m := range hosts {
-		lookup, asked := results[m].Lookups[name]
-		if !asked || m.Address == name && onlyLoopback(lookup.Addresses) {
+	for _, m := range l.hosts {
+		found, says := l.on(m, name)
+		if !says {
 			continue
 		}
-		answer := "to " + strings.Join(lookup.Addresses, ", ")
-		if lookup.Error != "" {
-			answer = "nowhere (" + lookup.Error + ")"
+		answer := "to " + strings.Join(found.Addresses, ", ")
+		if found.Error != "" {
+			answer = "nowhere (" + found.Error + ")"
 			answers["an error"] = true
 		}
 		answers[answer] = true
@@ -230,10 +259,41 @@ func disagreement(name string, hosts []membership.Member, results map[membership
 	return fmt.Sprintf("the name %s leads %s", name, strings.Join(told, ", "))
 }
 
-// onlyLoopback tells whether there are addresses, and all are those of loopback.
-func onlyLoopback(addresses []string) bool {
-	return len(addresses) > 0 && !slices.ContainsFunc(addresses, func(text string) bool {
-		address, err := netip.ParseAddr(text)
-		return err != nil || !address.IsLoopback()
+// misleads tells whether a name on which hosts disagree keeps the newcomers from becoming members. The names of running
+// members may lead to different addresses on their hosts, as long as each newcomer agrees with one of them. The name of
+// a newcomer may if every host that dialed the newcomer by it has reached the newcomer.
+func (l lookups) misleads(name string) bool {
+	isNew := func(m membership.Member) bool { return slices.Contains(l.newcomers, m) }
+	if owner := slices.IndexFunc(l.newcomers, func(m membership.Member) bool { return m.Address == name }); owner >= 0 {
+		return !l.reached(l.newcomers[owner])
+	}
+	return slices.ContainsFunc(l.hosts, func(m membership.Member) bool {
+		mine, says := l.on(m, name)
+		return isNew(m) && says && !slices.ContainsFunc(l.hosts, func(other membership.Member) bool {
+			theirs, says := l.on(other, name)
+			return !isNew(other) && says && slices.ContainsFunc(mine.Addresses, func(a string) bool { return slices.Contains(theirs.Addresses, a) })
+		})
 	})
+}
+
+// reached tells whether the host of a newcomer has itself answered all that dialed it, of which there is at least one.
+func (l lookups) reached(newcomer membership.Member) bool {
+	dialed := false
+	for m, result := range l.results {
+		for _, peer := range l.requests[m].Dial {
+			if peer.Member != newcomer.Name {
+				continue
+			}
+			if _, failed := result.Unreached[peer.Member]; failed || !peer.Answers {
+				return false
+			}
+			dialed = true
+		}
+	}
+	return dialed
+}
+
+func isLoopback(text string) bool {
+	address, err := netip.ParseAddr(text)
+	return err == nil && address.IsLoopback()
 }

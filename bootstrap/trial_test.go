@@ -137,6 +137,12 @@ func TestTrial(t *testing.T) {
 			"a listens 192.0.2.11:2380 dials c awaits c", "b listens 192.0.2.12:2380 dials c awaits c",
 			"c times /var/lib/etcd/prod listens 192.0.2.13:2380 dials a b awaits a b",
 		}},
+		"members that are to listen at another port, with a store of another release": {three(), running, join, func(c *bootstrap.Cluster, r bootstrap.Reports) {
+			c.PeerPort = 2390
+			r[c.Members[1]].Observation.Store.SHA256 = "0ld"
+		}, []string{
+			"a listens 192.0.2.11:2390 dials c awaits c", "c times /var/lib/etcd/prod listens 192.0.2.13:2390 dials a awaits a",
+		}},
 		"a member that moves on its host": {three(), func(t *testing.T, c bootstrap.Cluster) bootstrap.Reports {
 			reports := running(t, c)
 			reports[c.Members[2]] = serving(t, c, c.Members[2], api.PhaseFormed)
@@ -145,7 +151,7 @@ func TestTrial(t *testing.T) {
 				listeners[i].Address = "192.0.2.99" // where it is still
 			}
 			return reports
-		}, []membership.Step{{Kind: membership.Readdress, Member: "c", At: "192.0.2.13"}}, func(c *bootstrap.Cluster, _ bootstrap.Reports) { c.Inspects = nil }, []string{
+		}, []membership.Step{{Kind: membership.Readdress, Member: "c", At: "192.0.2.13"}}, nil, []string{
 			"a dials c", "b dials c", "c listens 192.0.2.13:2380 dials a? b? awaits a b",
 		}},
 		"all of it waived": {three(), bare, configure("a", "b", "c"), func(c *bootstrap.Cluster, _ bootstrap.Reports) {
@@ -190,7 +196,8 @@ func TestAssessTrial(t *testing.T) {
 		reports[m] = staged(c, m)
 		steps = append(steps, membership.Step{Kind: membership.Configure, Member: m.Name, At: m.Address})
 	}
-	requests := c.Trial(c.Newcomers(steps, reports), reports, "0123456789abcdef")
+	newcomers := c.Newcomers(steps, reports)
+	requests := c.Trial(newcomers, reports, "0123456789abcdef")
 	fast := api.Appends{Count: 1000, P50: time.Millisecond, P99: 2 * time.Millisecond, Max: 3 * time.Millisecond}
 	slow := api.Appends{Count: 60, P50: 15 * time.Millisecond, P99: 31 * time.Millisecond, Max: 42 * time.Millisecond}
 	at := func(addresses ...string) map[string]api.Lookup {
@@ -201,8 +208,18 @@ func TestAssessTrial(t *testing.T) {
 			c.Members[0]: {Appends: &fast, Lookups: at("192.0.2.12")}, c.Members[1]: {Appends: &fast, Lookups: at("127.0.1.1")}, c.Members[2]: {Appends: &fast, Lookups: at("192.0.2.12")},
 		}
 	}
-	if doubts, refused := c.AssessTrial(requests, good()); refused != nil || len(doubts) > 0 {
+	if doubts, refused := c.AssessTrial(newcomers, requests, good()); refused != nil || len(doubts) > 0 {
 		t.Errorf("good hosts: %v, %v", refused, doubts)
+	}
+	silent := good()
+	delete(silent, c.Members[1])
+	for _, m := range []membership.Member{c.Members[0], c.Members[2]} {
+		result := silent[m]
+		result.Unreached = map[string]string{"b": "connection refused"}
+		silent[m] = result
+	}
+	if doubts, refused := c.AssessTrial(newcomers, requests, silent); refused != nil || len(doubts) > 0 {
+		t.Errorf("a host whose call failed, of which the run says so: %v, %v", refused, doubts)
 	}
 	for name, test := range map[string]struct {
 		happen func(map[string]*api.Preflight)
@@ -219,20 +236,25 @@ func TestAssessTrial(t *testing.T) {
 			r["c"].ListenError = "cannot assign requested address"
 			r["a"].Unreached, r["b"].Unreached = map[string]string{"c": "timeout"}, map[string]string{"c": "timeout"}
 		}, []string{"c cannot listen on 192.0.2.13:2380 (cannot assign requested address); let"}, "cannot reach"},
-		"a name that leads elsewhere": {func(r map[string]*api.Preflight) { r["c"].Lookups = at("192.0.2.99") }, []string{"the name b.example.com leads to 192.0.2.12 on a, to 192.0.2.99 on c; have a name", `["name_resolution"]`}, "on b"},
+		"a name that leads elsewhere": {func(r map[string]*api.Preflight) {
+			r["c"].Lookups, r["c"].Unreached = at("192.0.2.99"), map[string]string{"b": "something else answers there"}
+		}, []string{"the name b.example.com leads to 192.0.2.12 on a, to 192.0.2.99 on c; have a name", `["name_resolution"]`}, "on b"},
 		"a name that one does not know": {func(r map[string]*api.Preflight) {
-			r["c"].Lookups = map[string]api.Lookup{"b.example.com": {Error: "no such host"}}
+			r["c"].Lookups, r["c"].Unreached = map[string]api.Lookup{"b.example.com": {Error: "no such host"}}, map[string]string{"b": "no such host"}
 		}, []string{"leads to 192.0.2.12 on a, nowhere (no such host) on c"}, ""},
 		"a name that nobody knows": {func(r map[string]*api.Preflight) {
-			for _, p := range r {
+			for name, p := range r {
 				p.Lookups = map[string]api.Lookup{"b.example.com": {Error: "no such host"}}
+				if name != "b" {
+					p.Unreached = map[string]string{"b": "no such host"}
+				}
 			}
 		}, []string{"nowhere (no such host) on a, nowhere (no such host) on b, nowhere (no such host) on c"}, ""},
 		"a slow disk":       {func(r map[string]*api.Preflight) { r["a"].Appends = &slow }, []string{"a (192.0.2.11): appends to the disk of /var/lib/etcd/prod take 15ms (p50), 31ms (p99) and 42ms (the longest of 60)", "a p99 of at most 10ms is wanted", `["fsync_latency"]`}, ""},
 		"a disk that fails": {func(r map[string]*api.Preflight) { r["a"].Appends, r["a"].AppendError = nil, "input/output error" }, []string{"a (192.0.2.11): the disk of /var/lib/etcd/prod could not be measured: input/output error"}, ""},
 		"all at once": {func(r map[string]*api.Preflight) {
 			r["a"].Appends, r["b"].Appends = &slow, &slow
-			r["c"].Unreached, r["c"].Lookups = map[string]string{"a": "timeout"}, at("192.0.2.99")
+			r["c"].Unreached, r["c"].Lookups = map[string]string{"a": "timeout", "b": "timeout"}, at("192.0.2.99")
 		}, []string{"a (192.0.2.11), b (b.example.com): appends", "c cannot reach a:2380 (timeout)", "to 192.0.2.99 on c"}, ""},
 	} {
 		results := good()
@@ -244,7 +266,7 @@ func TestAssessTrial(t *testing.T) {
 		for m := range results {
 			results[m] = *by[m.Name]
 		}
-		doubts, refused := c.AssessTrial(requests, results)
+		doubts, refused := c.AssessTrial(newcomers, requests, results)
 		if refused == nil || len(doubts) > 0 {
 			t.Errorf("%s: %v, %v", name, refused, doubts)
 			continue
@@ -261,9 +283,55 @@ func TestAssessTrial(t *testing.T) {
 	c.MaxFsyncP99 = 0
 	results := good()
 	results[c.Members[0]] = api.Preflight{Appends: &slow, Lookups: at("192.0.2.12")}
-	doubts, refused := c.AssessTrial(requests, results)
+	doubts, refused := c.AssessTrial(newcomers, requests, results)
 	if refused != nil || len(doubts) != 1 || !strings.HasPrefix(doubts[0], "a (192.0.2.11): appends to the disk") || !strings.HasSuffix(doubts[0], "(fsync_latency)") {
 		t.Errorf("a slow disk, with no limit: %v, %v", refused, doubts)
+	}
+}
+
+// TestNamesThatDiffer has names lead to different addresses: those that lead newcomers to the wrong host are refused,
+// and the user is warned of those with which members have always run.
+func TestNamesThatDiffer(t *testing.T) {
+	c := trying("a.example.com", "b.example.com", "c.example.com")
+	a, b, joins := c.Members[0], c.Members[1], c.Members[2]
+	reports := bootstrap.Reports{a: serving(t, c, a, api.PhaseFormed), b: serving(t, c, b, api.PhaseFormed), joins: staged(c, joins)}
+	newcomers := c.Newcomers([]membership.Step{{Kind: membership.AddLearner, Member: "c", At: "c.example.com"}}, reports)
+	requests := c.Trial(newcomers, reports, "0123456789abcdef")
+	for name, test := range map[string]struct {
+		of            string
+		onA, onB, onC []string
+		unreached     string // who does not reach the newcomer
+		refused, says bool
+	}{
+		"they agree":                            {"a", []string{"192.0.2.11"}, []string{"192.0.2.11"}, []string{"192.0.2.11"}, "", false, false},
+		"its own name as loopback, and another": {"a", []string{"127.0.1.1", "192.0.2.11"}, []string{"192.0.2.11"}, []string{"192.0.2.11"}, "", false, false},
+		"running members differ":                {"a", []string{"192.0.2.11"}, []string{"198.51.100.11"}, []string{"198.51.100.11"}, "", false, true},
+		"one has a second family":               {"a", []string{"192.0.2.11"}, []string{"192.0.2.11"}, []string{"192.0.2.11", "2001:db8::11"}, "", false, true},
+		"the newcomer is led elsewhere":         {"a", []string{"192.0.2.11"}, []string{"192.0.2.11"}, []string{"192.0.2.99"}, "", true, true},
+		"the newcomer is led nowhere":           {"a", []string{"192.0.2.11"}, []string{"192.0.2.11"}, nil, "", true, true},
+		"the newcomer's, and all reach it":      {"c", []string{"192.0.2.13"}, []string{"198.51.100.13"}, []string{"192.0.2.13"}, "", false, true},
+		"the newcomer's, and one does not":      {"c", []string{"192.0.2.13"}, []string{"198.51.100.13"}, []string{"192.0.2.13"}, "b", true, true},
+	} {
+		results := map[membership.Member]api.Preflight{}
+		for m, addresses := range map[membership.Member][]string{a: test.onA, b: test.onB, joins: test.onC} {
+			lookup := api.Lookup{Addresses: addresses}
+			if addresses == nil {
+				lookup.Error = "no such host"
+			}
+			result := api.Preflight{Lookups: map[string]api.Lookup{test.of + ".example.com": lookup}}
+			if m.Name == test.unreached {
+				result.Unreached = map[string]string{"c": "something else answers there"}
+			}
+			results[m] = result
+		}
+		doubts, refused := c.AssessTrial(newcomers, requests, results)
+		text := "the name " + test.of + ".example.com leads to "
+		if refuses := refused != nil && strings.Contains(refused.Error(), text); refuses != test.refused {
+			t.Errorf("%s: %v", name, refused)
+		}
+		if warns := len(doubts) == 1 && strings.HasPrefix(doubts[0], text) && strings.HasSuffix(doubts[0], "(name_resolution)"); warns != (test.says && !test.refused) {
+			t.Errorf("%s: warnings %q", name, doubts)
+		}
 	}
 }
 

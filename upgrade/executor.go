@@ -69,9 +69,10 @@ type run struct {
 	retirement api.RetireRequest   // the request of a step of kind Retire
 	members    []membership.Member // whose hosts are observed, in the order of their names
 
-	tried     map[membership.Member]bool // newcomers whose hosts have tried what a member needs
-	doubts    []string                   // warnings for the user, from what hosts have tried
-	inspected bootstrap.Reports          // first contacts of hosts, with an inventory
+	// tried are the newcomers whose hosts have tried what a member needs, each with where it has dialed peers.
+	tried     map[membership.Member][]string
+	doubts    []string          // warnings for the user, from what hosts have tried
+	inspected bootstrap.Reports // first contacts of hosts, with an inventory
 
 	probed  map[probe]bool // what the signer has signed in this run
 	locked  bool           // on every host that had a store to hold the lock when the last step began
@@ -100,7 +101,7 @@ type loop struct {
 // newRun returns a new run that observes the hosts of these members.
 func (e *Executor) newRun(members []membership.Member) *run {
 	return &run{Executor: e, members: members, held: map[membership.Member]bool{}, reports: bootstrap.Reports{}, touched: map[membership.Member]bool{}, probed: map[probe]bool{},
-		tried: map[membership.Member]bool{}, inspected: bootstrap.Reports{}}
+		tried: map[membership.Member][]string{}, inspected: bootstrap.Reports{}}
 }
 
 // repeat observes, plans and carries out the plan's first batch, until the plan is empty.
@@ -156,10 +157,8 @@ func (r *run) repeat(ctx context.Context, j loop) error {
 			}
 			continue
 		}
-		if !slices.Contains(bringsStores, batch[0].Kind) {
-			if err := r.try(ctx, steps); err != nil {
-				return err
-			}
+		if err := r.try(ctx, batch, steps); err != nil {
+			return err
 		}
 		if err := r.do(ctx, j, batch, len(steps)); err != nil {
 			return err

@@ -100,22 +100,41 @@ func (r *run) touch(m membership.Member) {
 	r.touched[m] = true
 }
 
-// bringsStores are the kinds of steps before which hosts try nothing: these steps install the stores that hosts try
-// with.
-var bringsStores = []membership.Kind{membership.Install, membership.Stage}
+// untried are the kinds of steps before which hosts try nothing: those that install the stores that hosts try with, and
+// those that bring service back, or keep it, without giving up anything. A host that is unfit for a new member keeps no
+// other one down.
+var untried = []membership.Kind{membership.Install, membership.Stage, membership.Start, membership.Agree, membership.Disarm, membership.Recover, membership.RenewCertificates, membership.Promote}
 
 // try has hosts try together what a member needs: the disk, the peer ports in both directions, and names. It calls the
 // hosts to which the steps bring members, and those that these members will work with. It returns one error with the
-// findings of all hosts. A host is not called again for what it has found out in this run.
-func (r *run) try(ctx context.Context, steps []membership.Step) error {
-	newcomers := slices.DeleteFunc(r.Cluster.Newcomers(steps, r.reports), func(m membership.Member) bool { return r.tried[m] })
+// findings of all hosts. A host is not called again for what it has found out in this run: a newcomer is tried again if
+// members serve by now that did not before.
+func (r *run) try(ctx context.Context, batch, steps []membership.Step) error {
+	if !slices.ContainsFunc(batch, func(s membership.Step) bool { return !slices.Contains(untried, s.Kind) }) {
+		return nil
+	}
+	token := sha256.Sum256([]byte("preflight of " + r.Holder.ID))
+	trial := func(newcomers []membership.Member) map[membership.Member]api.PreflightRequest {
+		return r.Cluster.Trial(newcomers, r.reports, hex.EncodeToString(token[:16]))
+	}
+	newcomers := r.Cluster.Newcomers(steps, r.reports)
+	all := trial(newcomers)
+	newcomers = slices.DeleteFunc(newcomers, func(m membership.Member) bool {
+		met, tried := r.tried[m]
+		return tried && !slices.ContainsFunc(all[m].Dial, func(peer api.PreflightPeer) bool { return !slices.Contains(met, peer.At) })
+	})
 	if len(newcomers) == 0 {
 		return nil
 	}
 	ctx, cancel := r.step(ctx)
 	defer cancel()
-	token := sha256.Sum256([]byte("preflight of " + r.Holder.ID))
-	requests := r.Cluster.Trial(newcomers, r.reports, hex.EncodeToString(token[:16]))
+	requests := trial(newcomers)
+	for m, request := range requests {
+		if _, tried := r.tried[m]; tried {
+			request.DataDir = "" // it was measured
+			requests[m] = request
+		}
+	}
 	results := map[membership.Member]api.Preflight{}
 	var mu sync.Mutex
 	err := inParallel(inOrder(requests), func(m membership.Member) error {
@@ -128,8 +147,8 @@ func (r *run) try(ctx context.Context, steps []membership.Step) error {
 		results[m] = found
 		return nil
 	})
-	doubts, refused := r.Cluster.AssessTrial(requests, results)
-	if err := errors.Join(refused, err); err != nil {
+	doubts, refused := r.Cluster.AssessTrial(newcomers, requests, results)
+	if err := errors.Join(err, refused); err != nil {
 		return err
 	}
 	for _, m := range inOrder(requests) {
@@ -139,7 +158,10 @@ func (r *run) try(ctx context.Context, steps []membership.Step) error {
 	}
 	r.doubts = append(r.doubts, doubts...)
 	for _, m := range newcomers {
-		r.tried[m] = true
+		r.tried[m] = nil
+		for _, peer := range requests[m].Dial {
+			r.tried[m] = append(r.tried[m], peer.At)
+		}
 	}
 	return nil
 }

@@ -153,3 +153,44 @@ func TestAHostTriesItsNewAddress(t *testing.T) {
 		l.mustChange()
 	})
 }
+
+// TestAnUnfitHostKeepsNobodyDown stops members beside a host that is unfit to become one, on which there is a store
+// already. Each change starts the members first, and ends by what is wrong with the host. A host that has met nobody
+// yet, since nobody served, is tried again before anything is given up for it.
+func TestAnUnfitHostKeepsNobodyDown(t *testing.T) {
+	for name, stopped := range map[string][]string{"one is stopped": {"b"}, "the quorum is lost": {"b", "c"}} {
+		for change, desired := range map[string][]string{"members that are new": {"a", "b", "c", "d@21", "e"}, "a replacement": {"a@21", "b", "c"}} {
+			t.Run(name+", "+change, func(t *testing.T) {
+				bubble(t, func(t *testing.T) {
+					l := serving(t, 3, nodetest.EtcdVersion)
+					l.want(desired...)
+					joins := l.world.Host("192.0.2.21")
+					joins.CutOff = true
+					if _, err := l.change(context.Background(), l.planned().Steps); err == nil || !strings.Contains(err.Error(), "cannot reach") {
+						t.Fatalf("the first change: %v", err)
+					}
+					for _, name := range stopped {
+						l.host(name).StopUnit("prod")
+					}
+					l.world.Forget()
+					outcome, err := l.change(context.Background(), l.planned().Steps)
+					if err == nil || !strings.Contains(err.Error(), "cannot reach") {
+						t.Fatalf("the second change: %v", err)
+					}
+					for _, name := range stopped {
+						if !slices.ContainsFunc(outcome.Done, func(s membership.Step) bool { return s.Kind == membership.Start && s.Member == name }) {
+							t.Errorf("%s was not started: %q", name, outcome.Done)
+						}
+					}
+					for _, c := range l.world.Changes() {
+						if c.Operation == api.OpRemoveMember || c.Operation == api.OpAddLearner {
+							t.Errorf("%s was asked for %s", c.Address, c.Operation)
+						}
+					}
+					joins.CutOff = false
+					l.mustChange()
+				})
+			})
+		}
+	}
+}

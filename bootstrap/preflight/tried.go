@@ -25,7 +25,7 @@ var tried = []check{
 	{id: PeerUnreachable, severity: Error, remedy: "let members' hosts reach each other at the peer port, in both directions (firewall, security group, routes)"},
 	{id: NameResolution, severity: Error, remedy: "have a name lead to the same addresses on all members' hosts (/etc/hosts, /etc/resolv.conf, the name server), or give members IP addresses"},
 	{id: FsyncLatency, severity: Warning, remedy: "take a faster disk, an SSD that nothing else writes to, or raise preflight.max_fsync_p99"},
-	{id: SharedHostKey, severity: Warning, remedy: "make new keys on all but one (rm /etc/ssh/ssh_host_*; ssh-keygen -A; systemctl restart ssh), and change host_key where the configuration pins it"},
+	{id: SharedHostKey, severity: Warning, remedy: "make new keys on all but one (rm /etc/ssh/ssh_host_*_key /etc/ssh/ssh_host_*_key.pub; ssh-keygen -A; restart ssh.service, or sshd.service), have them certified again where ssh.host_ca is set, and change host_key where the configuration pins it"},
 }
 
 // Found returns a finding of one of those kinds.

@@ -13,6 +13,10 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
+// The first thread of a process is the one whose network /proc/net shows, and it outlasts the goroutine that it was
+// locked to: main keeps it, so that no test moves it to another network.
+func init() { runtime.LockOSThread() }
+
 // ownNetwork moves the test to a network of its own, whose tables of nftables nobody else has. The thread ends with the
 // test.
 func ownNetwork(t *testing.T) {

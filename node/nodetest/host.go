@@ -67,15 +67,13 @@ type Host struct {
 	// Received is how many bytes of uploads have arrived.
 	Received int64
 
-	// Hangs is how many of the next questions to the host's member find that it responds but serves no linearizable
-	// read in time, as while a disk stalls or a leader is elected.
+	// Hangs is how many of the next questions to the host's member find that it responds but serves no read in time.
 	Hangs int
 
 	// Skew is how far the host's clock is ahead of the world's.
 	Skew time.Duration
 
-	// BackupFails and RehearsalFails are why every such run fails on this host, and NoNftables is why it can have no
-	// firewall; empty: it does not, it can.
+	// BackupFails and RehearsalFails are why every such run fails here, and NoNftables is why there can be no firewall.
 	BackupFails, RehearsalFails, NoNftables string
 
 	// SignerFails is why every server that the host is told to renew certificates by refuses to sign; empty: they sign.

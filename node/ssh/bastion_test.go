@@ -64,8 +64,8 @@ func TestTwoBastionsInARow(t *testing.T) {
 	}
 }
 
-// failure returns why a host behind a bastion is not reached. Where this machine is too busy for one of them to answer in
-// time, they get more.
+// failure returns why a host behind a bastion is not reached. Where this machine is too busy for one of them to answer
+// in time, they get more.
 func failure(t *testing.T, target ssh.Target) error {
 	t.Helper()
 	for limits := impatient(); ; limits.ConnectTimeout, limits.AttemptTimeout = 4*limits.ConnectTimeout, 4*limits.AttemptTimeout {

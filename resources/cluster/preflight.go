@@ -97,7 +97,7 @@ func preflightAttribute() schema.SingleNestedAttribute {
 		Optional: true,
 		MarkdownDescription: "What new hosts are checked for, beside what a member cannot run without. The plan looks at the disk and file system below `data_dir`, CPUs, memory, clock, swap and more. " +
 			"The apply also has the hosts try, once the store is on them and before anything else is: appends to the disk of `data_dir`, the peer port between all members in both directions, and the names by which members reach each other. " +
-			"The guide \"Sizing\" lists all findings. An error refuses the plan or the apply before any member is changed, for all hosts at once; a warning is shown.",
+			"The guide \"Sizing\" lists all findings. An error refuses the plan, or the apply before anything is given up (it starts members that are down, and renews certificates, first), for all hosts at once; a warning is shown.",
 		Attributes: map[string]schema.Attribute{
 			"max_fsync_p99": schema.StringAttribute{
 				Optional: true,

@@ -16,6 +16,10 @@ type namespace struct {
 	fd int
 }
 
+// The first thread of a process is the one whose network /proc/net shows, and it outlasts the goroutine that it was
+// locked to: main keeps it, so that no test moves it to another network.
+func init() { runtime.LockOSThread() }
+
 // newNamespace makes a network that nobody else is in.
 func newNamespace(t *testing.T) namespace {
 	t.Helper()
