@@ -32,13 +32,14 @@ func written(t *testing.T) *fleetMember {
 	f.client(t, func(c *clientv3.Client) {
 		value := strings.Repeat("x", 1<<20)
 		for i := range 70 {
-			if _, err := c.Put(t.Context(), string(rune('a'+i%8)), value); err != nil {
+			put := func() error { _, err := c.Put(t.Context(), string(rune('a'+i%8)), value); return err }
+			if err := persist(t, put); err != nil {
 				t.Fatal(err)
 			}
 		}
 	})
 	f.put(t, 50)
-	if err := f.units.Stop(t.Context(), "main"); err != nil {
+	if err := f.units.Stop(t.Context(), api.Unit("main")); err != nil {
 		t.Fatal(err)
 	}
 	if files := f.etcd(dataDir).LogFiles(); len(files) < 2 {

@@ -39,30 +39,34 @@ func working(t *testing.T, moves int64, did func(moves int64) (ticks, bytes int6
 // waits for others, does not.
 func TestAwaitGoesOnWhileAVoterWorks(t *testing.T) {
 	t.Parallel()
-	const without, moves = 10 * unitPoll, 25
-	enough := int64(without / pace.BusyShare / procfs.Tick)
+	const without = 10 * unitPoll
 	for name, test := range map[string]struct {
 		size   int64 // of its database
-		did    func(n int64) (ticks, bytes int64)
+		did    func(n, enough int64) (ticks, bytes int64)
 		gained bool
 	}{
 		// Half of the time is the user's, and half is the system's.
-		"it computes":                {pace.LargeDatabase, func(n int64) (int64, int64) { return n * enough / 2, 0 }, true},
-		"it reads":                   {0, func(n int64) (int64, int64) { return 0, n * pace.LeastRead }, true},
-		"it waits":                   {pace.LargeDatabase, func(n int64) (int64, int64) { return n * enough / 100, n * pace.LeastRead / 100 }, false},
-		"it refuses its peers, busy": {pace.LargeDatabase - 1, func(n int64) (int64, int64) { return n * enough, 0 }, false},
+		"it computes":                {pace.LargeDatabase, func(n, enough int64) (int64, int64) { return n * enough / 2, 0 }, true},
+		"it reads":                   {0, func(n, _ int64) (int64, int64) { return 0, n * pace.LeastRead }, true},
+		"it waits":                   {pace.LargeDatabase, func(n, enough int64) (int64, int64) { return n * enough / 100, n * pace.LeastRead / 100 }, false},
+		"it refuses its peers, busy": {pace.LargeDatabase - 1, func(n, enough int64) (int64, int64) { return n * enough, 0 }, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			m, looked := working(t, moves, test.did)
-			writeFile(t, m, etcdfs.Database(dataDir), "")
-			if err := os.Truncate(m.path(etcdfs.Database(dataDir)), test.size); err != nil {
-				t.Fatal(err)
+			wait := func(patience time.Duration) error {
+				moves, enough := int64(patience/unitPoll*5/2), int64(patience/pace.BusyShare/procfs.Tick)
+				m, looked := working(t, moves, func(n int64) (int64, int64) { return test.did(n, enough) })
+				writeFile(t, m, etcdfs.Database(dataDir), "")
+				if err := os.Truncate(m.path(etcdfs.Database(dataDir)), test.size); err != nil {
+					t.Fatal(err)
+				}
+				o, err := m.Await(t.Context(), "main", api.AwaitRequest{ObserveRequest: api.ObserveRequest{DataDir: dataDir}, Timeout: patience})
+				if err != nil || o.Gained != test.gained || test.gained && looked.Load() < moves {
+					return fmt.Errorf("it came further: %v, in %d looks of %d; %v", o.Gained, looked.Load(), moves, err)
+				}
+				return nil
 			}
-			o, err := m.Await(t.Context(), "main", api.AwaitRequest{ObserveRequest: api.ObserveRequest{DataDir: dataDir}, Timeout: without})
-			if err != nil || o.Gained != test.gained || test.gained && looked.Load() < moves {
-				t.Errorf("it came further: %v, in %d looks; %v", o.Gained, looked.Load(), err)
-			}
+			unhurried(t, without, wait)
 		})
 	}
 }

@@ -98,7 +98,7 @@ func clusterSchema(ctx context.Context, carried ...string) schema.Schema {
 				Optional: true,
 				MarkdownDescription: "Common name of the members' peer certificates, at most 64 characters: members then accept no peer whose certificate has another one (`--peer-cert-allowed-cn`). " +
 					"Set it if the authority for peers signs for other clusters too, to a name that only this cluster's certificates get: with the authority of an `etcd_pki`, which signs for one cluster, it adds nothing. " +
-					"A change first issues the certificates, without a restart, and then restarts member by member; one name for another takes two restarts each. It waits until every member could be asked. " +
+					"A change first issues the certificates, without a restart, and then restarts member by member; one name for another takes two restarts each. Plans refuse it while a member cannot be asked: bring its host back, replace it, or take the change back. Take it out, and apply, before you go back to an earlier release of the provider: that one issues certificates without the name, which members then refuse. " +
 					"A cluster that is restored, or created from a snapshot, has members accept any name until the apply after that. A member's name is refused here. Default: each certificate has its member's name, and members accept whatever the authority has signed for peers.",
 				Validators: []validator.String{validate.CommonName},
 			},

@@ -97,8 +97,6 @@ type Status struct {
 // Status looks at units, of which those named enabled are to be enabled. Timers among these are to be active, and
 // services may have yet to run.
 func (u Units) Status(ctx context.Context, all, enabled []string) (Status, error) {
-	ctx, cancel := context.WithTimeout(ctx, units.Timeout)
-	defer cancel()
 	status := Status{Enabled: true}
 	texts, readable := map[string]string{}, true
 	for _, name := range all {
@@ -111,7 +109,7 @@ func (u Units) Status(ctx context.Context, all, enabled []string) (Status, error
 			readable = false
 		}
 		texts[name] = string(text)
-		state, err := u.Systemd.State(ctx, name)
+		state, err := u.ask(ctx, name)
 		if err != nil {
 			return Status{}, err
 		}
@@ -125,6 +123,13 @@ func (u Units) Status(ctx context.Context, all, enabled []string) (Status, error
 		status.Units = systemd.Digest(texts)
 	}
 	return status, nil
+}
+
+// ask asks systemd for one unit. On a busy host each answer may take seconds.
+func (u Units) ask(ctx context.Context, name string) (api.UnitState, error) {
+	ctx, cancel := context.WithTimeout(ctx, units.Timeout)
+	defer cancel()
+	return u.Systemd.State(ctx, name)
 }
 
 // Others returns the units of a cluster that some release of the provider has written, other than those that are known.

@@ -25,7 +25,7 @@ func CheckOnHosts(by *api.Renewal) (diags diag.Diagnostics) {
 	if window := by.Window(lasts + cert.Backdate); window < api.RenewalWindow {
 		diags.AddAttributeError(path.Root(Name), "Hosts could not renew certificates in time",
 			fmt.Sprintf("Hosts renew certificates by themselves (on_hosts), which are valid for %s and would be due on their hosts for %s before their end. A host looks once an hour, up to 50 minutes late, so that needs %s: "+
-				"set a validity of 8h or longer, or a longer renew_before.", lasts, window.Round(time.Minute), api.RenewalWindow))
+				"set a longer validity (without a renew_before, 8h is enough), or a longer renew_before.", lasts, window.Round(time.Minute), api.RenewalWindow))
 	}
 	return diags
 }
