@@ -182,7 +182,7 @@ func dropLate(down map[string][]span, probes []Probe, stalls []Stall, late time.
 		for _, d := range spans {
 			told := d.from // until when the member was told down; from then on it is late
 			for _, f := range failed[member] {
-				if f.from < d.to && f.to > d.from {
+				if f.overlaps(d) {
 					told = max(told, min(f.to, d.to))
 				}
 			}
@@ -208,9 +208,12 @@ func stalled(stalls []Stall, in span) (sum time.Duration) {
 	return sum
 }
 
+// overlaps tells whether two times share a moment.
+func (s span) overlaps(other span) bool { return s.from < other.to && s.to > other.from }
+
 // overlaps tells whether any of the times shares a moment with another.
 func overlaps(spans []span, with span) bool {
-	return slices.ContainsFunc(spans, func(s span) bool { return s.from < with.to && s.to > with.from })
+	return slices.ContainsFunc(spans, with.overlaps)
 }
 
 func clamp(t, low, high time.Duration) time.Duration { return min(max(t, low), high) }
