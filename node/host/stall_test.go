@@ -53,9 +53,9 @@ func TestSlowStorageKeepsNoDirectoryWaiting(t *testing.T) {
 	taking := make(chan struct{}, 1)
 	b.S3 = drippingS3(t, taking)
 	backedUp(t, b, f)
-	f.Stalls = 2 * time.Second
+	f.Stalls = 10 * time.Second
 	err := f.run(t, backups.KindBackup, true)
-	if err == nil || !strings.Contains(err.Error(), "s3: ") || !strings.Contains(err.Error(), "came no further for 2s") || strings.Contains(err.Error(), "endpoint, or make sure") {
+	if err == nil || !strings.Contains(err.Error(), "s3: ") || !strings.Contains(err.Error(), "came no further for 10s") || strings.Contains(err.Error(), "endpoint, or make sure") {
 		t.Errorf("the run says %v", err)
 	}
 	f.Stalls = 0
