@@ -3,6 +3,7 @@ package acctest
 import (
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -30,6 +31,20 @@ func stride(some int) int {
 		return 2*some + 1
 	}
 	return some
+}
+
+// firstStep is the step at which faults begin: a run of make faults that was ended continues from there.
+func firstStep(t *testing.T, otherwise int) int {
+	t.Helper()
+	from := os.Getenv("ETCD_FAULTS_FROM")
+	if from == "" {
+		return otherwise
+	}
+	step, err := strconv.Atoi(from)
+	if err != nil || step < 1 {
+		t.Fatalf("ETCD_FAULTS_FROM is %q: give the number of a step, from 1 on", from)
+	}
+	return step
 }
 
 // changes are what faults are put into: each is done again and again, to and fro.
@@ -88,7 +103,7 @@ func disturbed(t *testing.T, disturb func(v *underLoad, begun []string, cli int)
 			}
 			v := loadedBesideOthers(t, l, between[1])
 			slot, ended := 0, false
-			for step := min(4, stride(4)); !ended; step += stride(4) {
+			for step := firstStep(t, min(4, stride(4))); !ended; step += stride(4) {
 				v.setup = between[slot%2]
 				slot++
 				v.write("main.tf", configuration(t, l, v.setup))

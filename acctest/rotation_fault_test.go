@@ -44,7 +44,7 @@ func rotationDisturbed(t *testing.T, disturb func(v *underLoad, begun []string, 
 			w := newWorkspace(t, l, with(1, "trust"))
 			w.apply()
 			generation, ended := 1, map[string]bool{}
-			for step := 1; len(ended) < 3; step += stride(6) {
+			for step := firstStep(t, 1); len(ended) < 3; step += stride(6) {
 				generation++
 				for _, phase := range []string{"trust", "sign", "retire"} {
 					v := w.writer("writer")
