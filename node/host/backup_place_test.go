@@ -265,7 +265,8 @@ func TestUnitsThatSystemdHasNotRead(t *testing.T) {
 }
 
 // TestUnitsOfANewerStore: units that a newer version of the provider has written for backups, which call what this
-// store does not have, are seen, and go when this one writes its own; somebody else's stay.
+// store does not have, are seen, and go when this one writes its own; somebody else's stay, and so do those of the
+// member, of its firewall and of renewals.
 func TestUnitsOfANewerStore(t *testing.T) {
 	m, units := backing(t)
 	b := backupOf()
@@ -281,7 +282,14 @@ func TestUnitsOfANewerStore(t *testing.T) {
 			t.Errorf("of a newer store's units it says %q", got)
 		}
 	}
+	all, err := m.Backups().AllUnits("main")
+	mustNotFail(t, err)
 	others := []string{"etcd-defrag@main.service", "etcd-polish@events.service", "my-etcd-polish@main.service"}
+	for _, name := range api.Units("main") {
+		if !slices.Contains(all, name) {
+			others = append(others, name)
+		}
+	}
 	for i, name := range others {
 		writeFile(t, m, "/etc/systemd/system/"+name, []string{"", "# terraform-provider-etcd writes this file."}[min(i, 1)])
 	}

@@ -3,6 +3,7 @@ package host
 import (
 	"context"
 	"errors"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -58,5 +59,19 @@ func TestStartWantsAMarker(t *testing.T) {
 	mustRefuse(t, m.Start(t.Context(), "main"), "carries no cluster main")
 	if len(units.active) > 0 {
 		t.Error("something was started")
+	}
+}
+
+// TestUnitsAreKnown: each unit that is written to hosts is among those that no room takes for another release's.
+func TestUnitsAreKnown(t *testing.T) {
+	templates, err := filepath.Glob("../../templates/systemd/*@.service")
+	if err != nil || len(templates) == 0 {
+		t.Fatal(templates, err)
+	}
+	for _, template := range templates {
+		name := strings.Replace(filepath.Base(template), "@.", "@main.", 1)
+		if !slices.Contains(api.Units("main"), name) {
+			t.Errorf("%s is not among %q", name, api.Units("main"))
+		}
 	}
 }

@@ -150,9 +150,7 @@ func timerNames(cluster string, b api.Backup) []string {
 func (h Host) AllUnits(cluster string) ([]string, error) {
 	backup, rehearsal := api.BackupUnit(cluster), api.RehearsalUnit(cluster)
 	known := []string{backup + ".timer", rehearsal + ".timer", backup + ".service", rehearsal + ".service", api.ReachUnit(cluster)}
-	// The renewal of certificates is no backup.
-	renewal := []string{api.RenewalUnit(cluster) + ".timer", api.RenewalUnit(cluster) + ".service"}
-	others, err := h.unitFiles().Others(cluster, append(renewal, known...))
+	others, err := h.unitFiles().Others(cluster, api.Units(cluster))
 	if err != nil {
 		return nil, err
 	}
