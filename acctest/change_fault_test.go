@@ -213,6 +213,7 @@ func TestTwoChangesAtOnce(t *testing.T) {
 // TestInterruptedChange has terraform interrupted in the middle of a roll, as Ctrl-C does: it stops between two
 // steps, and the next apply goes on.
 func TestInterruptedChange(t *testing.T) {
+	sample.Leave(t, "TestInterrupted interrupts a create in the same way, and TestInterruptFinishesTheStep a change")
 	t.Parallel()
 	l := up(t, lab.Config{Hosts: members("a", "b", "c")})
 	w := newWorkspace(t, l, configuration(t, l, setup{}))
@@ -315,6 +316,7 @@ func raftIndex(t *testing.T, h *lab.Host) (index int) {
 // TestQuorumLost loses two of three hosts: the plan says so, with how far the survivor has come, and touches
 // nothing; recovered from that by name, the cluster has all that it had.
 func TestQuorumLost(t *testing.T) {
+	sample.Leave(t, "TestTheRightSurvivor recovers on booted hosts from a lost quorum, and the resources have its plans")
 	t.Parallel()
 	l := up(t, lab.Config{Hosts: members("a", "b", "c")})
 	w := newWorkspace(t, l, configuration(t, l, setup{}))
@@ -356,6 +358,7 @@ func TestQuorumLost(t *testing.T) {
 // TestRefusedChanges holds on real hosts what the tests of the resources hold at length: a plan that is refused
 // has changed nothing there.
 func TestRefusedChanges(t *testing.T) {
+	sample.Leave(t, "the tests of the resources hold the same at length")
 	t.Parallel()
 	l := up(t, lab.Config{Hosts: members("a", "b", "c", "d", "e")})
 	w := newWorkspace(t, l, configuration(t, l, setup{at: on("a", "b", "c")}))

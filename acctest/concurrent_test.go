@@ -6,11 +6,13 @@ import (
 	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/lab"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/sample"
 )
 
 // TestTwoCreatesAtOnce has two states create the same cluster on the same hosts at the same time. One
 // does; the other is told who is at work, or that the cluster is there, and has changed nothing.
 func TestTwoCreatesAtOnce(t *testing.T) {
+	sample.Leave(t, "TestOneOfTwoCreatesWins is its like in the executor's tests, and TestTwoChangesAtOnce has two runs on booted hosts")
 	t.Parallel()
 	l := up(t, lab.Config{Hosts: members("a", "b", "c")})
 	first := newWorkspace(t, l, configuration(t, l, setup{}))

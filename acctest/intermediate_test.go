@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/lab"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/sample"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/pkitest"
 )
@@ -18,6 +19,7 @@ import (
 // company's root verify members, by etcdctl and by openssl; a certificate of another intermediate of the company opens
 // no port; and a chain that is renewed above the two reaches the ports without a restart.
 func TestIntermediates(t *testing.T) {
+	sample.Leave(t, "TestClusterOfIntermediates has the same authorities in the resources, and TestIntermediatesFollowWhatIsSigned has openssl verify their chains")
 	t.Parallel()
 	l := up(t, lab.Config{Hosts: members("a", "b", "c")})
 	now := time.Now()

@@ -6,11 +6,13 @@ import (
 	"testing"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/lab"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/sample"
 )
 
 // TestPlanLooksAtNewHosts has plans that bring hosts which cannot carry a member: each is refused by the plan, with
 // nothing changed on any host. The apply of one that nobody could look at in the plan says that no step was done.
 func TestPlanLooksAtNewHosts(t *testing.T) {
+	sample.Leave(t, "TestPlanRefusesHostsForWhatItSees is its like in the resources")
 	t.Parallel()
 	configs := members("a", "b", "c", "full", "small", "fit")
 	configs[3].SmallUsr = 20 << 20    // no room for the store

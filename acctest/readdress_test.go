@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/lab"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/sample"
 )
 
 // moving is a cluster of three whose members are given other addresses.
@@ -136,6 +137,7 @@ func TestReaddressing(t *testing.T) {
 // old ones away: nobody is left whom the list could be changed through. The cluster is recovered with all that was
 // acknowledged. Then its members get another port for peers, which is another peer URL too.
 func TestRenumbered(t *testing.T) {
+	sample.Leave(t, "the executor's tests and the properties of plans renumber whole clusters, and TestReaddressing gives members other addresses on booted hosts")
 	t.Parallel()
 	m := movingCluster(t, true)
 	for i, name := range []string{"a", "b", "c"} {

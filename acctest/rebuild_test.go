@@ -7,11 +7,13 @@ import (
 	"testing"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/lab"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/sample"
 )
 
 // TestRebuildAndLeaveTheLost builds members anew where they are, with a writer on the cluster; has all but one stand
 // still while a plan looks, which is no failure; and destroys the cluster when one host is gone for good.
 func TestRebuildAndLeaveTheLost(t *testing.T) {
+	sample.Leave(t, "TestRebuild and TestDestroyLeavesTheLost are its like in the resources, and TestLifeUnderLoad replaces a member under load")
 	t.Parallel()
 	l := up(t, lab.Config{Hosts: members("a", "b", "c")})
 	v := loadedBesideOthers(t, l, setup{})

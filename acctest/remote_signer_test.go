@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/lab"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/sample"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki"
 )
 
@@ -144,6 +145,7 @@ func (c *cfssl) remote() string {
 // TestRemoteSigner lives with a cluster whose authorities' keys two cfssl servers have: it is formed, renewed and
 // grows; and while a server is down, or does not sign, nothing of the cluster is touched.
 func TestRemoteSigner(t *testing.T) {
+	sample.Leave(t, "the resources have a test of this name, TestRenewalOnHosts has hosts ask cfssl, and tests of pki/remote the provider")
 	t.Parallel()
 	l := up(t, lab.Config{Hosts: members("a", "b", "c")})
 	web, err := pki.NewAuthority("web", pki.ECDSAP256, time.Hour, time.Now())

@@ -7,11 +7,13 @@ import (
 	"testing"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/lab"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/sample"
 )
 
 // TestClientIsRevoked revokes one of two clients on booted hosts: the apply restarts no member, from its end on every
 // member refuses that client, and serves the other. Each host says when its certificates expire.
 func TestClientIsRevoked(t *testing.T) {
+	sample.Leave(t, "TestClientsAreRevoked is its like in the resources")
 	t.Parallel()
 	l := up(t, lab.Config{Hosts: members("a", "b", "c")})
 	with := func(revoked string) string {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/lab"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/sample"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup/s3test"
 )
 
@@ -31,6 +32,7 @@ func storageIn(t *testing.T, l *lab.Lab, o s3test.Options) *s3test.Server {
 // Wrong credentials and an object that is not there end it before any member is stopped, and the secret is nowhere
 // afterwards. Then terraform's machine downloads it from an address, whose signature is told to nobody but the state.
 func TestSnapshotsThroughS3(t *testing.T) {
+	sample.Leave(t, "TestBackupsFromTerraform has hosts upload to S3 and restore from it, and tests of the snapshots have the rest")
 	t.Parallel()
 	l := up(t, lab.Config{Hosts: members("a")})
 	certificate, key := s3test.SelfSigned(t, "192.0.2.1")

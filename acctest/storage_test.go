@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/lab"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/sample"
 )
 
 // TestFullDatabase fills a cluster's database. The plan shows the alarm, and an apply with a higher quota rolls it, and
@@ -48,6 +49,7 @@ func TestFullDatabase(t *testing.T) {
 // TestDiskThatIsNotMounted boots a host without the disk that its data is on. The member does not start on what lies
 // below the mount point, the plan says so, and nothing is done to it until somebody has mounted the disk.
 func TestDiskThatIsNotMounted(t *testing.T) {
+	sample.Leave(t, "TestGuardOnABootedHost has a host without its disk, and the executor's tests have its plans")
 	t.Parallel()
 	hosts := members("a", "b", "c")
 	hosts[1].DeviceBytes = 512 << 20

@@ -129,7 +129,7 @@ func TestRestoreCutShortAnywhere(t *testing.T) {
 		_, err := m.Restore(t.Context(), "main", r)
 		return err
 	}
-	stride := sample.Stride(t, 2)
+	stride := sample.Stride(t, 5)
 	for i, mounted := range []bool{false, true} {
 		for n := i % stride; ; n += stride {
 			m, units := twin(t, f, mounted)

@@ -14,7 +14,7 @@ import (
 
 // TestBackupsOnABootedHost has real systemd start backups and rehearsals in their sandboxes.
 func TestBackupsOnABootedHost(t *testing.T) {
-	sample.LeaveToNewestMinor(t, "node/host has its like with every minor version")
+	sample.Leave(t, "TestBackupsFromTerraform has booted hosts back up, and node/host has its like with every minor version")
 	s, c := booted(t, 0)
 	kill := s.lock()
 	defer kill()

@@ -22,6 +22,7 @@ import (
 	"go.etcd.io/etcd/api/v3/version"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/lab"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/sample"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
@@ -267,6 +268,7 @@ func (s *session) mustBeBare() {
 // TestGuardOnABootedHost removes a formed member's data, in each way that happens. The member stays down, with the
 // reason in its journal, until the data is back.
 func TestGuardOnABootedHost(t *testing.T) {
+	sample.LeaveToNewestMinor(t, "a member whose data is gone does not come to start etcd")
 	s, c := booted(t, 600<<20)
 	kill := s.lock()
 	defer kill()
