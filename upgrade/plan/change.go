@@ -242,6 +242,7 @@ func unroll[T any](what string, p T, want membership.Spec, choose func(T, member
 // planner chooses the next step of a change.
 type planner struct {
 	membership.ClusterStatus
+	observed membership.ClusterStatus // before it was compared with what is desired
 	want     membership.Spec
 	deferred []*membership.Refusal
 	given    membership.Authorities // that every member is to trust by now
@@ -252,7 +253,7 @@ type planner struct {
 
 // newPlanner returns the planner of a status, with the authorities that count for its members by now.
 func newPlanner(p membership.ClusterStatus, want membership.Spec) *planner {
-	c := &planner{ClusterStatus: p, want: want}
+	c := &planner{ClusterStatus: p, observed: p, want: want}
 	c.able()
 	c.given, c.peers = c.needed(), peersIn(p)
 	return c

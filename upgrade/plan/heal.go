@@ -50,6 +50,13 @@ func (c *planner) misconfigured(s membership.MemberStatus) bool {
 	return !c.goesDown() || c.comesDown()
 }
 
+// couldBeAsked tells whether a member that runs could be asked whether it serves: its certificates hold, and its process
+// trusts their authorities.
+func (c *planner) couldBeAsked(s membership.MemberStatus) bool {
+	seen := c.observed.Member(s.Member)
+	return seen != nil && !seen.NeedsCertificates() && trusts(*seen, seen.Issued.By)
+}
+
 // lacksStore tells whether a member that is down lacks only its store to start, which a stage installs again. A member
 // that is configured before its start gets the desired store with that.
 func (c *planner) lacksStore(s membership.MemberStatus) bool {
@@ -72,7 +79,7 @@ func (c *planner) heal() (membership.Step, bool) {
 	}
 	// Before any member is stopped: without a valid certificate and its key, a member cannot even be asked.
 	if s, found := first(c.Members, func(s membership.MemberStatus) bool {
-		return c.canBringUp(s) && s.LacksCertificates() && s.State == membership.Unhealthy && trusts(s, c.sign)
+		return c.canBringUp(s) && s.LacksCertificates() && s.State == membership.Unhealthy && trusts(s, c.sign) && !(c.mustConfigureFirst(s) && c.couldBeAsked(s))
 	}); found {
 		return c.certificates(s), true
 	}
