@@ -89,7 +89,7 @@ func TestPlansWithoutSigner(t *testing.T) {
 		rest := slices.DeleteFunc(whole.Steps, renews)
 		for i := range min(len(rest), len(got.Steps)) {
 			if rest[i].Kind == membership.Configure && got.Steps[i].Keeps {
-				rest[i].Keeps, rest[i].Signers = true, membership.Authorities{}
+				rest[i].Keeps, rest[i].Signers, rest[i].Named = true, membership.Authorities{}, ""
 			}
 		}
 		if !slices.Equal(rest, got.Steps) {
