@@ -93,6 +93,43 @@ func TestRecovery(t *testing.T) {
 	)
 }
 
+// TestRecoveryByANewerRelease recovers a cluster while keys are left out, by a release of the provider that carries a
+// newer patch of etcd: that waits until the others have joined, unless the configuration asks for it.
+func TestRecoveryByANewerRelease(t *testing.T) {
+	w, id := newWorld(t), filepath.Join(t.TempDir(), "id")
+	w.carry("3.7.2")
+	from := func(more string) string {
+		return three(fmt.Sprintf("%srecover_from = { member = \"a\", cluster_id = file(%q), abandons = [\"b\", \"c\"] }\n%s", unprotected, id, more))
+	}
+	keyless := func(config string) string {
+		return strings.Replace(config, "etcd_pki.prod.authority", "{ peer = { certificate = etcd_pki.prod.authority.peer.certificate }, client = { certificate = etcd_pki.prod.authority.client.certificate } }", 1)
+	}
+	refused := tftest.TestStep{Config: keyless(from(fmt.Sprintf("version = %q\n", newest))), ExpectError: saysInOrder("A step waits until members have joined again", "a (192.0.2.11)", "etcd 3.7.2 -> "+newest)}
+	refused.PreConfig = func() {
+		w.Lasting = false
+		w.carry(newest, "3.7.2")
+		for last := 12; last <= 13; last++ {
+			w.host(last).LoseData(dir)
+		}
+	}
+	served := w.asPlanned(t, keyless(from("")), []string{"recover a (192.0.2.11)"}, purpose(plan.PurposeRecovery), meanwhile(func() {
+		if text := w.warned(); !strings.Contains(text, "A step waits until members have joined again") {
+			t.Errorf("the plan warns of %q", text)
+		}
+	}))
+	served.Check, served.ConfigPlanChecks.PostApplyPostRefresh = values("status", "degraded"), nil
+	served.ExpectError = regexp.MustCompile(`(?s)post-apply .*This plan needs the key of an authority.*join b .*join c `)
+	w.run(t,
+		tftest.TestStep{Config: three(unprotected), Check: func(s *terraform.State) error {
+			return os.WriteFile(id, []byte(s.RootModule().Resources[cluster].Primary.Attributes["cluster_id"]), 0o600)
+		}},
+		refused,
+		served,
+		w.asPlanned(t, from(""), []string{"join b (192.0.2.12)", "promote c (192.0.2.13)", "roll a (192.0.2.11): etcd 3.7.2 -> " + newest}),
+		tftest.TestStep{Config: three(unprotected), Check: w.allWell},
+	)
+}
+
 // TestRecoveryThatIsUsedUp loses the quorum while the configuration still has a recover_from that was applied with a
 // quorum. The refusal would advise what is there already, so the plan says that it is used up, and its remedy works.
 func TestRecoveryThatIsUsedUp(t *testing.T) {

@@ -2,7 +2,6 @@ package upgrade_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -16,6 +15,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest/signing"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
 )
 
 // exchanges are the authorities that a cluster has had and may have again.
@@ -58,12 +58,13 @@ func (x *exchanges) expire(h *nodetest.Host) {
 	}
 }
 
-// follow does what a refused exchange advises: it gives the named authority with its key.
-func (x *exchanges) follow(err error) bool {
-	var refusal *membership.Refusal
-	if !errors.As(err, &refusal) || refusal.Attribute != "pki" {
+// follow does what an exchange that is not possible yet advises: it gives the named authority with its key.
+func (x *exchanges) follow(outcome upgrade.Outcome) bool {
+	i := slices.IndexFunc(outcome.Deferred, func(r *membership.Refusal) bool { return r.Summary == membership.NotExchangeable })
+	if i < 0 {
 		return false
 	}
+	refusal := outcome.Deferred[i]
 	named := slices.Clone(x.signer.(signers))
 	for _, authority := range x.all {
 		if strings.Contains(refusal.Remedy, authorityName(authority.PeerCA())+" for peers") && !slices.Contains(named, authority) {
@@ -119,12 +120,10 @@ func TestExchangesConverge(t *testing.T) {
 		for range 3 {
 			x.world.Tick()
 		}
-		_, err := x.change(context.Background(), nil)
-		for range 3 {
-			if !x.follow(err) {
+		for range 4 {
+			if outcome, _ := x.change(context.Background(), nil); !x.follow(outcome) {
 				break
 			}
-			_, err = x.change(context.Background(), nil)
 		}
 		x.mustConverge(5)
 	})

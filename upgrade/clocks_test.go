@@ -300,6 +300,8 @@ func TestRepairsBesideAMemberThatLacksCertificates(t *testing.T) {
 			}
 			if begun := strings.Join(l.progress, "\n"); strings.Contains(begun, "start c (192.0.2.13)") != mends || strings.Contains(begun, "/") && strings.Contains(begun, " renew certificates") {
 				t.Errorf("it has done this:\n%s", begun)
+			} else if said := strings.Count(begun, "b (192.0.2.12): it is left alone: a (192.0.2.11): its clock is at least 20m behind this machine's"); mends && said != 1 || !mends && said != 0 {
+				t.Errorf("it says %d times that b is left alone:\n%s", said, begun)
 			}
 		}
 		l.host("a").Skew = 0

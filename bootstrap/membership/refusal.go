@@ -40,6 +40,16 @@ func (r *Refusal) KeepsTrust() bool { return r.Summary == StillTrusted }
 // LacksCertificate is the summary where a member needs certificates that cannot be signed now.
 const LacksCertificate = "A member needs certificates that cannot be signed"
 
+// NotExchangeable is the summary where a member needs a certificate, and no authority that the others trust can sign
+// it.
+const NotExchangeable = "The authorities cannot be exchanged yet"
+
+// BeforeJoins is the summary where something waits until the members that a recovery gives up have joined again.
+const BeforeJoins = "A step waits until members have joined again"
+
+// WaitsForJoins tells whether the refusal is something that waits until members have joined again.
+func (r *Refusal) WaitsForJoins() bool { return r.Summary == BeforeJoins }
+
 func (r *Refusal) Error() string {
 	var b strings.Builder
 	if r.Member != "" {

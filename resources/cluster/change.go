@@ -37,11 +37,12 @@ type change struct {
 	plan            plan.Plan
 	err             error
 	// refuse returns why the configuration's authorities cannot sign certificates of these steps, or nil.
-	refuse    func([]membership.Step) error
-	keyless   []string // the keys that the configuration leaves out
-	mends     bool     // the configuration asks for no change of hosts
-	exchanges bool     // the configuration asks for other authorities than at the last apply
-	rechains  bool     // the configuration asks for other chains above them
+	refuse       func([]membership.Step) error
+	keyless      []string // the keys that the configuration leaves out
+	mends        bool     // the configuration asks for no change of hosts
+	exchanges    bool     // the configuration asks for other authorities than at the last apply
+	reconfigures bool     // the configuration has members run otherwise than at the last apply
+	rechains     bool     // the configuration asks for other chains above them
 }
 
 // desired is the result that a change aims at, apart from what the model itself holds.
@@ -164,6 +165,7 @@ func (c clusterModel) changed(state clusterModel, want desired, before map[strin
 	ch.cluster.Rebuild, ch.cluster.Signers, ch.cluster.Chains = rebuilds(want.members, before), want.pki.Signers(), want.pki.Chains()
 	was := state.cluster(before)
 	ch.exchanges = ch.cluster.PeerCA != was.PeerCA || ch.cluster.ClientCA != was.ClientCA
+	ch.reconfigures = !c.Version.Equal(state.Version) || reconfigures(was, ch.cluster)
 	ch.began = ch.cluster.Status(state.Owner.ValueString(), ch.seen, last.At)
 	ch.mends = !ch.asksOfAll(state) && c.Backup.Equal(state.Backup) && !ch.changesRenewal()
 	ch.sign(want.pki, c.asksToRenew(state, ch, last))
@@ -323,8 +325,14 @@ func (ch change) asksForChange(state clusterModel) bool {
 func (ch change) asksOfAll(state clusterModel) bool {
 	was := state.cluster(ch.before)
 	is := ch.cluster
-	return !slices.Equal(is.Members, was.Members) || is.Version != was.Version || !maps.Equal(is.Settings, was.Settings) || !slices.Equal(is.ServerNames, was.ServerNames) ||
-		is.ClientPort != was.ClientPort || is.PeerPort != was.PeerPort || is.MetricsPort != was.MetricsPort || is.Recover.Member != "" || is.Restore.Source != "" || len(is.Rebuild) > 0 ||
+	return !slices.Equal(is.Members, was.Members) || is.Version != was.Version || is.Recover.Member != "" || is.Restore.Source != "" || len(is.Rebuild) > 0 || reconfigures(was, is)
+}
+
+// reconfigures tells whether members are to run otherwise than they were, apart from etcd's version: a provider may
+// bring a newer patch of that by itself.
+func reconfigures(was, is bootstrap.Cluster) bool {
+	return !maps.Equal(is.Settings, was.Settings) || !slices.Equal(is.ServerNames, was.ServerNames) ||
+		is.ClientPort != was.ClientPort || is.PeerPort != was.PeerPort || is.MetricsPort != was.MetricsPort ||
 		is.Renewal != was.Renewal || is.PeerName != was.PeerName || (is.ClientCRL == "") != (was.ClientCRL == "") || is.PeerCA != was.PeerCA || is.ClientCA != was.ClientCA
 }
 

@@ -5,6 +5,7 @@ import (
 
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/value"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
@@ -34,6 +35,28 @@ func TestNeedsAuthorities(t *testing.T) {
 		}
 		if !(clusterModel{Rollout: types.ListUnknown(types.StringType)}).needsAuthorities(ch) {
 			t.Errorf("%s: an apply whose steps are not known needs none", test.step.Kind)
+		}
+	}
+}
+
+// TestMayWait has a change be complete without what only a build of the provider asks of the survivor of a recovery,
+// and never without what the configuration asks for.
+func TestMayWait(t *testing.T) {
+	recovering := change{cluster: bootstrap.Cluster{Spec: membership.Spec{Recover: membership.Recovery{Member: "a", Abandons: []string{"b"}}}}}
+	reconfiguring := recovering
+	reconfiguring.reconfigures = true
+	for name, test := range map[string]struct {
+		ch       change
+		deferred membership.Refusal
+		want     bool
+	}{
+		"one that is given up":        {reconfiguring, membership.Refusal{Member: "b"}, true},
+		"the survivor":                {recovering, membership.Refusal{Member: "a"}, false},
+		"a newer patch":               {recovering, membership.Refusal{Member: "a", Summary: membership.BeforeJoins}, true},
+		"what the configuration asks": {reconfiguring, membership.Refusal{Member: "a", Summary: membership.BeforeJoins}, false},
+	} {
+		if got := test.ch.mayWait(&test.deferred); got != test.want {
+			t.Errorf("%s: %t", name, got)
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 )
@@ -16,13 +17,9 @@ import (
 
 // authorities compares what the members hold and trust with what is desired. A difference makes members outdated, or
 // their certificates invalid.
-func (c *planner) authorities() error {
-	if err := c.exchangeable(); err != nil {
-		return err
-	}
+func (c *planner) authorities() {
 	c.compareServed()
 	c.compareAuthorities()
-	return nil
 }
 
 // WithAuthorities returns a status that includes how the members' authorities differ from what is desired.
@@ -294,20 +291,25 @@ func trusts(s membership.MemberStatus, authorities membership.Authorities) bool 
 	return authorities.Without(s.Issued.Trusts) == (membership.Authorities{})
 }
 
-// exchangeable refuses an exchange of authorities if a member needs a certificate meanwhile, and no authority that the
-// others trust can sign it. The old authority signs until they trust the new one, if its key is still available.
-func (c *planner) exchangeable() error {
+// leaveUnsignable leaves members alone, and defers them, that need a certificate in the middle of an exchange of
+// authorities while no authority that the others trust can sign it. The old authority signs until they trust the new
+// one, if its key is still available. It returns these members.
+func (c *planner) leaveUnsignable() (left []membership.Member) {
 	if c.canSign() {
 		return nil
 	}
-	for _, s := range c.Members {
-		if s.Desired && c.lacksCertificate(s) {
-			return &membership.Refusal{Summary: "The authorities cannot be exchanged yet", Attribute: "pki", Member: s.Name, At: s.Address,
-				Rule:   "it needs a certificate, and pki has the key of no authority that the others are known to trust",
-				Remedy: c.howToSign()}
+	marked := c.Clone()
+	for i := range marked.Members {
+		s := &marked.Members[i]
+		if !s.Desired || s.Failed != "" || !c.lacksCertificate(*s) {
+			continue
 		}
+		s.Failed = "it needs a certificate, and pki has the key of no authority that the others are known to trust"
+		c.deferAs(&membership.Refusal{Summary: membership.NotExchangeable, Attribute: "pki", Member: s.Name, At: s.Address, Rule: s.Failed, Remedy: c.howToSign()})
+		left = append(left, s.Member)
 	}
-	return nil
+	c.ClusterStatus = marked
+	return left
 }
 
 // howToSign says which authorities could sign a member's certificate now.
@@ -328,12 +330,35 @@ func (c *planner) howToSign() string {
 			able.Clients = membership.AuthorityNames(name)
 		}
 	}
-	stop := fmt.Sprintf("stop all members (systemctl stop etcd@%s on their hosts) and apply: each is given a certificate of the new ones before it is started; nobody is served meanwhile", c.want.Name)
 	if able.Peers == "" || able.Clients == "" {
-		return cmp.Or(c.downVoters(), stop)
+		return cmp.Or(c.downVoters(), c.howToStop())
 	}
 	return fmt.Sprintf("give pki one that they trust, with its key: authority %s, in pki.trusted beside the new ones or in their place; "+
-		"apply, and take it out again once all members are healthy and have certificates of the new ones; if that key is gone, %s", able, stop)
+		"apply, and take it out again once all members are healthy and have certificates of the new ones; if that key is gone, %s", able, c.howToStop())
+}
+
+// howToStop says how members get certificates of authorities that none of them trusts: all are stopped for it (see
+// allDown), so each has to be known, and to stay where it is.
+func (c *planner) howToStop() string {
+	var before, unknown []string
+	moves := false
+	for _, s := range c.Members {
+		switch {
+		case !counts(s):
+		case s.Issued == (membership.Issued{}):
+			unknown = append(unknown, s.String())
+		default:
+			moves = moves || !s.Desired || s.From != ""
+		}
+	}
+	if len(unknown) > 0 {
+		before = append(before, "bring back "+strings.Join(unknown, ", "))
+	}
+	if moves {
+		before = append(before, "let the configuration have the members that there are, at the addresses where the cluster knows them")
+	}
+	return strings.Join(append(before, "stop all members"), ", then ") + fmt.Sprintf(" (systemctl stop etcd@%s on their hosts) and apply: "+
+		"each is given a certificate of the new ones before it is started; nobody is served meanwhile", c.want.Name)
 }
 
 // lacksCertificate tells whether a member needs a new certificate to become what is desired: it has not joined, moves,
@@ -359,27 +384,6 @@ func (c *planner) lacksCertificate(s membership.MemberStatus) bool {
 // status that says nothing about authorities.
 func (c *planner) canSign() bool {
 	return c.Trusts == (membership.Authorities{}) || c.sign.Peers != "" && c.sign.Clients != ""
-}
-
-// stopForCertificates stops a member that does not serve, and whose process trusts no authority that can sign its own
-// certificate: a process reads its authorities only at its start. A member that is to be configured is stopped for that
-// anyway.
-func (c *planner) stopForCertificates() (membership.Step, bool) {
-	s, found := first(c.Members, func(s membership.MemberStatus) bool {
-		return c.canBringUp(s) && s.State == membership.Unhealthy && s.LacksCertificates() && c.canSign() && !trusts(s, c.sign) && !c.mustConfigureFirst(s) && c.mayStopUnhealthy(s)
-	})
-	if !found {
-		return membership.Step{}, false
-	}
-	if s.Staged == "" {
-		return c.stage(s, c.want.Version), true
-	}
-	if before, needed := c.secure(); needed && len(c.Healthy()) > 0 {
-		return before, true
-	}
-	stop := step(membership.Stop, s)
-	stop.To = "it serves nobody, and comes to trust authority " + c.sign.Without(s.Issued.Trusts).String()
-	return stop, true
 }
 
 // provide names in a step the authorities that it uses, if they are not simply the desired ones.
@@ -416,35 +420,4 @@ func (c *planner) provide(step membership.Step) membership.Step {
 // be signed now: they are valid, and nobody refuses them.
 func (c *planner) comesUpUnsigned(s membership.MemberStatus) bool {
 	return c.Unsigned && s.From == "" && !s.NeedsCertificates() && !c.isRefused(s)
-}
-
-// issue applies a step that gives a member authorities.
-func issue(p membership.ClusterStatus, s *membership.MemberStatus, did membership.Step) {
-	trusts, signers := did.Trusts, did.Signers
-	if trusts == (membership.Authorities{}) {
-		trusts = p.Trusts
-	}
-	if signers == (membership.Authorities{}) {
-		signers = p.Signers.First()
-	}
-	switch s.Issued.Files = trusts; did.Kind {
-	case membership.Roll:
-		s.Issued.Trusts = trusts
-	case membership.RenewCertificates:
-		if !did.Keeps {
-			s.Issued.By = signers
-		}
-		if s.State == membership.Stopped {
-			s.Issued.Trusts = trusts
-		}
-	case membership.Readdress:
-		s.Issued.By = signers
-		if !s.There || s.State != membership.Healthy { // else it is not restarted
-			s.Issued.Trusts = trusts
-		}
-	default:
-		if s.Issued.Trusts = trusts; !did.Keeps {
-			s.Issued.By = signers
-		}
-	}
 }

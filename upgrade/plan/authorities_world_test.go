@@ -8,6 +8,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
 )
 
 // drawAuthorities draws which authorities are desired, and how far an exchange of them has come: each member trusts the
@@ -164,13 +165,17 @@ func (e *etcd) notYet(t *rapid.T, err error) bool {
 	if !is || refusal.Attribute != "pki" {
 		return false
 	}
-	if rapid.Bool().Draw(t, "stop all") && strings.Contains(refusal.Remedy, "stop all members") {
+	if !e.halted && rapid.Bool().Draw(t, "stop all") && (strings.HasPrefix(refusal.Remedy, "stop all members") || strings.Contains(refusal.Remedy, "is gone, stop all members")) {
+		e.halted = true // nobody does that twice
 		for _, m := range e.list {
 			if h := e.at(m.address); !h.silent && !h.taken {
 				h.running, h.ready = false, false
 			}
 		}
 		e.heartbeat()
+		if planned, err := plan.Change(e.status(), e.want); err == nil && planned.Unsigned != nil {
+			t.Fatalf("all were stopped, and the advice was no way on: %v\nin %s", planned.Unsigned, show(e.status()))
+		}
 		return true
 	}
 	var peer, client string

@@ -25,8 +25,8 @@ type Plan struct {
 
 	Waiting  []membership.MemberStatus // whose certificates are due, and would be renewed if they could be signed
 	Unsigned error                     // why they cannot
-	// Lacking are the members that are left alone: they need certificates which cannot be signed, or a step that is not
-	// safe meanwhile.
+	// Lacking are the members that are left alone: they need certificates which cannot be signed, as Unsigned says, or a
+	// step that is not safe meanwhile.
 	Lacking []membership.Member
 }
 
@@ -55,6 +55,12 @@ func Change(p membership.ClusterStatus, want membership.Spec) (Plan, error) {
 		return Plan{}, err
 	}
 	plan.End = end
+	c := newPlanner(end, want)
+	if left := c.leaveUnsignable(); len(left) > 0 {
+		if plan.Lacking, plan.Unsigned = left, c.deferred[0]; !end.HasQuorum() {
+			plan.Steps, plan.End = nil, p // it would be waited for in vain
+		}
+	}
 	return plan, nil
 }
 
@@ -68,6 +74,11 @@ type Signing struct {
 	Mends bool
 
 	Recovered bool // the run has begun to recover the cluster
+}
+
+// refuses tells whether a step has certificates signed that cannot be signed now.
+func (s Signing) refuses(step membership.Step) bool {
+	return s.Refuse([]membership.Step{step}) != nil
 }
 
 // ChangeSigning plans like Change, as far as certificates can be signed. If some cannot, those that are merely due are
@@ -91,6 +102,7 @@ func ChangeSigning(p membership.ClusterStatus, want membership.Spec, signing Sig
 	if unsigned == nil {
 		return planned, nil
 	}
+	signing.Recovered = signing.Recovered || isRecovered(p, want)
 	p, due := withoutRenewals(p, signing.Asked)
 	p.Unsigned = true
 	renewed := planned.Steps
@@ -139,12 +151,11 @@ var besideLacking = []membership.Kind{membership.Stage, membership.Snapshot, mem
 // serves, and the members that were given up join once their certificates can be signed. It returns false if anything
 // else has to be signed first.
 func beforeJoins(p membership.ClusterStatus, want membership.Spec, planned Plan, signing Signing) (part Plan, is bool) {
-	signs := func(step membership.Step) bool { return signing.Refuse([]membership.Step{step}) != nil }
 	joins := func(step membership.Step) bool {
 		return step.Kind == membership.AddLearner || step.Kind == membership.Join
 	}
 	recovers := func(step membership.Step) bool { return step.Kind == membership.Recover }
-	signed, cut := slices.IndexFunc(planned.Steps, signs), slices.IndexFunc(planned.Steps, joins)
+	signed, cut := slices.IndexFunc(planned.Steps, signing.refuses), slices.IndexFunc(planned.Steps, joins)
 	if signed < 0 || cut < 0 || !joins(planned.Steps[signed]) || !signing.Recovered && !slices.ContainsFunc(planned.Steps[:cut], recovers) {
 		return Plan{}, false
 	}
@@ -152,19 +163,17 @@ func beforeJoins(p membership.ClusterStatus, want membership.Spec, planned Plan,
 	for _, step := range planned.Steps[cut:] {
 		switch s := p.Member(step.Subject()); {
 		case s == nil:
-		case step.Kind == membership.Join && signs(step):
+		case step.Kind == membership.Join && signing.refuses(step):
 			s.Failed, s.Lacks = step.String(), true
 			part.Lacking = append(part.Lacking, s.Member)
 		case !s.Lacks && slices.Contains([]membership.Kind{membership.Roll, membership.RenewCertificates, membership.Readdress}, step.Kind):
-			c.defers(*s, fmt.Sprintf("this waits until the members that are given up have joined again, and none joins while certificates cannot be signed: %s", step),
-				"leave it out of the apply that recovers the cluster, or plan again once they can be")
+			c.deferAs(&membership.Refusal{Summary: membership.BeforeJoins, Member: s.Name, At: s.Address,
+				Rule:   fmt.Sprintf("this waits until the members that are given up have joined again, and none joins while certificates cannot be signed: %s", step),
+				Remedy: "leave it out of the apply that recovers the cluster, or plan again once they can be"})
 		}
 	}
 	c.failed()
-	for cut > 0 && slices.Contains([]membership.Kind{membership.Stage, membership.Snapshot}, planned.Steps[cut-1].Kind) {
-		cut-- // for that member
-	}
-	part.Steps, part.Deferred, part.End = planned.Steps[:cut:cut], append(planned.Deferred, c.deferred...), p
+	part.Steps, part.Deferred, part.End = untilChange(planned.Steps[:cut]), append(planned.Deferred, c.deferred...), p
 	for _, step := range part.Steps {
 		part.End = after(part.End, want, step)
 	}
@@ -182,28 +191,63 @@ func withoutMembersThatLack(p membership.ClusterStatus, want membership.Spec, si
 		if err != nil {
 			return Plan{}, false
 		}
-		signs := func(step membership.Step) bool { return signing.Refuse([]membership.Step{step}) != nil }
 		leaves := func(step membership.Step) bool {
 			s := p.Member(step.Subject())
 			// The renewal of a valid certificate comes later, in an exchange.
 			return s != nil && s.Failed == "" && (step.Kind != membership.RenewCertificates || s.Invalid != "")
 		}
-		i := slices.IndexFunc(planned.Steps, func(step membership.Step) bool { return signs(step) && leaves(step) })
+		i := slices.IndexFunc(planned.Steps, func(step membership.Step) bool { return signing.refuses(step) && leaves(step) })
 		if i < 0 {
-			i = slices.IndexFunc(planned.Steps, func(step membership.Step) bool { return signs(step) || !slices.Contains(besideLacking, step.Kind) })
+			i = slices.IndexFunc(planned.Steps, func(step membership.Step) bool {
+				return signing.refuses(step) || !slices.Contains(besideLacking, step.Kind)
+			})
 		}
 		if i < 0 {
-			planned.Lacking = lacking
+			planned.Lacking = append(planned.Lacking, lacking...)
 			return planned, planned.End.HasQuorum()
 		}
 		step := planned.Steps[i]
 		if !leaves(step) {
-			return Plan{}, false
+			planned, mends = beforeExchange(p, want, planned, i, signing)
+			planned.Lacking = lacking
+			return planned, mends || len(lacking) > 0 && planned.End.HasQuorum()
 		}
 		s := p.Member(step.Subject())
-		s.Failed, s.Lacks, s.Waits = step.String(), signs(step), !signs(step)
+		s.Failed, s.Lacks, s.Waits = step.String(), signing.refuses(step), !signing.refuses(step)
 		lacking = append(lacking, s.Member)
 	}
+}
+
+// beforeExchange cuts a plan before the first certificate that it only renews since authorities are exchanged: the
+// present ones hold, and members are brought up with them. It returns false if nothing is left to do before that.
+func beforeExchange(p membership.ClusterStatus, want membership.Spec, planned Plan, cut int, signing Signing) (part Plan, mends bool) {
+	if planned.Steps[cut].Kind != membership.RenewCertificates {
+		return Plan{}, false
+	}
+	c := newPlanner(p, want)
+	for _, deferred := range planned.Deferred {
+		c.deferAs(deferred)
+	}
+	for _, step := range planned.Steps[cut:] {
+		if signing.refuses(step) {
+			c.deferAs(&membership.Refusal{Summary: membership.LacksCertificate, Member: step.Member, At: step.At,
+				Rule: "this waits while certificates cannot be signed: " + step.String(), Remedy: "plan again once they can be"})
+		}
+	}
+	part.Steps, part.Deferred, part.End = untilChange(planned.Steps[:cut]), c.deferred, p
+	for _, step := range part.Steps {
+		part.End = after(part.End, want, step)
+	}
+	return part, len(part.Steps) > 0 && part.End.HasQuorum()
+}
+
+// untilChange returns steps without those at their end that only prepare the next one.
+func untilChange(steps []membership.Step) []membership.Step {
+	n := len(steps)
+	for n > 0 && slices.Contains([]membership.Kind{membership.Stage, membership.Snapshot}, steps[n-1].Kind) {
+		n--
+	}
+	return steps[:n:n]
 }
 
 // withoutRenewals returns the status in which no certificate is due, apart from those whose renewal the configuration
@@ -269,9 +313,8 @@ func choose(p membership.ClusterStatus, want membership.Spec) (membership.Step, 
 	if err := preconditions(p, want); err != nil {
 		return membership.Step{}, nil, err
 	}
-	if err := c.authorities(); err != nil {
-		return membership.Step{}, nil, err
-	}
+	unsignable := len(c.leaveUnsignable()) > 0
+	c.authorities()
 	rules := []func() (membership.Step, bool){
 		c.expel,               // a member with other data than the rest gives its readers wrong answers
 		c.heal,                // what is down comes up: nothing is safer than more healthy members
@@ -296,11 +339,14 @@ func choose(p membership.ClusterStatus, want membership.Spec) (membership.Step, 
 		c.renewOnHosts,        // by the signer of the finished exchange; nothing waits for a host that cannot ask it
 	}
 	switch failed := c.failed(); {
-	case c.Corrupt && c.Agreed:
+	case c.Corrupt && c.Agreed && !unsignable:
 		// The cluster takes no writes until the alarm is disarmed, so that comes before all else.
 		rules = []func() (membership.Step, bool){c.clearCorrupt, c.expel, c.heal, c.renewCertificates, c.removeStaleLearners, c.cleanUp, c.removeDead, c.deferCorrupt}
 	case c.Corrupt:
 		rules = []func() (membership.Step, bool){c.heal, c.renewCertificates, c.deferCorrupt}
+	case unsignable:
+		// What needs no certificate is safe: no voter comes, goes or is out of service for a while by it.
+		rules = []func() (membership.Step, bool){c.heal, c.renewCertificates, c.syncConfiguration, c.cleanUp, c.disarm}
 	case failed:
 		// Repairs of other members are safer done than left. Steps that take a voter away for a while are not.
 		rules = []func() (membership.Step, bool){c.expel, c.heal, c.renewCertificates, c.removeStaleLearners, c.syncConfiguration, c.cleanUp, c.removeDead, c.admit, c.replenish, c.disarm}
@@ -336,11 +382,15 @@ func (c *planner) failed() bool {
 
 // defers records that a step has to wait, and why. For a member with several reasons it keeps the first.
 func (c *planner) defers(s membership.MemberStatus, rule, remedy string) (membership.Step, bool) {
-	refusal := &membership.Refusal{Member: s.Name, At: s.Address, Rule: rule, Remedy: remedy}
+	c.deferAs(&membership.Refusal{Member: s.Name, At: s.Address, Rule: rule, Remedy: remedy})
+	return membership.Step{}, false
+}
+
+// deferAs records a refusal that a step of its member has to wait for, unless there is one already.
+func (c *planner) deferAs(refusal *membership.Refusal) {
 	if !slices.ContainsFunc(c.deferred, func(h *membership.Refusal) bool { return h.Member == refusal.Member && h.At == refusal.At }) {
 		c.deferred = append(c.deferred, refusal)
 	}
-	return membership.Step{}, false
 }
 
 // step returns a step on a member.

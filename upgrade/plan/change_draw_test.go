@@ -244,6 +244,10 @@ func (e *etcd) drawLearner(t *rapid.T, join func(membership.Member, string) *ent
 func (e *etcd) planned(t *rapid.T) (plan.Plan, error) {
 	asked := e.status()
 	planned, err := plan.Change(asked, e.want)
+	e.left = map[string]bool{}
+	for _, m := range planned.Lacking {
+		e.left[m.Address] = true
+	}
 	if seen := e.status(); !reflect.DeepEqual(seen, asked) {
 		t.Fatalf("planning has changed what was seen:\n%s", cmp.Diff(seen, asked))
 	}
@@ -259,6 +263,15 @@ func (e *etcd) planned(t *rapid.T) (plan.Plan, error) {
 	}
 	for _, deferred := range planned.Deferred {
 		mustHelp(t, deferred, e)
+	}
+	return planned, err
+}
+
+// advised is planned, and refused where nothing is done while a certificate cannot be signed.
+func (e *etcd) advised(t *rapid.T) (plan.Plan, error) {
+	planned, err := e.planned(t)
+	if err == nil && len(planned.Steps) == 0 {
+		err = planned.Unsigned
 	}
 	return planned, err
 }

@@ -32,6 +32,7 @@ type etcd struct {
 	vain      bool                   // the run has waited in vain, and has ended
 	did       []string               // the steps that were taken
 	ids       int
+	halted    bool // all members were stopped as a refusal advises
 
 	saved  bool              // a snapshot was taken by this run
 	staged map[string]string // version by address, of this run

@@ -11,6 +11,7 @@ import (
 // after returns what a successful step makes of a cluster.
 func after(p membership.ClusterStatus, want membership.Spec, done membership.Step) membership.ClusterStatus {
 	p = p.Clone()
+	left := newPlanner(p, want).leaveUnsignable()
 	if s := p.Member(done.Subject()); s != nil {
 		effectOnMember(p, s, want, done)
 	}
@@ -27,14 +28,14 @@ func after(p membership.ClusterStatus, want membership.Spec, done membership.Ste
 		for i := range p.Members {
 			if s := &p.Members[i]; before.WasPutBack(*s) {
 				s.State, s.Why = membership.Lost, membership.PutBack(s.Index, s.Had)
-			} else if s.Role == membership.Voter && s.State == membership.Unhealthy && s.Failed == "" && (s.Desired && s.Rebuild == "" || all) && waitedFor(before, *s) {
+			} else if s.Role == membership.Voter && s.State == membership.Unhealthy && s.Failed == "" && !slices.Contains(left, s.Member) && (s.Desired && s.Rebuild == "" || all) && waitedFor(before, *s) {
 				s.State, s.Looping = membership.Healthy, false
 			}
 			p.Members[i].Unready = p.Members[i].Unready && len(p.Members[i].Outdated) > 0
 		}
 	case membership.SyncConfiguration:
 		for i := range p.Members {
-			if outOfSync(p.Members[i]) {
+			if outOfSync(p.Members[i]) && !slices.Contains(left, p.Members[i].Member) {
 				p.Members[i].Unsynced = false
 			}
 		}
@@ -178,6 +179,37 @@ func effectOnMember(p membership.ClusterStatus, s *membership.MemberStatus, want
 			unsync(p)
 		}
 		s.Unsynced = false
+	}
+}
+
+// issue applies a step that gives a member authorities.
+func issue(p membership.ClusterStatus, s *membership.MemberStatus, did membership.Step) {
+	trusts, signers := did.Trusts, did.Signers
+	if trusts == (membership.Authorities{}) {
+		trusts = p.Trusts
+	}
+	if signers == (membership.Authorities{}) {
+		signers = p.Signers.First()
+	}
+	switch s.Issued.Files = trusts; did.Kind {
+	case membership.Roll:
+		s.Issued.Trusts = trusts
+	case membership.RenewCertificates:
+		if !did.Keeps {
+			s.Issued.By = signers
+		}
+		if s.State == membership.Stopped {
+			s.Issued.Trusts = trusts
+		}
+	case membership.Readdress:
+		s.Issued.By = signers
+		if !s.There || s.State != membership.Healthy { // else it is not restarted
+			s.Issued.Trusts = trusts
+		}
+	default:
+		if s.Issued.Trusts = trusts; !did.Keeps {
+			s.Issued.By = signers
+		}
 	}
 }
 

@@ -173,6 +173,27 @@ func (c *planner) configureDown() (membership.Step, bool) {
 	return step(membership.Configure, stopped), isStopped
 }
 
+// stopForCertificates stops a member that does not serve, and whose process trusts no authority that can sign its own
+// certificate: a process reads its authorities only at its start. A member that is to be configured is stopped for that
+// anyway.
+func (c *planner) stopForCertificates() (membership.Step, bool) {
+	s, found := first(c.Members, func(s membership.MemberStatus) bool {
+		return c.canBringUp(s) && s.State == membership.Unhealthy && s.LacksCertificates() && c.canSign() && !trusts(s, c.sign) && !c.mustConfigureFirst(s) && c.mayStopUnhealthy(s)
+	})
+	if !found {
+		return membership.Step{}, false
+	}
+	if s.Staged == "" {
+		return c.stage(s, c.want.Version), true
+	}
+	if before, needed := c.secure(); needed && len(c.Healthy()) > 0 {
+		return before, true
+	}
+	stop := step(membership.Stop, s)
+	stop.To = "it serves nobody, and comes to trust authority " + c.sign.Without(s.Issued.Trusts).String()
+	return stop, true
+}
+
 // mayServeAgain tells whether nobody serves while a voter that has served since its start still runs: the next election
 // may bring the quorum back.
 func (c *planner) mayServeAgain() bool {

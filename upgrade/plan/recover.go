@@ -100,6 +100,13 @@ func recovery(p membership.ClusterStatus, want membership.Spec) (membership.Step
 	return recover, nil
 }
 
+// isRecovered tells whether an earlier run has recovered the cluster as recover_from asks: the survivor is its only
+// voter.
+func isRecovered(p membership.ClusterStatus, want membership.Spec) bool {
+	voters := p.Voters()
+	return len(voters) == 1 && p.Size() == 1 && voters[0].Desired && voters[0].Name == want.Recover.Member
+}
+
 // stageSeed installs the store that a survivor is to run on its host, unless it is there. A survivor that its current
 // configuration may keep down gets everything desired.
 func stageSeed(p membership.ClusterStatus, want membership.Spec, seed membership.MemberStatus) (membership.Step, bool) {
