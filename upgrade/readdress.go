@@ -42,7 +42,7 @@ func (r *changeRun) readdress(ctx context.Context, step membership.Step) error {
 	case s.State != membership.Healthy:
 		return failure
 	default:
-		return r.moveBack(ctx, m, before, failure)
+		return r.moveBack(ctx, step, before, failure)
 	}
 	if !s.Moved && alone {
 		through := api.UpdateMemberRequest{Owner: r.order.Owner, ID: s.ID, PeerURL: r.Cluster.PeerURL(m), Timeout: retryTimeout}
@@ -57,7 +57,8 @@ func (r *changeRun) readdress(ctx context.Context, step membership.Step) error {
 }
 
 // moveBack rolls a member back to its old address.
-func (r *changeRun) moveBack(ctx context.Context, m membership.Member, before api.ConfigureRequest, failure error) error {
+func (r *changeRun) moveBack(ctx context.Context, step membership.Step, before api.ConfigureRequest, failure error) error {
+	m := step.Subject()
 	s := r.member(m)
 	// In a cluster of one no other member can update the list: the member starts with the new address in it.
 	if r.status.Size() > 1 {
@@ -77,10 +78,26 @@ func (r *changeRun) moveBack(ctx context.Context, m membership.Member, before ap
 			return fmt.Errorf("it did not come up at its new address: %w\nIt runs at %s again, but the member list could not be rolled back: %w", failure, membership.HostOf(s.From), err)
 		}
 	}
-	if untouched {
-		return failure
+	if !untouched {
+		failure = fmt.Errorf("it did not come up at its new address, and was rolled back to %s, where it is healthy: %w", membership.HostOf(s.From), failure)
 	}
-	return fmt.Errorf("it did not come up at its new address, and was rolled back to %s, where it is healthy: %w", membership.HostOf(s.From), failure)
+	if err := r.issueOldName(ctx, step, before); err != nil {
+		return fmt.Errorf("%w\nIts certificates go on naming both addresses, until the next apply renews them: %w", failure, err)
+	}
+	return failure
+}
+
+// issueOldName gives a member that stays at its old address certificates that name that one alone.
+func (r *changeRun) issueOldName(ctx context.Context, step membership.Step, before api.ConfigureRequest) (err error) {
+	m := step.Subject()
+	old := membership.Member{Name: m.Name, Address: membership.HostOf(r.member(m).From)}
+	if old.Address == m.Address { // another port
+		return nil
+	}
+	if before.Certificates, err = r.certificatesBy(ctx, m, step.Signers, before, r.Cluster.Peering(step.Named, "").Keys(old)); err != nil {
+		return err
+	}
+	return r.write(ctx, m, before)
 }
 
 // updatePeerURL updates a member's peer URL in the member list: through another voter, or through itself if there is

@@ -165,6 +165,52 @@ func TestReaddressIsPutBack(t *testing.T) {
 	}
 }
 
+// TestReaddressThatIsPutBackEnds takes a change of an address back that has failed: the member's certificates name its
+// old address alone, and nothing is left to do. Where they could not be signed, the error says so, and the next plan
+// renews them.
+func TestReaddressThatIsPutBackEnds(t *testing.T) {
+	for name, test := range map[string]struct {
+		at    api.Operation // what fails: the restart, or the host refuses what the member is to run by
+		signs int           // how many certificates are signed; 0: all
+		left  string
+	}{
+		"rolled back":           {api.OpRestart, 0, ""},
+		"refused":               {api.OpConfigure, 0, ""},
+		"rolled back, unsigned": {api.OpRestart, 3, "[renew certificates of a (192.0.2.11): its peer certificate names 192.0.2.51, and should not; with new keys, loaded without a restart]"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				l := serving(t, 3, nodetest.EtcdVersion)
+				l.readdress("a", "51", false)
+				if test.at == api.OpConfigure { // the first one gives it certificates that name both addresses
+					l.world.Inject(nodetest.Fault{Operation: api.OpConfigure, Nth: 2, Err: &api.Error{Code: api.CodeRefused, Message: "it does not know a flag"}})
+				}
+				l.world.Watch = func(c nodetest.Call) {
+					if c.Operation == api.OpRestart && test.at == api.OpRestart {
+						l.world.Watch = nil
+						l.world.LoseAddress("192.0.2.51")
+					}
+				}
+				signer := l.signer
+				if test.signs > 0 {
+					l.signer = &tiring{Signer: signer, left: test.signs}
+				}
+				_, err := l.change(context.Background(), l.planned().Steps)
+				if says := "Its certificates go on naming both addresses, until the next apply renews them"; err == nil || strings.Contains(err.Error(), says) != (test.signs > 0) {
+					t.Fatalf("it says: %v", err)
+				}
+				l.signer = signer
+				l.world.Heal()
+				l.want("a@11", "b", "c")
+				if left := l.planned().Steps; test.left == "" && len(left) > 0 || test.left != "" && fmt.Sprint(left) != test.left {
+					t.Errorf("left to do: %v", left)
+				}
+				l.mustConverge(1)
+			})
+		})
+	}
+}
+
 // TestAnAddressThatAMemberLeaves gives a member another address, and its old address to a new host. The new host is not
 // taken for the old member, and joins once the list has the old member at its new address.
 func TestAnAddressThatAMemberLeaves(t *testing.T) {

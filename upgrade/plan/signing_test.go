@@ -149,6 +149,9 @@ func TestPlansBesideMembersThatLackCertificates(t *testing.T) {
 		if err != nil || len(planned.Lacking) == 0 {
 			return
 		}
+		if slices.ContainsFunc(planned.Steps, func(s membership.Step) bool { return s.Kind == membership.Recover }) {
+			return // a cluster that was renumbered as a whole: its other voters join once somebody can sign
+		}
 		voters := e.names()
 		e.left = map[string]bool{}
 		for _, m := range planned.Lacking {
