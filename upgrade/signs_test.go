@@ -54,7 +54,8 @@ func (w *witness) mustSignWhatItSays(t tb, done []membership.Step, whole bool) {
 	for _, r := range w.asked {
 		by := -1
 		for i, step := range done[:min(r.begun, len(done))] {
-			if slices.Contains(r.addresses, step.At) || step.Kind == membership.Readdress && slices.Contains(r.addresses, step.To) { // put back
+			isPutBack := step.Kind == membership.Readdress && slices.Contains(r.addresses, step.To)
+			if slices.Contains(r.addresses, step.At) || isPutBack {
 				by = i
 			}
 		}

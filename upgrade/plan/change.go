@@ -25,8 +25,8 @@ type Plan struct {
 
 	Waiting  []membership.MemberStatus // whose certificates are due, and would be renewed if they could be signed
 	Unsigned error                     // why they cannot
-	// Lacking are the members that are left alone: they need certificates which cannot be signed, as Unsigned says, or a
-	// step that is not safe meanwhile.
+	// Lacking are the members that are left alone: they need certificates which cannot be signed, as Unsigned says, or
+	// a step that is not safe meanwhile.
 	Lacking []membership.Member
 }
 

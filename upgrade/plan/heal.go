@@ -50,8 +50,8 @@ func (c *planner) misconfigured(s membership.MemberStatus) bool {
 	return !c.goesDown() || c.comesDown()
 }
 
-// couldBeAsked tells whether a member that runs could be asked whether it serves: its certificates hold, and its process
-// trusts their authorities.
+// couldBeAsked tells whether a member that runs could be asked whether it serves: its certificates hold, and its
+// process trusts their authorities.
 func (c *planner) couldBeAsked(s membership.MemberStatus) bool {
 	seen := c.observed.Member(s.Member)
 	return seen != nil && !seen.NeedsCertificates() && trusts(*seen, seen.Issued.By)

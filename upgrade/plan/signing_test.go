@@ -265,9 +265,11 @@ func TestUnsignableInAnExchange(t *testing.T) {
 		"observed a/stopped,invalid b/unhealthy,active c/stopped\ndesired a b c trusts:new signs:new\n":                    {"start c, agree", "a"},
 		"observed a*/trusts:old+new b/stopped c/lost\ndesired a b c trusts:new signs:new\n":                                {"start b, agree", "c"},
 		"observed a*/oldlist b c/stopped,invalid\ndesired a b c trusts:new signs:new\n":                                    {"renew-certificates a", "c"},
-		"observed a* b c/unreachable\ndesired a b c@192.0.2.23 trusts:new signs:new\n":                                     {"", "c"}, // no voter goes
-		"observed a* b c/settings\ndesired a b c d e trusts:new signs:new\n":                                               {"", "d e"},
-		"observed a/stopped,invalid b/stopped,invalid c/unhealthy,active\ndesired a b c trusts:new signs:new\n":            {"", "a b"}, // c waits in vain
+		// No voter goes.
+		"observed a* b c/unreachable\ndesired a b c@192.0.2.23 trusts:new signs:new\n": {"", "c"},
+		"observed a* b c/settings\ndesired a b c d e trusts:new signs:new\n":           {"", "d e"},
+		// The member c waits in vain.
+		"observed a/stopped,invalid b/stopped,invalid c/unhealthy,active\ndesired a b c trusts:new signs:new\n": {"", "a b"},
 	} {
 		p, spec := parse(t, script)
 		for _, mends := range []bool{true, false} {
