@@ -164,7 +164,7 @@ var rooms = map[string][]string{
 	"renewal":    {"files", "inside", "keys", "locks", "records", "unitfiles"},
 	"unitfiles":  {"files", "inside", "units"},
 	"stores":     {"files", "procfs"},
-	"firewall":   {"files", "records", "unitfiles"},
+	"firewall":   {"files", "locks", "procfs", "records", "unitfiles"},
 	"users":      {"files", "units"},
 	"datadir":    {"disks", "etcdfs", "files", "inside"},
 	"arrivals":   {"disks", "etcdfs", "files", "inside", "procfs", "records", "snapshots"},

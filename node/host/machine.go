@@ -138,7 +138,7 @@ func (m *Machine) Renewals() renewal.Host {
 
 // Firewalls say who reaches the ports of its members.
 func (m *Machine) Firewalls() firewall.Host {
-	return firewall.Host{Files: m.files(), Records: m.records(), Units: m.Units}
+	return firewall.Host{Files: m.files(), Records: m.records(), Locks: m.locks(), Units: m.Units}
 }
 
 // arrivals returns what brings snapshots onto the machine.

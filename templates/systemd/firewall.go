@@ -17,13 +17,16 @@ type FirewallOptions struct {
 	Cluster   string // the instance of the unit
 	Store     string // path of the program that it runs
 	ConfigDir string // with what it goes by
+	RunDir    string // directory below /run with its lock
 }
 
 // RenderFirewall is the unit's text.
 func RenderFirewall(o FirewallOptions) (string, error) {
 	err := checkProgram(o.Cluster, o.Store)
-	if err == nil && (!path.IsAbs(o.ConfigDir) || path.Clean(o.ConfigDir) != o.ConfigDir || strings.ContainsFunc(o.ConfigDir, special)) {
-		err = fmt.Errorf("directory %q: give an absolute path in its shortest spelling", o.ConfigDir)
+	for _, dir := range []string{o.ConfigDir, o.RunDir} {
+		if err == nil && (!path.IsAbs(dir) || path.Clean(dir) != dir || strings.ContainsFunc(dir, special)) {
+			err = fmt.Errorf("directory %q: give an absolute path in its shortest spelling", dir)
+		}
 	}
 	var text strings.Builder
 	if err == nil {
@@ -31,7 +34,8 @@ func RenderFirewall(o FirewallOptions) (string, error) {
 			FirewallOptions
 			Writes []string
 			Hidden string
-		}{o, []string{o.ConfigDir}, ""})
+			RunDir string // as systemd names it, below /run
+		}{o, []string{o.ConfigDir}, "", strings.TrimPrefix(o.RunDir, "/run/")})
 	}
 	if err != nil {
 		return "", fmt.Errorf("render the unit of the firewall of cluster %s: %w", o.Cluster, err)

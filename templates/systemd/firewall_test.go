@@ -6,7 +6,7 @@ import (
 )
 
 func firewallOptions() FirewallOptions {
-	return FirewallOptions{Cluster: "main", Store: "/usr/local/lib/etcd-store/main", ConfigDir: "/etc/etcd/main"}
+	return FirewallOptions{Cluster: "main", Store: "/usr/local/lib/etcd-store/main", ConfigDir: "/etc/etcd/main", RunDir: "/run/etcd-store"}
 }
 
 // firewall is the unit's text.
@@ -29,6 +29,7 @@ func TestRenderFirewallRefuses(t *testing.T) {
 		"no program":            func(o *FirewallOptions) { o.Store = "" },
 		"a line in a directory": func(o *FirewallOptions) { o.ConfigDir = "/data\nUser=root" },
 		"a long way":            func(o *FirewallOptions) { o.ConfigDir = "/etc/../root" },
+		"no place for a lock":   func(o *FirewallOptions) { o.RunDir = "" },
 	} {
 		o := firewallOptions()
 		spoil(&o)
@@ -41,7 +42,7 @@ func TestRenderFirewallRefuses(t *testing.T) {
 // TestFirewallComesBeforeTheMember holds the order of a boot: after whoever flushes all tables, and before the member.
 func TestFirewallComesBeforeTheMember(t *testing.T) {
 	text := firewall(t, firewallOptions())
-	for _, line := range []string{"Before=etcd@main.service", "PartOf=etcd@main.service", "WantedBy=etcd@main.service", "After=nftables.service ", "PartOf=nftables.service "} {
+	for _, line := range []string{"Before=etcd@main.service", "PartOf=etcd@main.service", "WantedBy=etcd@main.service", "After=nftables.service ", "PartOf=nftables.service ", "ReloadPropagatedFrom=nftables.service "} {
 		if !strings.Contains(text, "\n"+line) {
 			t.Errorf("it has no %q", line)
 		}

@@ -9,13 +9,17 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/locks"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/procfs"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/records"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/unitfiles"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/templates/systemd"
@@ -25,6 +29,7 @@ import (
 type Host struct {
 	Files   files.Tree
 	Records records.Records
+	Locks   locks.Host
 	Units   unitfiles.Systemd
 	Resolve func(ctx context.Context, name string) ([]netip.Addr, error) // nil: by the host's resolver
 }
@@ -34,6 +39,11 @@ const (
 	resolveTimeout = 10 * time.Second
 	glanceTimeout  = 2 * time.Second
 )
+
+// alone runs do while nothing else on this host writes or lays down the cluster's table.
+func (h Host) alone(ctx context.Context, cluster string, do func() error) error {
+	return h.Locks.Alone(ctx, cluster+".firewall", do)
+}
 
 func (h Host) unitFiles() unitfiles.Units { return unitfiles.Units{Files: h.Files, Systemd: h.Units} }
 
@@ -72,69 +82,100 @@ func (h Host) SetUp(ctx context.Context, cluster string, r api.FirewallRequest) 
 	if err != nil {
 		return api.Refuse("%s", err)
 	}
-	if err := h.put(cluster, next); err != nil {
-		return err
-	}
 	unit := api.FirewallUnit(cluster)
-	if err := h.unitFiles().Put(ctx, []string{unit}, map[string]string{unit: text}); err != nil {
+	err = h.alone(ctx, cluster, func() error {
+		if err := h.mustKeepPeers(cluster, next); err != nil {
+			return err
+		}
+		if err := h.put(cluster, next); err != nil {
+			return err
+		}
+		if err := h.unitFiles().Put(ctx, []string{unit}, map[string]string{unit: text}); err != nil {
+			return err
+		}
+		return next.table(cluster).replace()
+	})
+	if err != nil {
 		return err
 	}
-	if err := next.table(cluster).replace(); err != nil {
+	return h.Units.Start(ctx, unit) // which waits for the lock too
+}
+
+// mustKeepPeers refuses the first firewall of a host that would shut out somebody who is connected to its peer port
+// now: a member whose packets leave by another address than the one that the cluster knows would be lost to the others.
+func (h Host) mustKeepPeers(cluster string, next settings) error {
+	if by, err := h.settings(cluster); by != nil || err != nil && !errors.Is(err, errSettings) {
+		return err // whoever is connected was let in, and may be one whom this is to shut out
+	}
+	connected, err := (procfs.FS{Root: h.Files.Root}).Connected(next.PeerPort)
+	if err != nil {
 		return err
 	}
-	return h.Units.Start(ctx, unit)
+	known := next.members()
+	for _, from := range connected {
+		if !slices.Contains(known, from.WithZone("")) {
+			return api.Refuse("%s is connected to peer port %d of this host, and is the address of no member: if a member's packets leave by it, a firewall would shut that member out. "+
+				"Give this member an address by which its packets leave, or end the connection if it is no member's, and apply again", from, next.PeerPort)
+		}
+	}
+	return nil
 }
 
 // UnitText is the unit that lays a cluster's table down.
 func UnitText(cluster string) (string, error) {
-	return systemd.RenderFirewall(systemd.FirewallOptions{Cluster: cluster, Store: api.SelectedStore(cluster), ConfigDir: api.ConfigDir(cluster)})
+	return systemd.RenderFirewall(systemd.FirewallOptions{Cluster: cluster, Store: api.SelectedStore(cluster), ConfigDir: api.ConfigDir(cluster), RunDir: api.RunDir})
 }
 
 // LayDown lays the table of a cluster down as the host was last told, as its unit does before the member starts. A name
-// that cannot be resolved keeps the addresses that it had: a resolver that is away keeps no member from its peers.
+// keeps the addresses that it had, besides those that it has now, until the next apply: a resolver that is away, or
+// wrong, keeps no member from its peers.
 func (h Host) LayDown(ctx context.Context, cluster string) error {
-	for {
+	return h.alone(ctx, cluster, func() error {
 		by, err := h.settings(cluster)
 		if err != nil || by == nil {
 			return err
 		}
 		now := *by
 		now.Addresses = h.lookAgain(ctx, *by, resolveTimeout)
-		if err := now.table(cluster).replace(); err != nil {
-			return err
+		for peer, had := range by.Addresses {
+			now.Addresses[peer] = sorted(slices.Concat(had, now.Addresses[peer]))
 		}
-		// A call may have told the host something else meanwhile.
-		switch again, err := h.settings(cluster); {
-		case err != nil:
+		if err := now.table(cluster).replace(); err != nil || reflect.DeepEqual(now, *by) {
 			return err
-		case again == nil:
-			return remove(api.FirewallTable(cluster))
-		case !reflect.DeepEqual(again, by):
-			continue
-		case reflect.DeepEqual(now, *by):
-			return nil
 		}
 		return h.put(cluster, now)
-	}
+	})
 }
 
-// Disable removes all by which the host filters for a cluster, its file last. A host that does not filter is left as it
-// is: it may know nothing of nftables.
+// Disable removes all by which the host filters for a cluster, the file and the unit by which it is known last. A host
+// that does not filter is left as it is: it may know nothing of nftables.
 func (h Host) Disable(ctx context.Context, cluster string) error {
 	file := h.Files.Path(api.FirewallFile(cluster))
-	if _, err := os.Lstat(file); errors.Is(err, fs.ErrNotExist) {
+	if !is(file) && !h.hasUnit(cluster) {
 		return nil
 	}
-	if err := h.unitFiles().Put(ctx, []string{api.FirewallUnit(cluster)}, nil); err != nil {
-		return err
-	}
-	if err := remove(api.FirewallTable(cluster)); err != nil && !errors.Is(err, errNoNftables) {
-		return err
-	}
-	if err := files.Remove(files.NextName(file)); err != nil {
-		return err
-	}
-	return files.Remove(file)
+	return h.alone(ctx, cluster, func() error {
+		if err := remove(api.FirewallTable(cluster)); err != nil && !errors.Is(err, errNoNftables) {
+			return err
+		}
+		if err := h.unitFiles().Put(ctx, []string{api.FirewallUnit(cluster)}, nil); err != nil {
+			return err
+		}
+		if err := files.Remove(files.NextName(file)); err != nil {
+			return err
+		}
+		return files.Remove(file)
+	})
+}
+
+// hasUnit tells whether the host has the unit by which it lays the table down.
+func (h Host) hasUnit(cluster string) bool {
+	return is(h.Files.Path(filepath.Join(unitfiles.Dir, api.FirewallUnit(cluster))))
+}
+
+func is(path string) bool {
+	_, err := os.Lstat(path)
+	return !errors.Is(err, fs.ErrNotExist)
 }
 
 // Status is what the host knows of its firewall for a cluster; nil: it does not filter.
@@ -143,15 +184,15 @@ func (h Host) Status(ctx context.Context, cluster string) (*api.FirewallStatus, 
 	switch {
 	case errors.Is(err, errSettings):
 		return &api.FirewallStatus{Damaged: true}, nil
+	case err == nil && by == nil && h.hasUnit(cluster):
+		return &api.FirewallStatus{Damaged: true}, nil // somebody has removed the file, and the kernel may still filter
 	case err != nil || by == nil:
 		return nil, err
 	}
 	status := &api.FirewallStatus{Firewall: by.Firewall}
 	switch has, err := read(api.FirewallTable(cluster)); {
-	case errors.Is(err, errNoNftables):
-		status.Differs = err.Error()
 	case err != nil:
-		return nil, err
+		status.Differs = fmt.Sprintf("its table %s cannot be read: %s", api.FirewallTable(cluster), err)
 	default:
 		status.Differs = by.table(cluster).differs(has)
 	}
@@ -176,12 +217,14 @@ func (h Host) Unusable() string {
 }
 
 // table is the table that follows from the settings.
-func (s settings) table(cluster string) table {
-	var members []netip.Addr
+func (s settings) table(cluster string) table { return tableOf(cluster, s.Firewall, s.members()) }
+
+// members are the addresses of all peers.
+func (s settings) members() (addresses []netip.Addr) {
 	for _, peer := range s.Peers {
-		members = append(members, s.Addresses[peer]...)
+		addresses = append(addresses, s.Addresses[peer]...)
 	}
-	return tableOf(cluster, s.Firewall, members)
+	return addresses
 }
 
 // settings are what the host filters by; nil: it does not.
@@ -238,21 +281,35 @@ func (h Host) lookUp(ctx context.Context, name string) ([]netip.Addr, error) {
 	for i := range addresses {
 		addresses[i] = addresses[i].Unmap().WithZone("")
 	}
-	slices.SortFunc(addresses, netip.Addr.Compare)
-	if addresses = slices.Compact(addresses); len(addresses) == 0 {
+	if addresses = sorted(addresses); len(addresses) == 0 {
 		return nil, errors.New("the name has none")
 	}
 	return addresses, nil
 }
 
-// lookAgain returns the addresses that members have now, or had where their names cannot be resolved.
+// sorted returns the addresses in their order, each once.
+func sorted(addresses []netip.Addr) []netip.Addr {
+	slices.SortFunc(addresses, netip.Addr.Compare)
+	return slices.Compact(addresses)
+}
+
+// lookAgain returns the addresses that members have now, or had where their names cannot be resolved. It asks for all
+// at once.
 func (h Host) lookAgain(ctx context.Context, s settings, within time.Duration) map[string][]netip.Addr {
+	found := make([][]netip.Addr, len(s.Peers))
+	var asks sync.WaitGroup
+	for i, peer := range s.Peers {
+		asks.Go(func() {
+			found[i] = s.Addresses[peer]
+			if now, err := h.resolved(ctx, []string{peer}, within); err == nil {
+				found[i] = now[peer]
+			}
+		})
+	}
+	asks.Wait()
 	now := map[string][]netip.Addr{}
-	for _, peer := range s.Peers {
-		now[peer] = s.Addresses[peer]
-		if found, err := h.resolved(ctx, []string{peer}, within); err == nil {
-			now[peer] = found[peer]
-		}
+	for i, peer := range s.Peers {
+		now[peer] = found[i]
 	}
 	return now
 }

@@ -17,8 +17,20 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
-// listening is the state of a listening socket in the kernel's tables.
-const listening = "0A"
+// These are states of sockets in the kernel's tables.
+const (
+	established = "01"
+	listening   = "0A"
+)
+
+// tables are the kernel's tables of TCP sockets. A kernel without IPv6 has no table of it.
+var tables = []string{"/proc/net/tcp", "/proc/net/tcp6"}
+
+// socket is a line of such a table.
+type socket struct {
+	local, remote netip.AddrPort
+	state, inode  string
+}
 
 // looks is how often the sockets are read again if a process is not found: it may end, or close them, between two
 // readings. A socket held in the kernel or in another PID namespace is never found.
@@ -40,17 +52,14 @@ func (f FS) Listeners(ports []int, mainPID int) (found []api.Listener, err error
 func (f FS) listeners(ports []int, mainPID int) ([]api.Listener, error) {
 	found := []api.Listener{}
 	inodes := map[string]int{} // of a socket -> its index in found
-	for _, table := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
-		err := f.eachSocket(table, func(address netip.AddrPort, state, inode string) {
-			if port := int(address.Port()); state == listening && slices.Contains(ports, port) {
-				inodes["socket:["+inode+"]"] = len(found)
-				found = append(found, api.Listener{Port: port, Address: address.Addr().String()})
-			}
-		})
-		// A kernel without IPv6 has no table of it.
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return nil, err
+	err := f.eachSocket(func(s socket) {
+		if port := int(s.local.Port()); s.state == listening && slices.Contains(ports, port) {
+			inodes["socket:["+s.inode+"]"] = len(found)
+			found = append(found, api.Listener{Port: port, Address: s.local.Addr().String()})
 		}
+	})
+	if err != nil {
+		return nil, err
 	}
 	// The member's own sockets are found without a look at every process of the host.
 	for _, process := range []string{strconv.Itoa(mainPID), "[1-9]*"} {
@@ -64,8 +73,28 @@ func (f FS) listeners(ports []int, mainPID int) ([]api.Listener, error) {
 	return found, nil
 }
 
-// eachSocket reads one of the kernel's tables of TCP sockets.
-func (f FS) eachSocket(table string, do func(address netip.AddrPort, state, inode string)) error {
+// Connected returns the addresses from which other hosts are connected to a port, sorted.
+func (f FS) Connected(port int) (from []netip.Addr, err error) {
+	err = f.eachSocket(func(s socket) {
+		local, remote := s.local.Addr().Unmap(), s.remote.Addr().Unmap()
+		if s.state == established && int(s.local.Port()) == port && remote != local && !remote.IsLoopback() {
+			from = append(from, remote)
+		}
+	})
+	slices.SortFunc(from, netip.Addr.Compare)
+	return slices.Compact(from), err
+}
+
+func (f FS) eachSocket(do func(socket)) error {
+	for _, table := range tables {
+		if err := f.eachSocketIn(table, do); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+func (f FS) eachSocketIn(table string, do func(socket)) error {
 	file, err := os.Open(f.path(table))
 	if err != nil {
 		return err
@@ -79,11 +108,15 @@ func (f FS) eachSocket(table string, do func(address netip.AddrPort, state, inod
 		if len(fields) < 10 {
 			return fmt.Errorf("%s: line %q has too few fields", table, lines.Text())
 		}
-		address, err := parseSocketAddress(fields[1])
+		local, err := parseSocketAddress(fields[1])
 		if err != nil {
 			return fmt.Errorf("%s: %w", table, err)
 		}
-		do(address, fields[3], fields[9])
+		remote, err := parseSocketAddress(fields[2])
+		if err != nil {
+			return fmt.Errorf("%s: %w", table, err)
+		}
+		do(socket{local, remote, fields[3], fields[9]})
 	}
 	return lines.Err()
 }

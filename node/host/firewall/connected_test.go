@@ -1,0 +1,95 @@
+package firewall
+
+import (
+	"net"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+)
+
+// TestAFirewallWithoutItsFile holds that a firewall shows whose file somebody has removed, and that it can be removed.
+func TestAFirewallWithoutItsFile(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.mustSetUp(filters("192.0.2.11"))
+	if err := os.Remove(w.Files.Path(api.FirewallFile("main"))); err != nil {
+		t.Fatal(err)
+	}
+	if status := w.status(); status == nil || !status.Damaged {
+		t.Errorf("it shows as %+v", status)
+	}
+	if err := w.setUp(nil); err != nil {
+		t.Fatal(err)
+	}
+	if status, left := w.status(), w.run("nft", "list", "ruleset"); status != nil || left != "" {
+		t.Errorf("it shows as %+v, and this is left:\n%s", status, left)
+	}
+}
+
+// TestAPeerWhosePacketsLeaveByAnotherAddress holds that the first firewall of a host is refused which would shut out
+// somebody who is connected to the peer port. From then on, whoever is connected was let in, and may be shut out.
+func TestAPeerWhosePacketsLeaveByAnotherAddress(t *testing.T) {
+	t.Parallel()
+	w, others := newWorld(t), newNamespace(t)
+	link(w.namespace, others, []string{"10.0.0.1/16", "fd00::1/16"}, []string{"10.0.0.2/16", "10.0.0.3/16", "fd00::3/16"})
+	w.do(func() {
+		for _, on := range []string{"10.0.0.1:2379", "10.0.0.1:2380", "[fd00::1]:2380"} {
+			l, err := net.Listen("tcp", on)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			t.Cleanup(func() { _ = l.Close() })
+		}
+	})
+	connect := func(in namespace, from, to string) {
+		t.Helper()
+		in.do(func() {
+			c, err := (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}).Dial("tcp", to)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			t.Cleanup(func() { _ = c.Close() })
+		})
+	}
+	connect(others, "10.0.0.2", "10.0.0.1:2380")
+	connect(others, "10.0.0.3", "10.0.0.1:2379")
+	connect(others, "10.0.0.3", "10.0.0.1:2380")
+	connect(others, "fd00::3", "[fd00::1]:2380")
+	connect(w.namespace, "10.0.0.1", "10.0.0.1:2380")
+	w.do(func() { // as the kernel shows it in this network
+		for _, table := range []string{"tcp", "tcp6"} {
+			text, err := os.ReadFile("/proc/thread-self/net/" + table)
+			if err == nil {
+				err = os.MkdirAll(w.Files.Path("/proc/net"), 0o755)
+			}
+			if err == nil {
+				err = os.WriteFile(w.Files.Path("/proc/net/"+table), text, 0o600)
+			}
+			if err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	for _, step := range []struct {
+		peers   []string
+		refused string // whom it would shut out
+	}{
+		{[]string{"10.0.0.1", "10.0.0.2"}, "10.0.0.3"},
+		{[]string{"10.0.0.1", "10.0.0.2", "10.0.0.3"}, "fd00::3"},
+		{[]string{"10.0.0.1", "10.0.0.2", "10.0.0.3", "fd00::3"}, ""},
+		{[]string{"10.0.0.1", "10.0.0.2"}, ""},
+	} {
+		f := filters(step.peers...)
+		err := w.setUp(&f)
+		if refused := step.refused + " is connected to peer port 2380 of this host, and is the address of no member"; (err != nil) != (step.refused != "") || err != nil && !strings.HasPrefix(err.Error(), refused) {
+			t.Errorf("with peers %s: %v", step.peers, err)
+		}
+		if status := w.status(); (status == nil) != (step.refused != "") {
+			t.Errorf("with peers %s the host filters by %+v", step.peers, status)
+		}
+	}
+}
