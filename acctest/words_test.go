@@ -102,3 +102,45 @@ func words(name string) (all []string) {
 	}
 	return append(all, strings.ToLower(name[begin:]))
 }
+
+// camel matches a name that cannot be a word of English.
+var camel = regexp.MustCompile(`^([A-Za-z]*[a-z][A-Z]\w*)\b`)
+
+// TestCommentsNameWhatTheyAreAbout holds that a comment on a declaration does not begin with another name: mostly the
+// one that the declaration had before.
+func TestCommentsNameWhatTheyAreAbout(t *testing.T) {
+	files := token.NewFileSet()
+	named := 0
+	check := func(doc *ast.CommentGroup, name string) {
+		if begin := camel.FindString(doc.Text()); begin == name {
+			named++
+		} else if begin != "" {
+			t.Errorf("%s: the comment on %s begins with %s", files.Position(doc.Pos()), name, begin)
+		}
+	}
+	err := filepath.WalkDir("..", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || filepath.Ext(path) != ".go" {
+			return err
+		}
+		file, err := parser.ParseFile(files, path, nil, parser.ParseComments)
+		if err != nil {
+			return err
+		}
+		for _, declared := range file.Decls {
+			switch is := declared.(type) {
+			case *ast.FuncDecl:
+				check(is.Doc, is.Name.Name)
+			case *ast.GenDecl:
+				if kind, one := is.Specs[0].(*ast.TypeSpec); one && len(is.Specs) == 1 {
+					check(is.Doc, kind.Name.Name)
+				} else if value, one := is.Specs[0].(*ast.ValueSpec); one && len(is.Specs) == 1 && len(value.Names) == 1 {
+					check(is.Doc, value.Names[0].Name)
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil || named < 100 {
+		t.Errorf("%d comments name what they are about: %v", named, err)
+	}
+}

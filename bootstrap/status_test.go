@@ -350,7 +350,7 @@ func TestStatusOfTheWhole(t *testing.T) {
 	}
 }
 
-// TestStatusOfStrangers holds whose an unmanaged member is.
+// TestStatusOfUnmanagedMembers holds whose an unmanaged member is.
 func TestStatusOfUnmanagedMembers(t *testing.T) {
 	c := three()
 	const peerURL = "https://192.0.2.19:2380"

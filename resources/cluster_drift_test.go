@@ -324,7 +324,7 @@ func TestLostMembersStay(t *testing.T) {
 	)
 }
 
-// TestStrangerIsShown holds that a member which somebody has added beside Terraform is shown.
+// TestUnmanagedMemberIsShown holds that a member which somebody has added beside Terraform is shown.
 func TestUnmanagedMemberIsShown(t *testing.T) {
 	w := newWorld(t)
 	w.run(t, tftest.TestStep{Config: three(unprotected)},

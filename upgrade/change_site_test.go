@@ -203,7 +203,7 @@ func texts(steps []membership.Step) string {
 	return strings.Join(lines, "\n")
 }
 
-// mustBeAsWanted fails the test if the content of the hosts is not exactly what is desired, if anything is left on
+// mustBeAsDesired fails the test if the content of the hosts is not exactly what is desired, if anything is left on
 // another host, or if a write is lost.
 func (l *life) mustBeAsDesired() {
 	l.Helper()
@@ -268,7 +268,7 @@ func (l *life) renumber(names ...string) {
 	}
 }
 
-// mustRunAsWanted fails the test if a member's host is not exactly what is desired.
+// mustRunAsDesired fails the test if a member's host is not exactly what is desired.
 func (l *life) mustRunAsDesired(m membership.Member, o api.Observation) {
 	l.Helper()
 	formation := bootstrap.Formation{Owner: l.owner, Token: l.token}

@@ -387,7 +387,7 @@ func each[T any](all []T, do func(T)) {
 	}
 }
 
-// TestChange carries out changes of every kind: the run does what was planned.
+// TestChangeDoesWhatWasPlanned carries out changes of every kind: the run does what was planned.
 func TestChangeDoesWhatWasPlanned(t *testing.T) {
 	for name, o := range operations {
 		t.Run(name, func(t *testing.T) {

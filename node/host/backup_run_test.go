@@ -175,7 +175,7 @@ func TestOneMemberDoesEachRun(t *testing.T) {
 	mustBeCleanUp(t, members...)
 }
 
-// mustLeaveNothing wants nothing beside the data of members but what runs remember.
+// mustBeCleanUp wants nothing beside the data of members but what runs remember.
 func mustBeCleanUp(t *testing.T, members ...*fleetMember) {
 	t.Helper()
 	for _, f := range members {

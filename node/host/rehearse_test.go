@@ -63,7 +63,7 @@ func TestRehearsalProvesABackup(t *testing.T) {
 	}
 }
 
-// manifestOf changes the manifest of a backup in a directory.
+// editManifest changes the manifest of a backup in a directory.
 func (f *fleetMember) editManifest(t *testing.T, name string, edit func(*backup.Manifest)) {
 	t.Helper()
 	path := f.path(backupDir + "/main/" + name + ".json")

@@ -202,7 +202,7 @@ func TestPlansOfConvergedClusters(t *testing.T) {
 	})
 }
 
-// TestPlansRefuseStrangers holds that a member that nobody knows stops everything, whatever else there is.
+// TestPlansRefuseUnmanagedMembers holds that a member that nobody knows stops everything, whatever else there is.
 func TestPlansRefuseUnmanagedMembers(t *testing.T) {
 	sample.Check(t, clusters, func(t *rapid.T) {
 		e := draw(t, conditions)
