@@ -203,12 +203,8 @@ func (c *planner) mayServeAgain() bool {
 
 // mayStopUnhealthy tells whether a voter that does not serve may be stopped: the others serve without it, or it has
 // not served since its start, so that a stop takes nothing away. If no voter serves any more, those that have served
-// have to be a quorum, since otherwise they only lack the others; and the running voters have to stay a quorum. A voter
-// that leads those who serve serves too, and only answers its own host late.
+// have to be a quorum, since otherwise they only lack the others; and the running voters have to stay a quorum.
 func (c *planner) mayStopUnhealthy(s membership.MemberStatus) bool {
-	if s.ID != "" && s.ID == c.Leader && c.HasQuorum() && c.Size() > 1 {
-		return false
-	}
 	if c.HasQuorum() || !s.Active || c.Size() == 1 {
 		return true
 	}
