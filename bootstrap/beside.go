@@ -53,6 +53,12 @@ func (c Cluster) unrevoked(o *api.Observation) string {
 	return fmt.Sprintf("%s (number %s, %d)", membership.OldRevocations+have, list.Number, len(list.RevokedCertificateEntries))
 }
 
+// shutsOut tells whether a member lets no client in for want of a list of revoked certificates that it can read.
+func (c Cluster) shutsOut(o *api.Observation) bool {
+	_, err := cert.ParseRevocationList([]byte(o.ClientCRL))
+	return err != nil && c.Revocations(o.Flags) != ""
+}
+
 // unchained says which of a member's certificates other intermediates follow than those of the authority that has
 // signed it, or "". So it is after an authority above the one that signs was renewed: members trust the same as before,
 // and their clients do not.

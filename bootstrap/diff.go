@@ -46,6 +46,7 @@ func (c Cluster) diff(s *membership.MemberStatus, report Report, owner string, k
 		s.Outdated, s.Unasked = []string{otherStoreRenews}, true
 	}
 	s.Unbacked, s.OldRuns = c.Unbacked(o), c.hasOldUnits(o)
+	s.NoClients = c.shutsOut(o)
 	s.Disabled = o.Unit.FileState == "disabled" || o.Unit.FileState == "masked"
 	if s.State != membership.Unreachable && s.From == "" {
 		c = c.Peering(s.Peering.Named, "") // which common name it is to have, the planner compares

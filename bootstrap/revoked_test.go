@@ -55,9 +55,12 @@ func TestStatusOfRevocations(t *testing.T) {
 			test.reports[b].Observation.ClientCRL = test.has
 			c := c
 			c.ClientCRL = test.desired
-			got := c.Status(ours.Owner, test.reports, now).Member(b).Invalid
-			if (got == "") != (test.says == "") || !strings.Contains(got, test.says) {
+			s := c.Status(ours.Owner, test.reports, now).Member(b)
+			if got := s.Invalid; (got == "") != (test.says == "") || !strings.Contains(got, test.says) {
 				t.Errorf("got  %s\nwant %s", got, test.says)
+			}
+			if s.NoClients != (name == "missing") {
+				t.Errorf("it lets no client in: %t", s.NoClients)
 			}
 		})
 	}

@@ -150,7 +150,7 @@ func (r *changeRun) plan() ([]membership.Step, error) {
 	for _, s := range r.status.Members {
 		r.wasStoreless[s.Member] = r.wasStoreless[s.Member] || s.Storeless
 	}
-	planned, err := plan.ChangeSigning(r.status, r.Cluster.Spec, plan.Signing{Refuse: r.refuseToSign, Mends: r.order.Mends, Recovered: r.recovered()})
+	planned, err := plan.ChangeSigning(r.status, r.Cluster.Spec, plan.Signing{Refuse: r.refuseToSign, Mends: r.order.Mends, Recovered: r.recovered(), Begun: len(r.begunSteps) > 0})
 	if err != nil {
 		return nil, err
 	}

@@ -57,6 +57,9 @@ type MemberStatus struct {
 	Outdated []string // differences from what is desired that need a restart; sorted
 	Unasked  bool     // it is outdated only by its unit, or by flags that the provider sets by itself
 	Invalid  string   // why its certificates have to be renewed; empty: they are valid
+	// NoClients tells that its list of revoked certificates is missing, or cannot be read: it lets no client in, and so
+	// cannot be asked.
+	NoClients bool
 	// Due says which of its certificates are valid and have to be renewed by now, and when they expire; empty: none.
 	Due string
 	// Exhausted says which of these would end no later if it were renewed, since its authority or one above ends;

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"go.etcd.io/etcd/api/v3/version"
@@ -30,15 +31,20 @@ func formAll(t *testing.T, members []*fleetMember) {
 	}
 }
 
-// saved returns a snapshot that the member has sent.
+// saved returns a snapshot that the member has sent. On a busy machine it may not reach its majority, itself, for some
+// time.
 func (f *fleetMember) saved(t *testing.T) (api.Saved, []byte) {
 	t.Helper()
-	var content bytes.Buffer
-	s, err := f.Save(t.Context(), "main", api.SaveRequest{Owner: fleetOwner}, &content)
-	if err != nil {
-		t.Fatal(err)
+	for end := time.Now().Add(patience); ; {
+		var content bytes.Buffer
+		s, err := f.Save(t.Context(), "main", api.SaveRequest{Owner: fleetOwner}, &content)
+		if err == nil {
+			return s, content.Bytes()
+		}
+		if !strings.Contains(err.Error(), "cannot reach a majority of the voters") || time.Now().After(end) {
+			t.Fatal(err)
+		}
 	}
-	return s, content.Bytes()
 }
 
 // upload returns a request to fetch a content that is sent.

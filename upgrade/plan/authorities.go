@@ -345,11 +345,11 @@ func (c *planner) howToStop() string {
 	for _, s := range c.Members {
 		switch {
 		case !counts(s):
+			continue
 		case s.Issued == (membership.Issued{}):
 			unknown = append(unknown, s.String())
-		default:
-			moves = moves || !s.Desired || s.From != ""
 		}
+		moves = moves || !s.Desired || s.From != ""
 	}
 	if len(unknown) > 0 {
 		before = append(before, "bring back "+strings.Join(unknown, ", "))

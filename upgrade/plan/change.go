@@ -74,6 +74,7 @@ type Signing struct {
 	Mends bool
 
 	Recovered bool // the run has begun to recover the cluster
+	Begun     bool // the run has begun: that nothing more can be done is its end, and no reason to refuse it
 }
 
 // refuses tells whether a step has certificates signed that cannot be signed now.
@@ -162,11 +163,16 @@ func beforeJoins(p membership.ClusterStatus, want membership.Spec, planned Plan,
 	c := newPlanner(p, want)
 	for _, step := range planned.Steps[cut:] {
 		switch s := p.Member(step.Subject()); {
+		case step.Kind == membership.Readdress && s != nil && !s.Lacks:
+			return Plan{}, false // the configuration asks for it, and the state would say that it was done
+		case step.Kind == membership.BackUp, step.Kind == membership.RenewOnHosts:
+			c.deferAs(&membership.Refusal{Summary: membership.BeforeJoins, Rule: "this waits until the members that are given up have joined again: " + step.String(),
+				Remedy: "plan again once certificates can be signed"})
 		case s == nil:
 		case step.Kind == membership.Join && signing.refuses(step):
 			s.Failed, s.Lacks = step.String(), true
 			part.Lacking = append(part.Lacking, s.Member)
-		case !s.Lacks && slices.Contains([]membership.Kind{membership.Roll, membership.RenewCertificates, membership.Readdress}, step.Kind):
+		case !s.Lacks && slices.Contains([]membership.Kind{membership.Roll, membership.RenewCertificates}, step.Kind):
 			c.deferAs(&membership.Refusal{Summary: membership.BeforeJoins, Member: s.Name, At: s.Address,
 				Rule:   fmt.Sprintf("this waits until the members that are given up have joined again, and none joins while certificates cannot be signed: %s", step),
 				Remedy: "leave it out of the apply that recovers the cluster, or plan again once they can be"})
@@ -210,7 +216,7 @@ func withoutMembersThatLack(p membership.ClusterStatus, want membership.Spec, si
 		if !leaves(step) {
 			planned, mends = beforeExchange(p, want, planned, i, signing)
 			planned.Lacking = lacking
-			return planned, mends || len(lacking) > 0 && planned.End.HasQuorum()
+			return planned, mends || (len(lacking) > 0 || signing.Begun) && planned.End.HasQuorum()
 		}
 		s := p.Member(step.Subject())
 		s.Failed, s.Lacks, s.Waits = step.String(), signing.refuses(step), !signing.refuses(step)
@@ -343,7 +349,7 @@ func choose(p membership.ClusterStatus, want membership.Spec) (membership.Step, 
 		// The cluster takes no writes until the alarm is disarmed, so that comes before all else.
 		rules = []func() (membership.Step, bool){c.clearCorrupt, c.expel, c.heal, c.renewCertificates, c.removeStaleLearners, c.cleanUp, c.removeDead, c.deferCorrupt}
 	case c.Corrupt:
-		rules = []func() (membership.Step, bool){c.heal, c.renewCertificates, c.deferCorrupt}
+		rules = []func() (membership.Step, bool){c.clearCorrupt, c.heal, c.renewCertificates, c.deferCorrupt}
 	case unsignable:
 		// What needs no certificate is safe: no voter comes, goes or is out of service for a while by it.
 		rules = []func() (membership.Step, bool){c.heal, c.renewCertificates, c.syncConfiguration, c.cleanUp, c.disarm}

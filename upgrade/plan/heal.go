@@ -50,11 +50,18 @@ func (c *planner) misconfigured(s membership.MemberStatus) bool {
 	return !c.goesDown() || c.comesDown()
 }
 
-// couldBeAsked tells whether a member that runs could be asked whether it serves: its certificates hold, and its
-// process trusts their authorities.
+// couldBeAsked tells whether a member that runs could be asked whether it serves: its certificates hold, its process
+// trusts their authorities, and it lets clients in.
 func (c *planner) couldBeAsked(s membership.MemberStatus) bool {
 	seen := c.observed.Member(s.Member)
-	return seen != nil && !seen.NeedsCertificates() && trusts(*seen, seen.Issued.By)
+	return seen != nil && !seen.NeedsCertificates() && !seen.NoClients && trusts(*seen, seen.Issued.By)
+}
+
+// isCertifiedLater tells whether a member that is down gets its certificates with its configuration, before its next
+// start: it could be asked with the ones that it has, and does not serve. Where it may not be stopped for that, they
+// are renewed without a restart.
+func (c *planner) isCertifiedLater(s membership.MemberStatus) bool {
+	return c.mustConfigureFirst(s) && c.couldBeAsked(s) && (c.HasQuorum() || len(c.Healthy()) == 0)
 }
 
 // lacksStore tells whether a member that is down lacks only its store to start, which a stage installs again. A member
@@ -79,7 +86,7 @@ func (c *planner) heal() (membership.Step, bool) {
 	}
 	// Before any member is stopped: without a valid certificate and its key, a member cannot even be asked.
 	if s, found := first(c.Members, func(s membership.MemberStatus) bool {
-		return c.canBringUp(s) && s.LacksCertificates() && s.State == membership.Unhealthy && trusts(s, c.sign) && !(c.mustConfigureFirst(s) && c.couldBeAsked(s))
+		return c.canBringUp(s) && s.LacksCertificates() && s.State == membership.Unhealthy && trusts(s, c.sign) && !c.isCertifiedLater(s)
 	}); found {
 		return c.certificates(s), true
 	}

@@ -20,7 +20,7 @@ import (
 // A member is NAME[@ADDRESS][*][~][-][=VERSION][/WORD,...]: * leads, ~ is a learner, - is not in the list; a voter
 // otherwise. A member called a has 192.0.2.11 where no address is given, b 192.0.2.12, and so on. Words are a state,
 // trusts:, files: and of: for the authorities (old where these do not say), serves-other for one that serves another
-// certificate than its file has, and settings, unit, invalid, oldlist (of revoked certificates), active, rebuild,
+// certificate than its file has, and settings, unit, invalid, oldlist and nolist (of revoked certificates), active, rebuild,
 // storeless, disabled, unsynced, behind, unstarted, traces, differs, from:13 for one that its cluster knows at
 // 192.0.2.13, moved, unheard, gone (the machine lacks that address), had:812 for an entry that it is known to have had,
 // and 4.812 for a log that ends with entry 812 of term 4. ? begins an unmanaged member (?~ a learner, ?~! one of ours).
@@ -227,6 +227,8 @@ func memberStatus(t testing.TB, p *membership.ClusterStatus, text string, want m
 			s.Invalid = "its certificates have expired"
 		case word == "oldlist":
 			s.Invalid = membership.OldRevocations + "its list of revoked certificates (number 1, 0) is not the desired one (number 2, 1)"
+		case word == "nolist":
+			s.Invalid, s.NoClients = membership.OldRevocations+"its list of revoked certificates is missing, or cannot be read, so that it lets no client in", true
 		case word == "rebuild":
 			s.Rebuild = "again"
 		case word == "active":

@@ -307,6 +307,10 @@ func TestExchangeWaitsForSigner(t *testing.T) {
 			if !errors.Is(err, errUnsigned) {
 				t.Errorf("%s: %v, %v", script, err, planned.Steps)
 			}
+			end, err := plan.ChangeSigning(p, spec, plan.Signing{Refuse: nothingIsSigned, Mends: true, Begun: true})
+			if err != nil || len(end.Steps) > 0 || len(end.Deferred) != 3 {
+				t.Errorf("%s: a run that has done what comes before ends with %v, %v, %v", script, err, end.Steps, end.Deferred)
+			}
 			continue
 		}
 		var waits []string
@@ -338,9 +342,11 @@ func TestRecoveryWhileNothingIsSigned(t *testing.T) {
 		"observed a/stopped,4.812 b-/missing c-/missing\ndesired a b c trusts:old signs:old recover:a,b,c\n": {"start a (192.0.2.11)", "b c"},
 		"observed a/stopped,4.812 b~/missing c-/missing\ndesired a b c trusts:old signs:old recover:a,b,c\n": {"start a (192.0.2.11)", "b c"},
 		"observed a/stopped,4.812 b-/missing c-/missing\ndesired a b c trusts:old signs:old\n":               {},
-		"observed a/stopped,4.812,invalid b/lost c/lost\ndesired a b c trusts:old signs:old recover:a,b,c\n": {},
-		"observed a/stopped,4.812 b/lost c/lost\ndesired a trusts:new+old signs:new+old recover:a,b,c\n":     {},
-		"observed a* b-/missing c-/missing\ndesired a b c trusts:old signs:old\n":                            {},
+		// The state would say that the survivor has its new address.
+		"observed a*/from:19,disabled b-/missing c-/missing\ndesired a b c trusts:old signs:old recover:a,b,c\n": {},
+		"observed a/stopped,4.812,invalid b/lost c/lost\ndesired a b c trusts:old signs:old recover:a,b,c\n":     {},
+		"observed a/stopped,4.812 b/lost c/lost\ndesired a trusts:new+old signs:new+old recover:a,b,c\n":         {},
+		"observed a* b-/missing c-/missing\ndesired a b c trusts:old signs:old\n":                                {},
 	} {
 		p, spec := parse(t, script)
 		planned, err := plan.ChangeSigning(p, spec, plan.Signing{Refuse: nothingIsSigned})
