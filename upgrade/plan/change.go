@@ -149,15 +149,22 @@ var besideLacking = []membership.Kind{membership.Stage, membership.Snapshot, mem
 	membership.RenewCertificates, membership.SyncConfiguration, membership.Disarm, membership.SetAside, membership.Retire}
 
 // beforeJoins cuts a plan that recovers the cluster, or goes on after that, before the first member joins: the survivor
-// serves, and the members that were given up join once their certificates can be signed. It returns false if anything
-// else has to be signed first.
+// serves, and the members that were given up join once their certificates can be signed. In an exchange of authorities
+// it cuts the plan before it renews a certificate that holds. It returns false if anything else has to be signed first.
 func beforeJoins(p membership.ClusterStatus, want membership.Spec, planned Plan, signing Signing) (part Plan, is bool) {
 	joins := func(step membership.Step) bool {
 		return step.Kind == membership.AddLearner || step.Kind == membership.Join
 	}
 	recovers := func(step membership.Step) bool { return step.Kind == membership.Recover }
+	renewsValid := func(step membership.Step) bool {
+		s := p.Member(step.Subject())
+		return step.Kind == membership.RenewCertificates && s != nil && s.Invalid == ""
+	}
 	signed, cut := slices.IndexFunc(planned.Steps, signing.refuses), slices.IndexFunc(planned.Steps, joins)
-	if signed < 0 || cut < 0 || !joins(planned.Steps[signed]) || !signing.Recovered && !slices.ContainsFunc(planned.Steps[:cut], recovers) {
+	if signed < 0 || cut < 0 || !joins(planned.Steps[signed]) && !renewsValid(planned.Steps[signed]) {
+		return Plan{}, false
+	}
+	if cut = min(cut, signed); !signing.Recovered && !slices.ContainsFunc(planned.Steps[:cut], recovers) {
 		return Plan{}, false
 	}
 	c := newPlanner(p, want)

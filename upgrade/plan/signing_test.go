@@ -342,6 +342,9 @@ func TestRecoveryWhileNothingIsSigned(t *testing.T) {
 		"observed a/stopped,4.812 b-/missing c-/missing\ndesired a b c trusts:old signs:old recover:a,b,c\n": {"start a (192.0.2.11)", "b c"},
 		"observed a/stopped,4.812 b~/missing c-/missing\ndesired a b c trusts:old signs:old recover:a,b,c\n": {"start a (192.0.2.11)", "b c"},
 		"observed a/stopped,4.812 b-/missing c-/missing\ndesired a b c trusts:old signs:old\n":               {},
+		// In the second move of an exchange, the survivor keeps the certificate that it has.
+		"observed a/stopped,4.812,trusts:old+new b/lost c/lost\ndesired a b c trusts:new+old signs:new+old recover:a,b,c\n":         {recovers, "a b c"},
+		"observed a/stopped,4.812,trusts:old+new b-/missing c-/missing\ndesired a b c trusts:new+old signs:new+old recover:a,b,c\n": {"start a (192.0.2.11)", "a b c"},
 		// The state would say that the survivor has its new address.
 		"observed a*/from:19,disabled b-/missing c-/missing\ndesired a b c trusts:old signs:old recover:a,b,c\n": {},
 		"observed a/stopped,4.812,invalid b/lost c/lost\ndesired a b c trusts:old signs:old recover:a,b,c\n":     {},
