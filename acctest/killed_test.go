@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/lab"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/sample"
 )
 
 // TestKilledAtEveryStep kills the provider's process as each step of a create begins. Each time nothing
@@ -23,7 +24,7 @@ func TestKilledAtEveryStep(t *testing.T) {
 	w.must("apply", "-auto-approve", "-no-color", "-target=etcd_certificate.client")
 
 	steps := 1
-	for step := 1; step <= steps; step += stride(1) {
+	for step := 1; step <= steps; step += sample.Stride(t, 5) {
 		t.Run(strconv.Itoa(step), func(t *testing.T) {
 			w.t = t
 			total := w.killAtStep(step)

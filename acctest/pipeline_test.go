@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/lab"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/sample"
 )
 
 // standIn takes the CLI's place: it ends as it is told, and keeps what it was asked for.
@@ -217,6 +218,7 @@ func TestRepairScriptMakesNothing(t *testing.T) {
 // TestRepairScriptMends plays the rounds of a pipeline on a real cluster: what can be mended is, a host that is away
 // is somebody's business, and so is a lost quorum.
 func TestRepairScriptMends(t *testing.T) {
+	sample.Leave(t, "TestRepairScript has all that the script does, and TestDriftIsMended and TestDeadHosts repair booted hosts")
 	t.Parallel()
 	l := up(t, lab.Config{Hosts: members("a", "b", "c")})
 	quick := fmt.Sprintf("user = \"root\"\n    private_key_file = %q\n    connect_timeout = \"3s\"", l.KeyFile())
