@@ -117,12 +117,11 @@ func ProgressFile(cluster string) string { return path.Join(ConfigDir(cluster), 
 // Unit is the name of the cluster's systemd unit.
 func Unit(cluster string) string { return "etcd@" + cluster + ".service" }
 
-// Units are the units that this release may write for a cluster on a host, whatever each is for. Those that start
-// others come first.
+// Units are the units that this release may write for a cluster on a host, whatever each is for.
 func Units(cluster string) []string {
 	units := []string{Unit(cluster), ReachUnit(cluster), FirewallUnit(cluster)}
 	for _, name := range []string{BackupUnit(cluster), RehearsalUnit(cluster), RenewalUnit(cluster)} {
-		units = append([]string{name + ".timer"}, append(units, name+".service")...)
+		units = append(units, name+".timer", name+".service")
 	}
 	return units
 }

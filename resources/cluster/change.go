@@ -165,9 +165,10 @@ func (c clusterModel) changed(state clusterModel, want desired, before map[strin
 	ch.cluster.Rebuild, ch.cluster.Signers, ch.cluster.Chains = rebuilds(want.members, before), want.pki.Signers(), want.pki.Chains()
 	was := state.cluster(before)
 	ch.exchanges = ch.cluster.PeerCA != was.PeerCA || ch.cluster.ClientCA != was.ClientCA
-	ch.reconfigures = !c.Version.Equal(state.Version) || !c.Backup.Equal(state.Backup) || ch.changesRenewal() || reconfigures(was, ch.cluster)
+	changesRuns := !c.Backup.Equal(state.Backup) || ch.changesRenewal()
+	ch.reconfigures = !c.Version.Equal(state.Version) || changesRuns || reconfigures(was, ch.cluster)
 	ch.began = ch.cluster.Status(state.Owner.ValueString(), ch.seen, last.At)
-	ch.mends = !ch.asksOfAll(state) && c.Backup.Equal(state.Backup) && !ch.changesRenewal()
+	ch.mends = !ch.asksOfAll(state) && !changesRuns
 	ch.sign(want.pki, c.asksToRenew(state, ch, last))
 	return ch
 }

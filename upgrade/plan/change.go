@@ -186,10 +186,8 @@ func beforeJoins(p membership.ClusterStatus, want membership.Spec, planned Plan,
 		}
 	}
 	c.failed()
-	part.Steps, part.Deferred, part.End = untilChange(planned.Steps[:cut]), append(planned.Deferred, c.deferred...), p
-	for _, step := range part.Steps {
-		part.End = after(part.End, want, step)
-	}
+	part.Deferred = append(planned.Deferred, c.deferred...)
+	part.Steps, part.End = upTo(p, want, planned.Steps[:cut])
 	return part, true
 }
 
@@ -247,20 +245,22 @@ func beforeExchange(p membership.ClusterStatus, want membership.Spec, planned Pl
 				Rule: "this waits while certificates cannot be signed: " + step.String(), Remedy: "plan again once they can be"})
 		}
 	}
-	part.Steps, part.Deferred, part.End = untilChange(planned.Steps[:cut]), c.deferred, p
-	for _, step := range part.Steps {
-		part.End = after(part.End, want, step)
-	}
+	part.Deferred = c.deferred
+	part.Steps, part.End = upTo(p, want, planned.Steps[:cut])
 	return part, len(part.Steps) > 0 && part.End.HasQuorum()
 }
 
-// untilChange returns steps without those at their end that only prepare the next one.
-func untilChange(steps []membership.Step) []membership.Step {
+// upTo returns the first steps of a plan, without those at their end that only prepare the next one, and the cluster as
+// it is once they are done.
+func upTo(p membership.ClusterStatus, want membership.Spec, steps []membership.Step) ([]membership.Step, membership.ClusterStatus) {
 	n := len(steps)
 	for n > 0 && slices.Contains([]membership.Kind{membership.Stage, membership.Snapshot}, steps[n-1].Kind) {
 		n--
 	}
-	return steps[:n:n]
+	for _, step := range steps[:n] {
+		p = after(p, want, step)
+	}
+	return steps[:n:n], p
 }
 
 // withoutRenewals returns the status in which no certificate is due, apart from those whose renewal the configuration

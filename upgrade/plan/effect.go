@@ -11,7 +11,6 @@ import (
 // after returns what a successful step makes of a cluster.
 func after(p membership.ClusterStatus, want membership.Spec, done membership.Step) membership.ClusterStatus {
 	p = p.Clone()
-	left := newPlanner(p, want).leaveUnsignable()
 	if s := p.Member(done.Subject()); s != nil {
 		effectOnMember(p, s, want, done)
 	}
@@ -24,7 +23,7 @@ func after(p membership.ClusterStatus, want membership.Spec, done membership.Ste
 	case membership.Snapshot:
 		p.Saved = true
 	case membership.Agree:
-		all, before := !p.HasQuorum(), p.Clone()
+		all, before, left := !p.HasQuorum(), p.Clone(), newPlanner(p, want).leaveUnsignable()
 		for i := range p.Members {
 			if s := &p.Members[i]; before.WasPutBack(*s) {
 				s.State, s.Why = membership.Lost, membership.PutBack(s.Index, s.Had)
@@ -34,6 +33,7 @@ func after(p membership.ClusterStatus, want membership.Spec, done membership.Ste
 			p.Members[i].Unready = p.Members[i].Unready && len(p.Members[i].Outdated) > 0
 		}
 	case membership.SyncConfiguration:
+		left := newPlanner(p, want).leaveUnsignable()
 		for i := range p.Members {
 			if outOfSync(p.Members[i]) && !slices.Contains(left, p.Members[i].Member) {
 				p.Members[i].Unsynced = false

@@ -151,7 +151,7 @@ func (h Host) LayDown(ctx context.Context, cluster string) error {
 // that does not filter is left as it is: it may know nothing of nftables.
 func (h Host) Disable(ctx context.Context, cluster string) error {
 	file := h.Files.Path(api.FirewallFile(cluster))
-	if !is(file) && !h.hasUnit(cluster) {
+	if !exists(file) && !h.hasUnit(cluster) {
 		return nil
 	}
 	return h.alone(ctx, cluster, func() error {
@@ -170,10 +170,10 @@ func (h Host) Disable(ctx context.Context, cluster string) error {
 
 // hasUnit tells whether the host has the unit by which it lays the table down.
 func (h Host) hasUnit(cluster string) bool {
-	return is(h.Files.Path(filepath.Join(unitfiles.Dir, api.FirewallUnit(cluster))))
+	return exists(h.Files.Path(filepath.Join(unitfiles.Dir, api.FirewallUnit(cluster))))
 }
 
-func is(path string) bool {
+func exists(path string) bool {
 	_, err := os.Lstat(path)
 	return !errors.Is(err, fs.ErrNotExist)
 }
