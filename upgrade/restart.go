@@ -53,27 +53,26 @@ func (r *changeRun) moveLeader(ctx context.Context, from membership.Member, to s
 	return fmt.Errorf("%s is no longer a voter", to)
 }
 
-// stopProbes is how often a member that has served is asked whether it serves before it is stopped: one late answer is
-// no failure.
-const stopProbes = 4
+// stopPatience is for how long a member that has served is asked whether it serves before it is stopped: elections and
+// disks that stall take seconds, and its host knows when it has failed for longer than that already.
+const stopPatience = 15 * time.Second
 
 // stopFailing stops a member that does not serve, and refuses if it serves by now. disable also keeps it from starting
 // at boot.
 func (r *changeRun) stopFailing(ctx context.Context, m membership.Member, disable bool) error {
-	for asked := 1; ; asked++ {
-		view, err := ask[api.Member](ctx, r.run, m, api.OpProbe, api.ProbeRequest{})
-		if err != nil {
-			return err
-		}
-		if view.Healthy {
-			return &membership.Refusal{Member: m.Name, At: m.Address, Rule: "it serves again, so it is not stopped", Remedy: "plan again"}
-		}
-		if asked == stopProbes || !r.member(m).Active {
-			break
-		}
-		if err := pause(ctx, time.Second); err != nil {
-			return err
-		}
+	view, err := ask[api.Member](ctx, r.run, m, api.OpProbe, api.ProbeRequest{})
+	if err == nil && !view.Healthy && r.member(m).Active { // one late answer is no failure
+		request := r.Cluster.Ask()
+		request.Patience = stopPatience
+		var o api.Observation
+		o, err = ask[api.Observation](ctx, r.run, m, api.OpObserve, request)
+		view = o.Member
+	}
+	if err != nil {
+		return err
+	}
+	if view.Healthy {
+		return &membership.Refusal{Member: m.Name, At: m.Address, Rule: "it serves again, so it is not stopped", Remedy: "plan again"}
 	}
 	return r.tell(ctx, m, api.OpStop, api.StopRequest{Owner: r.order.Owner, Disable: disable})
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdclient"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/pace"
 )
 
@@ -40,7 +41,7 @@ func (m *Machine) Await(ctx context.Context, cluster string, r api.AwaitRequest)
 	}
 	waiting, cancel := context.WithTimeout(ctx, longestJoin)
 	defer cancel()
-	w := &wait{Machine: m, cluster: cluster, request: r, hopeless: hopeless, over: time.AfterFunc(r.Timeout, cancel)}
+	w := &wait{Machine: m, begun: time.Now(), cluster: cluster, request: r, hopeless: hopeless, over: time.AfterFunc(r.Timeout, cancel)}
 	defer w.over.Stop()
 	if marker, err := m.records().Marker(cluster); err == nil && marker != nil {
 		w.pace = m.paces().Of(*marker, r.Timeout)
@@ -52,7 +53,7 @@ func (m *Machine) Await(ctx context.Context, cluster string, r api.AwaitRequest)
 		if err != nil {
 			return api.Observation{}, err
 		}
-		o, err := m.look(ctx, cluster, r.ObserveRequest)
+		o, err := m.look(ctx, cluster, r.ObserveRequest, time.Since(w.begun))
 		o.Gained = w.gained
 		if err != nil || !settled || hopeless(o.Unit) || isReady(o, r) {
 			o = m.withLog(ctx, cluster, r.ObserveRequest, o)
@@ -112,9 +113,15 @@ type wait struct {
 	cluster  string
 	request  api.AwaitRequest
 	hopeless func(api.UnitState) bool
+	begun    time.Time
 	over     *time.Timer // ends the wait
 	pace     pace.Pace
 	gained   bool // it has come further
+}
+
+// asked is the member, with the patience of somebody who has waited for it since the wait began.
+func (w *wait) asked(marker api.Marker) etcdclient.Local {
+	return w.local(marker).After(time.Since(w.begun))
 }
 
 // untilSettled waits until the member reports that it is ready, serves as if it were, or has a hopeless unit. It
@@ -154,20 +161,20 @@ func (w *wait) untilSettled(ctx context.Context) (bool, error) {
 // serves tells whether the member is ready, or serves as if it were.
 func (w *wait) serves(ctx context.Context, marker api.Marker) bool {
 	if !w.request.Learner {
-		return w.local(marker).Ready(ctx)
+		return w.asked(marker).Ready(ctx)
 	}
 	// Its client port takes connections from the start, and answers none of them before the unit is active.
 	if state, err := w.Units.State(ctx, api.Unit(w.cluster)); err == nil && state.ActiveState == "active" {
 		return true
 	}
 	// Without data, a read would only wait, and fill the journal.
-	return w.request.Stalled && w.pace.Applied() > 0 && w.local(marker).Answers(ctx, "/readyz/linearizable_read")
+	return w.request.Stalled && w.pace.Applied() > 0 && w.asked(marker).Answers(ctx, "/readyz/linearizable_read")
 }
 
 // extend restarts the time of the wait if the member has made progress. Entries that a serving voter applies are no
 // progress towards being ready.
 func (w *wait) extend(ctx context.Context, marker api.Marker, process int) {
-	if !w.pace.Gains(ctx, process) || !w.request.Learner && w.local(marker).Answers(ctx, "/readyz/linearizable_read") {
+	if !w.pace.Gains(ctx, process) || !w.request.Learner && w.asked(marker).Answers(ctx, "/readyz/linearizable_read") {
 		return
 	}
 	if ctx.Err() != nil {

@@ -265,7 +265,7 @@ func TestAMemberThatIsMendedWhileItsDataIsRead(t *testing.T) {
 	change(t, f.path(etcdfs.Database(dataDir)), half)
 	units := &mended{Units: f.Units, from: math.MaxInt}
 	f.Units = units
-	o, err := f.look(t.Context(), "main", api.ObserveRequest{DataDir: dataDir})
+	o, err := f.look(t.Context(), "main", api.ObserveRequest{DataDir: dataDir}, 0)
 	if err != nil || !crashes(o) {
 		t.Fatalf("it is %+v, %v", o.Unit, err)
 	}

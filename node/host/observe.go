@@ -24,7 +24,7 @@ func (m *Machine) Observe(ctx context.Context, cluster string, r api.ObserveRequ
 	known := false               // nothing is to be found out in between two starts
 	var process idleness
 	for first := true; ; first = false {
-		o, err := m.look(ctx, cluster, r)
+		o, err := m.look(ctx, cluster, r, time.Since(begun))
 		waited, idle := time.Since(begun), process.of(m.proc().Work(o.Unit.MainPID), time.Now())
 		if first && err == nil && o.Unit.Looping && o.Unit.MainPID != 0 && o.Data.HasMember {
 			_, known = m.damage(o.Data.Path, o.Unit.Restarts).Known(ctx)
@@ -101,7 +101,7 @@ func (m *Machine) withLog(ctx context.Context, cluster string, r api.ObserveRequ
 	}
 	// A large database takes minutes to read: somebody may have repaired meanwhile what ended the member.
 	if now, err := m.Units.State(ctx, api.Unit(cluster)); err == nil && now.ActiveState == "active" {
-		if fresh, err := m.look(ctx, cluster, r); err == nil && !crashes(fresh) {
+		if fresh, err := m.look(ctx, cluster, r, 0); err == nil && !crashes(fresh) {
 			return m.withLog(ctx, cluster, r, fresh)
 		}
 	}
@@ -110,8 +110,8 @@ func (m *Machine) withLog(ctx context.Context, cluster string, r api.ObserveRequ
 
 // look reads everything that the host knows about the cluster, apart from the log. It changes nothing. What could not
 // be found out about a member says so in its own field. A host that cannot be read is an error, since unknown must not
-// pass for missing.
-func (m *Machine) look(ctx context.Context, cluster string, r api.ObserveRequest) (api.Observation, error) {
+// pass for missing. waited is for how long the caller has asked the member in vain.
+func (m *Machine) look(ctx context.Context, cluster string, r api.ObserveRequest, waited time.Duration) (api.Observation, error) {
 	var o api.Observation
 	var err error
 	if o.Facts, err = m.facts(); err != nil {
@@ -169,8 +169,8 @@ func (m *Machine) look(ctx context.Context, cluster string, r api.ObserveRequest
 	o.Certificates, o.ClientCRL = m.keys().Held(ctx, cluster)
 	var served map[string]api.Served
 	var asking sync.WaitGroup
-	asking.Go(func() { served = m.served(ctx, o) })
-	view := m.ask(ctx, o)
+	asking.Go(func() { served = m.served(ctx, o, waited) })
+	view := m.ask(ctx, o, waited)
 	asking.Wait()
 	o.Member, o.Served = view, served
 	o.Unit.Looping = m.loops(o.Unit)
@@ -181,7 +181,7 @@ func (m *Machine) look(ctx context.Context, cluster string, r api.ObserveRequest
 }
 
 // ask asks the member for its status, if there can be a member to answer.
-func (m *Machine) ask(ctx context.Context, o api.Observation) api.Member {
+func (m *Machine) ask(ctx context.Context, o api.Observation, waited time.Duration) api.Member {
 	switch {
 	case o.Marker == nil:
 		return api.Member{Error: records.NoCluster}
@@ -189,11 +189,11 @@ func (m *Machine) ask(ctx context.Context, o api.Observation) api.Member {
 		// The member opens its client port to nobody before it is ready.
 		return api.Member{Error: "its unit is " + o.Unit.ActiveState}
 	}
-	return m.local(*o.Marker).Look(ctx)
+	return m.local(*o.Marker).After(waited).Look(ctx)
 }
 
 // served returns what the ports of a started member serve, or nil if the member has not started.
-func (m *Machine) served(ctx context.Context, o api.Observation) map[string]api.Served {
+func (m *Machine) served(ctx context.Context, o api.Observation, waited time.Duration) map[string]api.Served {
 	if o.Marker == nil || o.Unit.ActiveState != "active" {
 		return nil
 	}
@@ -201,7 +201,7 @@ func (m *Machine) served(ctx context.Context, o api.Observation) map[string]api.
 	if o.Unit.Process != nil {
 		flags = o.Unit.Process.Flags
 	}
-	return m.local(*o.Marker).Served(ctx, flags)
+	return m.local(*o.Marker).After(waited).Served(ctx, flags)
 }
 
 // flags returns the lines of the flags file, or nil if there is none. A link or a pipe in its place holds no flags, and

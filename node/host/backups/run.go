@@ -11,7 +11,6 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup"
-	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdclient"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/records"
 )
@@ -122,12 +121,11 @@ func (r *run) mayRun(ctx context.Context) error {
 	return nil
 }
 
-// patiently asks the local member for its status until it is healthy, or for slotTimeout. Each question may take as
-// long as all before it: a busy member answers each one late.
+// patiently asks the local member for its status until it is healthy, or for slotTimeout.
 func (r *run) patiently(ctx context.Context) api.Member {
 	for began := time.Now(); ; time.Sleep(readyPoll) {
 		asked := time.Since(began)
-		view := r.local(r.marker).LookWithin(ctx, max(etcdclient.AskTimeout, min(asked, slotTimeout-asked)))
+		view := r.local(r.marker).After(min(asked, slotTimeout-asked)).Look(ctx)
 		if view.Healthy || view.Learner || ctx.Err() != nil || time.Since(began) > slotTimeout {
 			return view
 		}

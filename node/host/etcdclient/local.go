@@ -25,8 +25,30 @@ const Loopback = "127.0.0.1"
 
 // Local is the member on this host that the marker describes.
 type Local struct {
-	Root   string // in front of every path; "/" but in tests
-	Marker api.Marker
+	Root     string // in front of every path; "/" but in tests
+	Marker   api.Marker
+	patience time.Duration // see After
+}
+
+const (
+	// AskTimeout bounds all questions to the member, which are asked at the same time. A member without a quorum leaves
+	// some of them unanswered. A loaded member has been seen to take 300 ms.
+	AskTimeout = 2500 * time.Millisecond
+	// longestAsk bounds the questions of somebody who has waited for a while already. etcd itself gives up a read after
+	// 7 s, by its default election timeout.
+	longestAsk = 10 * time.Second
+)
+
+// After returns the member as it is asked by somebody who has asked it for so long in vain. Each question may take as
+// long as all before it: a member on a starved host, or a slow disk, answers each one late.
+func (l Local) After(waited time.Duration) Local {
+	l.patience = min(waited, longestAsk)
+	return l
+}
+
+// within bounds questions to the member.
+func (l Local) within(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, max(AskTimeout, l.patience))
 }
 
 // path is where a path of the host lies for this process.

@@ -6,7 +6,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"time"
 
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -14,16 +13,9 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
-// AskTimeout bounds all questions to the member, which are asked at the same time. A member without a quorum leaves
-// some of them unanswered. A loaded member has been seen to take 300 ms.
-const AskTimeout = 2500 * time.Millisecond
-
 // Look asks the member for its status.
-func (l Local) Look(ctx context.Context) api.Member { return l.LookWithin(ctx, AskTimeout) }
-
-// LookWithin asks the member for its status, and takes answers that come within this time.
-func (l Local) LookWithin(ctx context.Context, patience time.Duration) api.Member {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+func (l Local) Look(ctx context.Context) api.Member {
+	ctx, cancel := l.within(ctx)
 	defer cancel()
 	client, err := l.Dial(ctx)
 	if err != nil {

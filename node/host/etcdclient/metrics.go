@@ -29,7 +29,7 @@ var probe = direct(nil)
 // AskMetrics requests path from the metrics port, and passes the answer to read. This port answers when the client port
 // hangs, but hangs itself on paths for which the member does a read.
 func (l Local) AskMetrics(ctx context.Context, path string, read func(status int, body io.Reader)) error {
-	ctx, cancel := context.WithTimeout(ctx, AskTimeout)
+	ctx, cancel := l.within(ctx)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+net.JoinHostPort(Loopback, strconv.Itoa(l.Marker.MetricsPort))+path, nil)
 	if err != nil {

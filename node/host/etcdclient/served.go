@@ -15,7 +15,7 @@ import (
 // Served connects to the member's own client and peer port, and returns the certificate that each serves, by the name
 // of its key. A port that serves none is missing. flags are the flags that the member runs with.
 func (l Local) Served(ctx context.Context, flags []string) map[string]api.Served {
-	ctx, cancel := context.WithTimeout(ctx, AskTimeout)
+	ctx, cancel := l.within(ctx)
 	defer cancel()
 	var client, peer *api.Served
 	var looks sync.WaitGroup
