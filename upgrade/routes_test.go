@@ -2,6 +2,7 @@ package upgrade_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -99,6 +100,59 @@ func TestRoutesThatAreSwapped(t *testing.T) {
 		}
 		l.mustConverge(3)
 	})
+}
+
+// TestAnotherMachineThanPlanned has another machine answer at a member's address than when the change was planned: the
+// run is refused before it changes any host, and the next plan decides anew. A plan that saw no machine there, as one
+// whose address was not known, refuses none.
+func TestAnotherMachineThanPlanned(t *testing.T) {
+	passed := func(l *life) {
+		l.world.LoseAddress("192.0.2.21")
+		l.world.Pass("192.0.2.21", "192.0.2.22")
+	}
+	for name, test := range map[string]struct {
+		happen func(*life)
+		unseen bool // the plan saw no machine at the new address
+		at     membership.Member
+	}{
+		"as planned":                             {happen: func(*life) {}},
+		"another bare one":                       {happen: passed, at: membership.Member{Name: "c", Address: "192.0.2.21"}},
+		"another bare one, not seen by the plan": {happen: passed, unseen: true},
+		"a clone with the member's data":         {happen: func(l *life) { l.host("b").MachineID = "of the clone" }, at: membership.Member{Name: "b", Address: "192.0.2.12"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				l := serving(t, 3, nodetest.EtcdVersion)
+				l.want("a", "b", "c@21")
+				order := upgrade.Order{Owner: l.owner, Members: l.members, Approved: l.planned().Steps}
+				order.Machines = l.executor().Observe(context.Background(), append(slices.Clone(l.members), l.cluster.Members[2])).Machines()
+				if test.unseen {
+					delete(order.Machines, l.cluster.Members[2])
+				}
+				was := order.Machines[test.at]
+				test.happen(l)
+				l.world.Forget()
+				_, err := l.executor().Change(context.Background(), order)
+				if test.at == (membership.Member{}) {
+					if err != nil {
+						t.Fatal(err)
+					}
+					l.members = slices.Clone(l.cluster.Members)
+					l.mustBeAsDesired()
+					return
+				}
+				var refusal *membership.Refusal
+				says := fmt.Sprintf("another machine than at the time of the plan (the machine ID is %s, and was %s)", l.world.Host(test.at.Address).MachineID, was)
+				if !errors.As(err, &refusal) || !refusal.Outdated || refusal.Member != test.at.Name || refusal.At != test.at.Address || !strings.Contains(refusal.Rule, says) {
+					t.Errorf("change: %v\nwant %q", err, says)
+				}
+				if changes := l.world.Changes(); len(changes) > 0 {
+					t.Errorf("hosts were changed: %v", changes)
+				}
+				l.mustConverge(1)
+			})
+		})
+	}
 }
 
 // TestASecondAddressOfAMachine holds that a second address of a machine is no second member. If the configuration names
@@ -239,7 +293,7 @@ func TestAnAddressThatAMemberLeaves(t *testing.T) {
 }
 
 // TestAddressesThatAreSwapped has two running members exchange their addresses, which etcd's member list cannot
-// express: the plan says so, and leaves both as they are.
+// express: the plan says so, and leaves both as they are. By a third address the exchange takes two changes.
 func TestAddressesThatAreSwapped(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		l := serving(t, 5, nodetest.EtcdVersion)
@@ -258,6 +312,12 @@ func TestAddressesThatAreSwapped(t *testing.T) {
 			if step.Kind == membership.Readdress {
 				t.Errorf("it plans to %s", step)
 			}
+		}
+		// By a third address it works.
+		l.world.Readdress("192.0.2.15", "192.0.2.63")
+		for _, d := range []string{"d@63", "d@15"} {
+			l.want("a", "b", "c", d, "e@14")
+			l.mustConverge(1)
 		}
 	})
 }

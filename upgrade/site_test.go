@@ -34,9 +34,10 @@ type site struct {
 	cluster   bootstrap.Cluster
 	members   []membership.Member // members that the state knows, desired or not, once the cluster was formed
 	runs      int
-	progress  []string          // of the last run
-	atStep    func(line string) // called before each step; nil: not called
-	signer    upgrade.Signer    // of runs
+	progress  []string                             // of the last run
+	atStep    func(line string)                    // called before each step; nil: not called
+	signer    upgrade.Signer                       // of runs
+	overhear  func(membership.Member, api.Request) // called before each call to a member's host; nil: not called
 }
 
 // authority is shared by all hosts.
@@ -85,6 +86,9 @@ func (s *site) executor() *upgrade.Executor {
 	hosts := map[membership.Member]upgrade.Host{}
 	for _, m := range append(slices.Clone(s.members), s.cluster.Members...) {
 		hosts[m] = s.world.Way(m.Address)
+		if s.overhear != nil {
+			hosts[m] = overheard{hosts[m], func(r api.Request) { s.overhear(m, r) }}
+		}
 	}
 	w := &witness{Signer: s.signer}
 	return &upgrade.Executor{
