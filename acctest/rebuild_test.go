@@ -64,11 +64,18 @@ func TestRebuildAndLeaveTheLost(t *testing.T) {
 	if err := l.Host("c").PowerOff(); err != nil {
 		t.Fatal(err)
 	}
+	key, certificate := v.read("client.key"), v.read("client.crt")
 	v.mustFail([]string{"destroy", "-auto-approve", "-no-color"}, fmt.Sprintf("could not be asked: c (%s).", l.Host("c").Address()), `set abandon_on_destroy = ["c"], apply, and destroy then`)
 	for _, name := range []string{"a", "b"} {
 		if state := inHost(t, l.Host(name), "systemctl", "is-active", "etcd@prod"); strings.TrimSpace(state) != "active" {
 			t.Errorf("a destroy that was refused has left the member of %s %s", name, state)
 		}
+	}
+	if key == "" || v.read("client.key") != key || certificate == "" || v.read("client.crt") != certificate {
+		t.Error("a destroy that was refused has not left the client's key and certificate as they were")
+	}
+	if attributes, _ := v.state("etcd_certificate.client"); attributes == nil {
+		t.Error("a destroy that was refused has taken the client's certificate out of the state")
 	}
 	s := v.setup
 	s.cluster = `abandon_on_destroy = ["c"]`
