@@ -47,6 +47,7 @@ func rank(s *membership.MemberStatus, report Report) {
 		s.Damaged = "its database cannot be read: " + l.DatabaseError
 	case l.Applied > l.Index:
 		s.Damaged = fmt.Sprintf("its log ends before what its database has applied (index %d)", l.Applied)
+		s.Had = l.Applied // its log had it: etcd logs an entry before it applies it
 	}
 }
 

@@ -32,7 +32,7 @@ func TestRankOfSurvivors(t *testing.T) {
 		"damaged database": {func(o *api.Observation) { o.Member.Healthy, o.Data.Log.DatabaseError = false, "it is damaged" },
 			"unhealthy 4.812 [its database cannot be read: it is damaged]"},
 		"log behind its database": {func(o *api.Observation) { o.Member.Healthy, o.Data.Log.Applied = false, 900 },
-			"unhealthy 4.812 [its log ends before what its database has applied (index 900)]"},
+			"lost 4.812 [its log ends before what its database has applied (index 900)] had 900"},
 		"an earlier store": {func(o *api.Observation) { o.Member.Healthy, o.Data.Log = false, nil },
 			"unhealthy (its host runs an older store, which does not report it: stop its unit there (systemctl stop etcd@prod.service), and plan again)"},
 		"unmounted": {func(o *api.Observation) {
@@ -81,6 +81,9 @@ func printRank(s membership.MemberStatus) string {
 	}
 	if s.Damaged != "" {
 		text += " [" + s.Damaged + "]"
+	}
+	if s.Had > 0 {
+		text += fmt.Sprintf(" had %d", s.Had)
 	}
 	return text
 }

@@ -338,7 +338,7 @@ func (c Cluster) addClusterFacts(p *membership.ClusterStatus, owner string, repo
 	for i, s := range p.Members {
 		if s.Role == membership.Voter {
 			rank(&p.Members[i], reports[s.Member])
-			p.Members[i].Had = c.Acknowledged[s.ID]
+			p.Members[i].Had = max(p.Members[i].Had, c.Acknowledged[s.ID])
 		}
 		o := reports[s.Member].Observation
 		if o == nil || o.Marker == nil || o.Marker.Owner != owner {

@@ -3,6 +3,7 @@ package upgrade
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
@@ -155,12 +156,8 @@ func (r *changeRun) remove(ctx context.Context, step membership.Step) error {
 		return err
 	}
 	return r.confirm(ctx, fmt.Sprintf("%s is gone", step.Member), func(view api.Member) bool {
-		for _, entry := range view.Members {
-			if entry.ID == id {
-				return false
-			}
-		}
-		return true
+		// A member that did not tell its list in time has confirmed nothing.
+		return len(view.Members) > 0 && !slices.ContainsFunc(view.Members, func(entry api.ListedMember) bool { return entry.ID == id })
 	}, m)
 }
 

@@ -37,5 +37,5 @@ func (p ClusterStatus) WasPutBack(s MemberStatus) bool {
 // record for the end of its log, as it takes a record that a power cut has cut off, so that such a log cannot be told
 // from an older one.
 func PutBack(index, had uint64) string {
-	return fmt.Sprintf("its log ends with entry %d, and had entry %d at the last apply: its machine was reset to an older state, or its data is damaged", index, had)
+	return fmt.Sprintf("its log ends with entry %d, and it had entry %d before: its machine was reset to an older state, or its data is damaged", index, had)
 }

@@ -189,13 +189,16 @@ func (m *Machine) beginRecovery(ctx context.Context, marker api.Marker, r api.Re
 	if err != nil {
 		return nil, err
 	}
-	to, err := m.dataDir(marker.DataDir).CopyAside("recovered")
+	to, err := m.dataDir(marker.DataDir).CopyAside(recovered)
 	if err != nil {
 		return nil, err
 	}
 	under := records.Recovery{ClusterID: marker.ClusterID, Copy: to, Term: l.Term, Index: l.Index}
 	return &under, m.records().PutRecovery(marker.Cluster, under)
 }
+
+// recovered is why a member's data is copied before the member is started by force.
+const recovered = "recovered"
 
 // mayRecoverFrom refuses a member whose log ends before the entry by which it was chosen, whose data etcd cannot start
 // by force, or whose data there is no room to copy. Of a running member it sees everything but the database.
@@ -209,7 +212,7 @@ func (m *Machine) mayRecoverFrom(marker api.Marker, r api.RecoverRequest, runs b
 	if cmp.Or(cmp.Compare(l.Term, r.Term), cmp.Compare(l.Index, r.Index)) < 0 {
 		return nil, refuse("member %s is not recovered from: its log ends with entry %d of term %d, and it ended with entry %d of term %d when it was chosen: somebody has put older data there; plan again", marker.Member, l.Index, l.Term, r.Index, r.Term)
 	}
-	return l, m.dataDir(marker.DataDir).MustHoldCopy()
+	return l, m.dataDir(marker.DataDir).MustHoldCopy(recovered)
 }
 
 // lastRecovered returns the copy that the last recovery has made, or "" if there is none.
@@ -219,7 +222,7 @@ func (m *Machine) lastRecovered(dir string) string {
 		return ""
 	}
 	for _, path := range slices.Backward(found) {
-		if strings.Contains(filepath.Base(path), api.AsidePrefix+"recovered-") {
+		if strings.Contains(filepath.Base(path), api.AsidePrefix+recovered+"-") {
 			return path
 		}
 	}

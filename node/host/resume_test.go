@@ -28,6 +28,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup/s3test"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/arrivals"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/disks"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/records"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 )
 
@@ -352,6 +353,39 @@ func TestFetchIsGoneOnWith(t *testing.T) {
 		r.From = third
 		if got, err := m.arrivals().Fetch(t.Context(), "main", r, bytes.NewReader(content[third:])); err != nil || got.SHA256 != saved.SHA256 {
 			t.Errorf("fetched is %+v, %v", got, err)
+		}
+	})
+	t.Run("here already, and its restore has taken the room", func(t *testing.T) {
+		m, _ := newMachine(t)
+		if err := errors.Join(os.MkdirAll(m.path("/var/lib/etcd"), 0o755), os.MkdirAll(m.path(api.ConfigDir("main")), 0o755)); err != nil {
+			t.Fatal(err)
+		}
+		if err := unix.Mount("tmpfs", m.path("/var/lib/etcd"), "tmpfs", 0, fmt.Sprintf("size=%d", saved.SizeBytes+disks.RestoreSpare/2)); err != nil {
+			t.Skipf("this machine does not let us mount: %v", err)
+		}
+		t.Cleanup(func() {
+			if err := unix.Unmount(m.path("/var/lib/etcd"), 0); err != nil {
+				t.Error(err)
+			}
+		})
+		if _, err := m.Users.Ensure(t.Context(), api.SystemUser); err != nil {
+			t.Fatal(err)
+		}
+		writeFile(t, m, api.FetchedSnapshot(dataDir, saved.SHA256), string(content))
+		if _, err := m.arrivals().Fetch(t.Context(), "main", upload(content), nil); err == nil {
+			t.Error("a restore that has not begun found room")
+		}
+		for _, stage := range []api.Stage{api.StageFenced, api.StageRestored, api.StageChecked} {
+			under := records.Restoration{Restoration: api.Restoration{Stage: stage, Snapshot: saved.SHA256}}
+			if stage == api.StageFenced {
+				under.Snapshot = ""
+			}
+			if err := m.records().PutRestoration("main", &under); err != nil {
+				t.Fatal(err)
+			}
+			if got, err := m.arrivals().Fetch(t.Context(), "main", upload(content), nil); err != nil || got.SHA256 != saved.SHA256 {
+				t.Errorf("%s: fetched is %+v, %v", stage, got, err)
+			}
 		}
 	})
 	t.Run("no room for it encrypted and in the clear", func(t *testing.T) {

@@ -40,7 +40,7 @@ func (h Host) Fetch(ctx context.Context, cluster string, r api.FetchRequest, inp
 	if err := h.Files.EnsureDir(dir, files.RootUser, files.DataMode); err != nil {
 		return api.Snapshot{}, err
 	}
-	here, err := h.fetchedBefore(r)
+	here, err := h.fetchedBefore(cluster, r)
 	if here != nil || err != nil {
 		if here == nil {
 			here = &api.Snapshot{}
@@ -146,7 +146,7 @@ func (h Host) removeOtherParts(dataDir, keep string) error {
 
 // fetchedBefore returns the snapshot if an earlier call has fetched it and it is still whole, or nil if it has to be
 // fetched. It removes a snapshot that is no longer whole.
-func (h Host) fetchedBefore(r api.FetchRequest) (*api.Snapshot, error) {
+func (h Host) fetchedBefore(cluster string, r api.FetchRequest) (*api.Snapshot, error) {
 	known := r.SHA256
 	if known == "" && r.Source.Upload != nil {
 		known = r.Source.Upload.SHA256
@@ -169,6 +169,10 @@ func (h Host) fetchedBefore(r api.FetchRequest) (*api.Snapshot, error) {
 	}
 	if err := errors.Join(h.removeOtherParts(r.DataDir, ""), h.NoteSinceBoot(path)); err != nil {
 		return nil, err
+	}
+	under, err := h.Records.Restoration(cluster)
+	if err != nil || under != nil && (under.Stage == api.StageFenced || under.Snapshot == known) {
+		return &here, err // the restore may have taken the room already: it asks for what it lacks
 	}
 	return &here, h.disks().MustHoldRestore(r.DataDir, 0, info.Size())
 }

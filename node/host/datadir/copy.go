@@ -19,7 +19,7 @@ import (
 const copySpare = 256 << 20
 
 // CopyAside copies a data directory to where data is moved aside to, and returns where the copy lies. The copy gets its
-// name only once it is complete and synced. CopyAside makes anew what an interrupted call has left.
+// name only once it is complete and synced.
 func (d Dir) CopyAside(why string) (string, error) {
 	names, err := d.Contents()
 	if err != nil {
@@ -29,18 +29,21 @@ func (d Dir) CopyAside(why string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	bytes, err := d.roomForCopy(why)
+	if err != nil {
+		return "", err
+	}
 	next, err := d.PathUnfinished(why)
 	if err != nil {
 		return "", err
 	}
-	if err := files.RemoveAll(d.Files.Path(next)); err != nil {
+	reserved, err := d.disks().ReserveIn(filepath.Dir(next), bytes)
+	if err != nil {
 		return "", err
 	}
-	if err := d.MustHoldCopy(); err != nil {
-		return "", err
-	}
-	if err := d.copyNames(d.Path, next, names); err != nil {
-		return "", fmt.Errorf("copy %s to %s: %w", d.Path, next, err)
+	err = reserved.GiveWay(next, func() error { return d.copyNames(d.Path, next, names) })
+	if err = errors.Join(err, reserved.Close()); err != nil {
+		return "", errors.Join(fmt.Errorf("copy %s to %s: %w", d.Path, next, err), files.RemoveAll(d.Files.Path(next)))
 	}
 	if err := d.Files.Move(next, to); err != nil {
 		return "", err
@@ -49,24 +52,34 @@ func (d Dir) CopyAside(why string) (string, error) {
 }
 
 // MustHoldCopy refuses a copy of a data directory for which there is no space.
-func (d Dir) MustHoldCopy() error {
+func (d Dir) MustHoldCopy(why string) error {
+	_, err := d.roomForCopy(why)
+	return err
+}
+
+// roomForCopy returns how many bytes a copy takes, for which there is space. It removes what an interrupted CopyAside
+// has left, which takes the room of the next one.
+func (d Dir) roomForCopy(why string) (bytes int64, err error) {
+	next, err := d.PathUnfinished(why)
+	if err != nil {
+		return 0, err
+	}
+	if err := files.RemoveAll(d.Files.Path(next)); err != nil {
+		return 0, err
+	}
 	names, err := d.Contents()
 	if err != nil {
-		return err
+		return 0, err
 	}
-	to, err := d.PathAside("copy")
-	if err != nil {
-		return err
-	}
-	var bytes, files int64
+	var number int64
 	for _, name := range names {
-		size, number, err := d.Files.Size(filepath.Join(d.Path, name))
+		size, files, err := d.Files.Size(filepath.Join(d.Path, name))
 		if err != nil {
-			return err
+			return 0, err
 		}
-		bytes, files = bytes+size, files+number
+		bytes, number = bytes+size, number+files
 	}
-	return d.disks().MustHoldFiles(filepath.Dir(to), bytes+copySpare, files+disks.FewFiles, "a copy of the data in "+d.Path)
+	return bytes, d.disks().MustHoldFiles(filepath.Dir(next), bytes+copySpare, number+disks.FewFiles, "a copy of the data in "+d.Path)
 }
 
 // copyNames copies the entries with these names into a new directory, which belongs to root until all is in it, and

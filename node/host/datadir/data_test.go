@@ -192,3 +192,49 @@ func TestSetAsideInAMountPoint(t *testing.T) {
 		t.Errorf("after the purge: %+v", state)
 	}
 }
+
+// TestCopyAsideAfterACut has what an interrupted copy has left take the room of the next one, which removes it before
+// it looks for room. A copy that fails leaves nothing.
+func TestCopyAsideAfterACut(t *testing.T) {
+	d := newDir(t)
+	parent := filepath.Dir(d.path())
+	if err := os.MkdirAll(parent, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mount("tmpfs", parent, "tmpfs", 0, "size=400m"); err != nil {
+		t.Skipf("this machine does not let us mount: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(parent, 0); err != nil {
+			t.Error(err)
+		}
+	})
+	writeFile(t, d, dataDir+"/member/wal/0.wal", "log")
+	writeFile(t, d, dataDir+".aside-copy-unfinished/member/snap/db", "")
+	left, err := os.OpenFile(d.Files.Path(dataDir+".aside-copy-unfinished/member/snap/db"), os.O_WRONLY, 0)
+	if err == nil {
+		err = errors.Join(unix.Fallocate(int(left.Fd()), 0, 0, 200<<20), left.Close())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.MustHoldCopy("copy"); err != nil {
+		t.Errorf("there is no room: %v", err)
+	}
+	to, err := d.CopyAside("copy")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text, err := os.ReadFile(d.Files.Path(to + "/member/wal/0.wal")); err != nil || string(text) != "log" {
+		t.Errorf("the copied log reads %q, %v", text, err)
+	}
+	if err := unix.Mkfifo(d.Files.Path(dataDir+"/member/pipe"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.CopyAside("again"); err == nil {
+		t.Error("a pipe was copied")
+	}
+	if found, err := filepath.Glob(d.path() + ".aside-again*"); err != nil || len(found) > 0 {
+		t.Errorf("the copy that failed has left %v, %v", found, err)
+	}
+}

@@ -56,25 +56,24 @@ type Report struct {
 }
 
 // Acknowledging returns the reports with the log entries that members are known to have had on disk, by earlier reports
-// and since. It forgets members that no member list has any more.
+// and since. It forgets members that the list of no serving member has any more. Where nobody serves, no list is known
+// to be the cluster's, and nothing is forgotten: then it matters most who had what.
 func (s Reports) Acknowledging(known ...map[string]uint64) Reports {
-	s.Acknowledged = nil
+	listed, serves := map[string]bool{}, false
 	for _, member := range s.Members {
-		if member.Observation == nil {
+		if member.Observation == nil || !member.Observation.Member.Healthy {
 			continue
 		}
 		for _, entry := range member.Observation.Member.Members {
-			for _, entries := range known {
-				if index := entries[entry.ID]; index > 0 {
-					if s.Acknowledged == nil {
-						s.Acknowledged = map[string]uint64{}
-					}
-					// The last value counts: it is lower if all machines were rolled back together, and serve.
-					s.Acknowledged[entry.ID] = index
-				}
-			}
+			listed[entry.ID], serves = true, true
 		}
 	}
+	s.Acknowledged = map[string]uint64{}
+	for _, entries := range known {
+		// The last value counts: it is lower if all machines were rolled back together, and serve.
+		maps.Copy(s.Acknowledged, entries)
+	}
+	maps.DeleteFunc(s.Acknowledged, func(id string, index uint64) bool { return index == 0 || serves && !listed[id] })
 	return s
 }
 

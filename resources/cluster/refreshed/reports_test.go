@@ -95,3 +95,29 @@ func TestReportsIsDamaged(t *testing.T) {
 		t.Errorf("nothing: found %v, %v", found, diags)
 	}
 }
+
+// TestAcknowledgedIsForgottenByTheClusterAlone holds that what members had on disk is kept until a member that serves
+// has a list without them. After a power cut nobody serves, and it decides who may be started.
+func TestAcknowledgedIsForgottenByTheClusterAlone(t *testing.T) {
+	list := []api.ListedMember{{ID: "1"}, {ID: "2"}}
+	for name, test := range map[string]struct {
+		member *api.Member
+		want   map[string]uint64
+	}{
+		"it serves":          {&api.Member{Healthy: true, Members: list}, map[string]uint64{"1": 90, "2": 200}},
+		"it is cut off":      {&api.Member{Responding: true, Members: list}, map[string]uint64{"1": 90, "2": 200, "3": 300}},
+		"it is down":         {&api.Member{}, map[string]uint64{"1": 90, "2": 200, "3": 300}},
+		"it cannot be asked": {nil, map[string]uint64{"1": 90, "2": 200, "3": 300}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var s Reports
+			if test.member != nil {
+				s.Members = []Report{{Name: "a", Observation: &api.Observation{Member: *test.member}}}
+			}
+			s = s.Acknowledging(map[string]uint64{"1": 100, "2": 200, "3": 300}, map[string]uint64{"1": 90})
+			if diff := cmp.Diff(test.want, s.Acknowledged); diff != "" {
+				t.Errorf("known (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
