@@ -142,3 +142,20 @@ func TestStoreIsGoneAndTheUnitComesAndGoes(t *testing.T) {
 		l.mustBeAsDesired()
 	})
 }
+
+// TestStoreIsGoneForLong has a member without its store be started in vain for so long that it counts as one that
+// crashes at each start. The plan says nothing of that: the run puts the store back, and the member comes up.
+func TestStoreIsGoneForLong(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		l := serving(t, 3, nodetest.EtcdVersion)
+		l.host("b").LoseStore(cluster, l.versions[older]["amd64"])
+		for range 6 {
+			l.world.Tick()
+		}
+		if p := l.planned(); len(p.Deferred) > 0 {
+			t.Errorf("deferred: %v\n%s", p.Deferred, texts(p.Steps))
+		}
+		l.mustChange()
+		l.mustBeAsDesired()
+	})
+}

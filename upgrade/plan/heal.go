@@ -143,9 +143,9 @@ func (c *planner) heal() (membership.Step, bool) {
 }
 
 // crashLoops tells whether a member's process ends at each start with its desired configuration while the others
-// serve, so that waiting for it is of no use.
+// serve, so that waiting for it is of no use. What a member looped by before this run put its store back says nothing.
 func (c *planner) crashLoops(s membership.MemberStatus) bool {
-	return c.canBringUp(s) && s.State == membership.Unhealthy && s.Looping && !s.Differs && len(s.Outdated) == 0 && !s.LacksCertificates() && s.From == "" && c.HasQuorum()
+	return c.canBringUp(s) && s.State == membership.Unhealthy && s.Looping && s.Staged == "" && !s.Differs && len(s.Outdated) == 0 && !s.LacksCertificates() && s.From == "" && c.HasQuorum()
 }
 
 // configureDown stops members that must be configured first, and configures them.
