@@ -21,6 +21,13 @@ func swap(reports bootstrap.Reports, a, b membership.Member) {
 	reports[a], reports[b] = reports[b], reports[a]
 }
 
+// cloned is the report of a clone of a machine, which runs beside it.
+func cloned(report bootstrap.Report) bootstrap.Report {
+	observed := *report.Observation
+	observed.Facts.BootID, report.Contact.BootID, report.Observation = "of the clone", "of the clone", &observed
+	return report
+}
+
 // TestWaysThatMislead has ways lead to other machines and members than they ought to: each is told from a member that
 // is dead or lost, and named with both sides.
 func TestWaysThatMislead(t *testing.T) {
@@ -99,11 +106,8 @@ func TestWaysThatMislead(t *testing.T) {
 			reports[second], reports[c.Members[2]] = reports[c.Members[2]], bootstrap.Report{Err: gone}
 		}, nil, "a b c"},
 		"a clone of c": {func(c *bootstrap.Cluster, reports bootstrap.Reports) {
-			old := c.Members[2]
-			clone := reports[old]
-			observed := *clone.Observation
-			observed.Facts.BootID, clone.Contact.BootID, clone.Observation = "of the clone", "of the clone", &observed
-			c.Members[2], reports[second] = second, clone
+			reports[second] = cloned(reports[c.Members[2]])
+			c.Members[2] = second
 		}, []string{"c (192.0.2.33): its machine reports that it carries member c, as does c (192.0.2.13): one is a clone of the other"}, "a b c c"},
 		"two members on one machine": {func(c *bootstrap.Cluster, reports bootstrap.Reports) {
 			d := membership.Member{Name: "d", Address: "192.0.2.14"}

@@ -28,11 +28,8 @@ func TestARestoreByWaysThatMislead(t *testing.T) {
 		}, []string{"c (192.0.2.33): this is another address of the machine that carries c already, and its cluster knows it at https://192.0.2.13:2380; put the address back: a member is not re-addressed before it has joined, or while a snapshot is restored"}},
 		"a second address of c, given up": {func(c *bootstrap.Cluster, reports bootstrap.Reports) { reports[second] = reports[c.Members[2]] }, nil},
 		"a clone of c": {func(c *bootstrap.Cluster, reports bootstrap.Reports) {
-			old := c.Members[2]
-			clone := reports[old]
-			observed := *clone.Observation
-			observed.Facts.BootID, clone.Contact.BootID, clone.Observation = "of the clone", "of the clone", &observed
-			c.Members[2], reports[second] = second, clone
+			reports[second] = cloned(reports[c.Members[2]])
+			c.Members[2] = second
 		}, []string{"c (192.0.2.33): its machine reports that it carries member c, as does c (192.0.2.13): one is a clone of the other"}},
 		"two members on one machine": {func(c *bootstrap.Cluster, reports bootstrap.Reports) {
 			d := membership.Member{Name: "d", Address: "192.0.2.14"}

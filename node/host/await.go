@@ -121,7 +121,7 @@ type wait struct {
 
 // asked is the member, with the patience of somebody who has waited for it since the wait began.
 func (w *wait) asked(marker api.Marker) etcdclient.Local {
-	return w.local(marker).After(time.Since(w.begun))
+	return w.after(marker, time.Since(w.begun))
 }
 
 // untilSettled waits until the member reports that it is ready, serves as if it were, or has a hopeless unit. It

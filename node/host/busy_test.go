@@ -37,8 +37,7 @@ func TestBusyMemberIsNoFailedOne(t *testing.T) {
 	t.Parallel()
 	f := fleetOf(t, newAuthority(t), "a")[0]
 	view := f.await(t, api.AwaitRequest{Members: 1}).Member
-	f.marker.Phase, f.marker.ClusterID, f.marker.MemberID = api.PhaseFormed, view.ClusterID, view.MemberID
-	f.apply(t)
+	f.formed(t, view)
 	busy(t, f)
 	if o, err := f.Await(t.Context(), "main", api.AwaitRequest{Members: 1, Timeout: time.Minute}); err != nil || !o.Member.Healthy || !o.Member.Ready {
 		t.Errorf("it is awaited as %+v, %v", o.Member, err)

@@ -197,6 +197,13 @@ func (f *fleetMember) configure(t *testing.T, members []*fleetMember, state stri
 	f.apply(t)
 }
 
+// formed writes down that the member has joined its cluster, as which it was seen there.
+func (f *fleetMember) formed(t *testing.T, view api.Member) {
+	t.Helper()
+	f.marker.Phase, f.marker.ClusterID, f.marker.MemberID = api.PhaseFormed, view.ClusterID, view.MemberID
+	f.apply(t)
+}
+
 // apply configures the machine as its request says by now.
 func (f *fleetMember) apply(t *testing.T) {
 	t.Helper()

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdclient"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/records"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/units"
@@ -180,6 +181,15 @@ func (m *Machine) look(ctx context.Context, cluster string, r api.ObserveRequest
 	return o, err
 }
 
+// longestAsk bounds the questions to a member that has been asked in vain for a while. etcd itself gives up a read
+// after 7 s, by its default election timeout.
+const longestAsk = 10 * time.Second
+
+// after is the member as a look asks it that has asked in vain for so long.
+func (m *Machine) after(marker api.Marker, waited time.Duration) etcdclient.Local {
+	return m.local(marker).After(min(waited, longestAsk))
+}
+
 // ask asks the member for its status, if there can be a member to answer.
 func (m *Machine) ask(ctx context.Context, o api.Observation, waited time.Duration) api.Member {
 	switch {
@@ -189,7 +199,7 @@ func (m *Machine) ask(ctx context.Context, o api.Observation, waited time.Durati
 		// The member opens its client port to nobody before it is ready.
 		return api.Member{Error: "its unit is " + o.Unit.ActiveState}
 	}
-	return m.local(*o.Marker).After(waited).Look(ctx)
+	return m.after(*o.Marker, waited).Look(ctx)
 }
 
 // served returns what the ports of a started member serve, or nil if the member has not started.
@@ -201,7 +211,7 @@ func (m *Machine) served(ctx context.Context, o api.Observation, waited time.Dur
 	if o.Unit.Process != nil {
 		flags = o.Unit.Process.Flags
 	}
-	return m.local(*o.Marker).After(waited).Served(ctx, flags)
+	return m.after(*o.Marker, waited).Served(ctx, flags)
 }
 
 // flags returns the lines of the flags file, or nil if there is none. A link or a pipe in its place holds no flags, and

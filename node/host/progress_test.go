@@ -18,8 +18,7 @@ func TestGuardKnowsAMembersData(t *testing.T) {
 	ca := newAuthority(t)
 	f, other := fleetOf(t, ca, "a")[0], fleetOf(t, ca, "b")[0]
 	view := f.probe(t)
-	f.marker.Phase, f.marker.ClusterID, f.marker.MemberID = api.PhaseFormed, view.ClusterID, view.MemberID
-	f.apply(t)
+	f.formed(t, view)
 	passes := func(when string) {
 		t.Helper()
 		if err := f.Guard("main"); err != nil {

@@ -29,8 +29,7 @@ func survivor(t *testing.T) *fleetMember {
 	leader.put(t, 20)
 	for {
 		view := leader.probe(t)
-		leader.marker.Phase, leader.marker.ClusterID, leader.marker.MemberID = api.PhaseFormed, view.ClusterID, view.MemberID
-		leader.apply(t)
+		leader.formed(t, view)
 		if leader.logAlone(t, others) {
 			break
 		}
@@ -164,8 +163,7 @@ func TestRecoverRefusesDataAheadOfItsLog(t *testing.T) {
 	t.Parallel()
 	f := fleetOf(t, newAuthority(t), "a")[0]
 	view := f.probe(t)
-	f.marker.Phase, f.marker.ClusterID, f.marker.MemberID = api.PhaseFormed, view.ClusterID, view.MemberID
-	f.apply(t)
+	f.formed(t, view)
 	f.units.end(syscall.SIGTERM)
 	delete(f.units.active, api.Unit("main"))
 	old := f.etcd(dataDir).LogFiles()[0]
@@ -194,8 +192,7 @@ func TestRecoveryLeftBehind(t *testing.T) {
 	f, others := split(t, members)
 	f.put(t, 10)
 	view := f.probe(t)
-	f.marker.Phase, f.marker.ClusterID, f.marker.MemberID = api.PhaseFormed, view.ClusterID, view.MemberID
-	f.apply(t)
+	f.formed(t, view)
 	for _, other := range others {
 		other.units.end(syscall.SIGKILL)
 	}

@@ -26,8 +26,7 @@ func formAll(t *testing.T, members []*fleetMember) {
 	t.Helper()
 	for _, f := range members {
 		view := f.probe(t)
-		f.marker.Phase, f.marker.ClusterID, f.marker.MemberID = api.PhaseFormed, view.ClusterID, view.MemberID
-		f.apply(t)
+		f.formed(t, view)
 	}
 }
 

@@ -328,17 +328,7 @@ func TestFetchIsGoneOnWith(t *testing.T) {
 	t.Run("set aside by a call that was killed", func(t *testing.T) {
 		m, _ := newMachine(t)
 		const room = 512 << 20
-		if err := os.MkdirAll(m.path("/var/lib/etcd"), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := unix.Mount("tmpfs", m.path("/var/lib/etcd"), "tmpfs", 0, fmt.Sprintf("size=%d", room)); err != nil {
-			t.Skipf("this machine does not let us mount: %v", err)
-		}
-		t.Cleanup(func() {
-			if err := unix.Unmount(m.path("/var/lib/etcd"), 0); err != nil {
-				t.Error(err)
-			}
-		})
+		mountOn(t, m, "/var/lib/etcd", fmt.Sprint(room))
 		r := upload(content)
 		writeFile(t, m, arrivals.ArrivingFile(dataDir, r.Source.Upload.SHA256), string(content[:third]))
 		part, err := os.OpenFile(m.path(arrivals.ArrivingFile(dataDir, r.Source.Upload.SHA256)), os.O_WRONLY, 0)
@@ -357,17 +347,10 @@ func TestFetchIsGoneOnWith(t *testing.T) {
 	})
 	t.Run("here already, and its restore has taken the room", func(t *testing.T) {
 		m, _ := newMachine(t)
-		if err := errors.Join(os.MkdirAll(m.path("/var/lib/etcd"), 0o755), os.MkdirAll(m.path(api.ConfigDir("main")), 0o755)); err != nil {
+		if err := os.MkdirAll(m.path(api.ConfigDir("main")), 0o755); err != nil {
 			t.Fatal(err)
 		}
-		if err := unix.Mount("tmpfs", m.path("/var/lib/etcd"), "tmpfs", 0, fmt.Sprintf("size=%d", saved.SizeBytes+disks.RestoreSpare/2)); err != nil {
-			t.Skipf("this machine does not let us mount: %v", err)
-		}
-		t.Cleanup(func() {
-			if err := unix.Unmount(m.path("/var/lib/etcd"), 0); err != nil {
-				t.Error(err)
-			}
-		})
+		mountOn(t, m, "/var/lib/etcd", fmt.Sprint(saved.SizeBytes+disks.RestoreSpare/2))
 		if _, err := m.Users.Ensure(t.Context(), api.SystemUser); err != nil {
 			t.Fatal(err)
 		}
@@ -392,17 +375,7 @@ func TestFetchIsGoneOnWith(t *testing.T) {
 		m, _ := newMachine(t)
 		// Room for one and what is restored from it, and not for two.
 		size := 2*saved.SizeBytes + disks.RestoreSpare + disks.SnapshotSpare + saved.SizeBytes/2
-		if err := os.MkdirAll(m.path("/var/lib/etcd"), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := unix.Mount("tmpfs", m.path("/var/lib/etcd"), "tmpfs", 0, fmt.Sprintf("size=%d", size)); err != nil {
-			t.Skipf("this machine does not let us mount: %v", err)
-		}
-		t.Cleanup(func() {
-			if err := unix.Unmount(m.path("/var/lib/etcd"), 0); err != nil {
-				t.Error(err)
-			}
-		})
+		mountOn(t, m, "/var/lib/etcd", fmt.Sprint(size))
 		got, err := m.arrivals().Fetch(t.Context(), "main", request(api.Source{Backup: names["encrypted"], In: at(storage.Endpoint(), "")}), nil)
 		if err != nil || got.SHA256 != saved.SHA256 {
 			t.Errorf("fetched is %+v, %v", got, err)

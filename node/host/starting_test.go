@@ -88,8 +88,7 @@ func TestObserveAwaitsAStart(t *testing.T) {
 	t.Parallel()
 	f := fleetOf(t, newAuthority(t), "a")[0]
 	view := f.await(t, api.AwaitRequest{Members: 1}).Member
-	f.marker.Phase, f.marker.ClusterID, f.marker.MemberID = api.PhaseFormed, view.ClusterID, view.MemberID
-	f.apply(t)
+	f.formed(t, view)
 	if err := f.Restart(t.Context(), "main", api.RestartRequest{Owner: fleetOwner}); err != nil {
 		t.Fatal(err)
 	}
@@ -134,8 +133,7 @@ func TestObserveOutlastsAStall(t *testing.T) {
 	fleet := fleetOf(t, newAuthority(t), "a", "b", "c")
 	a, b, c := fleet[0], fleet[1], fleet[2]
 	view := a.await(t, api.AwaitRequest{Members: 3}).Member
-	a.marker.Phase, a.marker.ClusterID, a.marker.MemberID = api.PhaseFormed, view.ClusterID, view.MemberID
-	a.apply(t)
+	a.formed(t, view)
 	signal := func(s syscall.Signal) {
 		t.Helper()
 		for _, f := range []*fleetMember{b, c} {

@@ -30,19 +30,14 @@ type Local struct {
 	patience time.Duration // see After
 }
 
-const (
-	// AskTimeout bounds all questions to the member, which are asked at the same time. A member without a quorum leaves
-	// some of them unanswered. A loaded member has been seen to take 300 ms.
-	AskTimeout = 2500 * time.Millisecond
-	// longestAsk bounds the questions of somebody who has waited for a while already. etcd itself gives up a read after
-	// 7 s, by its default election timeout.
-	longestAsk = 10 * time.Second
-)
+// AskTimeout bounds all questions to the member, which are asked at the same time. A member without a quorum leaves
+// some of them unanswered. A loaded member has been seen to take 300 ms.
+const AskTimeout = 2500 * time.Millisecond
 
 // After returns the member as it is asked by somebody who has asked it for so long in vain. Each question may take as
 // long as all before it: a member on a starved host, or a slow disk, answers each one late.
 func (l Local) After(waited time.Duration) Local {
-	l.patience = min(waited, longestAsk)
+	l.patience = waited
 	return l
 }
 
