@@ -86,7 +86,8 @@ type Request struct {
 	Cluster   string    `json:"cluster"`          // the cluster's name; scopes everything on the host
 	Holder    string    `json:"holder,omitempty"` // LockRequest.Holder.ID of the lock that covers this call
 	Target    *Target   `json:"target,omitempty"` // whom a changing call is meant for; nil: not given
-	// Beats: the caller keeps writing a line every LockHeartbeat. Once it falls silent, a read-only call ends.
+	// Beats: the caller keeps writing a line every LockHeartbeat. Once it falls silent, a call ends that changes
+	// nothing, or nothing but what the next one continues.
 	Beats bool            `json:"beats,omitempty"`
 	Body  json.RawMessage `json:"body"`
 }

@@ -160,6 +160,9 @@ var operations = map[api.Operation]operation{
 		return m.Recover(ctx, c.Cluster, r)
 	}),
 	api.OpFetch: changes(func(ctx context.Context, m *Machine, c call, r api.FetchRequest) (any, error) {
+		if c.Beats && r.Source.Upload != nil {
+			return nil, refuse("an upload follows its request: whoever sends one writes no heartbeats")
+		}
 		return m.arrivals().Fetch(ctx, c.Cluster, r, &arriving{from: c.input, silence: m.silence(), came: m.locks().BytesCame(c.Cluster)})
 	}),
 	api.OpFence: changes(func(ctx context.Context, m *Machine, c call, r api.FenceRequest) (any, error) {

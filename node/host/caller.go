@@ -3,7 +3,6 @@ package host
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -12,16 +11,12 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/locks"
 )
 
-// errCallerGone ends a call whose caller was killed, sleeps, or is cut off. sshd itself would notice only after hours.
-var errCallerGone = errors.New("the caller has gone")
-
 // Lock holds the cluster's lock for a run (locks.Host.Hold). Before it calls taken, it deletes what earlier runs have
 // abandoned.
 func (m *Machine) Lock(ctx context.Context, cluster string, r api.LockRequest, beats io.Reader, silence time.Duration, taken func()) error {
 	return m.locks().Hold(ctx, cluster, r.Holder, beats, silence, func() {
 		_ = m.arrivals().CleanUp(cluster) // a disk that lets nothing be removed is for this very run to mend
-		taken()
-	})
+	}, taken)
 }
 
 // silence is how long a caller may be silent.
@@ -32,32 +27,21 @@ func (m *Machine) silence() time.Duration {
 	return api.LockSilence
 }
 
-// attended returns a context that ends when the caller falls silent, if the caller has promised to speak. A call that
-// changes the host completes whether anybody waits for it or not, and has bounds of its own.
-func (m *Machine) attended(ctx context.Context, c call) (context.Context, context.CancelFunc) {
-	if !c.Beats || !c.Operation.ReadOnly() && c.Operation != api.OpSave && c.Operation != api.OpRunNow {
+// attended returns a context that ends once the caller has gone, if the caller has promised to speak. A call that
+// changes the host completes whether anybody waits for it or not, and has bounds of its own. A fetch may last for hours
+// and changes nothing but what the next one continues.
+func (m *Machine) attended(ctx context.Context, c call) (context.Context, func()) {
+	switch c.Operation {
+	case api.OpSave, api.OpRunNow, api.OpFetch:
+	default:
+		if !c.Operation.ReadOnly() {
+			return context.WithCancel(ctx)
+		}
+	}
+	if !c.Beats {
 		return context.WithCancel(ctx)
 	}
-	ctx, gone := context.WithCancelCause(ctx)
-	beat, ended := locks.Listen(c.input)
-	go func() {
-		silent := time.NewTimer(m.silence())
-		defer silent.Stop()
-		for {
-			select {
-			case <-beat:
-				silent.Reset(m.silence())
-				continue
-			case <-ended:
-			case <-silent.C:
-			case <-ctx.Done():
-				return
-			}
-			gone(errCallerGone)
-			return
-		}
-	}()
-	return ctx, func() { gone(nil) }
+	return m.locks().Attended(ctx, c.Cluster, c.input, m.silence())
 }
 
 // attendedWriter writes while the caller is there: a write to a caller that is gone would block for hours.
@@ -106,16 +90,13 @@ func (a *arriving) Read(p []byte) (int, error) {
 				pending <- arrived{err}
 			}()
 		}
-		silent := time.NewTimer(a.silence)
-		defer silent.Stop()
-		select {
-		case got := <-a.pending:
-			a.pending = nil
-			if got.err != nil {
-				return 0, got.err
-			}
-		case <-silent.C:
-			return 0, fmt.Errorf("nothing has arrived for %s: %w", a.silence, errCallerGone)
+		got, err := locks.Hear(context.Background(), a.pending, a.silence)
+		if err != nil {
+			return 0, fmt.Errorf("nothing has arrived for %s: %w", a.silence, err)
+		}
+		a.pending = nil
+		if got.err != nil {
+			return 0, got.err
 		}
 	}
 	n, err := a.from.Read(p)

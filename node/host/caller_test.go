@@ -120,6 +120,27 @@ func TestUploadThatFallsSilent(t *testing.T) {
 	}
 }
 
+// TestAnUploadIsNoHeartbeat holds that no call takes content for signs of life, and loses it.
+func TestAnUploadIsNoHeartbeat(t *testing.T) {
+	t.Parallel()
+	m, _ := newMachine(t)
+	describe(t, m)
+	held := hold(t, m, "main", "1", patience)
+	defer held.release(t)
+	stdin, caller, err := os.Pipe() // which stays open: its end would be that of the caller
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer caller.Close()
+	if _, err := io.WriteString(caller, request(t, api.Request{Operation: api.OpFetch, Holder: "1", Beats: true}, upload([]byte("a snapshot")))+"a snapshot"); err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if m.Call(t.Context(), stdin, &out) || !strings.Contains(out.String(), "writes no heartbeats") {
+		t.Errorf("it answers %s", out.String())
+	}
+}
+
 // TestLockOutlastsLateHeartbeats holds that a lock is not freed while bytes come in, behind which its heartbeats wait,
 // and that it is once they do not.
 func TestLockOutlastsLateHeartbeats(t *testing.T) {

@@ -2,6 +2,7 @@ package host
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"os"
@@ -14,6 +15,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/durable"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/arrivals"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/locks"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 )
 
@@ -48,7 +50,7 @@ func TestUploadIsGoneOnWith(t *testing.T) {
 			mustHaveArrived(0)
 			// One line that ends, one that breaks, one that falls silent: each brings a third.
 			third := len(sent) / 3
-			cuts := []io.Reader{bytes.NewReader(sent[:third]), io.MultiReader(bytes.NewReader(sent[third:2*third]), iotest.ErrReader(errCallerGone))}
+			cuts := []io.Reader{bytes.NewReader(sent[:third]), io.MultiReader(bytes.NewReader(sent[third:2*third]), iotest.ErrReader(locks.ErrSilent))}
 			for i, cut := range cuts {
 				r.From = int64(i * third)
 				_, err := m.arrivals().Fetch(t.Context(), "main", r, cut)
@@ -85,6 +87,22 @@ func TestUploadIsGoneOnWith(t *testing.T) {
 			mustHaveFetched(t, m, "restore-"+saved.SHA256+".db")
 		})
 	}
+	t.Run("its caller goes while it is decrypted", func(t *testing.T) {
+		m, _ := newMachine(t)
+		r := upload(encrypted.Bytes())
+		r.Identity = secret.New(identity.String())
+		ctx, gone := context.WithCancelCause(t.Context())
+		last := readsBy(func([]byte) (int, error) { gone(locks.ErrSilent); return 0, io.EOF })
+		_, err := m.arrivals().Fetch(ctx, "main", r, io.MultiReader(bytes.NewReader(encrypted.Bytes()[:encrypted.Len()-1]), last, bytes.NewReader(encrypted.Bytes()[encrypted.Len()-1:])))
+		if !errors.Is(err, locks.ErrSilent) {
+			t.Errorf("it ends with %v", err)
+		}
+		mustHaveFetched(t, m, "arriving-"+r.Source.Upload.SHA256)
+		r.From = r.Source.Upload.SizeBytes
+		if got, err := m.arrivals().Fetch(t.Context(), "main", r, bytes.NewReader(nil)); err != nil || got.SHA256 != saved.SHA256 {
+			t.Errorf("fetched is %+v, %v", got, err)
+		}
+	})
 	t.Run("another's part goes", func(t *testing.T) {
 		m, _ := newMachine(t)
 		writeFile(t, m, arrivals.ArrivingFile(dataDir, strings.Repeat("0", 64)), "of another restore")
@@ -168,3 +186,8 @@ func TestPartOfAnEarlierBootIsTrustedForWhatTheDiskHad(t *testing.T) {
 	}
 	mustHaveFetched(t, m, "restore-"+saved.SHA256+".db")
 }
+
+// readsBy is a reader that is a function.
+type readsBy func(p []byte) (int, error)
+
+func (f readsBy) Read(p []byte) (int, error) { return f(p) }

@@ -186,6 +186,7 @@ func TestFetchIsGoneOnWith(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	askedBy := request
 	request := func(from api.Source) api.FetchRequest {
 		r := upload(nil)
 		r.Source, r.Identity = from, secret.New(identity.String())
@@ -269,6 +270,70 @@ func TestFetchIsGoneOnWith(t *testing.T) {
 		stalling.widen()
 		return m, stalling, r
 	}
+	t.Run("its caller goes", func(t *testing.T) {
+		put(t, "attended.db", content)
+		m, _ := newMachine(t)
+		describe(t, m)
+		unhurried(t, 2*time.Second, func(silence time.Duration) error {
+			m.Silence = silence
+			if err := os.RemoveAll(m.path(snapshotDir)); err != nil {
+				return err
+			}
+			held := hold(t, m, "main", "1", patience)
+			defer held.release(t)
+			stalling := startStallingStorage(t, storage, "attended.db")
+			stalling.narrow(third)
+			r := request(api.Source{S3: at(stalling.URL, "attended.db")})
+			call := func() (caller *os.File, ended chan error) {
+				stdin, caller, err := os.Pipe()
+				if err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(func() { _ = caller.Close() })
+				ended = make(chan error, 1)
+				var out bytes.Buffer
+				go func() {
+					var failed error
+					if !m.Call(context.Background(), stdin, &out) {
+						failed = errors.New(out.String())
+					}
+					ended <- failed
+				}()
+				if _, err := io.WriteString(caller, askedBy(t, api.Request{Operation: api.OpFetch, Holder: "1", Beats: true}, r)); err != nil {
+					t.Fatal(err)
+				}
+				return caller, ended
+			}
+			caller, ended := call()
+			for range 20 {
+				time.Sleep(silence / 10)
+				if _, err := io.WriteString(caller, "\n"); err != nil {
+					return err
+				}
+			}
+			if len(ended) > 0 || arrivedParts(t, m) != third {
+				return fmt.Errorf("while its caller speaks, it has ended %d times with %d bytes", len(ended), arrivedParts(t, m))
+			}
+			select { // the caller says nothing any more, and does not hang up
+			case <-ended:
+			case <-time.After(patience):
+				t.Fatal("it goes on without its caller")
+			}
+			if err := m.locks().Alone(t.Context(), "main.call", func() error { return nil }); err != nil {
+				t.Errorf("the next call is not let in: %v", err)
+			}
+			stalling.narrow(0)
+			stalling.widen()
+			_, ended = call()
+			if err := <-ended; err != nil {
+				return err
+			}
+			if _, ranges := stalling.seen(); ranges[len(ranges)-1] != fmt.Sprintf("bytes=%d-", third) {
+				t.Errorf("the next one asked for %q", ranges)
+			}
+			return nil
+		})
+	})
 	t.Run("another object since", func(t *testing.T) {
 		m, _, r := begin(t, "since.db")
 		put(t, "since.db", otherContent)

@@ -57,7 +57,7 @@ func (m *Machine) Save(ctx context.Context, cluster string, r api.SaveRequest, c
 		defer failed(nil)
 		whole := io.NewSectionReader(file, 0, s.Size)
 		go func() {
-			_, err := io.Copy(content, whileRead{verifying, whole})
+			_, err := io.Copy(content, snapshots.Until(verifying, whole))
 			sent <- err
 		}()
 		if saved, err = m.snapshots().Check(ctx, member, file, s); err != nil {
@@ -68,19 +68,6 @@ func (m *Machine) Save(ctx context.Context, cluster string, r api.SaveRequest, c
 		return <-sent
 	})
 	return saved, err
-}
-
-// whileRead reads until its context ends.
-type whileRead struct {
-	context.Context
-	from io.Reader
-}
-
-func (r whileRead) Read(p []byte) (int, error) {
-	if r.Err() != nil {
-		return 0, context.Cause(r)
-	}
-	return r.from.Read(p)
 }
 
 // put uploads a verified snapshot.

@@ -71,10 +71,11 @@ func (h Host) fetchOnce(ctx context.Context, cluster string, r api.FetchRequest,
 	if err != nil {
 		return api.Snapshot{}, false, err
 	}
-	fetched, err = h.fetch(from, r, before, part, unfinished)
+	fetched, err = h.fetch(ctx, from, r, before, part, unfinished)
 	if err != nil {
 		err = errors.Join(err, files.Remove(h.Files.Path(unfinished)))
-		if part == "" || errors.Is(err, errStays) && !errors.Is(err, backup.ErrChanged) {
+		stays := ctx.Err() != nil || errors.Is(err, errStays)
+		if part == "" || stays && !errors.Is(err, backup.ErrChanged) {
 			return api.Snapshot{}, false, err
 		}
 		err = errors.Join(err, files.Remove(h.Files.Path(part)))
@@ -180,7 +181,7 @@ func (h Host) fetchedBefore(cluster string, r api.FetchRequest) (*api.Snapshot, 
 // fetch brings a snapshot, verifies it, and renames it to its final name. A transfer that can be resumed is written to
 // part, which holds the first before bytes already; part is empty if the transfer cannot be resumed. The decrypted
 // snapshot is written to unfinished, and so is one that cannot be resumed.
-func (h Host) fetch(from *snapshots.Source, r api.FetchRequest, before int64, part, unfinished string) (api.Snapshot, error) {
+func (h Host) fetch(ctx context.Context, from *snapshots.Source, r api.FetchRequest, before int64, part, unfinished string) (api.Snapshot, error) {
 	if from.Size == 0 {
 		return api.Snapshot{}, api.Refuse("%s is empty: a snapshot is what etcdctl snapshot save makes", from.What)
 	}
@@ -191,9 +192,9 @@ func (h Host) fetch(from *snapshots.Source, r api.FetchRequest, before int64, pa
 	var err error
 	clear := unfinished
 	if part == "" {
-		s, err = h.download(from, r.Identity.Reveal(), unfinished)
+		s, err = h.download(ctx, from, r.Identity.Reveal(), unfinished)
 	} else {
-		clear, s, err = h.receive(from, r, before, part, unfinished)
+		clear, s, err = h.receive(ctx, from, r, before, part, unfinished)
 	}
 	if err != nil {
 		return api.Snapshot{}, err
@@ -214,8 +215,8 @@ func (h Host) fetch(from *snapshots.Source, r api.FetchRequest, before int64, pa
 
 // download decrypts what arrives if it is encrypted, writes it to a new file, and syncs that. It compares what arrives
 // with the announced size and SHA-256.
-func (h Host) download(from *snapshots.Source, identities, path string) (*api.Checksum, error) {
-	arrived, s := &snapshots.Counted{From: from, Hash: sha256.New()}, api.NewChecksum()
+func (h Host) download(ctx context.Context, from *snapshots.Source, identities, path string) (*api.Checksum, error) {
+	arrived, s := &snapshots.Counted{From: snapshots.Until(ctx, from), Hash: sha256.New()}, api.NewChecksum()
 	content, failed := inTheClear(arrived, identities)
 	if failed == nil {
 		failed = h.disks().WriteNew(path, from.Size, io.TeeReader(content, s))

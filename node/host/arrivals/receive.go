@@ -2,6 +2,7 @@ package arrivals
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -172,7 +173,7 @@ var errStays = errors.New("")
 // receive completes a part with what arrives from the source, and compares the whole with the SHA-256 that was
 // announced. It returns the path of the decrypted snapshot: the part itself, or the new file unfinished if the part is
 // encrypted.
-func (h Host) receive(from *snapshots.Source, r api.FetchRequest, before int64, part, unfinished string) (clear string, s *api.Checksum, err error) {
+func (h Host) receive(ctx context.Context, from *snapshots.Source, r api.FetchRequest, before int64, part, unfinished string) (clear string, s *api.Checksum, err error) {
 	if s, err = h.Arrive(from, before, part); err != nil {
 		return "", nil, err
 	}
@@ -188,7 +189,7 @@ func (h Host) receive(from *snapshots.Source, r api.FetchRequest, before int64, 
 	if _, err := arrived.Seek(0, io.SeekStart); err != nil {
 		return "", nil, err
 	}
-	s, err = h.decrypt(from, arrived, r, unfinished)
+	s, err = h.decrypt(ctx, from, arrived, r, unfinished)
 	return unfinished, s, err
 }
 
@@ -254,9 +255,9 @@ func beginsEncrypted(content io.Reader) (bool, error) {
 }
 
 // decrypt decrypts what has arrived into a new file at path.
-func (h Host) decrypt(from *snapshots.Source, arrived *os.File, r api.FetchRequest, path string) (*api.Checksum, error) {
+func (h Host) decrypt(ctx context.Context, from *snapshots.Source, arrived *os.File, r api.FetchRequest, path string) (*api.Checksum, error) {
 	if err := h.disks().MustHoldRestore(r.DataDir, from.Size, from.Size); err != nil {
 		return nil, fmt.Errorf("%w%w", errStays, err)
 	}
-	return h.download(&snapshots.Source{ReadCloser: arrived, What: from.What, Size: from.Size}, r.Identity.Reveal(), path)
+	return h.download(ctx, &snapshots.Source{ReadCloser: arrived, What: from.What, Size: from.Size}, r.Identity.Reveal(), path)
 }

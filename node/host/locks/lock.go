@@ -2,7 +2,6 @@
 package locks
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -49,12 +48,16 @@ const (
 )
 
 // Hold holds the cluster's lock until beats ends, or is silent for longer than silence. It takes the lock at once or
-// not at all. It calls taken once it holds the lock and no call of an earlier run is left: what is observed from then
-// on stays true.
-func (h Host) Hold(ctx context.Context, cluster string, holder api.Holder, beats io.Reader, silence time.Duration, taken func()) error {
+// not at all. Once no call of an earlier run is left, it runs cleanUp, as a call that changes the host, and then calls
+// taken: what is observed from then on stays true.
+//
+// A holder that goes while cleanUp waits for a slow disk frees the lock at once. The next one waits for cleanUp's end.
+func (h Host) Hold(ctx context.Context, cluster string, holder api.Holder, beats io.Reader, silence time.Duration, cleanUp, taken func()) error {
 	if holder.ID == "" {
 		return api.Refuse("the lock of cluster %s wants a holder with an ID", cluster)
 	}
+	var waiting sync.WaitGroup
+	defer waiting.Wait()
 	lock, err := h.open(cluster + runLock)
 	if err != nil {
 		return err
@@ -72,51 +75,36 @@ func (h Host) Hold(ctx context.Context, cluster string, holder api.Holder, beats
 		return err
 	}
 
-	beat, ended := Listen(beats)
-	var waiting sync.WaitGroup
-	defer waiting.Wait()
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+	attended, leave := h.Attended(ctx, cluster, beats, silence)
+	defer leave()
 	free := make(chan error, 1)
-	waiting.Go(func() { free <- h.Alone(ctx, cluster+callLock, func() error { return nil }) })
-	silent := time.NewTimer(silence)
-	defer silent.Stop()
-	for {
-		select {
-		case err := <-free:
-			if err != nil {
-				return err
+	waiting.Go(func() {
+		free <- h.Alone(attended, cluster+callLock, func() error {
+			if attended.Err() == nil {
+				cleanUp()
 			}
-			taken()
-		case <-beat:
-			silent.Reset(silence)
-		case <-ended:
 			return nil
-		case <-silent.C:
-			if h.arrivesStill(cluster, silence) { // its heartbeats wait behind what it uploads
-				silent.Reset(silence / lateBeats)
-				continue
-			}
-			return fmt.Errorf("the lock of cluster %s was freed: its holder %s has been silent for %s", cluster, holder.Who, silence)
-		case <-ctx.Done():
-			return ctx.Err()
+		})
+	})
+	select {
+	case err := <-free:
+		switch {
+		case attended.Err() != nil:
+		case err != nil:
+			return err
+		default:
+			taken()
 		}
+	case <-attended.Done():
 	}
-}
-
-// Listen tells of every line that arrives, and of the end.
-func Listen(from io.Reader) (line <-chan struct{}, ended <-chan struct{}) {
-	beat, end := make(chan struct{}, 1), make(chan struct{})
-	go func() {
-		defer close(end)
-		for lines := bufio.NewScanner(from); lines.Scan(); {
-			select {
-			case beat <- struct{}{}:
-			default: // one that nobody waits for has been counted by the one before
-			}
-		}
-	}()
-	return beat, end
+	<-attended.Done()
+	switch why := context.Cause(attended); {
+	case errors.Is(why, ErrHungUp):
+		return nil
+	case errors.Is(why, ErrSilent):
+		return fmt.Errorf("the lock of cluster %s was freed: its holder %s has been silent for %s", cluster, holder.Who, silence)
+	}
+	return ctx.Err()
 }
 
 // Under runs a call that changes the host, alone, for the holder of the cluster's lock.

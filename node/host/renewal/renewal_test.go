@@ -172,7 +172,7 @@ func TestNotRenewed(t *testing.T) {
 			}
 			ended := make(chan error, 1)
 			go func() {
-				ended <- w.Locks.Hold(context.WithoutCancel(t.Context()), "main", api.Holder{ID: "1", Who: "ops"}, beats, time.Minute, func() { close(locked) })
+				ended <- w.Locks.Hold(context.WithoutCancel(t.Context()), "main", api.Holder{ID: "1", Who: "ops"}, beats, time.Minute, func() {}, func() { close(locked) })
 			}()
 			<-locked
 			t.Cleanup(func() {
@@ -190,7 +190,7 @@ func TestNotRenewed(t *testing.T) {
 				}
 				locked := make(chan struct{})
 				go func() {
-					_ = w.Locks.Hold(context.WithoutCancel(t.Context()), "main", api.Holder{ID: "1", Who: "ops"}, beats, time.Minute, func() { close(locked) })
+					_ = w.Locks.Hold(context.WithoutCancel(t.Context()), "main", api.Holder{ID: "1", Who: "ops"}, beats, time.Minute, func() {}, func() { close(locked) })
 				}()
 				<-locked
 				t.Cleanup(func() { _ = end.Close() })

@@ -1,6 +1,7 @@
 package snapshots
 
 import (
+	"context"
 	"errors"
 	"hash"
 	"io"
@@ -39,3 +40,18 @@ type Source struct {
 
 // Skip resumes a source behind its first bytes, this many of them.
 func (o *Source) Skip(bytes int64) error { return o.ReadCloser.(backup.Resumable).Skip(bytes) }
+
+// Until returns a reader that fails with the cause of ctx once ctx has ended.
+func Until(ctx context.Context, from io.Reader) io.Reader { return until{ctx, from} }
+
+type until struct {
+	context.Context
+	from io.Reader
+}
+
+func (u until) Read(p []byte) (int, error) {
+	if u.Err() != nil {
+		return 0, context.Cause(u)
+	}
+	return u.from.Read(p)
+}
