@@ -18,6 +18,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdfs"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/records"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/snapshots"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/templates/systemd"
 )
@@ -34,13 +35,17 @@ func (h Host) Fetch(ctx context.Context, cluster string, r api.FetchRequest, inp
 		return api.Snapshot{}, err
 	}
 	dir := api.SnapshotDir(r.DataDir)
-	if err := h.removeOtherFetches(cluster, r); err != nil {
+	under, err := h.Records.Restoration(cluster)
+	if err != nil {
+		return api.Snapshot{}, err
+	}
+	if err := h.removeOtherFetches(under, r); err != nil {
 		return api.Snapshot{}, err
 	}
 	if err := h.Files.EnsureDir(dir, files.RootUser, files.DataMode); err != nil {
 		return api.Snapshot{}, err
 	}
-	here, err := h.fetchedBefore(cluster, r)
+	here, err := h.fetchedBefore(under, r)
 	if here != nil || err != nil {
 		if here == nil {
 			here = &api.Snapshot{}
@@ -109,11 +114,7 @@ func (h Host) mayFetch(cluster string, r api.FetchRequest) error {
 }
 
 // removeOtherFetches removes what fetches have left that were cut short or were for another restore.
-func (h Host) removeOtherFetches(cluster string, r api.FetchRequest) error {
-	under, err := h.Records.Restoration(cluster)
-	if err != nil {
-		return err
-	}
+func (h Host) removeOtherFetches(under *records.Restoration, r api.FetchRequest) error {
 	keep := r.SHA256
 	if keep == "" && r.Source.Upload != nil {
 		keep = r.Source.Upload.SHA256 // the upload's hash is the snapshot's, unless the upload is encrypted
@@ -147,7 +148,7 @@ func (h Host) removeOtherParts(dataDir, keep string) error {
 
 // fetchedBefore returns the snapshot if an earlier call has fetched it and it is still whole, or nil if it has to be
 // fetched. It removes a snapshot that is no longer whole.
-func (h Host) fetchedBefore(cluster string, r api.FetchRequest) (*api.Snapshot, error) {
+func (h Host) fetchedBefore(under *records.Restoration, r api.FetchRequest) (*api.Snapshot, error) {
 	known := r.SHA256
 	if known == "" && r.Source.Upload != nil {
 		known = r.Source.Upload.SHA256
@@ -171,9 +172,8 @@ func (h Host) fetchedBefore(cluster string, r api.FetchRequest) (*api.Snapshot, 
 	if err := errors.Join(h.removeOtherParts(r.DataDir, ""), h.NoteSinceBoot(path)); err != nil {
 		return nil, err
 	}
-	under, err := h.Records.Restoration(cluster)
-	if err != nil || under != nil && (under.Stage == api.StageFenced || under.Snapshot == known) {
-		return &here, err // the restore may have taken the room already: it asks for what it lacks
+	if under != nil && (under.Stage == api.StageFenced || under.Snapshot == known) {
+		return &here, nil // the restore may have taken the room already: it asks for what it lacks
 	}
 	return &here, h.disks().MustHoldRestore(r.DataDir, 0, info.Size())
 }
