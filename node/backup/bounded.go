@@ -60,11 +60,14 @@ func (b *bounded) Open(ctx context.Context, key string) (io.ReadCloser, error) {
 	return &boundedReader{&b.deadline, content}, nil
 }
 
-// Put implements Destination. It may last as long as content is read.
+// Put implements Destination. It may last as long as content is read, or the destination reports that it takes what it
+// was given. One that is given up ends once the destination answers again, and leaves nothing then.
 func (b *bounded) Put(ctx context.Context, key string, size int64, content io.Reader) error {
+	ctx, giveUp := context.WithCancelCause(ctx)
 	_, err := boundedCall(&b.deadline, func(beat func()) (struct{}, error) {
-		return struct{}{}, b.at.Put(ctx, key, size, beating{content, beat})
+		return struct{}{}, b.at.Put(WithBeat(ctx, beat), key, size, beating{content, beat})
 	})
+	giveUp(err)
 	return err
 }
 

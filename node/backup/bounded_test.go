@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -32,14 +33,14 @@ func (h hanging) Put(_ context.Context, _ string, _ int64, content io.Reader) er
 
 // TestADestinationThatHangsIsGivenUp calls each method of a destination that does not answer, and then one more.
 func TestADestinationThatHangsIsGivenUp(t *testing.T) {
-	for name, call := range map[string]func(Destination) error{
-		"List":   func(d Destination) error { _, err := d.List(t.Context(), ""); return err },
-		"Remove": func(d Destination) error { return d.Remove(t.Context(), "main/a") },
-		"Clock":  func(d Destination) error { _, err := d.Clock(t.Context()); return err },
-		"Sweep":  func(d Destination) error { return d.Sweep(t.Context(), "", time.Time{}) },
-		"Put":    func(d Destination) error { return d.Put(t.Context(), "main/a", 1, strings.NewReader("a")) },
-		"Open": func(d Destination) error {
-			content, err := d.Open(t.Context(), "main/a")
+	for name, call := range map[string]func(context.Context, Destination) error{
+		"List":   func(ctx context.Context, d Destination) error { _, err := d.List(ctx, ""); return err },
+		"Remove": func(ctx context.Context, d Destination) error { return d.Remove(ctx, "main/a") },
+		"Clock":  func(ctx context.Context, d Destination) error { _, err := d.Clock(ctx); return err },
+		"Sweep":  func(ctx context.Context, d Destination) error { return d.Sweep(ctx, "", time.Time{}) },
+		"Put":    func(ctx context.Context, d Destination) error { return d.Put(ctx, "main/a", 1, strings.NewReader("a")) },
+		"Open": func(ctx context.Context, d Destination) error {
+			content, err := d.Open(ctx, "main/a")
 			if err != nil {
 				return err
 			}
@@ -54,7 +55,7 @@ func TestADestinationThatHangsIsGivenUp(t *testing.T) {
 				d := Bounded(hanging{gone: gone}, time.Minute)
 				began := time.Now()
 				for range 2 {
-					if err := call(d); !errors.Is(err, ErrStorageHangs) {
+					if err := call(t.Context(), d); !errors.Is(err, ErrStorageHangs) {
 						t.Errorf("it says %v", err)
 					}
 				}
@@ -85,6 +86,58 @@ func TestAPutThatIsSlowIsNotGivenUp(t *testing.T) {
 		close(gone)
 		if err := Bounded(hanging{gone: gone}, time.Minute).Put(t.Context(), "main/a", 10, &slow{10}); err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+// TestAPutThatToldItMovesIsNotGivenUp stores content that is read at once, and comes to the disk slowly.
+func TestAPutThatToldItMovesIsNotGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		moved := 0
+		ctx := WithBeat(t.Context(), func() { moved++ })
+		if err := Bounded(slowSyncs{}, time.Minute).Put(ctx, "main/a", 10, strings.NewReader("a")); err != nil || moved < 10 {
+			t.Errorf("%v, and whoever waits was told %d times", err, moved)
+		}
+	})
+}
+
+// slowSyncs is a destination that takes content at once, and tells while that comes to its disk.
+type slowSyncs struct{ Destination }
+
+func (slowSyncs) Put(ctx context.Context, _ string, _ int64, content io.Reader) error {
+	_, err := io.Copy(io.Discard, content)
+	for range 10 {
+		time.Sleep(50 * time.Second)
+		beat(ctx)
+	}
+	return err
+}
+
+// TestAPutThatWasGivenUpLeavesNothing holds that one that goes on later, when the storage answers again, removes what
+// it has reserved, and stores nothing of which nobody knows.
+func TestAPutThatWasGivenUpLeavesNothing(t *testing.T) {
+	directory, err := NewDirectory(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := func() []string {
+		found, err := filepath.Glob(filepath.Join(directory.root, "main", "*"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return found
+	}
+	synctest.Test(t, func(t *testing.T) {
+		answers := make(chan struct{})
+		waits := readerFunc(func([]byte) (int, error) { <-answers; return 0, io.EOF })
+		err := Bounded(directory, time.Minute).Put(t.Context(), "main/a", 1<<20, io.MultiReader(strings.NewReader("a"), waits, strings.NewReader("b")))
+		if !errors.Is(err, ErrStorageHangs) || len(files()) != 1 {
+			t.Errorf("while it hangs there is %q, %v", files(), err)
+		}
+		close(answers)
+		synctest.Wait()
+		if len(files()) > 0 {
+			t.Errorf("it has left %q", files())
 		}
 	})
 }

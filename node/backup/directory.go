@@ -1,6 +1,7 @@
 package backup
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,7 +26,8 @@ const partial = ".partial-"
 // mounted, nothing may be written below it. Files in it have mode 0600, directories that it creates 0700.
 type Directory struct {
 	root   string
-	leaves int64 // bytes that big files have to leave free
+	leaves int64  // bytes that big files have to leave free
+	mine   string // begins the names of files that its own writer is writing; empty: nobody tells whose they are
 }
 
 // NewDirectory returns the destination at an absolute path.
@@ -38,6 +40,10 @@ func NewDirectory(root string) (*Directory, error) {
 
 // Leave makes every big file leave so many bytes of the file system free for others.
 func (d *Directory) Leave(bytes int64) { d.leaves = bytes }
+
+// WriteAs says who writes. What an earlier run of the same writer has left is swept at once: the name has to be this
+// writer's alone among all that write to the directory, and only one of its runs may write at a time.
+func (d *Directory) WriteAs(writer string) { d.mine = partial + writer + "-" }
 
 // String names the destination in messages.
 func (d *Directory) String() string { return d.root }
@@ -84,17 +90,19 @@ func (d *Directory) Put(ctx context.Context, key string, size int64, content io.
 	if err := d.makeDirs(dir); err != nil {
 		return err
 	}
-	next, err := os.CreateTemp(dir, partial) // 0600
+	next, err := os.CreateTemp(dir, cmp.Or(d.mine, partial)) // 0600
 	if err != nil {
 		return err
 	}
 	lockFile(next)
 	if err = durable.Reserve(next, size); err == nil {
 		disk := durable.NewWriter(next)
+		disk.Synced = func() { beat(ctx) }
 		_, err = io.Copy(disk, withContext(ctx, content))
 		err = errors.Join(err, durable.Release(next), disk.Sync())
 	}
-	if err = errors.Join(err, next.Close()); err == nil {
+	// A call that was given up while the disk did not answer is not to change what others have read since.
+	if err = errors.Join(err, next.Close(), context.Cause(ctx)); err == nil {
 		err = os.Rename(next.Name(), path)
 	}
 	if err != nil {
@@ -135,11 +143,13 @@ func (d *Directory) Clock(context.Context) (time.Time, error) {
 	return info.ModTime(), nil
 }
 
-// Sweep implements Destination. A file that somebody is writing stays, however old it looks.
+// Sweep implements Destination. A file that somebody is writing stays, however old it looks. One that this writer's
+// earlier run has left goes, however new it is.
 func (d *Directory) Sweep(ctx context.Context, prefix string, before time.Time) error {
 	return d.walk(ctx, prefix, func(key string, info fs.FileInfo) error {
 		path := filepath.Join(d.root, key)
-		if strings.HasPrefix(info.Name(), partial) && info.ModTime().Before(before) && !beingWritten(path) {
+		isLeft := info.ModTime().Before(before) || d.mine != "" && strings.HasPrefix(info.Name(), d.mine)
+		if strings.HasPrefix(info.Name(), partial) && isLeft && !beingWritten(path) {
 			return ignoreNotExist(os.Remove(path))
 		}
 		return nil

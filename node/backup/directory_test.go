@@ -1,6 +1,8 @@
 package backup
 
 import (
+	"bytes"
+	"context"
 	"errors"
 	"io"
 	"io/fs"
@@ -140,6 +142,56 @@ func TestDirectorySweepsNothingThatIsBeingWritten(t *testing.T) {
 	})
 	if err := d.Put(t.Context(), "main/a.db", 100, wrote); err == nil || len(left) != 1 {
 		t.Errorf("%v: while it was written there was %q", err, left)
+	}
+}
+
+// TestDirectorySweepsItsOwnAtOnce holds that what an earlier run of the same writer has left goes at once, and that
+// nothing of another's goes, nor what its own writer is writing.
+func TestDirectorySweepsItsOwnAtOnce(t *testing.T) {
+	d := directory(t)
+	d.WriteAs("me")
+	var during []string
+	wrote := readerFunc(func(p []byte) (int, error) {
+		for _, left := range []string{"main/.partial-me-left", "main/.partial-you-left", "main/.partial-left", "next/.partial-me-left", "main/me-left"} {
+			path := filepath.Join(d.root, left)
+			if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, nil, 0o600)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := SweepAbandoned(t.Context(), d, "main", time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		during, _ = filepath.Glob(filepath.Join(d.root, "*", "*"))
+		return 0, errors.New("cut short")
+	})
+	if err := d.Put(t.Context(), "main/a.db", 100, wrote); err == nil {
+		t.Error("it is put")
+	}
+	after, err := filepath.Glob(filepath.Join(d.root, "*", "*"))
+	if err != nil || len(during) != len(after)+1 || len(after) != 4 || slices.Contains(after, filepath.Join(d.root, "main/.partial-me-left")) {
+		t.Errorf("while it was written there was %q, and then %q", during, after)
+	}
+}
+
+// TestDirectoryShowsThatItMoves holds that a put tells of what has come to the disk, and not only of what it reads.
+func TestDirectoryShowsThatItMoves(t *testing.T) {
+	d, told := directory(t), 0
+	content := noise(20<<20, 1)
+	if err := d.Put(WithBeat(t.Context(), func() { told++ }), "main/a.db", int64(len(content)), bytes.NewReader(content)); err != nil || told == 0 {
+		t.Errorf("%v, and it has told %d times", err, told)
+	}
+}
+
+// TestDirectoryPutsNothingLate holds that a put whose context ends with the last of the content changes nothing.
+func TestDirectoryPutsNothingLate(t *testing.T) {
+	d, gone := directory(t), errors.New("gone")
+	ctx, giveUp := context.WithCancelCause(t.Context())
+	ends := readerFunc(func([]byte) (int, error) { giveUp(gone); return 0, io.EOF })
+	if err := d.Put(ctx, "main/a.db", 3, io.MultiReader(strings.NewReader("new"), ends)); !errors.Is(err, gone) {
+		t.Errorf("it says %v", err)
+	}
+	if left, _ := filepath.Glob(filepath.Join(d.root, "main", "*")); len(left) > 0 {
+		t.Errorf("there is %q", left)
 	}
 }
 

@@ -1,11 +1,15 @@
 package backup
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 // staged is a file with this content, staged at a destination.
@@ -29,7 +33,7 @@ func TestStoreStaged(t *testing.T) {
 	if got := keys(t, d); len(got) > 0 {
 		t.Errorf("what is staged shows as %q", got)
 	}
-	m, err := StoreStaged(t.Context(), d, snapshotOf(text, 31), file)
+	m, err := StoreStaged(t.Context(), d, d, snapshotOf(text, 31), file)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,15 +56,49 @@ func TestStoreStaged(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(d.root, "main", partial+filepath.Base(m.Key())), []byte("cut off"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := StoreStaged(t.Context(), d, snapshotOf(text, 31), staged(t, d, text)); err != nil {
+	if _, err := StoreStaged(t.Context(), d, d, snapshotOf(text, 31), staged(t, d, text)); err != nil {
 		t.Errorf("over what was left: %v", err)
 	}
 	mustFetch(t, d, m, Identities{}, text)
-	_, err = StoreStaged(t.Context(), d, snapshotOf(text, 31), staged(t, d, text))
+	_, err = StoreStaged(t.Context(), d, d, snapshotOf(text, 31), staged(t, d, text))
 	mustSay(t, err, "there is one of this name already")
 	if left, _ := os.ReadDir(filepath.Join(d.root, "main")); len(left) != 2 {
 		t.Errorf("there are %v", left)
 	}
+}
+
+// TestStagedOnStorageThatHangs holds that a staged snapshot is stored within the bounds of its destination, and shows
+// that it moves while it is verified.
+func TestStagedOnStorageThatHangs(t *testing.T) {
+	d, text := directory(t), noise(3<<20, 4)
+	file := staged(t, d, text)
+	synctest.Test(t, func(t *testing.T) {
+		gone := make(chan struct{})
+		defer close(gone)
+		if _, err := StoreStaged(t.Context(), Bounded(hanging{gone: gone}, time.Minute), d, snapshotOf(text, 31), file); !errors.Is(err, ErrStorageHangs) {
+			t.Errorf("it says %v", err)
+		}
+	})
+	moved, quiet := 0, stagedQuietly{d, &atomic.Bool{}}
+	ctx := WithBeat(t.Context(), func() {
+		if quiet.listed.Load() { // else the list moves
+			moved++
+		}
+	})
+	if _, err := StoreStaged(ctx, quiet, d, snapshotOf(text[1:], 31), file); !errors.Is(err, ErrBackupDamaged) || moved < 3 {
+		t.Errorf("%v, and it has moved %d times", err, moved)
+	}
+}
+
+// stagedQuietly is a directory that says when it was listed.
+type stagedQuietly struct {
+	*Directory
+	listed *atomic.Bool
+}
+
+func (s stagedQuietly) List(ctx context.Context, prefix string) ([]Object, error) {
+	defer s.listed.Store(true)
+	return s.Directory.List(ctx, prefix)
 }
 
 // TestStagedThatIsNotSo holds that a staged file leaves nothing if it does not match its description, or was given up.
@@ -68,7 +106,7 @@ func TestStagedThatIsNotSo(t *testing.T) {
 	text := noise(1<<20, 2)
 	for name, content := range map[string][]byte{"another": noise(1<<20, 3), "cut off": text[1:], "longer": append(text[:len(text):len(text)], 0)} {
 		d := directory(t)
-		if _, err := StoreStaged(t.Context(), d, snapshotOf(text, 1), staged(t, d, content)); !errors.Is(err, ErrBackupDamaged) {
+		if _, err := StoreStaged(t.Context(), d, d, snapshotOf(text, 1), staged(t, d, content)); !errors.Is(err, ErrBackupDamaged) {
 			t.Errorf("%s: %v", name, err)
 		}
 		if left, _ := os.ReadDir(filepath.Join(d.root, "main")); len(left) > 0 {

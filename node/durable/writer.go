@@ -3,41 +3,74 @@ package durable
 
 import (
 	"errors"
+	"io"
 	"os"
+	"time"
 )
 
-// stride is how much is written before a sync is started. A slow disk takes a second for 64 MiB, so little is left to
-// wait for at the end. It also keeps one long sync from holding up all others on the same disk.
-const stride = 64 << 20
+const (
+	// leastStride and mostStride bound how much is written before a sync is started. The first syncs cover little, and
+	// each that was quick lets the next one cover more: on storage that takes minutes for what most disks take in a
+	// second, a sync still ends before long, and so shows that the storage moves. Covering more spares quick disks
+	// syncs, and covering no more than mostStride leaves little to wait for at the end, and keeps one long sync from
+	// holding up all others on the same disk.
+	leastStride = 4 << 20
+	mostStride  = 64 << 20
+	// quickSync is the time within which a sync is quick: storage that then becomes six times slower still ends the
+	// next one, of twice as much, within the two minutes after which it would count as hanging.
+	quickSync = 10 * time.Second
+	slowSync  = 2 * quickSync
+)
 
-// backlog is how much may be written while a sync is under way. A writer that is faster than the disk waits here
-// rather than for everything at the end, when a slow disk could not be told from one that hangs.
-const backlog = 2 * stride
+// backlog is how much may be written while a sync is under way, in strides. A writer that is faster than the disk waits
+// here rather than for everything at the end, when a slow disk could not be told from one that hangs.
+const backlog = 2
 
 // Unsynced bounds what may not be on disk yet of what a Writer has written, in pieces of up to 1 MiB, to a file that
 // was synced before: the data of the sync under way, and what was written meanwhile.
-const Unsynced = 2*backlog + stride
+const Unsynced = (2*backlog + 1) * mostStride
 
 // Writer writes to a file and syncs it meanwhile.
 type Writer struct {
-	file    *os.File
-	written int64      // since the last sync began
-	syncing chan error // result of the sync under way; nil: none
-	failed  error      // errors of completed syncs
+	// Synced is called whenever a sync has ended: the storage takes what is written, however slowly. nil: nobody asks.
+	Synced func()
+
+	file    file
+	stride  int64
+	written int64         // since the last sync began
+	syncing chan synced   // result of the sync under way; nil: none
+	before  time.Duration // that the last completed sync took
+	failed  error         // errors of completed syncs
+}
+
+// file is an *os.File.
+type file interface {
+	io.Writer
+	Sync() error
+}
+
+// synced is the result of a sync.
+type synced struct {
+	took time.Duration
+	err  error
 }
 
 // NewWriter returns a writer to a file, which the caller closes after Sync.
-func NewWriter(file *os.File) *Writer { return &Writer{file: file} }
+func NewWriter(file *os.File) *Writer { return &Writer{file: file, stride: leastStride} }
 
 func (w *Writer) Write(p []byte) (int, error) {
 	n, err := w.file.Write(p)
 	w.written += int64(n)
-	if w.written >= backlog {
+	if w.written >= backlog*w.stride {
 		w.wait()
 	}
-	if w.written >= stride && !w.busy() {
-		done := make(chan error, 1)
-		go func() { done <- w.file.Sync() }()
+	if w.written >= w.stride && !w.busy() {
+		done := make(chan synced, 1)
+		go func() {
+			began := time.Now()
+			err := w.file.Sync()
+			done <- synced{time.Since(began), err}
+		}()
 		w.written, w.syncing = 0, done
 	}
 	return n, err
@@ -46,8 +79,8 @@ func (w *Writer) Write(p []byte) (int, error) {
 // busy tells whether a sync is under way.
 func (w *Writer) busy() bool {
 	select {
-	case err := <-w.syncing: // a nil channel never delivers
-		w.failed, w.syncing = errors.Join(w.failed, err), nil
+	case s := <-w.syncing: // a nil channel never delivers
+		w.ended(s)
 	default:
 	}
 	return w.syncing != nil
@@ -56,7 +89,23 @@ func (w *Writer) busy() bool {
 // wait waits for the sync under way, if there is one.
 func (w *Writer) wait() {
 	if w.syncing != nil {
-		w.failed, w.syncing = errors.Join(w.failed, <-w.syncing), nil
+		w.ended(<-w.syncing)
+	}
+}
+
+// ended notes a sync that has ended, and how much the next ones may cover.
+func (w *Writer) ended(s synced) {
+	// The sync before may have covered what this one was started for.
+	took := max(w.before, s.took)
+	w.failed, w.syncing, w.before = errors.Join(w.failed, s.err), nil, s.took
+	switch {
+	case took < quickSync:
+		w.stride = min(2*w.stride, mostStride)
+	case took > slowSync:
+		w.stride = max(w.stride/2, leastStride)
+	}
+	if w.Synced != nil {
+		w.Synced()
 	}
 }
 

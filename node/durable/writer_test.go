@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -18,7 +19,7 @@ func TestWriter(t *testing.T) {
 	defer file.Close()
 	w := NewWriter(file)
 	piece := bytes.Repeat([]byte("0123456789abcdef"), 1<<16)
-	const pieces = 3*stride>>20 + 1
+	const pieces = 3*mostStride>>20 + 1
 	begun := 0
 	for range pieces {
 		before := w.syncing
@@ -49,8 +50,8 @@ func TestWriterWaitsForTheDisk(t *testing.T) {
 	}
 	defer file.Close()
 	w := NewWriter(file)
-	slow := make(chan error)
-	w.syncing, w.written = slow, backlog-1
+	slow := make(chan synced)
+	w.syncing, w.written = slow, backlog*w.stride-1
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -58,7 +59,7 @@ func TestWriterWaitsForTheDisk(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	slow <- nil // only a waiting writer receives this
+	slow <- synced{} // only a waiting writer receives this
 	<-ended
 	if err := w.Sync(); err != nil {
 		t.Error(err)
@@ -74,17 +75,18 @@ func TestWriterTellsOfAFailure(t *testing.T) {
 	defer read.Close()
 	defer write.Close()
 	w := NewWriter(write)
-	w.written = stride
+	w.written = w.stride
 	if _, err := w.Write([]byte("x")); err != nil {
 		t.Fatal(err)
 	}
 	for w.busy() {
 	}
-	w.file, err = os.Create(filepath.Join(t.TempDir(), "file"))
+	file, err := os.Create(filepath.Join(t.TempDir(), "file"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer w.file.Close()
+	defer file.Close()
+	w.file = file
 	if err := w.Sync(); err == nil {
 		t.Error("a sync that failed was forgotten")
 	}
@@ -99,8 +101,8 @@ func TestWriterBoundsWhatIsNotOnTheDisk(t *testing.T) {
 	}
 	defer file.Close()
 	w, piece := NewWriter(file), make([]byte, 1<<20)
-	slow := make(chan error)
-	w.syncing = slow
+	slow := make(chan synced)
+	w.syncing, w.stride = slow, mostStride
 	var written atomic.Int64
 	ended := make(chan struct{})
 	go func() {
@@ -112,7 +114,7 @@ func TestWriterBoundsWhatIsNotOnTheDisk(t *testing.T) {
 			}
 		}
 	}()
-	for written.Load() < backlog {
+	for written.Load() < backlog*mostStride {
 		time.Sleep(time.Millisecond)
 	}
 	time.Sleep(100 * time.Millisecond) // a writer that does not wait goes on meanwhile
@@ -120,9 +122,59 @@ func TestWriterBoundsWhatIsNotOnTheDisk(t *testing.T) {
 	if n := written.Load(); 2*n > Unsynced {
 		t.Errorf("%d bytes may be missing, and %d are allowed for", 2*n, Unsynced)
 	}
-	slow <- nil
+	slow <- synced{}
 	<-ended
 	if err := w.Sync(); err != nil {
 		t.Error(err)
+	}
+}
+
+// slowDisk takes what is written at once, and syncs as many bytes a second as it can.
+type slowDisk struct {
+	bytesPerSecond atomic.Int64
+	dirty, syncs   atomic.Int64
+}
+
+func (d *slowDisk) Write(p []byte) (int, error) { d.dirty.Add(int64(len(p))); return len(p), nil }
+
+func (d *slowDisk) Sync() error {
+	d.syncs.Add(1)
+	time.Sleep(time.Duration(float64(d.dirty.Swap(0)) / float64(d.bytesPerSecond.Load()) * float64(time.Second)))
+	return nil
+}
+
+// TestWriterShowsThatSlowStorageMoves holds that no write and no sync takes as long as storage that hangs may take,
+// two minutes, on storage that is slow or becomes slow; and that quick storage is not asked for many syncs.
+func TestWriterShowsThatSlowStorageMoves(t *testing.T) {
+	const hangs, piece, pieces = 2 * time.Minute, 32 << 10, 512 << 20 / (32 << 10)
+	for name, test := range map[string]struct{ first, then, syncs int64 }{
+		"quick":                  {500 << 20, 500 << 20, 14},
+		"slow":                   {200 << 10, 200 << 10, 512},
+		"slow once it was quick": {8 << 20, 1500 << 10, 512},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				disk, moved := &slowDisk{}, time.Now()
+				disk.bytesPerSecond.Store(test.first)
+				longest := time.Duration(0)
+				moves := func() { longest, moved = max(longest, time.Since(moved)), time.Now() }
+				w := &Writer{file: disk, stride: leastStride, Synced: moves}
+				for i := range pieces {
+					if i == pieces/2 {
+						disk.bytesPerSecond.Store(test.then)
+					}
+					if _, err := w.Write(make([]byte, piece)); err != nil {
+						t.Fatal(err)
+					}
+					moves()
+				}
+				if err := w.Sync(); err != nil {
+					t.Fatal(err)
+				}
+				if moves(); longest >= hangs || disk.syncs.Load() > test.syncs {
+					t.Errorf("nothing moved for %s, and there were %d syncs", longest, disk.syncs.Load())
+				}
+			})
+		})
 	}
 }

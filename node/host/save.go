@@ -23,7 +23,7 @@ import (
 func (m *Machine) Save(ctx context.Context, cluster string, r api.SaveRequest, content io.Writer) (api.Saved, error) {
 	var saved api.Saved
 	err := m.through(ctx, cluster, r.Owner, untilDone, func(ctx context.Context, member etcdclient.Voter) error {
-		if err := member.MustReachOthers(ctx); err != nil {
+		if err := member.MustReachOthers(ctx, etcdclient.ReachTimeout); err != nil {
 			return err
 		}
 		dir := api.SnapshotDir(member.Marker.DataDir)

@@ -106,10 +106,10 @@ systemd-run --quiet --unit=hung sh -c 'exec 3<>/dev/fuse; mount -i -t fuse -o fd
 until grep -q ' /srv/backups ' /proc/self/mountinfo; do sleep 0.1; done
 rm /var/lib/metrics/etcd_backup_main.prom; touch /var/lib/etcd/main.backup/backup.asked
 systemctl start --no-block etcd-backup@main; sleep 3
-echo "reach is $(systemctl is-active etcd-reach@main), links: $(ls /run/etcd-reach/main | tr '\n' ' ')"
+echo "reach is $(systemctl is-active etcd-reach@main), links: $(ls /run/etcd-reach/main | grep -v ^writer | tr '\n' ' ')"
 systemctl kill --signal=KILL hung
 for i in $(seq 100); do case $(systemctl is-active etcd-backup@main) in failed) break;; esac; sleep 0.2; done
-echo "links: $(ls /run/etcd-reach/main | tr '\n' ' ')"
+echo "links: $(ls /run/etcd-reach/main | grep -v ^writer | tr '\n' ' ')"
 systemctl show --property=Result,ExecMainStatus etcd-backup@main
 journalctl --no-pager --unit=etcd-reach@main --unit=etcd-backup@main | tail -12
 ls /var/lib/metrics/etcd_backup_main.prom

@@ -118,10 +118,13 @@ func (h Host) directory(ctx context.Context, dir string) (destination, error) {
 // mustBeMounted refuses a directory on a file system that systemd knows how to mount, and that is not mounted: what
 // lies under the mount point belongs to another file system.
 func (h Host) mustBeMounted(ctx context.Context, dir string) error {
-	ctx, cancel := context.WithTimeout(ctx, units.Timeout)
-	defer cancel()
+	ask := func(unit string) (api.UnitState, error) {
+		ctx, cancel := context.WithTimeout(ctx, units.Timeout)
+		defer cancel()
+		return h.Units.State(ctx, unit)
+	}
 	for _, unit := range systemd.MountUnits(dir) {
-		state, err := h.Units.State(ctx, unit)
+		state, err := ask(unit)
 		switch {
 		case err != nil:
 			return fmt.Errorf("whether what belongs to backup directory %s is mounted is not known: %w", dir, err)

@@ -1,6 +1,7 @@
 package backups
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -13,6 +14,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/templates/systemd"
 )
 
@@ -149,7 +151,7 @@ func (h Host) MustNotPurge(marker api.Marker) error {
 const mostWritable = 2
 
 // Reach finds out which of the directories that runs write to answer, and has the sandbox of the next run allow those
-// and no others. It says which do not answer.
+// and no others. It says which do not answer. It also names the runs for what they write.
 func (h Host) Reach(cluster string, say func(string)) error {
 	b, err := h.backup(cluster)
 	if err != nil || b == nil {
@@ -165,7 +167,7 @@ func (h Host) Reach(cluster string, say func(string)) error {
 		asked.Go(func() { answers[i] = h.answers(dir) })
 	}
 	asked.Wait()
-	var failed []error
+	failed := []error{h.nameWriter(cluster)}
 	for i := range mostWritable {
 		link := systemd.WritableLink(cluster, i)
 		if i < len(dirs) && answers[i] == nil {
@@ -178,6 +180,28 @@ func (h Host) Reach(cluster string, say func(string)) error {
 		failed = append(failed, files.Remove(h.Files.Path(link)))
 	}
 	return errors.Join(failed...)
+}
+
+// writerFile holds a random name for the runs of a cluster on this host. It goes with the boot, so that no copy of the
+// host's disks takes the name.
+func writerFile(cluster string) string { return filepath.Join(systemd.LinkDir(cluster), "writer") }
+
+// nameWriter gives the runs of a cluster on this host their name, if they have none yet.
+func (h Host) nameWriter(cluster string) error {
+	if h.writerName(cluster) != "" {
+		return nil
+	}
+	_, err := h.Files.Put(files.File{Path: writerFile(cluster), Text: []byte(rand.Text()), Owner: files.RootUser, Mode: files.KeyFile})
+	return err
+}
+
+// writerName returns the name of the runs of a cluster on this host, or "" if they have none.
+func (h Host) writerName(cluster string) string {
+	text, err := inside.ReadFile(h.Files.Path(writerFile(cluster)))
+	if err != nil {
+		return ""
+	}
+	return string(text)
 }
 
 // answers asks the file system of a directory for its free space: a network file system may know the directory from
@@ -205,6 +229,10 @@ func (h Host) removeLinks(cluster string) error {
 		if err := errors.Join(files.Remove(link), files.Remove(files.NextName(link))); err != nil {
 			return err
 		}
+	}
+	name := h.Files.Path(writerFile(cluster))
+	if err := errors.Join(files.Remove(name), files.Remove(files.NextName(name))); err != nil {
+		return err
 	}
 	return errors.Join(h.Files.RemoveEmpty(dir), h.Files.RemoveEmpty(filepath.Dir(dir)))
 }

@@ -204,7 +204,7 @@ func (r *run) storeAt(ctx context.Context, to destination, t taken) (m backup.Ma
 			// Parts of killed uploads count against a quota. If they cannot be removed, retention says so.
 			_ = backup.SweepAbandoned(ctx, to, r.marker.Cluster, r.Now())
 		}
-		m, err = t.storeAt(ctx, to, r.keys.recipients)
+		m, err = t.storeAt(backup.WithBeat(ctx, moved), to, r.keys.recipients)
 		return err
 	})
 	return m, err

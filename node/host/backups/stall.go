@@ -2,8 +2,11 @@ package backups
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
@@ -74,13 +77,28 @@ func (r *run) guarded(ctx context.Context, do func(context.Context) (string, err
 	return a.done, err
 }
 
-// destinations returns the host's destinations, which report each progress to the run.
+// destinations returns the host's destinations, which report each progress to the run, and tell what its earlier runs
+// have left.
 func (r *run) destinations(ctx context.Context, b api.Backup) ([]destination, error) {
 	all, err := r.Host.destinations(ctx, b)
-	for i := range all {
-		all[i] = all[i].tracked(r.gained)
+	for i, d := range all {
+		if writer := r.writer(); d.directory != nil && writer != "" {
+			d.directory.WriteAs(writer)
+		}
+		all[i] = d.tracked(r.gained)
 	}
 	return all, err
+}
+
+// writer names the runs of this kind of this member, and no others, since the host has booted. It is "" if nothing
+// does.
+func (r *run) writer() string {
+	name := r.writerName(r.marker.Cluster)
+	if name == "" {
+		return ""
+	}
+	sum := sha256.Sum256([]byte(strings.Join([]string{name, r.marker.Owner, r.marker.Member, r.kind}, "\n")))
+	return hex.EncodeToString(sum[:8])
 }
 
 // gained notes progress of the run.

@@ -30,7 +30,7 @@ const snapshotTries = 2
 // take saves a verified snapshot of the local member, if possible in the directory that keeps it.
 func (r *run) take(ctx context.Context, to []destination) (t taken, err error) {
 	err = r.asVoter(ctx, r.marker, func(ctx context.Context, member etcdclient.Voter) error {
-		if err := member.MustReachOthers(ctx); err != nil {
+		if err := member.MustReachOthers(ctx, slotTimeout); err != nil {
 			return err
 		}
 		if t, err = r.newFile(to, member.State.DbSize); err != nil {
@@ -103,7 +103,7 @@ func (r *run) fill(ctx context.Context, member etcdclient.Voter, t *taken) error
 // storeAt stores the snapshot as a backup.
 func (t taken) storeAt(ctx context.Context, to destination, recipients backup.Recipients) (backup.Manifest, error) {
 	if to.directory != nil && to.directory == t.staged {
-		return backup.StoreStaged(ctx, to.directory, t.Snapshot, t.file)
+		return backup.StoreStaged(ctx, to, to.directory, t.Snapshot, t.file)
 	}
 	return backup.Store(ctx, to, t.Snapshot, io.NewSectionReader(t.file, 0, t.SizeBytes), recipients)
 }

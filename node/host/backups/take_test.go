@@ -1,15 +1,24 @@
 package backups
 
 import (
+	"context"
+	"errors"
 	"os"
+	"path/filepath"
+	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"filippo.io/age"
 	"golang.org/x/sys/unix"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/disks"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/units"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/templates/systemd"
 )
 
 // TestWhereASnapshotIsTaken holds that a snapshot is taken where it is to stay, and beside the data where that cannot
@@ -70,6 +79,96 @@ func TestWhereASnapshotIsTaken(t *testing.T) {
 		}
 	}
 }
+
+// slowUnits is a systemd that answers each question late.
+type slowUnits struct{ noUnits }
+
+func (u slowUnits) State(ctx context.Context, unit string) (api.UnitState, error) {
+	select {
+	case <-time.After(units.Timeout * 2 / 3):
+		return u.noUnits.State(ctx, unit)
+	case <-ctx.Done():
+		return api.UnitState{}, ctx.Err()
+	}
+}
+
+// TestMountsAreAskedForOneByOne: a systemd that answers each question late says what is mounted all the same, however
+// many directories lead to the backups.
+func TestMountsAreAskedForOneByOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mustNotFail(t, Host{Units: slowUnits{}}.mustBeMounted(t.Context(), "/srv/backups/of/all/clusters"))
+	})
+}
+
+// TestARunRemovesWhatItsEarlierOneHasLeft: what a failed run of this member has reserved in a directory goes with its
+// next one, and what another member, or a run of another kind, may be writing there stays.
+func TestARunRemovesWhatItsEarlierOneHasLeft(t *testing.T) {
+	h := newHost(t)
+	dir := h.Files.Path(backupDir + "/main")
+	mustNotFail(t, os.MkdirAll(dir, 0o755))
+	left := func(r *run) string {
+		all, err := r.destinations(t.Context(), r.config)
+		mustNotFail(t, err)
+		// A process that is killed while it writes leaves what it has reserved.
+		cut := errors.New("killed")
+		var name string
+		err = all[0].Put(t.Context(), "main/a.db", 1<<20, readsBy(func([]byte) (int, error) {
+			found, err := filepath.Glob(dir + "/.partial-*")
+			mustNotFail(t, err)
+			for _, path := range found {
+				if !strings.HasSuffix(path, "-left") {
+					name = path + "-left"
+				}
+			}
+			return 0, errors.Join(cut, os.WriteFile(name, nil, 0o600))
+		}))
+		if !errors.Is(err, cut) || name == "" {
+			t.Fatalf("%q: %v", name, err)
+		}
+		return name
+	}
+	sweep := func(r *run) {
+		all, err := r.destinations(t.Context(), r.config)
+		mustNotFail(t, err)
+		mustNotFail(t, backup.SweepAbandoned(t.Context(), all[0], "main", time.Now()))
+	}
+	is := func(path string) bool { _, err := os.Lstat(path); return err == nil }
+
+	others := []string{left(h.runOf(t, backupOf()))} // of a run that had no name
+	reach := func() {
+		t.Helper()
+		mustNotFail(t, h.Reach("main", func(text string) { t.Error(text) }))
+	}
+	reach()
+	mine := left(h.runOf(t, backupOf()))
+	reach() // before the next run
+	for _, change := range []func(*run){
+		func(r *run) { r.kind = KindRehearsal },
+		func(r *run) { r.marker.Member = "b" },
+		func(r *run) { r.marker.Owner = "another" },
+	} {
+		r := h.runOf(t, backupOf())
+		change(r)
+		others = append(others, left(r))
+	}
+	sweep(h.runOf(t, backupOf()))
+	if is(mine) {
+		t.Error("what it has left itself stays")
+	}
+	for _, path := range others {
+		if !is(path) {
+			t.Errorf("%s is gone, which is another's", path)
+		}
+	}
+	mustNotFail(t, h.RemoveState("main", dataDir))
+	if is(h.Files.Path(systemd.LinkDir("main"))) {
+		t.Error("the name of the runs stays when the backup goes")
+	}
+}
+
+type readsBy func(p []byte) (int, error)
+
+func (f readsBy) Read(p []byte) (int, error) { return f(p) }
 
 // TestABackupLeavesRoomToLive: whatever takes the member's disk for a backup leaves what a snapshot leaves, and sets
 // aside what it is to write, and no more.

@@ -19,9 +19,9 @@ const (
 	membershipPoll = 200 * time.Millisecond
 	// LeaderTimeout bounds a move of the leadership, which takes milliseconds if the other voter has caught up.
 	LeaderTimeout = 20 * time.Second
-	// reachTimeout is how long a member may take to learn what the others have agreed on. There may be an election
-	// first, which on a busy machine takes longer than AskTimeout.
-	reachTimeout = 10 * time.Second
+	// ReachTimeout is how long a member may take to learn what the others have agreed on, if another one can be asked
+	// instead. There may be an election first, which on a busy machine takes longer than AskTimeout.
+	ReachTimeout = 10 * time.Second
 )
 
 // Voter is the local member, through which the cluster is changed.
@@ -51,9 +51,10 @@ func (l Local) AsVoter(ctx context.Context, do func(context.Context, Voter) erro
 	return do(ctx, Voter{client, l, status.Header.MemberId, status.Leader, status})
 }
 
-// MustReachOthers refuses a member that does not know what the others have agreed on: its snapshot would be old.
-func (v Voter) MustReachOthers(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, reachTimeout)
+// MustReachOthers refuses a member that does not learn within some time what the others have agreed on: its snapshot
+// would be old.
+func (v Voter) MustReachOthers(ctx context.Context, within time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	if _, err := v.Get(ctx, "health"); err != nil {
 		return api.Refuse("member %s cannot reach a majority of the voters, and may be behind: ask another voter: %s", v.Marker.Member, err)
