@@ -66,7 +66,7 @@ func (h Host) runOnce(ctx context.Context, t slotRun, do func(ctx context.Contex
 	if err != nil || by.Slot == t.slot && !t.asked {
 		return by, err
 	}
-	session, err := newSession(ctx, client)
+	session, lock, err := t.acquire(ctx, client)
 	if errors.Is(err, rpctypes.ErrNoSpace) {
 		return t.withoutLock(ctx, client, do)
 	}
@@ -74,11 +74,6 @@ func (h Host) runOnce(ctx context.Context, t slotRun, do func(ctx context.Contex
 		return by, slotError(err)
 	}
 	defer session.Close()
-	lock := concurrency.NewMutex(session, t.key("lock"))
-	// The wait for the lock has no end but that of its lease.
-	if err := etcdclient.Retried(ctx, etcdclient.Overloaded, func() error { return lock.Lock(ctx) }); err != nil {
-		return by, slotError(err)
-	}
 	by, err = t.last(ctx, client)
 	if err != nil || by.Slot == t.slot && !t.asked {
 		return by, err
@@ -111,6 +106,31 @@ func newSession(ctx context.Context, client *clientv3.Client) (*concurrency.Sess
 		return nil, err
 	}
 	return concurrency.NewSession(client, concurrency.WithLease(lease.ID), concurrency.WithTTL(int(slotTTL.Seconds())))
+}
+
+// acquire waits for the lock until it has it, or ctx ends. If the lease by which this member waits ends, since the
+// member did not reach the cluster for too long, it waits by another one: else nobody would take over from a member
+// that holds the lock for hours, and fails.
+func (t slotRun) acquire(ctx context.Context, client *clientv3.Client) (*concurrency.Session, *concurrency.Mutex, error) {
+	for {
+		session, err := newSession(ctx, client)
+		if err != nil {
+			return nil, nil, err
+		}
+		lock := concurrency.NewMutex(session, t.key("lock"))
+		waiting, end := context.WithCancel(ctx)
+		leased := context.AfterFunc(session.Ctx(), end)
+		err = etcdclient.Retried(waiting, etcdclient.Overloaded, func() error { return lock.Lock(waiting) })
+		lost := !leased() || errors.Is(err, concurrency.ErrSessionExpired)
+		end()
+		if err == nil && !lost {
+			return session, lock, nil
+		}
+		_ = session.Close() // a lease that has not ended yet ends by itself
+		if !lost || ctx.Err() != nil {
+			return nil, nil, err
+		}
+	}
 }
 
 // persist repeats a request for slotTimeout while the cluster is too busy to agree on it.
