@@ -19,6 +19,7 @@ type identity struct {
 	machine, boot string
 	carries       string   // name of the member that the host carries; empty: none of this cluster
 	id            string   // that member's ID; empty: it has none yet
+	nothing       string   // what it carries instead, if it carries nothing of this cluster; empty: it does, or did
 	known         []string // the member's peer URLs in its cluster's list; none: it is not listed
 	runs          string   // the peer URL that it runs by, or would; empty: not known
 }
@@ -42,6 +43,7 @@ func (c Cluster) identify(report Report, list memberList, owner string) (identit
 	i := identity{machine: report.Machine(), boot: report.boot()}
 	marker := report.Marker()
 	if marker == nil || marker.Owner != owner || marker.Cluster != c.Name && marker.Cluster != "" {
+		i.nothing = nothingOf(report)
 		return i, i.boot != ""
 	}
 	i.carries, i.id = marker.Member, marker.MemberID
@@ -63,6 +65,17 @@ func (c Cluster) identify(report Report, list memberList, owner string) (identit
 		}
 	}
 	return i, true
+}
+
+// nothingOf says what the host of another cluster, or of none, carries; "" if its marker cannot be read.
+func nothingOf(report Report) string {
+	switch marker := report.Marker(); {
+	case report.Contact.MarkerError != "":
+		return ""
+	case marker != nil:
+		return fmt.Sprintf("member %s of a cluster %s that another state manages", marker.Member, marker.Cluster)
+	}
+	return "nothing of it"
 }
 
 // wasSetAside tells whether a host looks as it does after its member's data was moved aside.
@@ -222,6 +235,10 @@ func (w routes) mistake(m membership.Member) (why, remedy string) {
 			return fmt.Sprintf("its address leads to a machine that carries member %s, which its cluster no longer knows, while %s is in the member list", i.carries, m.Name),
 				fmt.Sprintf("check address, ssh_address and ssh_port of %s; if this is its machine, move away what %s left there (/etc/etcd/%s and its data directory), and plan again", m.Name, i.carries, w.Name)
 		}
+		if peers := w.connectedWith(m); i.nothing != "" && len(peers) > 0 {
+			return fmt.Sprintf("its address leads to a machine that carries %s, while the member has connections with %s", i.nothing, strings.Join(peers, ", ")),
+				fmt.Sprintf("check address, ssh_address and ssh_port of %s, and where DNS and NAT lead; to give the member up, stop it on the machine where it runs; if that was replaced just now, its connections end within a few minutes: plan again then", m.Name)
+		}
 		return "", ""
 	}
 	host := strings.Join(i.known, ", ")
@@ -235,4 +252,21 @@ func (w routes) mistake(m membership.Member) (why, remedy string) {
 	}
 	return fmt.Sprintf("this is another address of the machine that carries %s already, and its cluster knows it at %s", i.carries, host),
 		"put the address back: a member is not re-addressed before it has joined, or while a snapshot is restored"
+}
+
+// connectedWith returns the names of the observed members that have connections with a member, by its ID in the list:
+// it runs then, and peers authenticate each other. There are none if its own host has recorded that ID.
+func (w routes) connectedWith(m membership.Member) (names []string) {
+	report := w.reports[m]
+	entry, listed := w.entryOf(membership.MemberStatus{Member: m}, w.list.entries, report, w)
+	if marker := report.Marker(); !listed || marker != nil && marker.MemberID == entry.ID {
+		return nil
+	}
+	for _, other := range w.members {
+		name, o := w.to[other].carries, w.reports[other].Observation
+		if name != "" && o != nil && slices.Contains(o.Member.Connected, entry.ID) && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
 }

@@ -2,6 +2,7 @@ package bootstrap_test
 
 import (
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -26,6 +27,25 @@ func cloned(report bootstrap.Report) bootstrap.Report {
 	observed := *report.Observation
 	observed.Facts.BootID, report.Contact.BootID, report.Observation = "of the clone", "of the clone", &observed
 	return report
+}
+
+// another is what is learned of a bare machine that nobody has seen before.
+func another(m membership.Member) bootstrap.Report {
+	report := bare(m)
+	report.Contact.MachineID, report.Contact.BootID = "another for "+m.Name, "another for "+m.Name
+	return report
+}
+
+// disconnect ends the connections that members report with the one of this ID.
+func disconnect(reports bootstrap.Reports, id string) {
+	for m, report := range reports {
+		if report.Observation != nil {
+			observed := *report.Observation
+			observed.Member.Connected = slices.DeleteFunc(slices.Clone(observed.Member.Connected), func(peer string) bool { return peer == id })
+			report.Observation = &observed
+			reports[m] = report
+		}
+	}
 }
 
 // TestWaysThatMislead has ways lead to other machines and members than they ought to: each is told from a member that
@@ -122,6 +142,38 @@ func TestWaysThatMislead(t *testing.T) {
 			observed.Marker, report.Observation = &marker, &observed
 			reports[c.Members[2]] = report
 		}, []string{"c (192.0.2.13): its address leads to a machine that carries member d, which its cluster no longer knows, while c is in the member list"}, "a b c"},
+		"another machine, which carries nothing": {func(c *bootstrap.Cluster, reports bootstrap.Reports) { reports[c.Members[2]] = another(c.Members[2]) },
+			[]string{"c (192.0.2.13): its address leads to a machine that carries nothing of it, while the member has connections with a, b; check address, ssh_address and ssh_port of c, and where DNS and NAT lead"}, "a b c"},
+		"another machine, for a member that is to go": {func(c *bootstrap.Cluster, reports bootstrap.Reports) {
+			reports[c.Members[2]] = another(c.Members[2])
+			c.Members = c.Members[:2]
+		}, []string{"c (192.0.2.13): its address leads to a machine that carries nothing of it, while the member has connections with a, b"}, "a b c"},
+		"another machine, which is unfit": {func(c *bootstrap.Cluster, reports bootstrap.Reports) {
+			report := another(c.Members[2])
+			report.Contact.Systemd = false
+			reports[c.Members[2]] = report
+		}, []string{"c (192.0.2.13): its address leads to a machine that carries nothing of it, while the member has connections with a, b"}, "a b c"},
+		"another machine, of a cluster of another state": {func(c *bootstrap.Cluster, reports bootstrap.Reports) {
+			report := another(c.Members[2])
+			report.Contact.Marker = &api.Marker{Cluster: "prod", Member: "x", Owner: "others", MemberID: "x1", Phase: api.PhaseFormed}
+			reports[c.Members[2]] = report
+		}, []string{"c (192.0.2.13): its address leads to a machine that carries member x of a cluster prod that another state manages, while the member has connections with a, b"}, "a b c"},
+		"its machine, held by another state": {func(c *bootstrap.Cluster, reports bootstrap.Reports) {
+			report := another(c.Members[2])
+			report.Contact.Marker = &api.Marker{Cluster: "prod", Member: "c", Owner: "others", MemberID: "c1", Phase: api.PhaseFormed}
+			reports[c.Members[2]] = report
+		}, nil, "a b c"},
+		"another machine, without a quorum": {func(c *bootstrap.Cluster, reports bootstrap.Reports) {
+			for m, report := range reports {
+				report.Observation.Member.Healthy = false
+				reports[m] = report
+			}
+			reports[c.Members[2]] = another(c.Members[2])
+		}, []string{"c (192.0.2.13): its address leads to a machine that carries nothing of it, while the member has connections with a, b"}, "a b c"},
+		"a machine that was installed anew": {func(c *bootstrap.Cluster, reports bootstrap.Reports) {
+			reports[c.Members[2]] = another(c.Members[2])
+			disconnect(reports, "c1")
+		}, nil, "a b c"},
 		"machine IDs of one image": {func(c *bootstrap.Cluster, reports bootstrap.Reports) {
 			for m, report := range reports {
 				report.Contact.MachineID, report.Observation.Facts.MachineID = "of the image", "of the image"
@@ -181,7 +233,7 @@ func TestWaysDrawn(t *testing.T) {
 				}
 			}
 		}
-		reports, leads := bootstrap.Reports{}, map[membership.Member]membership.Member{}
+		reports, leads, stray := bootstrap.Reports{}, map[membership.Member]membership.Member{}, map[membership.Member]bool{}
 		machines := slices.Clone(cluster("192.0.2.11", "192.0.2.12", "192.0.2.13", "192.0.2.14", "192.0.2.15").Members)
 		for _, m := range members {
 			to := machines[m.Name[0]-'a']
@@ -190,6 +242,9 @@ func TestWaysDrawn(t *testing.T) {
 				to = rapid.SampledFrom(machines).Draw(rt, "to")
 			case 1:
 				reports[m] = bootstrap.Report{Err: errors.New("no route to host")}
+				continue
+			case 2:
+				reports[m], stray[m] = another(m), true
 				continue
 			}
 			reports[m], leads[m] = right[to], to
@@ -203,6 +258,10 @@ func TestWaysDrawn(t *testing.T) {
 			}
 			if reached && to != s.Member && !mistaken && s.From == "" {
 				rt.Fatalf("the way to %s leads to %s, and nobody says so:\n%+v", s, to.Name, p.Mistakes)
+			}
+			asked := slices.ContainsFunc(slices.Collect(maps.Values(leads)), func(at membership.Member) bool { return at.Name != s.Name })
+			if stray[s.Member] && slices.Contains(machines, s.Member) && asked && !mistaken {
+				rt.Fatalf("the way to %s leads to a bare machine, and nobody says so:\n%+v", s, p.Mistakes)
 			}
 			if reached && (s.State == membership.Lost || s.State == membership.Missing) {
 				rt.Fatalf("%s is %s (%s), and its way leads to %s", s, s.State, s.Why, to.Name)
@@ -238,6 +297,11 @@ func TestPlansByWaysDrawn(t *testing.T) {
 			report.Observation = &observed
 			right[m] = report
 		}
+		for _, m := range machines {
+			if !well[m.Name] {
+				disconnect(right, m.Name+"1")
+			}
+		}
 		members := slices.Clone(machines)
 		leaves := map[string]bool{}
 		c.Built = map[string]string{}
@@ -258,7 +322,7 @@ func TestPlansByWaysDrawn(t *testing.T) {
 				c.Built[m.Name] = "again"
 			}
 		}
-		reports, leads := bootstrap.Reports{}, map[membership.Member]string{}
+		reports, leads, strays := bootstrap.Reports{}, map[membership.Member]string{}, map[membership.Member]bool{}
 		for _, m := range members {
 			to := machines[m.Name[0]-'a']
 			if fresh, is := right[m]; is && fresh.Observation == nil {
@@ -269,6 +333,10 @@ func TestPlansByWaysDrawn(t *testing.T) {
 				to = rapid.SampledFrom(machines).Draw(rt, "to")
 			case 1:
 				reports[m] = bootstrap.Report{Err: errors.New("no route to host")}
+				continue
+			case 2:
+				reports[m], leads[m], strays[m] = another(m), "", slices.Contains(machines, m)
+				leaves[m.Name] = leaves[m.Name] || !strays[m]
 				continue
 			}
 			reports[m] = right[to]
@@ -295,7 +363,7 @@ func TestPlansByWaysDrawn(t *testing.T) {
 			}
 			switch step.Kind {
 			case membership.Stop, membership.Remove, membership.Retire, membership.SetAside, membership.Recover:
-				if well[m.Name] && !leaves[m.Name] && reached {
+				if well[m.Name] && (!leaves[m.Name] && reached || strays[m]) {
 					rt.Fatalf("%s, which serves, and is not to go\n%v", step, whole.Steps)
 				}
 			}

@@ -104,6 +104,9 @@ func serving(t *testing.T, c bootstrap.Cluster, m membership.Member, phase api.P
 		o.Listeners = append(o.Listeners, api.Listener{Port: port, PID: 812, Process: "etcd", Ours: true})
 	}
 	for _, other := range c.Members {
+		if other != m {
+			o.Member.Connected = append(o.Member.Connected, other.Name+"1")
+		}
 		o.Member.Members = append(o.Member.Members, api.ListedMember{
 			ID: other.Name + "1", Name: other.Name, PeerURLs: []string{c.PeerURL(other)}, ClientURLs: []string{c.ClientURL(other)},
 		})

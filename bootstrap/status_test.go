@@ -163,7 +163,7 @@ func without(flags []string, prefix string) []string {
 	return slices.DeleteFunc(slices.Clone(flags), func(line string) bool { return strings.HasPrefix(line, prefix) })
 }
 
-// TestStatusOfHosts holds what hosts are shown as that say nothing of a member.
+// TestStatusOfHosts holds what hosts are shown as that say nothing of a member, which nobody is connected with.
 func TestStatusOfHosts(t *testing.T) {
 	c := three()
 	b := c.Members[1]
@@ -185,6 +185,7 @@ func TestStatusOfHosts(t *testing.T) {
 			report := reports[b]
 			test.change(&report)
 			reports[b] = report
+			disconnect(reports, "b1")
 			if text := printStatus(*c.Status(ours.Owner, reports, now).Member(b)); !strings.HasPrefix(text, test.want) {
 				t.Errorf("got  %s\nwant %s", text, test.want)
 			}

@@ -47,12 +47,15 @@ func (r route) Lock(ctx context.Context, store, cluster string, holder api.Holde
 // swapped is an executor whose routes to two members' hosts are exchanged after this many calls that change either
 // host; 0: from the start.
 func (l *life) swapped(a, b membership.Member, after int) *upgrade.Executor {
+	return l.misled(after, map[membership.Member]*nodetest.Host{a: l.world.Host(b.Address), b: l.world.Host(a.Address)})
+}
+
+// misled is an executor whose routes to some members' hosts lead to other hosts after this many calls that change any
+// of them; 0: from the start.
+func (l *life) misled(after int, to map[membership.Member]*nodetest.Host) *upgrade.Executor {
 	e, calls := l.executor(), atomic.Int64{}
-	for _, m := range []membership.Member{a, b} {
-		here, there := l.world.Host(m.Address), l.world.Host(b.Address)
-		if m == b {
-			there = l.world.Host(a.Address)
-		}
+	for m, there := range to {
+		here := l.world.Host(m.Address)
 		e.Hosts[m] = route{func(changes bool) upgrade.Host {
 			if changes {
 				calls.Add(1)
@@ -153,6 +156,45 @@ func TestAnotherMachineThanPlanned(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestARouteToABareMachine has the route to a member's host lead to a bare machine, before a change or in the middle of
+// it, while the member runs: it is not taken for dead, and nothing is done on the bare machine. Once the route is
+// right, the change continues, and no write is lost.
+func TestARouteToABareMachine(t *testing.T) {
+	sample.CheckInBubble(t, 60, func(rt *rapid.T) {
+		l := serving(rt, rapid.SampledFrom([]int{3, 5}).Draw(rt, "members"), nodetest.EtcdVersion)
+		names := rapid.Permutation(l.cluster.Members).Draw(rt, "members")
+		switch rapid.IntRange(0, 4).Draw(rt, "change") {
+		case 0:
+			l.set("quota-backend-bytes", "8589934592")
+		case 1:
+			l.world.Host(names[1].Address).StopUnit(cluster)
+		case 2:
+			l.world.Host(names[1].Address).LoseData(dir)
+		case 3:
+			l.want("a@21", "b", "c")
+		}
+		after, bare := rapid.IntRange(0, 6).Draw(rt, "after"), l.world.Host("192.0.2.22")
+		e := l.misled(after, map[membership.Member]*nodetest.Host{names[0]: bare})
+		e.Progress = func(string) {}
+		outcome, err := e.Change(context.Background(), upgrade.Order{Owner: l.owner, Members: l.members})
+		if after == 0 && (err == nil || !strings.Contains(err.Error(), "carries nothing of it, while the member has connections with") || len(outcome.Done) > 0) {
+			rt.Errorf("with the route to %s misled: %v\n%s", names[0], err, texts(outcome.Done))
+		}
+		for _, step := range outcome.Done {
+			if step.Subject() == names[0] && strings.HasPrefix(step.Why, "dead") {
+				rt.Errorf("after %v it has done: %s", err, step)
+			}
+		}
+		if left := bare.Leftovers(cluster, dir); len(left) > 0 {
+			rt.Errorf("after %v the bare machine carries %v", err, left)
+		}
+		for range 3 {
+			l.world.Tick()
+		}
+		l.mustConverge(3)
+	})
 }
 
 // TestASecondAddressOfAMachine holds that a second address of a machine is no second member. If the configuration names

@@ -270,6 +270,9 @@ type Member struct {
 	QuotaBytes     int64          `json:"quota_bytes"`   // the size at which it accepts no more writes; 0: not known
 	Members        []ListedMember `json:"members"`       // its own view of the list, sorted by ID
 	Alarms         []string       `json:"alarms"`        // "NOSPACE 8e9e05c52164694d"; sorted; as far as it knows
+	// Connected are the IDs of the peers that it has connections with, hexadecimal, sorted: these run, wherever that
+	// is, or their machines vanished without a word within the last few minutes.
+	Connected []string `json:"connected,omitempty"`
 }
 
 // ListedMember is an entry of the member list.

@@ -208,6 +208,7 @@ func (h *Host) view(cluster string) api.Member {
 		Revision:       s.Revision,
 		QuotaBytes:     p.Quota(),
 		Members:        s.List(),
+		Connected:      running{h, h.on(cluster)}.connected(),
 	}
 	// Databases hold their version only since etcd 3.6.
 	if model.MinorOf(p.Version) >= 6 {

@@ -52,6 +52,17 @@ func (h *Host) group(p *model.Process) []running {
 	return h.world.groups()[at]
 }
 
+// connected returns the IDs of the other members that a member reaches and has in its list, sorted.
+func (r running) connected() (ids []string) {
+	for _, other := range r.host.group(r.process()) {
+		if id := other.member().ID; id != r.member().ID && r.reaches(other) && r.member().State().Find(id) >= 0 {
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	return ids
+}
+
 // convene has the running members of each cluster elect leaders where they are a quorum.
 func (w *World) convene() {
 	groups := w.groups()
