@@ -364,7 +364,9 @@ func (c Cluster) addClusterFacts(p *membership.ClusterStatus, owner string, repo
 			lowered = false
 		}
 		for _, alarm := range o.Member.Alarms {
-			p.Full = p.Full || strings.HasPrefix(alarm, "NOSPACE")
+			if id, full := strings.CutPrefix(alarm, "NOSPACE "); full && !slices.Contains(p.Full, id) {
+				p.Full = append(p.Full, id)
+			}
 			p.Corrupt = p.Corrupt || strings.HasPrefix(alarm, AlarmCorrupt)
 		}
 	}
@@ -373,6 +375,7 @@ func (c Cluster) addClusterFacts(p *membership.ClusterStatus, owner string, repo
 			p.Members[i].Behind = p.Members[i].Behind || olderMinor(s.Version, p.ClusterVersion)
 		}
 	}
+	slices.Sort(p.Full)
 	p.Lowered = lowered && p.Downgrade != ""
 	if p.ClusterVersion == "" {
 		for _, s := range p.Voters() {

@@ -321,7 +321,7 @@ func TestStatusWithoutAListKnowsWhoIsNew(t *testing.T) {
 func TestStatusOfTheWhole(t *testing.T) {
 	c := three()
 	reports := alive(t, c)
-	if p := c.Status(ours.Owner, reports, now); p.Leader != "a1" || p.ClusterVersion != "3.7" || p.Full || p.Corrupt || p.Downgrade != "" || p.Lowered || len(p.Unmanaged) > 0 {
+	if p := c.Status(ours.Owner, reports, now); p.Leader != "a1" || p.ClusterVersion != "3.7" || len(p.Full) > 0 || p.Corrupt || p.Downgrade != "" || p.Lowered || len(p.Unmanaged) > 0 {
 		t.Errorf("of a healthy cluster: %+v", p)
 	}
 	each := func(do func(*api.Member)) {
@@ -329,12 +329,13 @@ func TestStatusOfTheWhole(t *testing.T) {
 			do(&report.Observation.Member)
 		}
 	}
-	each(func(m *api.Member) { m.Alarms = []string{"NOSPACE b1"} })
-	if p := c.Status(ours.Owner, reports, now); !p.Full || p.Corrupt {
+	each(func(m *api.Member) { m.Alarms = []string{"NOSPACE b1", "NOSPACE gone1"} })
+	reports[c.Members[2]].Observation.Member.Alarms = []string{"NOSPACE a1"}
+	if p := c.Status(ours.Owner, reports, now); !slices.Equal(p.Full, []string{"a1", "b1", "gone1"}) || p.Corrupt {
 		t.Errorf("NOSPACE: %+v", p)
 	}
 	each(func(m *api.Member) { m.Alarms = []string{"CORRUPT b1"} })
-	if p := c.Status(ours.Owner, reports, now); p.Full || !p.Corrupt {
+	if p := c.Status(ours.Owner, reports, now); len(p.Full) > 0 || !p.Corrupt {
 		t.Errorf("CORRUPT: %+v", p)
 	}
 	each(func(m *api.Member) { m.Alarms, m.Downgrade, m.StorageVersion = nil, "3.6.0", "3.6.0" })

@@ -2,6 +2,7 @@ package upgrade
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -104,7 +105,7 @@ func (r *changeRun) catchUp(ctx context.Context, m, leader membership.Member) er
 	waiting, stop := r.untilStopped(ctx)
 	defer stop()
 	var closeSince time.Time
-	lag := uint64(0)
+	lag, silent := uint64(0), silences{}
 	for {
 		// The learner is asked first, so that what the leader writes meanwhile counts against it.
 		learner, err := ask[api.Member](ctx, r.run, m, api.OpProbe, api.ProbeRequest{})
@@ -114,6 +115,9 @@ func (r *changeRun) catchUp(ctx context.Context, m, leader membership.Member) er
 		leads, err := ask[api.Member](ctx, r.run, leader, api.OpProbe, api.ProbeRequest{})
 		if err != nil {
 			return fmt.Errorf("ask %s (%s): %w", leader.Name, leader.Address, err)
+		}
+		if err := errors.Join(silent.note(m, learner), silent.note(leader, leads)); err != nil {
+			return err
 		}
 		lag = leads.RaftIndex - min(leads.RaftIndex, learner.AppliedIndex)
 		switch now := time.Now(); {
@@ -169,24 +173,9 @@ func (r *changeRun) confirm(ctx context.Context, what string, shows func(api.Mem
 			members = append(members, s.Member)
 		}
 	}
-	for {
-		views, err := r.probe(ctx, members)
-		if err != nil {
-			return err
-		}
-		var behind []string
-		for m, view := range views {
-			if !shows(view) {
-				behind = append(behind, m.Name)
-			}
-		}
-		if len(behind) == 0 {
-			return nil
-		}
-		if err := pause(ctx, promotePoll); err != nil {
-			return fmt.Errorf("the member lists of %v do not show yet that %s: %w", behind, what, err)
-		}
-	}
+	return r.until(ctx, members, shows, func(behind []string) string {
+		return fmt.Sprintf("the member lists of %v do not show yet that %s", behind, what)
+	})
 }
 
 // downgrade enables a downgrade and waits until every member's storage is at the target version: a member that is
@@ -199,24 +188,54 @@ func (r *changeRun) downgrade(ctx context.Context, minor string) error {
 	for _, s := range r.status.Voters() {
 		members = append(members, s.Member)
 	}
+	return r.until(ctx, members, func(view api.Member) bool { return membership.Minor(view.StorageVersion) == minor }, func(behind []string) string {
+		return fmt.Sprintf("the storage of %v is not downgraded to %s yet", behind, minor)
+	})
+}
+
+// until asks members until all of them show a change that is made already, or the run is to stop: the next one goes on
+// from what it sees then. pending says of which members that is waited for.
+func (r *changeRun) until(ctx context.Context, members []membership.Member, shows func(api.Member) bool, pending func(behind []string) string) error {
+	waiting, stop := r.untilStopped(ctx)
+	defer stop()
+	silent := silences{}
 	for {
 		views, err := r.probe(ctx, members)
 		if err != nil {
 			return err
 		}
-		pending := 0
-		for _, view := range views {
-			if membership.Minor(view.StorageVersion) != minor {
-				pending++
+		var behind []string
+		for _, m := range members {
+			if !shows(views[m]) {
+				behind = append(behind, m.Name)
+				err = errors.Join(err, silent.note(m, views[m]))
 			}
 		}
-		if pending == 0 {
+		if len(behind) == 0 {
 			return nil
 		}
-		if err := pause(ctx, promotePoll); err != nil {
-			return fmt.Errorf("the storage of %d members is not downgraded to %s yet: %w", pending, minor, err)
+		if err = errors.Join(err, pause(waiting, promotePoll)); err != nil {
+			return fmt.Errorf("%s: %w", pending(behind), err)
 		}
 	}
+}
+
+// silences tells since when members have not responded.
+type silences map[membership.Member]time.Time
+
+// note takes down whether a member responds, and fails once it has not done so for as long as a starting member may
+// make no progress: it has ended, and nobody starts it while the run waits for it.
+func (s silences) note(m membership.Member, view api.Member) error {
+	since, silent := s[m]
+	switch {
+	case view.Responding:
+		delete(s, m)
+	case !silent:
+		s[m] = time.Now()
+	case time.Since(since) > stall:
+		return fmt.Errorf("%s has not responded for %s, and is not waited for any longer; apply again to have it brought back: %s", m, stall, view.Error)
+	}
+	return nil
 }
 
 // disarm defragments members one by one. Each clears its own alarm: only the member itself knows whether the cause is

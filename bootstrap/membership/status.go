@@ -190,8 +190,10 @@ type ClusterStatus struct {
 
 	Corrupt bool // the alarm CORRUPT is raised
 	Agreed  bool // a quorum of the voters holds the same data, though the alarm is raised
-	Full    bool // the alarm NOSPACE is raised: a database has reached its quota
 	Saved   bool // this run has taken a snapshot and verified it
+	// Full are the IDs of the members, also of removed ones, whose alarm NOSPACE is raised: a database has reached its
+	// quota. Sorted.
+	Full []string
 
 	ClusterVersion string // minor version that the members have agreed on: 3.7; empty: not known
 	Downgrade      string // minor version that a downgrade under way goes to: 3.6; empty: none
@@ -207,7 +209,8 @@ func SortStatuses(members []MemberStatus) {
 
 // Clone returns a copy that shares nothing with the original.
 func (p ClusterStatus) Clone() ClusterStatus {
-	p.Members, p.Unmanaged, p.Mistakes, p.Unseen = slices.Clone(p.Members), slices.Clone(p.Unmanaged), slices.Clone(p.Mistakes), slices.Clone(p.Unseen)
+	p.Members, p.Unmanaged, p.Mistakes = slices.Clone(p.Members), slices.Clone(p.Unmanaged), slices.Clone(p.Mistakes)
+	p.Unseen, p.Full = slices.Clone(p.Unseen), slices.Clone(p.Full)
 	for i := range p.Members {
 		p.Members[i].Outdated = slices.Clone(p.Members[i].Outdated)
 	}

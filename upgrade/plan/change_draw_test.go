@@ -179,7 +179,13 @@ func draw(t *rapid.T, wrong []string) *etcd {
 			e.want.Rebuild = append(e.want.Rebuild, m.Name)
 		}
 	}
-	e.full = rapid.IntRange(0, 9).Draw(t, "full") == 0
+	if rapid.IntRange(0, 9).Draw(t, "full") == 0 {
+		ids := []string{"gone"}
+		for _, m := range e.list {
+			ids = append(ids, m.id)
+		}
+		e.full = rapid.SliceOfNDistinct(rapid.SampledFrom(ids), 1, 2, rapid.ID).Draw(t, "full members")
+	}
 	if rapid.IntRange(0, 9).Draw(t, "leftover") == 0 {
 		m := place(15, 0)
 		e.known = append(e.known, m)
@@ -307,7 +313,7 @@ func (e *etcd) run(t *rapid.T, steps []membership.Step) {
 // show prints a status.
 func show(p membership.ClusterStatus) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "leader %q, agreed on %s, downgrade %q lowered %t, full %t, saved %t, unmanaged %v\n", p.Leader, p.ClusterVersion, p.Downgrade, p.Lowered, p.Full, p.Saved, p.Unmanaged)
+	fmt.Fprintf(&b, "leader %q, agreed on %s, downgrade %q lowered %t, full %v, saved %t, unmanaged %v\n", p.Leader, p.ClusterVersion, p.Downgrade, p.Lowered, p.Full, p.Saved, p.Unmanaged)
 	for _, s := range p.Members {
 		fmt.Fprintf(&b, "  %s wanted %t %q %s id %q %s %v started %t invalid %q issued %v serves %v peering %v disabled %t unsynced %t traces %t staged %q from %q moved %t rebuild %q active %t looping %t\n", s, s.Desired, s.Role, s.State, s.ID, s.Version, s.Outdated, s.Started, s.Invalid, s.Issued, s.Serves, s.Peering, s.Disabled, s.Unsynced, s.Traces, s.Staged, s.From, s.Moved, s.Rebuild, s.Active, s.Looping)
 	}

@@ -21,7 +21,7 @@ var checks = map[membership.Kind]func(*etcd, membership.Step, *machine, *entry) 
 	membership.Agree:             (*etcd).checkAgree,
 	membership.SyncConfiguration: (*etcd).checkServing,
 	membership.Cancel:            (*etcd).checkServing,
-	membership.Disarm:            (*etcd).checkServing,
+	membership.Disarm:            (*etcd).checkDisarm,
 	membership.MoveLeader:        (*etcd).checkMoveLeader,
 	membership.AddLearner:        (*etcd).checkAdd,
 	membership.Join:              (*etcd).checkJoin,
@@ -71,6 +71,19 @@ func (e *etcd) checkServing(membership.Step, *machine, *entry) error {
 		return errors.New("nobody serves")
 	}
 	return nil
+}
+
+func (e *etcd) checkDisarm(membership.Step, *machine, *entry) error {
+	if !slices.ContainsFunc(e.full, e.disarms) {
+		return fmt.Errorf("of the alarms of %v it disarms none", e.full)
+	}
+	return e.checkServing(membership.Step{}, nil, nil)
+}
+
+// disarms tells whether the alarm of the member of this ID can be disarmed: by itself, or by anybody once it is gone.
+func (e *etcd) disarms(id string) bool {
+	at := slices.IndexFunc(e.list, func(m *entry) bool { return m.id == id })
+	return at < 0 || !e.list[at].learner && e.healthy(e.list[at])
 }
 
 func (e *etcd) checkRenewCertificates(step membership.Step, h *machine, m *entry) error {

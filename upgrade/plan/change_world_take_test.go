@@ -103,7 +103,7 @@ func (e *etcd) take(step membership.Step) {
 	case membership.Downgrade:
 		e.downgrade, e.version = step.To, step.To
 	case membership.Disarm:
-		e.full = false
+		e.full = slices.DeleteFunc(e.full, e.disarms)
 	}
 }
 
@@ -201,8 +201,8 @@ func (e *etcd) unmet() []string {
 			left = append(left, m.Address+" still carries the cluster")
 		}
 	}
-	if e.full {
-		left = append(left, "it is full")
+	if len(e.full) > 0 {
+		left = append(left, fmt.Sprintf("%v are full", e.full))
 	}
 	if e.downgrade != "" && e.downgrade != membership.Minor(e.want.Version) {
 		left = append(left, "a downgrade is under way")

@@ -19,13 +19,13 @@ type etcd struct {
 	hosts map[string]*machine // by address
 	list  []*entry
 
-	leader    string // ID
-	serves    bool   // the members that run have found each other
-	seen      bool   // and that could be seen before the step that is taken
-	version   string // minor version that the members have agreed on, which their storage follows
-	downgrade string // minor version
-	restless  bool   // a downgrade that is under way goes on by itself, not only while a step waits for it
-	full      bool
+	leader    string                 // ID
+	serves    bool                   // the members that run have found each other
+	seen      bool                   // and that could be seen before the step that is taken
+	version   string                 // minor version that the members have agreed on, which their storage follows
+	downgrade string                 // minor version
+	restless  bool                   // a downgrade that is under way goes on by itself, not only while a step waits for it
+	full      []string               // IDs of those whose alarm NOSPACE is raised
 	peerName  string                 // of the configuration
 	trusts    membership.Authorities // likewise
 	signers   membership.Signers     // likewise
@@ -186,7 +186,7 @@ func (e *etcd) elect() {
 
 // status is the cluster as it would be seen.
 func (e *etcd) status() membership.ClusterStatus {
-	p := membership.ClusterStatus{PeerName: e.peerName, Trusts: e.trusts, Signers: e.signers, Full: e.full, Saved: e.saved, ClusterVersion: e.version, Downgrade: e.downgrade, Lowered: e.downgrade != "" && e.version == e.downgrade}
+	p := membership.ClusterStatus{PeerName: e.peerName, Trusts: e.trusts, Signers: e.signers, Full: slices.Clone(e.full), Saved: e.saved, ClusterVersion: e.version, Downgrade: e.downgrade, Lowered: e.downgrade != "" && e.version == e.downgrade}
 	if e.serves {
 		p.Leader = e.leader
 	}
@@ -353,6 +353,7 @@ func (e *etcd) clone() *etcd {
 		c.list = append(c.list, &copied)
 	}
 	c.staged, c.certified, c.did = maps.Clone(e.staged), maps.Clone(e.certified), slices.Clone(e.did)
+	c.full = slices.Clone(e.full)
 	return &c
 }
 

@@ -67,7 +67,7 @@ func after(p membership.ClusterStatus, want membership.Spec, done membership.Ste
 		if done.To == bootstrap.AlarmCorrupt {
 			p.Corrupt, p.Agreed = false, false
 		} else {
-			p.Full = false
+			p.Full = slices.DeleteFunc(p.Full, func(id string) bool { return disarms(p, id) })
 		}
 	case membership.Recover:
 		recovered(&p, want, done)

@@ -267,12 +267,28 @@ func outOfSync(s membership.MemberStatus) bool {
 	return stays(s) && s.State == membership.Healthy && s.Unsynced && s.Failed == ""
 }
 
-// disarm disarms the alarm NOSPACE: a database has reached its quota.
+// disarm disarms the alarm NOSPACE of members whose databases have reached their quota, as far as it can be.
 func (c *planner) disarm() (membership.Step, bool) {
-	if !c.Full || !c.HasQuorum() {
-		return membership.Step{}, false
+	if c.HasQuorum() && slices.ContainsFunc(c.Full, func(id string) bool { return disarms(c.ClusterStatus, id) }) {
+		return membership.Step{Kind: membership.Disarm}, true
 	}
-	return membership.Step{Kind: membership.Disarm}, true
+	for _, s := range c.Members {
+		if slices.Contains(c.Full, s.ID) {
+			c.defers(s, "it has raised the alarm NOSPACE, which only the member itself can disarm, while it serves; the cluster takes no writes until then", "bring the member back, or replace it")
+		}
+	}
+	return membership.Step{}, false
+}
+
+// disarms tells whether a step disarms the alarm NOSPACE of the member of this ID. Members that are gone cannot do that
+// themselves.
+func disarms(p membership.ClusterStatus, id string) bool {
+	for _, s := range p.Members {
+		if s.ID == id && s.Role != membership.Absent {
+			return s.Role == membership.Voter && s.State == membership.Healthy
+		}
+	}
+	return !slices.ContainsFunc(p.Unmanaged, func(s membership.UnmanagedMember) bool { return s.ID == id })
 }
 
 // secure returns what has to come before a risky change: the desired store on every host that needs it, with its flags

@@ -21,10 +21,11 @@ import (
 // otherwise. A member called a has 192.0.2.11 where no address is given, b 192.0.2.12, and so on. Words are a state,
 // trusts:, files: and of: for the authorities (old where these do not say), serves-other for one that serves another
 // certificate than its file has, and settings, unit, invalid, oldlist and nolist (of revoked certificates), active,
-// rebuild, storeless, disabled, unsynced, behind, unstarted, traces, differs, from:13 for one that its cluster knows
+// rebuild, full, storeless, disabled, unsynced, behind, unstarted, traces, differs, from:13 for one that its cluster knows
 // at 192.0.2.13, moved, unheard, gone (the machine lacks that address), had:812 for an entry that it is known to have
 // had, and 4.812 for a log that ends with entry 812 of term 4. ? begins an unmanaged member (?~ a learner, ?~! one of
-// ours). Words of the cluster are its version, full, corrupt, agreed, saved, and down:3.6 or lowered:3.6 for a
+// ours). Words of the cluster are its version, full (by a member that is
+// gone), corrupt, agreed, saved, and down:3.6 or lowered:3.6 for a
 // downgrade under way. What is desired is a list of members and a version, and hold where restarts are held back,
 // zone:r1:a,b for the members of a zone, and trusts:old+new for the authorities that are to be trusted and
 // signs:new+old for those that can sign (new/old where those of peers and of clients differ), ended:old for those that
@@ -98,7 +99,7 @@ func parse(t testing.TB, script string) (membership.ClusterStatus, membership.Sp
 	for _, field := range observed {
 		switch name, value, _ := strings.Cut(field, ":"); {
 		case field == "full":
-			p.Full = true
+			p.Full = append(p.Full, "id-gone")
 		case field == "corrupt":
 			p.Corrupt = true
 		case field == "agreed":
@@ -244,6 +245,8 @@ func memberStatus(t testing.TB, p *membership.ClusterStatus, text string, want m
 			s.Differs = true
 		case word == "cramped":
 			s.Cramped = true
+		case word == "full":
+			p.Full = append(p.Full, s.ID)
 		case word == "failed":
 			s.Failed = "renew its certificates"
 		case word == "barred":

@@ -110,7 +110,7 @@ func Alarms(p membership.ClusterStatus) types.List {
 	if p.Corrupt {
 		alarms = append(alarms, "CORRUPT")
 	}
-	if p.Full {
+	if len(p.Full) > 0 {
 		alarms = append(alarms, "NOSPACE")
 	}
 	if len(alarms) == 0 {

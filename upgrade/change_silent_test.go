@@ -1,0 +1,88 @@
+package upgrade_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
+)
+
+// waits are what a run waits for once etcd has taken a change, and a member that has to show it.
+var waits = map[string]struct {
+	happen func(*life)
+	after  api.Operation
+	shown  string // by the member at this address
+}{
+	"a removal":   {func(l *life) { l.want("a", "b@22", "c") }, api.OpRemoveMember, "192.0.2.13"},
+	"a promotion": {func(l *life) { l.want("a", "b@22", "c") }, api.OpPromote, "192.0.2.13"},
+	"a learner":   {func(l *life) { l.want("a", "b@22", "c"); l.world.Host("192.0.2.22").Lag = 5000 }, api.OpAddLearner, "192.0.2.22"},
+	"a downgrade": {func(l *life) { l.run(older) }, api.OpDowngrade, "192.0.2.13"},
+}
+
+// at has something happen when a member is asked that a wait is for.
+func (l *life) at(after api.Operation, address string, happen func()) {
+	begun, happened := false, false
+	l.world.Watch = func(c nodetest.Call) {
+		begun = begun || c.Operation == after
+		if begun && !happened && c.Operation == api.OpProbe && c.Address == address {
+			happened = true
+			happen()
+		}
+	}
+}
+
+// TestAMemberThatEndsWhileItIsWaitedFor holds that a run does not wait for a member whose process has ended meanwhile
+// until its step's time is up: the next run brings the member back, and continues.
+func TestAMemberThatEndsWhileItIsWaitedFor(t *testing.T) {
+	for name, wait := range waits {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				l := serving(t, 3, nodetest.EtcdVersion)
+				l.host("a").WriteMany(cluster, 100_000)
+				wait.happen(l)
+				var ended time.Time
+				l.at(wait.after, wait.shown, func() {
+					l.world.Host(wait.shown).StopUnit(cluster)
+					ended = time.Now()
+				})
+				_, err := l.change(context.Background(), l.planned().Steps)
+				if err == nil || !strings.Contains(err.Error(), "("+wait.shown+") has not responded for 2m0s") || time.Since(ended) > 10*time.Minute {
+					t.Fatalf("after %s: %v", time.Since(ended), err)
+				}
+				l.world.Watch, l.world.Host(wait.shown).Lag = nil, 0
+				l.mustConverge(3)
+			})
+		})
+	}
+}
+
+// TestAWaitIsInterrupted holds that a run which is to stop does not wait for what etcd does by itself.
+func TestAWaitIsInterrupted(t *testing.T) {
+	for name, wait := range waits {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				l := serving(t, 3, nodetest.EtcdVersion)
+				l.host("a").WriteMany(cluster, 100_000)
+				wait.happen(l)
+				ctx, cancel := context.WithCancelCause(t.Context())
+				stopped := errors.New("stopped by the user")
+				var at time.Time
+				l.at(wait.after, wait.shown, func() {
+					l.world.Host(wait.shown).StopUnit(cluster)
+					cancel(stopped)
+					at = time.Now()
+				})
+				_, err := l.change(ctx, l.planned().Steps)
+				if !errors.Is(err, stopped) || time.Since(at) > time.Minute {
+					t.Fatalf("%s after it was stopped: %v", time.Since(at), err)
+				}
+				l.world.Watch, l.world.Host(wait.shown).Lag = nil, 0
+				l.mustConverge(3)
+			})
+		})
+	}
+}
