@@ -224,14 +224,21 @@ func (c Cluster) findLost(reports map[string]Report, observed membership.Observe
 	}
 }
 
-// refuseWritten refuses to set data aside that somebody has written to. A store that was never written to is at
-// revision 1.
+// refuseWritten refuses to set data aside that somebody has written to, whether the member answers or not. A store that
+// was never written to is at revision 1.
 func (c Cluster) refuseWritten(reports map[string]Report, observed membership.Observed) {
 	for name, host := range observed {
 		o := reports[name].Observation
-		if host.Claim == membership.Stale && o != nil && o.Member.Revision > 1 {
+		if host.Claim != membership.Stale || host.Refused != "" || o == nil {
+			continue
+		}
+		revision := o.Member.Revision
+		if o.Data.Log != nil {
+			revision = max(revision, o.Data.Log.Revision)
+		}
+		if revision > 1 {
 			observed[name] = membership.Host{Refused: fmt.Sprintf("an unfinished create that cannot be continued left a member on it, and somebody has written to that since (revision %d): "+
-				"save what you need of it, then stop %s and move %s away", o.Member.Revision, api.Unit(c.Name), o.Data.Path)}
+				"save what you need of it, then stop %s and move %s away", revision, api.Unit(c.Name), o.Data.Path)}
 		}
 	}
 }

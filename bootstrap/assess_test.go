@@ -90,6 +90,10 @@ func TestAssessHost(t *testing.T) {
 			r.Observation.Marker.Token, r.Observation.Member.Revision = "prod-0", 2
 		}, "refused: an unfinished create that cannot be continued left a member on it, and somebody has written to that since (revision 2): " +
 			"save what you need of it, then stop etcd@prod.service and move /var/lib/etcd/prod away"},
+		"stale, written to, and stopped": {serving(t, c, a, api.PhaseForming), func(r *bootstrap.Report) {
+			r.Observation.Marker.Token, r.Observation.Member, r.Observation.Unit.ActiveState = "prod-0", api.Member{}, "inactive"
+			r.Observation.Data.Log = &api.Log{Index: 9, Revision: 2}
+		}, "refused: an unfinished create that cannot be continued left a member on it, and somebody has written to that since (revision 2): "},
 		"forming, and written to": {serving(t, c, a, api.PhaseForming), func(r *bootstrap.Report) { r.Observation.Member.Revision = 2 }, "forming,installed,configured,data,running,ready/c1*a1"},
 		"forming, data elsewhere": {serving(t, c, a, api.PhaseForming), func(r *bootstrap.Report) {
 			r.Observation.Marker.DataDir, r.Contact.DataNotEmpty = "/srv/etcd", false

@@ -181,22 +181,33 @@ func TestFormAgainAfterItsDataWasLost(t *testing.T) {
 	}
 }
 
-// TestFormSparesWhatWasWritten has somebody write to a cluster that is not quite formed, and then a member lose its
-// data: the create refuses to start over.
+// TestFormSparesWhatWasWritten has somebody write to a cluster that is not quite formed, and then members lose their
+// data: the create refuses to start over, also while the member that holds what was written does not answer.
 func TestFormSparesWhatWasWritten(t *testing.T) {
-	s := newSite(t, 3)
-	s.world.Inject(nodetest.Fault{Operation: api.OpConfigure, Nth: 4, Extent: nodetest.Run}) // no host is settled
-	if _, err := s.form(context.Background()); err == nil {
-		t.Fatal("the create was not cut short")
-	}
-	s.world.Heal()
-	s.host("a").Write("prod")
-	s.host("c").Wipe()
-	s.world.Forget()
-	if _, err := s.form(context.Background()); err == nil || !strings.Contains(err.Error(), "somebody has written to that since (revision 2)") {
-		t.Errorf("form: %v", err)
-	}
-	if changes := s.world.Changes(); len(changes) > 0 {
-		t.Errorf("hosts were changed: %v", changes)
+	for name, happen := range map[string]func(*site){
+		"the others serve": func(s *site) { s.host("c").Wipe() },
+		"nobody answers": func(s *site) {
+			s.host("b").Wipe()
+			s.host("c").Wipe()
+			s.host("a").StopUnit("prod")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSite(t, 3)
+			s.world.Inject(nodetest.Fault{Operation: api.OpConfigure, Nth: 4, Extent: nodetest.Run}) // no host is settled
+			if _, err := s.form(context.Background()); err == nil {
+				t.Fatal("the create was not cut short")
+			}
+			s.world.Heal()
+			s.host("a").Write("prod")
+			happen(s)
+			s.world.Forget()
+			if _, err := s.form(context.Background()); err == nil || !strings.Contains(err.Error(), "somebody has written to that since (revision 2)") {
+				t.Errorf("form: %v", err)
+			}
+			if changes := s.world.Changes(); len(changes) > 0 {
+				t.Errorf("hosts were changed: %v", changes)
+			}
+		})
 	}
 }

@@ -204,6 +204,10 @@ type Log struct {
 	Version   string `json:"version"`    // cluster version in the database: 3.7.0; empty: not known
 	Error     string `json:"error"`      // why the log could not be read to its end; empty: it could
 
+	// Revision is the newest in the database that clients can have seen; 0: not known. Nobody has written to a member
+	// whose revision is 1.
+	Revision int64 `json:"revision,omitempty"`
+
 	// Corrupt means that the database has the CORRUPT alarm: members held different data when it was raised.
 	Corrupt bool `json:"corrupt,omitempty"`
 

@@ -46,7 +46,7 @@ func TestLogOfAMemberThatDoesNotRun(t *testing.T) {
 	if l.Version != said.ClusterVersion || l.Version == "" {
 		t.Errorf("its database says that the cluster has agreed on %q, and the member said %q", l.Version, said.ClusterVersion)
 	}
-	if l.Error != "" || l.ClusterID != said.ClusterID || l.MemberID != said.MemberID || l.Term != said.RaftTerm || l.Index < said.RaftIndex || l.Applied == 0 || l.Applied > l.Index {
+	if l.Error != "" || l.ClusterID != said.ClusterID || l.MemberID != said.MemberID || l.Term != said.RaftTerm || l.Index < said.RaftIndex || l.Applied == 0 || l.Applied > l.Index || l.Revision != said.Revision || l.Revision < 2 {
 		t.Errorf("it reads %+v, and the member said %+v", l, said)
 	}
 

@@ -100,43 +100,50 @@ type Revisions struct {
 
 // RevisionsIn reads the revisions in a database of etcd's at a path of this process. Stored can be less than Newest,
 // since a compaction drops the record of the newest revision if that revision deleted a key.
-func RevisionsIn(path string) (Revisions, error) {
-	return revisionsBy(func(read func(*pages) error) error { return viewDatabase(path, read) })
+func RevisionsIn(path string) (found Revisions, err error) {
+	err = viewDatabase(path, func(p *pages) error {
+		found, err = revisionsOf(p)
+		return err
+	})
+	return found, err
 }
 
 // Revisions reads the revisions in the database.
-func (d Data) Revisions() (Revisions, error) { return revisionsBy(d.view) }
-
-func revisionsBy(view func(read func(*pages) error) error) (Revisions, error) {
-	found := Revisions{Newest: 1, Compact: -1} // a database without any records is at revision 1
-	err := view(func(p *pages) error {
-		keys, err := p.bucket("key")
-		if err != nil {
-			return err
-		}
-		if keys != nil {
-			last, err := keys.last()
-			if err != nil {
-				return err
-			}
-			// The key of a record is its revision, which begins with the main revision.
-			if len(last) >= 8 {
-				found.Stored = int64(binary.BigEndian.Uint64(last)) //nolint:gosec // etcd's own are no greater
-			}
-		}
-		for _, name := range []string{"scheduledCompactRev", "finishedCompactRev"} {
-			value, err := p.valueOf("meta", name)
-			if err != nil {
-				return err
-			}
-			if len(value) >= 8 {
-				found.Compact = max(found.Compact, int64(binary.BigEndian.Uint64(value))) //nolint:gosec // likewise
-			}
-		}
-		return nil
+func (d Data) Revisions() (found Revisions, err error) {
+	err = d.view(func(p *pages) error {
+		found, err = revisionsOf(p)
+		return err
 	})
-	found.Newest = max(found.Newest, found.Stored, found.Compact)
 	return found, err
+}
+
+func revisionsOf(p *pages) (Revisions, error) {
+	found := Revisions{Newest: 1, Compact: -1} // a database without any records is at revision 1
+	keys, err := p.bucket("key")
+	if err != nil {
+		return found, err
+	}
+	if keys != nil {
+		last, err := keys.last()
+		if err != nil {
+			return found, err
+		}
+		// The key of a record is its revision, which begins with the main revision.
+		if len(last) >= 8 {
+			found.Stored = int64(binary.BigEndian.Uint64(last)) //nolint:gosec // etcd's own are no greater
+		}
+	}
+	for _, name := range []string{"scheduledCompactRev", "finishedCompactRev"} {
+		value, err := p.valueOf("meta", name)
+		if err != nil {
+			return found, err
+		}
+		if len(value) >= 8 {
+			found.Compact = max(found.Compact, int64(binary.BigEndian.Uint64(value))) //nolint:gosec // likewise
+		}
+	}
+	found.Newest = max(found.Newest, found.Stored, found.Compact)
+	return found, nil
 }
 
 // valueOf returns the value of a key in a bucket, or nil if there is none.

@@ -37,7 +37,7 @@ func (d Data) Log(runs bool) *api.Log {
 	var err error
 	var read databaseState
 	read, err = d.applied()
-	l.Applied, l.Version, l.Corrupt = read.index, read.version, read.corrupt
+	l.Applied, l.Version, l.Corrupt, l.Revision = read.index, read.version, read.corrupt, read.revision
 	if err != nil && !(runs && errors.Is(err, ErrInUse)) {
 		l.DatabaseError = err.Error()
 	}
@@ -132,6 +132,8 @@ type databaseState struct {
 	index   uint64 // of the last log entry that was applied; 0: none
 	version string // that the cluster had agreed on by then
 	corrupt bool   // the CORRUPT alarm was raised by then
+	// revision is the newest that clients can have seen; 0: not known
+	revision int64
 }
 
 // applied reads the state of a database, or returns the zero value if there is no database.
@@ -150,6 +152,11 @@ func (d Data) applied() (databaseState, error) {
 		}
 		if err == nil {
 			read.corrupt, err = holdsCorrupt(p)
+		}
+		if err == nil {
+			var found Revisions
+			found, err = revisionsOf(p)
+			read.revision = found.Newest
 		}
 		return err
 	})

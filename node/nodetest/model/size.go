@@ -11,7 +11,7 @@ import (
 // Log returns what a member that does not serve has written. A member that was in no quorum yet has one entry for each
 // member that it was told of.
 func (m *Member) Log() *api.Log {
-	log := &api.Log{ClusterID: m.Cluster, MemberID: m.ID, Term: m.LastTerm(), Index: m.Index, Applied: m.Index}
+	log := &api.Log{ClusterID: m.Cluster, MemberID: m.ID, Term: m.LastTerm(), Index: m.Index, Applied: m.Index, Revision: m.State().Revision}
 	if m.Last == nil && m.Known.Version == 0 {
 		log.Term, log.Index = 1, uint64(len(m.Known.Members))
 	}
@@ -23,7 +23,7 @@ func (m *Member) Log() *api.Log {
 	case Log:
 		log.Term, log.Index, log.Error = 0, 0, "a record does not have the checksum that it says"
 	case Database:
-		log.Applied, log.Version, log.DatabaseError = 0, "", "it is damaged"
+		log.Applied, log.Version, log.Revision, log.DatabaseError = 0, "", 0, "it is damaged"
 	}
 	return log
 }
