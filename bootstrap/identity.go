@@ -235,9 +235,8 @@ func (w routes) mistake(m membership.Member) (why, remedy string) {
 			return fmt.Sprintf("its address leads to a machine that carries member %s, which its cluster no longer knows, while %s is in the member list", i.carries, m.Name),
 				fmt.Sprintf("check address, ssh_address and ssh_port of %s; if this is its machine, move away what %s left there (/etc/etcd/%s and its data directory), and plan again", m.Name, i.carries, w.Name)
 		}
-		if peers := w.connectedWith(m); i.nothing != "" && len(peers) > 0 {
-			return fmt.Sprintf("its address leads to a machine that carries %s, while the member has connections with %s", i.nothing, strings.Join(peers, ", ")),
-				fmt.Sprintf("check address, ssh_address and ssh_port of %s, and where DNS and NAT lead; to give the member up, stop it on the machine where it runs; if that was replaced just now, its connections end within a few minutes: plan again then", m.Name)
+		if why := w.runsElsewhere(m); why != "" {
+			return why, fmt.Sprintf("check address, ssh_address and ssh_port of %s, and where DNS and NAT lead; to give the member up, stop it on the machine where it runs; if that was replaced just now, its connections end within a few minutes: plan again then", m.Name)
 		}
 		return "", ""
 	}
@@ -252,6 +251,20 @@ func (w routes) mistake(m membership.Member) (why, remedy string) {
 	}
 	return fmt.Sprintf("this is another address of the machine that carries %s already, and its cluster knows it at %s", i.carries, host),
 		"put the address back: a member is not re-addressed before it has joined, or while a snapshot is restored"
+}
+
+// RunsElsewhere says that a member's address leads to a machine that carries nothing of it, while the member runs on
+// another; "" if that is not known.
+func (c Cluster) RunsElsewhere(owner string, reports Reports, m membership.Member) string {
+	return c.routesTo(c.AllMembers(reports), c.memberList(owner, reports), owner, reports).runsElsewhere(m)
+}
+
+func (w routes) runsElsewhere(m membership.Member) string {
+	i := w.to[m]
+	if peers := w.connectedWith(m); i.nothing != "" && len(peers) > 0 {
+		return fmt.Sprintf("its address leads to a machine that carries %s, while the member has connections with %s", i.nothing, strings.Join(peers, ", "))
+	}
+	return ""
 }
 
 // connectedWith returns the names of the observed members that have connections with a member, by its ID in the list:

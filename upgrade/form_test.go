@@ -194,7 +194,8 @@ func TestFormSparesWhatWasWritten(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newSite(t, 3)
-			s.world.Inject(nodetest.Fault{Operation: api.OpConfigure, Nth: 4, Extent: nodetest.Run}) // no host is settled
+			// No host is settled.
+			s.world.Inject(nodetest.Fault{Operation: api.OpConfigure, Nth: 4, Extent: nodetest.Run})
 			if _, err := s.form(context.Background()); err == nil {
 				t.Fatal("the create was not cut short")
 			}

@@ -303,28 +303,35 @@ func TestRetireWithoutADisk(t *testing.T) {
 	s.mustBeBare()
 }
 
-// TestRetireOfAMisledAddress has the address of one member lead to the machine of another: the destroy changes nothing,
-// since it would leave the member's own machine as it is, unless that one is said to be lost.
+// TestRetireOfAMisledAddress has the address of one member lead to the machine of another, or to one that carries
+// nothing: the destroy changes nothing, since it would leave the member's own machine as it is, unless that one is said
+// to be lost.
 func TestRetireOfAMisledAddress(t *testing.T) {
-	s := newSite(t, 3)
-	owner := s.mustForm().Owner
-	a, b := s.cluster.Members[0], s.cluster.Members[1]
-	e := s.executor()
-	e.Hosts[a] = s.world.Host(b.Address)
-	s.world.Forget()
-	const why = "a (192.0.2.11): its address leads to the machine of member b"
-	if err := e.Retire(t.Context(), plan.Retirement{Owner: owner}); err == nil || !strings.Contains(err.Error(), why) {
-		t.Errorf("retire: %v", err)
-	}
-	if changes := s.world.Changes(); len(changes) > 0 {
-		t.Errorf("hosts were changed: %v", changes)
-	}
-	if err := e.Retire(t.Context(), plan.Retirement{Owner: owner, Abandons: []membership.Member{a}}); err != nil {
-		t.Errorf("with a abandoned: %v", err)
-	}
-	for _, m := range s.cluster.Members {
-		if left := s.host(m.Name).Leftovers(s.cluster.Name, s.cluster.DataDir); len(left) > 0 != (m == a) {
-			t.Errorf("%s carries %v", m.Name, left)
-		}
+	for address, why := range map[string]string{
+		"192.0.2.12": "a (192.0.2.11): its address leads to the machine of member b, and its own machine would be left as it is",
+		"192.0.2.14": "a (192.0.2.11): its address leads to a machine that carries nothing of it, while the member has connections with b, c, and its own machine would be left as it is",
+	} {
+		t.Run(address, func(t *testing.T) {
+			s := newSiteWith(t, 3, 4)
+			owner := s.mustForm().Owner
+			a := s.cluster.Members[0]
+			e := s.executor()
+			e.Hosts[a] = s.world.Host(address)
+			s.world.Forget()
+			if err := e.Retire(t.Context(), plan.Retirement{Owner: owner}); err == nil || !strings.Contains(err.Error(), why) {
+				t.Errorf("retire: %v", err)
+			}
+			if changes := s.world.Changes(); len(changes) > 0 {
+				t.Errorf("hosts were changed: %v", changes)
+			}
+			if err := e.Retire(t.Context(), plan.Retirement{Owner: owner, Abandons: []membership.Member{a}}); err != nil {
+				t.Errorf("with a abandoned: %v", err)
+			}
+			for _, m := range s.cluster.Members {
+				if left := s.host(m.Name).Leftovers(s.cluster.Name, s.cluster.DataDir); len(left) > 0 != (m == a) {
+					t.Errorf("%s carries %v", m.Name, left)
+				}
+			}
+		})
 	}
 }

@@ -24,7 +24,7 @@ type etcd struct {
 	seen      bool                   // and that could be seen before the step that is taken
 	version   string                 // minor version that the members have agreed on, which their storage follows
 	downgrade string                 // minor version
-	restless  bool                   // a downgrade that is under way goes on by itself, not only while a step waits for it
+	restless  bool                   // a downgrade under way goes on by itself, not only while a step waits for it
 	full      []string               // IDs of those whose alarm NOSPACE is raised
 	peerName  string                 // of the configuration
 	trusts    membership.Authorities // likewise

@@ -28,7 +28,7 @@ func Retire(cluster bootstrap.Cluster, reports bootstrap.Reports, r Retirement) 
 	}
 	for _, m := range cluster.Members {
 		report := reports[m]
-		abandoned, misled := slices.Contains(r.Abandons, m), r.hasOther(cluster, reports, m)
+		abandoned, misled := slices.Contains(r.Abandons, m), r.misled(cluster, reports, m)
 		switch {
 		case report.Err != nil && abandoned:
 			continue
@@ -41,8 +41,8 @@ func Retire(cluster bootstrap.Cluster, reports bootstrap.Reports, r Retirement) 
 					Remedy: fmt.Sprintf("mount it, and destroy again; if it is gone for good, take \"mount\" out of %s on this host, or %s; no host was changed", api.MarkerFile(cluster.Name), r.howToAbandon(m, r.abandoned(reports)))})
 			}
 			continue
-		case abandoned && misled:
-			continue // its machine is lost, and its address leads to another member's by now
+		case abandoned && misled != "":
+			continue // its machine is lost, and its address leads to another by now
 		case abandoned && carries(report, r.Owner):
 			refusals = append(refusals, &membership.Refusal{Member: m.Name, At: m.Address, Rule: "it is in abandon_on_destroy, but its host answers and carries it",
 				Remedy: "take it out of abandon_on_destroy, apply, and destroy again; no host was changed"})
@@ -50,8 +50,8 @@ func Retire(cluster bootstrap.Cluster, reports bootstrap.Reports, r Retirement) 
 		}
 		twice := slices.ContainsFunc(steps, func(s membership.Step) bool { return reports[s.Subject()].OneMachine(report) })
 		switch o, seen := report.Observation, report.Contact.Marker; {
-		case misled:
-			refusals = append(refusals, &membership.Refusal{Member: m.Name, At: m.Address, Rule: fmt.Sprintf("its address leads to the machine of member %s, and its own would be left as it is", o.Marker.Member),
+		case misled != "":
+			refusals = append(refusals, &membership.Refusal{Member: m.Name, At: m.Address, Rule: misled + ", and its own machine would be left as it is",
 				Remedy: "correct address, ssh_address or ssh_port of it, apply, and destroy again; if its machine is gone for good, " + r.howToAbandon(m, r.abandoned(reports)) + "; no host was changed"})
 		case twice: // a second address of a host that is retired already
 		case o != nil && o.Marker != nil && o.Marker.Owner == r.Owner:
@@ -64,16 +64,20 @@ func Retire(cluster bootstrap.Cluster, reports bootstrap.Reports, r Retirement) 
 	return steps, membership.JoinRefusals(refusals...)
 }
 
-// hasOther tells whether the machine that a member's address leads to is the one that another member's address leads to
-// as well, under that member's name.
-func (r Retirement) hasOther(cluster bootstrap.Cluster, reports bootstrap.Reports, m membership.Member) bool {
+// misled says which other machine a member's address leads to: the one that another member's address leads to as well,
+// under that member's name, or one that carries nothing, while others are connected with the member. "" if it leads to
+// none such.
+func (r Retirement) misled(cluster bootstrap.Cluster, reports bootstrap.Reports, m membership.Member) string {
 	if !carries(reports[m], r.Owner) || reports[m].Observation == nil {
-		return false
+		return cluster.RunsElsewhere(r.Owner, reports, m)
 	}
 	marker := reports[m].Observation.Marker
-	return marker.Member != m.Name && slices.ContainsFunc(cluster.Members, func(other membership.Member) bool {
+	if marker.Member != m.Name && slices.ContainsFunc(cluster.Members, func(other membership.Member) bool {
 		return other.Name == marker.Member && other.Address != m.Address && reports[other].OneMachine(reports[m])
-	})
+	}) {
+		return fmt.Sprintf("its address leads to the machine of member %s", marker.Member)
+	}
+	return ""
 }
 
 // remedyFor says what to do about a host that cannot be reached and is not abandoned.
