@@ -66,6 +66,7 @@ func TestPlanLooksAtNewHosts(t *testing.T) {
 		"no room for the store":     {on(l.Host("full")), []string{"MiB are free for /usr/local/lib/etcd-store and 128 are needed"}},
 		"no room for the data":      {on(l.Host("small")), []string{"MiB are free for the data in /var/lib/etcd/prod and 160 are needed"}},
 		"the host of another one":   {fmt.Sprintf("address = \"192.0.2.13\", ssh_address = %q, host_key = %q", l.Host("b").Address(), hostKey(t, l.Host("b"))), []string{"leads to the machine of member b"}},
+		"a bare host in its place":  {fmt.Sprintf("address = %q, ssh_address = %q, host_key = %q", l.Host("c").Address(), fit.Address(), hostKey(t, fit)), []string{"leads to a machine that carries nothing of it, while the member has connections with a, b"}},
 		"another address of member": {fmt.Sprintf("address = %q, ssh_address = %q, host_key = %q", fit.Address(), l.Host("c").Address(), hostKey(t, l.Host("c"))), []string{"none of its interfaces has the address 192.0.2.16"}},
 	} {
 		w.write("main.tf", with(test.c, ""))

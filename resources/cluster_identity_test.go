@@ -31,10 +31,13 @@ func TestRoutesThatMislead(t *testing.T) {
 	w.run(t, w.begun(t, config),
 		mistaken(by(by(config, "192.0.2.11", "12"), "192.0.2.12", "11"), "its address leads to the machine of member b"), settled,
 		mistaken(by(config, "192.0.2.11", "12"), "its address leads to the machine of member b"), settled,
-		mistaken(by(config, "192.0.2.11", "21"), "this address leads to another machine than the one that the member was last seen on"), settled,
+		mistaken(by(config, "192.0.2.11", "21"), "its address leads to a machine that carries nothing of it, while the member has connections with b, c"), settled,
 		// Another route to c's machine, which does not have that address.
 		mistaken(by(of("a b c@23", unprotected), "192.0.2.23", "13"), "none of its interfaces has the address 192.0.2.23"), settled,
 		tftest.TestStep{Config: config, Check: w.untouched},
+		// Nobody is connected with a member that is down.
+		tftest.TestStep{PreConfig: func() { w.Host("192.0.2.11").StopUnit("prod") }, Config: by(config, "192.0.2.11", "21"),
+			ExpectError: says("this address leads to another machine than the one that the member was last seen on")},
 	)
 }
 
