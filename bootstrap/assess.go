@@ -224,23 +224,28 @@ func (c Cluster) findLost(reports map[string]Report, observed membership.Observe
 	}
 }
 
-// refuseWritten refuses to set data aside that somebody has written to, whether the member answers or not. A store that
-// was never written to is at revision 1.
+// refuseWritten refuses to set data aside that somebody has written to, as far as is known. A store that was never
+// written to is at revision 1.
 func (c Cluster) refuseWritten(reports map[string]Report, observed membership.Observed) {
 	for name, host := range observed {
 		o := reports[name].Observation
 		if host.Claim != membership.Stale || host.Refused != "" || o == nil {
 			continue
 		}
-		revision := o.Member.Revision
-		if o.Data.Log != nil {
-			revision = max(revision, o.Data.Log.Revision)
-		}
-		if revision > 1 {
+		if revision := revisionOf(*o); revision > 1 {
 			observed[name] = membership.Host{Refused: fmt.Sprintf("an unfinished create that cannot be continued left a member on it, and somebody has written to that since (revision %d): "+
 				"save what you need of it, then stop %s and move %s away", revision, api.Unit(c.Name), o.Data.Path)}
 		}
 	}
+}
+
+// revisionOf returns the newest revision that a member answers with, or that its database has if it is stopped; 0 if
+// neither is known.
+func revisionOf(o api.Observation) int64 {
+	if o.Data.Log != nil {
+		return max(o.Member.Revision, o.Data.Log.Revision)
+	}
+	return o.Member.Revision
 }
 
 // Marker returns the latest marker that the report holds, or nil.

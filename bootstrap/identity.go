@@ -19,7 +19,7 @@ type identity struct {
 	machine, boot string
 	carries       string   // name of the member that the host carries; empty: none of this cluster
 	id            string   // that member's ID; empty: it has none yet
-	nothing       string   // what it carries instead, if it carries nothing of this cluster; empty: it does, or did
+	instead       string   // what it carries if it carries nothing of this cluster; empty: it does, did, or may
 	known         []string // the member's peer URLs in its cluster's list; none: it is not listed
 	runs          string   // the peer URL that it runs by, or would; empty: not known
 }
@@ -43,7 +43,7 @@ func (c Cluster) identify(report Report, list memberList, owner string) (identit
 	i := identity{machine: report.Machine(), boot: report.boot()}
 	marker := report.Marker()
 	if marker == nil || marker.Owner != owner || marker.Cluster != c.Name && marker.Cluster != "" {
-		i.nothing = nothingOf(report)
+		i.instead = insteadOf(report)
 		return i, i.boot != ""
 	}
 	i.carries, i.id = marker.Member, marker.MemberID
@@ -67,13 +67,15 @@ func (c Cluster) identify(report Report, list memberList, owner string) (identit
 	return i, true
 }
 
-// nothingOf says what the host of another cluster, or of none, carries; "" if its marker cannot be read.
-func nothingOf(report Report) string {
+// insteadOf says what the host of another cluster, or of none, carries; "" if that is not known.
+func insteadOf(report Report) string {
 	switch marker := report.Marker(); {
 	case report.Contact.MarkerError != "":
 		return ""
 	case marker != nil:
 		return fmt.Sprintf("member %s of a cluster %s that another state manages", marker.Member, marker.Cluster)
+	case report.dataNotEmpty() || len(report.takenPorts()) > 0: // it may be the member's machine, without its marker
+		return ""
 	}
 	return "nothing of it"
 }
@@ -235,8 +237,8 @@ func (w routes) mistake(m membership.Member) (why, remedy string) {
 			return fmt.Sprintf("its address leads to a machine that carries member %s, which its cluster no longer knows, while %s is in the member list", i.carries, m.Name),
 				fmt.Sprintf("check address, ssh_address and ssh_port of %s; if this is its machine, move away what %s left there (/etc/etcd/%s and its data directory), and plan again", m.Name, i.carries, w.Name)
 		}
-		if why := w.runsElsewhere(m); why != "" {
-			return why, fmt.Sprintf("check address, ssh_address and ssh_port of %s, and where DNS and NAT lead; to give the member up, stop it on the machine where it runs; if that was replaced just now, its connections end within a few minutes: plan again then", m.Name)
+		if why, id := w.runsElsewhere(m); why != "" {
+			return why, fmt.Sprintf("check address, ssh_address and ssh_port of %s, and where DNS and NAT lead; to give the member up, stop it on the machine where it runs, or remove it on the host of another: etcdctl member remove %s; if its machine was replaced just now, its connections end within a few minutes: plan again then", m.Name, id)
 		}
 		return "", ""
 	}
@@ -255,25 +257,33 @@ func (w routes) mistake(m membership.Member) (why, remedy string) {
 
 // RunsElsewhere says that a member's address leads to a machine that carries nothing of it, while the member runs on
 // another; "" if that is not known.
-func (c Cluster) RunsElsewhere(owner string, reports Reports, m membership.Member) string {
-	return c.routesTo(c.AllMembers(reports), c.memberList(owner, reports), owner, reports).runsElsewhere(m)
-}
-
-func (w routes) runsElsewhere(m membership.Member) string {
-	i := w.to[m]
-	if peers := w.connectedWith(m); i.nothing != "" && len(peers) > 0 {
-		return fmt.Sprintf("its address leads to a machine that carries %s, while the member has connections with %s", i.nothing, strings.Join(peers, ", "))
+func (c Cluster) RunsElsewhere(owner string, reports Reports, m membership.Member) (why string) {
+	w := c.routesTo(c.AllMembers(reports), c.memberList(owner, reports), owner, reports)
+	for _, other := range w.members {
+		if other.Name == m.Name && w.to[other].carries == m.Name {
+			return "" // it is on its way to that address
+		}
 	}
-	return ""
+	why, _ = w.runsElsewhere(m)
+	return why
 }
 
-// connectedWith returns the names of the observed members that have connections with a member, by its ID in the list:
-// it runs then, and peers authenticate each other. There are none if its own host has recorded that ID.
-func (w routes) connectedWith(m membership.Member) (names []string) {
+// runsElsewhere says so too, with the member's ID.
+func (w routes) runsElsewhere(m membership.Member) (why, id string) {
+	i := w.to[m]
+	if id, peers := w.connectedWith(m); i.instead != "" && len(peers) > 0 {
+		return fmt.Sprintf("its address leads to a machine that carries %s, while the member has connections with %s", i.instead, strings.Join(peers, ", ")), id
+	}
+	return "", ""
+}
+
+// connectedWith returns a member's ID in the list, and the names of the observed members that have connections with
+// that one: it runs then, and peers authenticate each other. There are none if its own host has recorded that ID.
+func (w routes) connectedWith(m membership.Member) (id string, names []string) {
 	report := w.reports[m]
 	entry, listed := w.entryOf(membership.MemberStatus{Member: m}, w.list.entries, report, w)
 	if marker := report.Marker(); !listed || marker != nil && marker.MemberID == entry.ID {
-		return nil
+		return "", nil
 	}
 	for _, other := range w.members {
 		name, o := w.to[other].carries, w.reports[other].Observation
@@ -281,5 +291,5 @@ func (w routes) connectedWith(m membership.Member) (names []string) {
 			names = append(names, name)
 		}
 	}
-	return names
+	return entry.ID, names
 }

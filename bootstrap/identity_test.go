@@ -158,6 +158,16 @@ func TestWaysThatMislead(t *testing.T) {
 			report.Contact.Marker = &api.Marker{Cluster: "prod", Member: "x", Owner: "others", MemberID: "x1", Phase: api.PhaseFormed}
 			reports[c.Members[2]] = report
 		}, []string{"c (192.0.2.13): its address leads to a machine that carries member x of a cluster prod that another state manages, while the member has connections with a, b"}, "a b c"},
+		"its machine, without its marker": {func(c *bootstrap.Cluster, reports bootstrap.Reports) {
+			report := another(c.Members[2])
+			report.Contact.DataNotEmpty = true
+			reports[c.Members[2]] = report
+		}, nil, "a b c"},
+		"its machine, without its marker and with its data elsewhere": {func(c *bootstrap.Cluster, reports bootstrap.Reports) {
+			report := another(c.Members[2])
+			report.Contact.Listening = []int{2380}
+			reports[c.Members[2]] = report
+		}, nil, "a b c"},
 		"its machine, held by another state": {func(c *bootstrap.Cluster, reports bootstrap.Reports) {
 			report := another(c.Members[2])
 			report.Contact.Marker = &api.Marker{Cluster: "prod", Member: "c", Owner: "others", MemberID: "c1", Phase: api.PhaseFormed}

@@ -116,11 +116,11 @@ func (c Cluster) unfitIfKnown(report Report) string {
 // refuseWrittenTo refuses the remains of an unfinished create if somebody has written to them since.
 func (c Cluster) refuseWrittenTo(report Report) string {
 	o := report.Observation
-	if o == nil || o.Restore != nil || o.Marker == nil || strings.HasPrefix(o.Marker.Token, restoreTokens(c.Restore)) || o.Member.Revision <= 1 {
+	if o == nil || o.Restore != nil || o.Marker == nil || strings.HasPrefix(o.Marker.Token, restoreTokens(c.Restore)) || revisionOf(*o) <= 1 {
 		return ""
 	}
 	return fmt.Sprintf("an unfinished create left a member on it, and somebody has written to that since (revision %d): save what you need of it, then stop %s and move %s away",
-		o.Member.Revision, api.Unit(c.Name), o.Data.Path)
+		revisionOf(*o), api.Unit(c.Name), o.Data.Path)
 }
 
 // assessRestore assesses a host that may be touched.

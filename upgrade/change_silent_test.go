@@ -50,7 +50,7 @@ func TestAMemberThatEndsWhileItIsWaitedFor(t *testing.T) {
 					ended = time.Now()
 				})
 				_, err := l.change(context.Background(), l.planned().Steps)
-				if err == nil || !strings.Contains(err.Error(), "("+wait.shown+") has not responded for 2m0s") || time.Since(ended) > 10*time.Minute {
+				if err == nil || !strings.Contains(err.Error(), "("+wait.shown+") has not responded for 2m0s, and its unit is inactive") || time.Since(ended) > 10*time.Minute {
 					t.Fatalf("after %s: %v", time.Since(ended), err)
 				}
 				l.world.Watch, l.world.Host(wait.shown).Lag = nil, 0

@@ -116,7 +116,7 @@ func (r *changeRun) catchUp(ctx context.Context, m, leader membership.Member) er
 		if err != nil {
 			return fmt.Errorf("ask %s (%s): %w", leader.Name, leader.Address, err)
 		}
-		if err := errors.Join(silent.note(m, learner), silent.note(leader, leads)); err != nil {
+		if err := errors.Join(r.hear(ctx, silent, m, learner), r.hear(ctx, silent, leader, leads)); err != nil {
 			return err
 		}
 		lag = leads.RaftIndex - min(leads.RaftIndex, learner.AppliedIndex)
@@ -208,7 +208,7 @@ func (r *changeRun) until(ctx context.Context, members []membership.Member, show
 		for _, m := range members {
 			if !shows(views[m]) {
 				behind = append(behind, m.Name)
-				err = errors.Join(err, silent.note(m, views[m]))
+				err = errors.Join(err, r.hear(ctx, silent, m, views[m]))
 			}
 		}
 		if len(behind) == 0 {
@@ -223,28 +223,38 @@ func (r *changeRun) until(ctx context.Context, members []membership.Member, show
 // silences tells since when members have not responded.
 type silences map[membership.Member]time.Time
 
-// note takes down whether a member responds, and fails once it has not done so for as long as a starting member may
-// make no progress: it has ended, and nobody starts it while the run waits for it.
-func (s silences) note(m membership.Member, view api.Member) error {
-	since, silent := s[m]
+// hear takes down whether a member responds, and fails once it has not done so for as long as a starting member may
+// make no progress, and is down or fails at each start: nobody starts it while the run waits for it. A member that runs
+// may be reading a large database.
+func (r *changeRun) hear(ctx context.Context, silent silences, m membership.Member, view api.Member) error {
+	since, before := silent[m]
 	switch {
 	case view.Responding:
-		delete(s, m)
-	case !silent:
-		s[m] = time.Now()
-	case time.Since(since) > stall:
-		return fmt.Errorf("%s has not responded for %s, and is not waited for any longer; apply again to have it brought back: %s", m, stall, view.Error)
+		delete(silent, m)
+		return nil
+	case before && time.Since(since) <= stall:
+		return nil
+	case before:
+		o, err := ask[api.Observation](ctx, r.run, m, api.OpObserve, r.Cluster.Ask())
+		if err != nil {
+			return err
+		}
+		if state := o.Unit.ActiveState; state != "active" && state != "activating" || o.Unit.Looping {
+			return fmt.Errorf("%s has not responded for %s, and its unit is %s; apply again to have it brought back: %s", m, stall, state, view.Error)
+		}
 	}
+	silent[m] = time.Now()
 	return nil
 }
 
 // disarm defragments members one by one. Each clears its own alarm: only the member itself knows whether the cause is
 // gone.
 func (r *changeRun) disarm(ctx context.Context) error {
+	var failed error
 	for _, s := range r.status.Healthy() {
 		if err := r.tell(ctx, s.Member, api.OpDisarm, api.DisarmRequest{Owner: r.order.Owner, Alarms: true}); err != nil {
-			return fmt.Errorf("%s: %w", s, err)
+			failed = errors.Join(failed, fmt.Errorf("%s: %w", s, err))
 		}
 	}
-	return nil
+	return failed
 }

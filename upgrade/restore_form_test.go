@@ -218,25 +218,31 @@ func TestCreateFromSnapshotOverOtherMembers(t *testing.T) {
 }
 
 // TestRestoreRefusesWhatWasWritten has somebody write to a cluster that is not quite formed: a create from a snapshot
-// does not discard the writes.
+// does not discard the writes, whether the member serves or is stopped.
 func TestRestoreRefusesWhatWasWritten(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		r := unborn(t, 3)
-		desired := r.cluster.Restore
-		r.cluster.Restore = membership.Restoration{}
-		r.world.Inject(nodetest.Fault{Operation: api.OpConfigure, Nth: 4, Extent: nodetest.Run}) // no host is settled
-		if _, err := r.form(context.Background()); err == nil {
-			t.Fatal("the create was not cut short")
-		}
-		r.world.Heal()
-		r.host("a").Write(cluster)
-		r.world.Forget()
-		r.cluster.Restore = desired
-		if _, err := r.create(context.Background()); err == nil || !strings.Contains(err.Error(), "somebody has written to that since (revision 2)") {
-			t.Errorf("create: %v", err)
-		}
-		if changes := r.world.Changes(); len(changes) > 0 {
-			t.Errorf("hosts were changed: %v", changes)
-		}
-	})
+	for name, happen := range map[string]func(*nodetest.Host){"it serves": func(*nodetest.Host) {}, "it is stopped": func(h *nodetest.Host) { h.StopUnit(cluster) }} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				r := unborn(t, 3)
+				desired := r.cluster.Restore
+				r.cluster.Restore = membership.Restoration{}
+				// No host is settled.
+				r.world.Inject(nodetest.Fault{Operation: api.OpConfigure, Nth: 4, Extent: nodetest.Run})
+				if _, err := r.form(context.Background()); err == nil {
+					t.Fatal("the create was not cut short")
+				}
+				r.world.Heal()
+				r.host("a").Write(cluster)
+				happen(r.host("a"))
+				r.world.Forget()
+				r.cluster.Restore = desired
+				if _, err := r.create(context.Background()); err == nil || !strings.Contains(err.Error(), "somebody has written to that since (revision 2)") {
+					t.Errorf("create: %v", err)
+				}
+				if changes := r.world.Changes(); len(changes) > 0 {
+					t.Errorf("hosts were changed: %v", changes)
+				}
+			})
+		})
+	}
 }

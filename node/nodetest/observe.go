@@ -69,7 +69,7 @@ func (c call) observe(ask api.ObserveRequest) (api.Observation, error) {
 	if view := observation.Member; held.member != nil && !view.Healthy && !(view.Responding && view.Learner && view.Leader != "") {
 		observation.Data.Log = held.member.Log()
 		if part.unit.Process != nil { // the process has its database open
-			observation.Data.Log.Applied, observation.Data.Log.Version = 0, ""
+			observation.Data.Log.Applied, observation.Data.Log.Version, observation.Data.Log.Revision = 0, "", 0
 		}
 	}
 	if held.member != nil && part.unit.Process == nil && part.unit.Restarts >= lostRestarts {

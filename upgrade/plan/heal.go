@@ -273,7 +273,7 @@ func (c *planner) disarm() (membership.Step, bool) {
 		return membership.Step{Kind: membership.Disarm}, true
 	}
 	for _, s := range c.Members {
-		if slices.Contains(c.Full, s.ID) {
+		if s.Role == membership.Voter && slices.Contains(c.Full, s.ID) {
 			c.defers(s, "it has raised the alarm NOSPACE, which only the member itself can disarm, while it serves; the cluster takes no writes until then", "bring the member back, or replace it")
 		}
 	}

@@ -52,7 +52,7 @@ func Retire(cluster bootstrap.Cluster, reports bootstrap.Reports, r Retirement) 
 		switch o, seen := report.Observation, report.Contact.Marker; {
 		case misled != "":
 			refusals = append(refusals, &membership.Refusal{Member: m.Name, At: m.Address, Rule: misled + ", and its own machine would be left as it is",
-				Remedy: "correct address, ssh_address or ssh_port of it, apply, and destroy again; if its machine is gone for good, " + r.howToAbandon(m, r.abandoned(reports)) + "; no host was changed"})
+				Remedy: "correct address, ssh_address or ssh_port of it, apply, and destroy again (some minutes later, if its machine was replaced just now); if its machine is gone for good, " + r.howToAbandon(m, r.abandoned(reports)) + "; no host was changed"})
 		case twice: // a second address of a host that is retired already
 		case o != nil && o.Marker != nil && o.Marker.Owner == r.Owner:
 			steps = append(steps, membership.Step{Kind: membership.Retire, Member: m.Name, At: m.Address, To: fate})

@@ -140,7 +140,7 @@ func still(o api.Observation) api.Observation {
 	o.Member.AppliedIndex, o.Member.RaftTerm, o.Member.RaftIndex = 0, 0, 0
 	if l := o.Data.Log; l != nil && l.Applied <= l.Index { // Applied cannot be read while the database is open
 		kept := *l
-		kept.Applied = 0
+		kept.Applied, kept.Revision = 0, 0
 		o.Data.Log = &kept
 	}
 	if b := o.Backup; b != nil {
