@@ -115,6 +115,7 @@ var never = []struct{ folder, forbidden, why string }{
 	{"resources/hosts", "resources/snapshots", "rooms share what lies below them"},
 	{"resources/cluster/...", "resources/hosts", "rooms share what lies below them"},
 	{"resources/cluster/backups", "resources/cluster", "an attribute knows nothing of the resource that has it"},
+	{"resources/cluster/firewall", "resources/cluster", "an attribute knows nothing of the resource that has it"},
 	{"resources/cluster/exchange", "resources/cluster", "an attribute knows nothing of the resource that has it"},
 	{"resources/cluster/health", "resources/cluster", "an attribute knows nothing of the resource that has it"},
 	{"resources/cluster/recovery", "resources/cluster", "an attribute knows nothing of the resource that has it"},

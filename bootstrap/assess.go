@@ -81,6 +81,9 @@ func (c Cluster) assess(m membership.Member, report Report, f Formation, now tim
 	if under := restoring(report); under != "" && refused == "" {
 		refused = fmt.Sprintf("a restore of %s is under way on it: put `restore` back into the configuration to finish it", under)
 	}
+	if report.Observation != nil && c.Filters != nil {
+		refused = cmp.Or(refused, report.Observation.NoNftables)
+	}
 	if refused != "" {
 		return membership.Host{Refused: refused}
 	}
@@ -95,7 +98,7 @@ func (c Cluster) assess(m membership.Member, report Report, f Formation, now tim
 	}
 	host.Running = o.Unit.ActiveState == "active" || o.Unit.ActiveState == "activating"
 	host.Synced = slices.Equal(o.Flags, c.Flags(m, f, StateExisting)) && o.Marker != nil && o.Marker.ClusterID != ""
-	host.Configured = c.configured(m, report, f, now)
+	host.Configured = c.configured(m, report, f, now) && c.unfiltered(o) == "" && (c.Filters == nil || admitted(o) == strings.Join(c.peers(), ", "))
 	host.Unbacked, host.Unrenewed = c.Unbacked(o), c.Unrenewed(m, o)
 	host.Ready = host.Running && o.Member.Ready && o.Member.Healthy && c.knowsAll(o.Member)
 	if host.Ready {

@@ -57,6 +57,9 @@ type Cluster struct {
 	OnHosts   *api.Renewal
 	OnHostsOf api.RenewalPlaces // what of it is known; hosts keep their own of the other
 
+	// Filters is who may reach the members besides each other; nil: anybody. Filtered sets it.
+	Filters *Firewall
+
 	// Inspects are the new members, of whose hosts the first contact takes an inventory. The others' hosts are taken as
 	// they are: a refresh takes none, so that a plan would show steps for them that its apply refuses.
 	Inspects []membership.Member
@@ -250,7 +253,7 @@ func (c Cluster) Ports() []int { return []int{c.ClientPort, c.PeerPort, c.Metric
 
 // Ask returns the request to observe a host for this cluster.
 func (c Cluster) Ask() api.ObserveRequest {
-	return api.ObserveRequest{DataDir: c.DataDir, Ports: c.Ports()}
+	return api.ObserveRequest{DataDir: c.DataDir, Ports: c.Ports(), Firewall: c.Filters != nil}
 }
 
 // AskOf returns the request to observe a member's host, with an inventory if the member is new.

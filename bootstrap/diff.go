@@ -42,7 +42,11 @@ func (c Cluster) diff(s *membership.MemberStatus, report Report, owner string, k
 	}
 	s.Outdated, s.Unasked = c.outdated(*s, *o, desired, unit)
 	s.Unrenewed, s.OldRenewals = c.Unrenewed(s.Member, o), c.hasOldRenewals(s.Member, o)
-	if s.OldStore = s.Unrenewed != "" && c.mayMisunderstandRenewals(o); s.OldStore && len(s.Outdated) == 0 {
+	mayNotFilter := c.mayMisunderstandFirewall(o)
+	if mayNotFilter && len(s.Outdated) == 0 {
+		s.Outdated, s.Unasked = []string{otherStoreFilters}, true
+	}
+	if s.OldStore = mayNotFilter || s.Unrenewed != "" && c.mayMisunderstandRenewals(o); s.OldStore && len(s.Outdated) == 0 {
 		s.Outdated, s.Unasked = []string{otherStoreRenews}, true
 	}
 	s.Unbacked, s.OldRuns = c.Unbacked(o), c.hasOldUnits(o)

@@ -95,6 +95,9 @@ func (c Cluster) Status(owner string, reports Reports, now time.Time) membership
 	markReverted(&p, reports)
 	markDamaged(&p, reports)
 	markDiverged(&p)
+	for i := range p.Members {
+		c.filters(&p.Members[i], reports[p.Members[i].Member], owner)
+	}
 	// A member's desired configuration depends on which members there are.
 	as := c.As(p)
 	for i := range p.Members {

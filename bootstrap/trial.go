@@ -72,13 +72,16 @@ func (c Cluster) Trial(newcomers []membership.Member, reports Reports, token str
 			if other.Name == m.Name || !isNew(m) && !isNew(other) || !tries(preflight.PeerUnreachable) {
 				continue
 			}
-			listens := c.listens(other, reports[other])
-			if slices.Contains(asked, other) {
-				request.Await = append(request.Await, other.Name)
-			} else if !listens {
+			listens, isAsked := c.listens(other, reports[other]), slices.Contains(asked, other)
+			if !listens && !isAsked {
 				continue // a member with an older store, which is to move to this port
 			}
-			request.Dial = append(request.Dial, api.PreflightPeer{Member: other.Name, At: c.peerAt(other), Answers: !listens})
+			if isAsked && lets(reports[m], other) {
+				request.Await = append(request.Await, other.Name)
+			}
+			if lets(reports[other], m) {
+				request.Dial = append(request.Dial, api.PreflightPeer{Member: other.Name, At: c.peerAt(other), Answers: !listens})
+			}
 		}
 		if address, err := netip.ParseAddr(m.Address); err == nil && address.Is4() && !address.IsLoopback() {
 			request.From = m.Address // as members do: SetMemberLocalAddr
@@ -96,6 +99,13 @@ func (c Cluster) Trial(newcomers []membership.Member, reports Reports, token str
 		}
 	}
 	return requests
+}
+
+// lets tells whether the firewall of a host lets a member in. A host of an unfinished create may have the firewall of
+// other members still: it gets its own with its configuration, and until then nobody can try to reach it.
+func lets(host Report, m membership.Member) bool {
+	f := host.Observation.Firewall
+	return f == nil || f.Differs == "" && slices.Contains(f.Peers, m.Address)
 }
 
 // worksWith tells whether new members are going to work with a member at once: it is healthy, or it is formed together

@@ -46,6 +46,8 @@ var laters = map[string]later{
 	"hold_restarts":       {"hold_restarts = terraform_data.later.output", `true`, ""},
 	"client_port":         {"client_port = terraform_data.later.output", `12379`, ""},
 	"peer_common_name":    {"peer_common_name = terraform_data.later.output", `"prod peers"`, ""},
+	"a firewall":          {"firewall = jsondecode(terraform_data.later.output)", `jsonencode({ client_cidrs = ["10.0.1.0/24"] })`, ""},
+	"a client's network":  {"firewall = { client_cidrs = [terraform_data.later.output] }", `"10.0.1.0/24"`, ""},
 	"peer_port":           {"peer_port = terraform_data.later.output", `12380`, ""},
 	"metrics_port":        {"metrics_port = terraform_data.later.output", `12381`, ""},
 	"data_dir":            {"data_dir = terraform_data.later.output", `"/var/lib/etcd/prod"`, ""},

@@ -22,7 +22,8 @@ func TestImport(t *testing.T) {
 		settings    = { snapshot_count = 5000, heartbeat_interval = "200ms" }
 		extra_flags = { max-wals = "7", feature-gates = "StopGRPCServiceOnDefrag=true" }
 		extra_server_names = ["etcd.example.com", "192.0.2.100"]
-		peer_common_name   = "prod peers"`)
+		peer_common_name   = "prod peers"
+		firewall           = { client_cidrs = ["10.0.1.0/24", "2001:db8:1::/64"] }`)
 	w.run(t, tftest.TestStep{Config: config},
 		tftest.TestStep{
 			PreConfig: w.Forget, ResourceName: cluster, ImportState: true,

@@ -15,7 +15,8 @@ import (
 // cut are the changes that are cut short at every call.
 var cut = []string{"replace dead, new address", "replace healthy leader", "grow 1 to 3", "shrink 5 to 3", "upgrade", "downgrade", "readdress", "readdress, old address gone", "readdress the only one", "readdress the only one, gone",
 	"renumbered, all of them", "renumbered, two of three", "another peer port", "recovered at another peer port", "recovered, a newer patch and settings",
-	"authorities exchanged, settings", "authorities rotated, one is dead", "peers get another common name", "peers lose their common name, and one is dead"}
+	"authorities exchanged, settings", "authorities rotated, one is dead", "peers get another common name", "peers lose their common name, and one is dead",
+	"a firewall", "no firewall any more", "replaced behind a firewall", "re-addressed behind a firewall"}
 
 // allExpired is a cluster whose members need new certificates before they can start. When power comes back, a member
 // that was started has to be stopped again, which only a run that has shown the stop does.

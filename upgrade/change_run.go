@@ -80,6 +80,7 @@ func (e *Executor) Change(ctx context.Context, order Order) (Outcome, error) {
 	r := &changeRun{run: e.newRun(e.Cluster.AllMembers(reports)), order: order, staged: map[membership.Member]string{}, served: map[membership.Member]bool{}, failing: map[membership.Member]bool{}, stalled: map[membership.Member]bool{},
 		applied: map[string]uint64{}, acknowledged: map[string]uint64{},
 		renewed: map[membership.Member]bool{}, failed: map[membership.Member]string{}, waiting: map[membership.Member]bool{}, wasStoreless: map[membership.Member]bool{}}
+	r.peers = func() []string { return r.status.Peers() }
 	for _, m := range order.Served {
 		r.served[m] = true
 	}
@@ -235,7 +236,7 @@ func (r *changeRun) mustStillServe(steps []membership.Step) error {
 // harm, and so is a move of the leadership, which may be elsewhere by now.
 func (r *changeRun) approved(step membership.Step) bool {
 	switch step.Kind {
-	case membership.Snapshot, membership.MoveLeader, membership.Agree, membership.SyncConfiguration, membership.Stage, membership.BackUp, membership.RenewOnHosts:
+	case membership.Snapshot, membership.MoveLeader, membership.Agree, membership.SyncConfiguration, membership.Stage, membership.BackUp, membership.RenewOnHosts, membership.Firewall:
 		return true
 	}
 	if step.Kind == membership.Disarm && step.To == bootstrap.AlarmCorrupt {
@@ -350,6 +351,8 @@ func (r *changeRun) carryOut(ctx context.Context, step membership.Step) error {
 		return r.backUp(ctx)
 	case membership.RenewOnHosts:
 		return r.renewOnHosts(ctx)
+	case membership.Firewall:
+		return r.firewall(ctx)
 	case membership.MoveLeader:
 		return r.moveLeader(ctx, m, step.To)
 	case membership.Readdress:

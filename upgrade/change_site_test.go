@@ -311,6 +311,12 @@ func (l *life) mustRunAsDesired(m membership.Member, o api.Observation) {
 	same("running store", marker.Store, o.Unit.Process.Store)
 	same("running flags", lasting(o.Flags), lasting(o.Unit.Process.Flags))
 	same("guard", "", o.Guard)
+	var firewall *api.Firewall
+	if o.Firewall != nil {
+		firewall = &o.Firewall.Firewall
+		same("firewall as it is in force", "", o.Firewall.Differs)
+	}
+	same("firewall", l.cluster.FirewallFor(slices.Sorted(slices.Values(l.cluster.Addresses()))), firewall)
 }
 
 // lasting returns the flags that count for the whole life of a member, without those of its first start.

@@ -164,6 +164,39 @@ var operations = map[string]operation{
 		l.renumber("a", "b", "c")
 		l.set("quota-backend-bytes", "8589934592")
 	}},
+	"a firewall": {does: "firewall: clients 10.0.1.0/24, peers 192.0.2.11, 192.0.2.12, 192.0.2.13, on a, b, c; nothing else is filtered", members: 3, happen: func(l *life) {
+		l.filter("10.0.1.0/24")
+	}},
+	"other clients behind a firewall": {does: "firewall: clients nobody, peers 192.0.2.11, 192.0.2.12, 192.0.2.13, on a, b, c", members: 3, happen: func(l *life) {
+		l.filtered("10.0.1.0/24")
+		l.filter()
+	}},
+	"no firewall any more": {does: "firewall: removed on a, b, c; anybody reaches the members", members: 3, happen: func(l *life) {
+		l.filtered("10.0.1.0/24")
+		l.cluster = l.cluster.Filtered(nil)
+	}},
+	"replaced behind a firewall": {does: "firewall: clients 10.0.1.0/24, peers 192.0.2.11, 192.0.2.12, 192.0.2.13, 192.0.2.21, on a, b, c", members: 3, happen: func(l *life) {
+		l.filtered("10.0.1.0/24")
+		l.want("a", "b@21", "c")
+	}},
+	"a dead one replaced behind a firewall": {does: "firewall: clients 10.0.1.0/24, peers 192.0.2.11, 192.0.2.13, 192.0.2.21, on a, c", members: 3, happen: func(l *life) {
+		l.filtered("10.0.1.0/24")
+		l.host("b").PowerCut()
+		l.want("a", "b@21", "c")
+	}},
+	"re-addressed behind a firewall": {does: "firewall: clients 10.0.1.0/24, peers 192.0.2.11, 192.0.2.13, 192.0.2.52, on a, b, c", members: 3, happen: func(l *life) {
+		l.filtered("10.0.1.0/24")
+		l.readdress("b", "52", false)
+	}},
+	"another peer port behind a firewall": {does: "firewall: clients 10.0.1.0/24, peers 192.0.2.11, 192.0.2.12, 192.0.2.13, on a, b, c", members: 3, happen: func(l *life) {
+		l.filtered("10.0.1.0/24")
+		l.cluster.PeerPort = 12380
+	}},
+	"the firewall was flushed": {does: "firewall: clients 10.0.1.0/24, peers 192.0.2.11, 192.0.2.12, 192.0.2.13, on b; nothing else is filtered", members: 3, happen: func(l *life) {
+		l.filtered("10.0.1.0/24")
+		l.host("b").FlushFirewall()
+	}},
+
 	"another peer port":        {does: "readdress b (192.0.2.12): from https://192.0.2.12:2380, with its data and its ID; voters 3", members: 3, happen: func(l *life) { l.cluster.PeerPort = 12380 }},
 	"another peer port of one": {does: "readdress a (192.0.2.11): from https://192.0.2.11:2380", members: 1, happen: func(l *life) { l.cluster.PeerPort = 12380 }},
 	"another peer port, one is replaced": {does: "remove c (192.0.2.13): no longer in the configuration", members: 3, happen: func(l *life) {

@@ -94,8 +94,11 @@ func (r *changeRun) currentConfiguration(m membership.Member) api.ConfigureReque
 // it looks at one.
 func (r *run) write(ctx context.Context, m membership.Member, request api.ConfigureRequest) error {
 	request.ClientCRL = r.Cluster.Revocations(request.Flags)
-	_, err := writeBy[api.Done](ctx, r, m, request.Store, api.OpConfigure, request)
-	return err
+	store := r.storeToWrite(m, request.Store)
+	if _, err := writeBy[api.Done](ctx, r, m, request.Store, api.OpConfigure, request); err != nil || r.Cluster.Filters == nil {
+		return err
+	}
+	return r.filter(ctx, m, store, request.Marker.Owner) // before the member starts by what was written
 }
 
 // writeBy makes a call by which a host prepares or writes what its member is to run by. A member that is not restarted
@@ -168,29 +171,6 @@ func (r *changeRun) stage(ctx context.Context, m membership.Member, version stri
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.staged[m] = version
-	return nil
-}
-
-// mustHaveRoom refuses a host whose disk has no room for the database that a joining member is to copy. It has to be
-// refused before the member is added: afterwards the member would fill its disk and never start.
-func (r *changeRun) mustHaveRoom(ctx context.Context, m membership.Member, store string) error {
-	if !plan.CopiesData(r.status, m) {
-		return nil // it has its data
-	}
-	report := r.observe(ctx, m, store, 0)
-	if report.Err != nil {
-		return report.Err
-	}
-	if report.Observation == nil {
-		return errors.New("the store that was installed on it is gone")
-	}
-	var database int64
-	for _, s := range r.status.Healthy() {
-		database = max(database, r.reports[s.Member].Observation.Member.DBSizeBytes)
-	}
-	if why := bootstrap.Cramped(report.Observation.Data, database); why != "" {
-		return &membership.Refusal{Rule: why, Remedy: "make room there, or give the member another host; the member list is as it was"}
-	}
 	return nil
 }
 

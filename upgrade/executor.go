@@ -1,3 +1,6 @@
+// Package upgrade carries out plans on the hosts of a cluster: it observes the hosts, asks the planner (upgrade/plan)
+// for the next steps, carries them out and observes again, until nothing is left. It knows how a step is done, and
+// never whether it is right.
 package upgrade
 
 import (
@@ -79,6 +82,8 @@ type run struct {
 	checked bool           // the whole plan was compared with what was approved
 	held    map[membership.Member]bool
 	release []func()
+
+	peers func() []string // that hosts let in; nil: the desired members
 
 	runContext context.Context // ends when the run is to stop before its next step
 	mu         sync.Mutex      // steps of one batch run concurrently

@@ -7,8 +7,10 @@ import (
 	"slices"
 	"time"
 
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
 )
 
 const (
@@ -257,4 +259,31 @@ func (r *changeRun) disarm(ctx context.Context) error {
 		}
 	}
 	return failed
+}
+
+// mustHaveRoom refuses a host that cannot have the desired firewall, and one whose disk has no room for the database
+// that a joining member is to copy. Both are refused before the member is added: afterwards it would fill its disk and
+// never start.
+func (r *changeRun) mustHaveRoom(ctx context.Context, m membership.Member, store string) error {
+	if !plan.CopiesData(r.status, m) {
+		return nil // it has its data
+	}
+	report := r.observe(ctx, m, store, 0)
+	if report.Err != nil {
+		return report.Err
+	}
+	if report.Observation == nil {
+		return errors.New("the store that was installed on it is gone")
+	}
+	if why := report.Observation.NoNftables; r.Cluster.Filters != nil && why != "" {
+		return &membership.Refusal{Attribute: "firewall", Rule: why, Remedy: "take firewall out of the configuration, or give the host a kernel with nftables; the member list is as it was"}
+	}
+	var database int64
+	for _, s := range r.status.Healthy() {
+		database = max(database, r.reports[s.Member].Observation.Member.DBSizeBytes)
+	}
+	if why := bootstrap.Cramped(report.Observation.Data, database); why != "" {
+		return &membership.Refusal{Rule: why, Remedy: "make room there, or give the member another host; the member list is as it was"}
+	}
+	return nil
 }

@@ -102,8 +102,8 @@ func (r *run) touch(m membership.Member) {
 
 // untried are the kinds of steps before which hosts try nothing: those that install the stores that hosts try with, and
 // those that bring service back, or keep it, without giving up anything. A host that is unfit for a new member keeps no
-// other one down.
-var untried = []membership.Kind{membership.Install, membership.Stage, membership.Start, membership.Agree, membership.Disarm, membership.Recover, membership.RenewCertificates, membership.Promote}
+// other one down. And firewalls let new members in before those are tried.
+var untried = []membership.Kind{membership.Install, membership.Stage, membership.Firewall, membership.Start, membership.Agree, membership.Disarm, membership.Recover, membership.RenewCertificates, membership.Promote}
 
 // try has hosts try together what a member needs: the disk, the peer ports in both directions, and names. It calls the
 // hosts to which the steps bring members, and those that these members will work with. It returns one error with the

@@ -25,6 +25,7 @@ type Spec struct {
 	Zones        map[string]string // failure domains of the members, by name: members are restarted zone by zone
 	Backups      string            // describes its backups, differently after every change of them; empty: none
 	Renewals     string            // describes by whom its hosts have certificates renewed, likewise; empty: by nobody
+	Firewall     string            // describes who may reach its members besides each other, likewise; empty: anybody
 	// OtherRenewals tells that Renewals says nothing of one of the two authorities: hosts keep what they do for that.
 	OtherRenewals bool
 }

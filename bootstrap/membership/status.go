@@ -84,8 +84,17 @@ type MemberStatus struct {
 	Rebuild   string
 	Unbacked  string // how its host's backups differ from what is desired; empty: not at all
 	Unrenewed string // how the way in which its host renews certificates by itself does; empty: not at all
-	OldStore  bool   // its store may not understand how its host is to renew certificates, and this build's does
-	OldRuns   bool   // its host's backups run by units of an older store, which a newer one would write differently
+	// Unfiltered is how its host's firewall differs from what is desired, apart from the peers that it lets in. Empty:
+	// it does not.
+	Unfiltered string
+	// Admits are the addresses of the peers that its host's firewall lets in, sorted, with commas between them. Empty:
+	// the host has no firewall.
+	Admits string
+	// NoNftables is why its host can have no firewall, though one is desired. Empty: it can, or that is not known.
+	NoNftables string
+
+	OldStore bool // its store may not understand how its host is to renew certificates, and this build's does
+	OldRuns  bool // its host's backups run by units of an older store, which a newer one would write differently
 	// OldRenewals tells the same of its host's renewals of certificates.
 	OldRenewals bool
 	Data        string // identifies its data, if members' data was compared; empty: it was not
@@ -220,6 +229,28 @@ func (p ClusterStatus) Clone() ClusterStatus {
 // Voters returns the members that vote.
 func (p ClusterStatus) Voters() []MemberStatus {
 	return p.filter(func(s MemberStatus) bool { return s.Role == Voter })
+}
+
+// Peers returns the addresses that firewalls let in as peers: those at which etcd's list has members, whoever they are,
+// and those of all desired members, since a host lets a member in before it joins. A member that was removed is not
+// among them. If no host can tell the list, everybody who may be in it counts as a member.
+func (p ClusterStatus) Peers() (addresses []string) {
+	for _, s := range p.Members {
+		if s.Desired || s.Role != Absent {
+			addresses = append(addresses, s.Address)
+		}
+		if s.From != "" && s.Role != Absent {
+			addresses = append(addresses, HostOf(s.From))
+		}
+	}
+	for _, s := range p.Unmanaged {
+		addresses = append(addresses, HostOf(s.PeerURL))
+	}
+	for _, peerURL := range p.Unseen {
+		addresses = append(addresses, HostOf(peerURL))
+	}
+	slices.Sort(addresses)
+	return slices.Compact(addresses)
 }
 
 // Learners returns the learners.

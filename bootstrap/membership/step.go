@@ -20,6 +20,7 @@ const (
 	SyncConfiguration Kind = "sync-configuration" // write the current members into the configuration
 	BackUp            Kind = "back-up"            // enable, change or disable backups on the hosts
 	RenewOnHosts      Kind = "renew-on-hosts"     // have hosts renew certificates by themselves, or stop that
+	Firewall          Kind = "firewall"           // have hosts filter who reaches their members, or stop that
 	Retire            Kind = "retire"             // take the cluster off the host
 )
 
@@ -153,6 +154,11 @@ func (s Step) text() string {
 			return fmt.Sprintf("renew on hosts: disabled on %s; certificates are renewed by applies alone", s.Why)
 		}
 		return fmt.Sprintf("renew on hosts: %s, on %s", s.To, s.Why)
+	case Firewall:
+		if s.To == "" {
+			return fmt.Sprintf("firewall: removed on %s; anybody reaches the members", s.Why)
+		}
+		return fmt.Sprintf("firewall: %s, on %s; nothing else is filtered", s.To, s.Why)
 	case Stage:
 		return fmt.Sprintf("stage %s: store for etcd %s, flags tried against it", at, s.To)
 	case Snapshot:

@@ -142,7 +142,7 @@ func (c call) unreached(peer api.PreflightPeer, r api.PreflightRequest) string {
 		return err.Error()
 	}
 	other := c.world.holds(address)
-	if other == nil || other.off || c.CutOff || other.CutOff || slices.Contains(c.Blocks, other.Address) {
+	if other == nil || other.off || c.CutOff || other.CutOff || slices.Contains(c.Blocks, other.Address) || !other.admits(other.on(c.cluster), c.Host) {
 		return "timeout"
 	}
 	number, _ := strconv.Atoi(port)

@@ -71,7 +71,7 @@ func (c call) firewall(r api.FirewallRequest) (api.Done, error) {
 			return api.Done{}, c.world.unexpected("%s: its firewall is to let in %v, and etcd's list has a member at %s", c.Address, r.Firewall.Peers, address)
 		}
 	}
-	text, err := systemd.RenderFirewall(systemd.FirewallOptions{Cluster: c.cluster, Store: api.SelectedStore(c.cluster), ConfigDir: api.ConfigDir(c.cluster)})
+	text, err := systemd.RenderFirewall(systemd.FirewallOptions{Cluster: c.cluster, Store: api.SelectedStore(c.cluster), ConfigDir: api.ConfigDir(c.cluster), RunDir: api.RunDir})
 	if err != nil {
 		return api.Done{}, refuse("%s", err)
 	}

@@ -326,7 +326,8 @@ func (ch change) asksForChange(state clusterModel) bool {
 func (ch change) asksOfAll(state clusterModel) bool {
 	was := state.cluster(ch.before)
 	is := ch.cluster
-	return !slices.Equal(is.Members, was.Members) || is.Version != was.Version || is.Recover.Member != "" || is.Restore.Source != "" || len(is.Rebuild) > 0 || reconfigures(was, is)
+	return !slices.Equal(is.Members, was.Members) || is.Version != was.Version || is.Recover.Member != "" || is.Restore.Source != "" || len(is.Rebuild) > 0 ||
+		is.Firewall != was.Firewall || reconfigures(was, is)
 }
 
 // reconfigures tells whether members are to run otherwise than they were, apart from etcd's version: a provider may
@@ -410,7 +411,7 @@ func (c clusterModel) changesOwn(state clusterModel, members, before map[string]
 		!c.Timeouts.Equal(state.Timeouts) ||
 		!c.Version.Equal(state.Version) ||
 		!c.Settings.Equal(state.Settings) || !c.ExtraFlags.Equal(state.ExtraFlags) ||
-		!c.ExtraServerNames.Equal(state.ExtraServerNames) || !c.Certificates.Equal(state.Certificates) || !c.PeerCommonName.Equal(state.PeerCommonName) || !c.ClientCRL.Equal(state.ClientCRL) ||
+		!c.ExtraServerNames.Equal(state.ExtraServerNames) || !c.Certificates.Equal(state.Certificates) || !c.PeerCommonName.Equal(state.PeerCommonName) || !c.ClientCRL.Equal(state.ClientCRL) || !c.Firewall.Equal(state.Firewall) ||
 		!maps.EqualFunc(members, before, memberModel.sameConfiguration)
 }
 

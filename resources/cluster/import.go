@@ -18,6 +18,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/firewall"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/settings"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/providerdata"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/validate"
@@ -236,6 +237,7 @@ func (c *clusterModel) readBack(reports bootstrap.Reports) error {
 		if flags["client-crl-file"] != "" && o.ClientCRL != "" {
 			c.ClientCRL = types.StringValue(o.ClientCRL)
 		}
+		c.Firewall = firewall.From(o.Firewall)
 		c.ExtraServerNames = types.SetNull(types.StringType)
 		if names := c.cluster(nil).ServerNamesOf(m, o.Certificates[api.KeyServer].PEM); len(names) > 0 {
 			c.ExtraServerNames = types.SetValueMust(types.StringType, value.List(names).Elements())

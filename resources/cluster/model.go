@@ -15,6 +15,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/authority"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/backups"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/firewall"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/health"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/renewal"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/settings"
@@ -38,6 +39,7 @@ type clusterModel struct {
 	Certificates       types.Object   `tfsdk:"certificates"`
 	PeerCommonName     types.String   `tfsdk:"peer_common_name"`
 	ClientCRL          types.String   `tfsdk:"client_crl"`
+	Firewall           types.Object   `tfsdk:"firewall"`
 	DeletionProtection types.Bool     `tfsdk:"deletion_protection"`
 	PurgeData          types.Bool     `tfsdk:"purge_data"`
 	AbandonOnDestroy   types.Set      `tfsdk:"abandon_on_destroy"`
@@ -158,7 +160,7 @@ func (c clusterModel) cluster(members map[string]memberModel) bootstrap.Cluster 
 		ClientCRL:   c.ClientCRL.ValueString(),
 		Waived:      waived(c.Preflight),
 		MaxFsyncP99: maxFsyncP99(c.Preflight),
-	}
+	}.Filtered(firewall.Of(c.Firewall))
 }
 
 // givenBy returns a cluster with what only a configuration has, its secrets among it: how its hosts back it up, and by

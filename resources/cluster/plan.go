@@ -255,7 +255,7 @@ func (c *clusterModel) setRollout(ctx context.Context, from startingPoint) (diag
 
 // plannable tells whether everything is known that steps are planned from.
 func (c clusterModel) plannable(ctx context.Context, members map[string]memberModel) bool {
-	return addressesKnown(members) && value.Known(ctx, c.EtcdVersion, c.ClientPort, c.PeerPort, c.MetricsPort, c.Settings, c.ExtraFlags, c.ExtraServerNames, c.Certificates, c.PeerCommonName, c.ClientCRL, c.HoldRestarts)
+	return addressesKnown(members) && value.Known(ctx, c.EtcdVersion, c.ClientPort, c.PeerPort, c.MetricsPort, c.Settings, c.ExtraFlags, c.ExtraServerNames, c.Certificates, c.PeerCommonName, c.ClientCRL, c.Firewall, c.HoldRestarts)
 }
 
 // rebuildsKnown tells whether the rebuild text of every member is known.

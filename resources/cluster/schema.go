@@ -17,6 +17,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/authority"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/backups"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/firewall"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/recovery"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/renewal"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/restore"
@@ -108,6 +109,7 @@ func clusterSchema(ctx context.Context, carried ...string) schema.Schema {
 					"A change of the list restarts nothing; the first list, and null after one, restart member by member, so set it from the start. " +
 					"Connections that a client has already stay until they end, or the member restarts. etcd looks at nothing but serial numbers: not at the list's signature, authority or dates, and while a member cannot read its list it lets no client in, which the next plan repairs. Default: none.",
 			},
+			firewall.Name: firewall.Attribute(),
 			"deletion_protection": schema.BoolAttribute{
 				Optional: true,
 				Computed: true,

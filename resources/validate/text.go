@@ -18,6 +18,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 )
@@ -79,6 +80,7 @@ var (
 	HTTPSURL    = textCheck{"an address that begins with https://", checkHTTPS}
 	S3Endpoint  = textCheck{"https://HOST or https://HOST:PORT (or http://, for a network that is trusted)", checkEndpoint}
 	HostAddress = textCheck{"an IP address or a DNS name, in lower case and without a port", CheckAddress}
+	CIDR        = textCheck{"a network like 10.0.1.0/24 or 2001:db8:1::/64", api.CheckCIDR}
 	Path        = textCheck{"an absolute path in its shortest spelling", checkPath}
 	PublicKeys  = textCheck{`public SSH keys, one a line, like "ssh-ed25519 AAAA..."`, checkPublicKeys}
 	Duration    = textCheck{`a positive duration like "8760h", "5m" or "100ms"`, CheckDuration}

@@ -146,7 +146,7 @@ func refuseEnded(p membership.ClusterStatus, steps []membership.Step) error {
 // besideLacking are the kinds of steps that are safe beside members that lack certificates: no voter comes, goes or is
 // out of service for a while by them.
 var besideLacking = []membership.Kind{membership.Stage, membership.Snapshot, membership.Start, membership.Stop, membership.Configure, membership.Agree,
-	membership.RenewCertificates, membership.SyncConfiguration, membership.Disarm, membership.SetAside, membership.Retire}
+	membership.RenewCertificates, membership.SyncConfiguration, membership.Firewall, membership.Disarm, membership.SetAside, membership.Retire}
 
 // beforeJoins cuts a plan that recovers the cluster, or goes on after that, before the first member joins: the survivor
 // serves, and the members that were given up join once their certificates can be signed. In an exchange of authorities
@@ -329,6 +329,7 @@ func choose(p membership.ClusterStatus, want membership.Spec) (membership.Step, 
 	unsignable := len(c.leaveUnsignable()) > 0
 	c.authorities()
 	rules := []func() (membership.Step, bool){
+		c.firewall,            // whoever is or becomes a member is let in, and nobody else
 		c.expel,               // a member with other data than the rest gives its readers wrong answers
 		c.heal,                // what is down comes up: nothing is safer than more healthy members
 		c.renewCertificates,   // disturbs nobody
@@ -354,15 +355,15 @@ func choose(p membership.ClusterStatus, want membership.Spec) (membership.Step, 
 	switch failed := c.failed(); {
 	case c.Corrupt && c.Agreed && !unsignable:
 		// The cluster takes no writes until the alarm is disarmed, so that comes before all else.
-		rules = []func() (membership.Step, bool){c.clearCorrupt, c.expel, c.heal, c.renewCertificates, c.removeStaleLearners, c.cleanUp, c.removeDead, c.deferCorrupt}
+		rules = []func() (membership.Step, bool){c.firewall, c.clearCorrupt, c.expel, c.heal, c.renewCertificates, c.removeStaleLearners, c.cleanUp, c.removeDead, c.deferCorrupt}
 	case c.Corrupt:
-		rules = []func() (membership.Step, bool){c.clearCorrupt, c.heal, c.renewCertificates, c.deferCorrupt}
+		rules = []func() (membership.Step, bool){c.firewall, c.clearCorrupt, c.heal, c.renewCertificates, c.deferCorrupt}
 	case unsignable:
 		// What needs no certificate is safe: no voter comes, goes or is out of service for a while by it.
-		rules = []func() (membership.Step, bool){c.heal, c.renewCertificates, c.syncConfiguration, c.cleanUp, c.disarm}
+		rules = []func() (membership.Step, bool){c.firewall, c.heal, c.renewCertificates, c.syncConfiguration, c.cleanUp, c.disarm}
 	case failed:
 		// Repairs of other members are safer done than left. Steps that take a voter away for a while are not.
-		rules = []func() (membership.Step, bool){c.expel, c.heal, c.renewCertificates, c.removeStaleLearners, c.syncConfiguration, c.cleanUp, c.removeDead, c.admit, c.replenish, c.disarm}
+		rules = []func() (membership.Step, bool){c.firewall, c.expel, c.heal, c.renewCertificates, c.removeStaleLearners, c.syncConfiguration, c.cleanUp, c.removeDead, c.admit, c.replenish, c.disarm}
 	}
 	for _, rule := range rules {
 		if step, found := rule(); found {

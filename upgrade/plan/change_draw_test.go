@@ -195,6 +195,7 @@ func draw(t *rapid.T, wrong []string) *etcd {
 	if course.agreed == "3.6" && course.downgrade == "" {
 		e.version = "3.6" // it takes some seconds to rise
 	}
+	e.drawFirewall(t)
 	return e
 }
 

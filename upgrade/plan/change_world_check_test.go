@@ -14,6 +14,7 @@ import (
 var checks = map[membership.Kind]func(*etcd, membership.Step, *machine, *entry) error{
 	membership.Stage:             func(*etcd, membership.Step, *machine, *entry) error { return nil },
 	membership.RenewCertificates: (*etcd).checkRenewCertificates,
+	membership.Firewall:          func(*etcd, membership.Step, *machine, *entry) error { return nil },
 	membership.Snapshot:          (*etcd).checkSnapshot,
 	membership.Stop:              (*etcd).checkStop,
 	membership.Configure:         (*etcd).checkConfigure,
@@ -225,7 +226,7 @@ func (e *etcd) checkAdd(step membership.Step, h *machine, m *entry) error {
 	case !e.desired(step.At):
 		return errors.New("nobody wants it")
 	}
-	return nil
+	return e.mustLetIn(step.At)
 }
 
 func (e *etcd) checkJoin(step membership.Step, h *machine, m *entry) error {

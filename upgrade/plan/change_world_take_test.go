@@ -14,6 +14,7 @@ func (e *etcd) take(step membership.Step) {
 		h.version, h.current, h.broken = version, true, false
 	}
 	e.issue(step)
+	e.filter(step)
 	switch step.Kind {
 	case membership.Stage:
 		e.staged[step.At] = step.To
@@ -74,7 +75,9 @@ func (e *etcd) take(step membership.Step) {
 			return step.To == "" && v.address == step.At || step.To != "" && v.id == step.To
 		})
 		h.running, h.ready = false, false // a member that was removed ends by itself
-	case membership.SetAside, membership.Retire:
+	case membership.SetAside:
+		*h = machine{filters: h.filters, admits: h.admits}
+	case membership.Retire:
 		*h = machine{}
 	case membership.Readdress:
 		if e.rewritten(m) {
@@ -191,6 +194,7 @@ func (e *etcd) unmet() []string {
 			left = append(left, m.Name+" was not built anew")
 		}
 	}
+	left = append(left, e.unfilteredMembers()...)
 	for _, m := range e.list {
 		if !e.desired(m.address) {
 			left = append(left, m.address+" is still in the list")

@@ -1,6 +1,7 @@
 package plan_test
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -78,6 +79,8 @@ type machine struct {
 	issued   membership.Issued
 	peering  membership.Peering
 	served   string                 // common name of the peer certificate that serves.Peers stands for
+	filters  bool                   // it filters who reaches its member
+	admits   string                 // the peers that it lets in
 	serves   membership.Authorities // of the certificates that its process goes on serving, where its files have others
 }
 
@@ -254,6 +257,9 @@ func (e *etcd) member(m membership.Member) membership.MemberStatus {
 	if s.Desired && slices.Contains(e.want.Rebuild, m.Name) && (h.silent || h.marker && !h.taken && h.built != again) {
 		s.Rebuild = again
 	}
+	if !h.silent && !h.taken {
+		s.Unfiltered, s.Admits = e.unfiltered(h), h.admits
+	}
 	switch s.State {
 	case membership.Unreachable, membership.Foreign, membership.Missing, membership.Lost:
 		return s
@@ -381,7 +387,7 @@ func (e *etcd) do(step membership.Step) error {
 		return fmt.Errorf("%s: the quorum is gone: %d of %d are active", step, e.active(), len(e.voters()))
 	}
 	e.heartbeat()
-	if err := e.refused(); err != nil {
+	if err := cmp.Or(e.refused(), e.shutOut()); err != nil {
 		return fmt.Errorf("%s: %w", step, err)
 	}
 	return e.estranged()

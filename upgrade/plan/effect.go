@@ -45,6 +45,12 @@ func after(p membership.ClusterStatus, want membership.Spec, done membership.Ste
 				p.Members[i].Unrenewed, p.Members[i].OldRenewals = "", false
 			}
 		}
+	case membership.Firewall:
+		for i := range p.Members {
+			if refilters(p, p.Members[i], want) {
+				filtered(p, &p.Members[i], want)
+			}
+		}
 	case membership.BackUp:
 		for i := range p.Members {
 			if backsUp(p.Members[i]) {
@@ -107,6 +113,14 @@ func effectOnMember(p membership.ClusterStatus, s *membership.MemberStatus, want
 		if done.Kind != membership.Readdress || !s.There || s.State != membership.Healthy { // else it is not restarted
 			s.Serves = membership.Served{}
 		}
+	}
+	switch done.Kind {
+	case membership.Configure, membership.RenewCertificates, membership.Roll, membership.Join, membership.Readdress, membership.Promote:
+		if want.Firewall != "" {
+			filtered(p, s, want) // with what it is written, and before the step takes effect
+		}
+	case membership.Retire:
+		s.Unfiltered, s.Admits = "", ""
 	}
 	switch done.Kind {
 	case membership.Stage:
@@ -267,4 +281,39 @@ func unsync(p membership.ClusterStatus) {
 			p.Members[i].Unsynced = true
 		}
 	}
+}
+
+// Targets returns the members that a step without a named member is done to, as the rule that planned the step chose
+// them.
+func Targets(p membership.ClusterStatus, want membership.Spec, kind membership.Kind) (members []membership.Member) {
+	c := &planner{ClusterStatus: p, want: want}
+	is := map[membership.Kind]func(membership.MemberStatus) bool{
+		membership.BackUp:            func(s membership.MemberStatus) bool { return backsUp(s) && s.Unbacked != "" },
+		membership.RenewOnHosts:      func(s membership.MemberStatus) bool { return changesRenewals(s, want) },
+		membership.Firewall:          func(s membership.MemberStatus) bool { return refilters(p, s, want) },
+		membership.SyncConfiguration: outOfSync,
+		membership.Agree:             func(s membership.MemberStatus) bool { return c.canBringUp(s) && runs(s) && waitedFor(p, s) },
+		membership.Disarm: func(s membership.MemberStatus) bool {
+			return s.Role == membership.Voter && s.State == membership.Healthy
+		},
+	}[kind]
+	for _, s := range p.Members {
+		if is(s) {
+			members = append(members, s.Member)
+		}
+	}
+	return members
+}
+
+// Misconfigured tells whether a member may be down because of its configuration, so that it gets everything desired
+// before it is started again. A re-address includes that in its step.
+func Misconfigured(p membership.ClusterStatus, want membership.Spec, m membership.Member) bool {
+	s := p.Member(m)
+	return s != nil && (&planner{ClusterStatus: p, want: want}).misconfigured(*s)
+}
+
+// CopiesData tells whether a member will copy the data of the others instead of starting with its own.
+func CopiesData(p membership.ClusterStatus, m membership.Member) bool {
+	s := p.Member(m)
+	return s != nil && (s.State == membership.Missing || s.State == membership.Lost || rebuildable(*s))
 }

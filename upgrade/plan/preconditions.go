@@ -29,6 +29,9 @@ func accountedFor(p membership.ClusterStatus, want membership.Spec) error {
 				Remedy: "find out who added it; if it has no business there, remove it on one of the hosts: etcdctl member remove " + s.ID}
 		}
 	}
+	if err := unfilterable(p, want); err != nil {
+		return err
+	}
 	if err := disputed(p, want); err != nil {
 		return err
 	}

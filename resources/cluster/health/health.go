@@ -80,6 +80,9 @@ func Drift(s membership.MemberStatus) types.List {
 	if s.Unbacked != "" {
 		drift = append(drift, s.Unbacked)
 	}
+	if s.Unfiltered != "" {
+		drift = append(drift, s.Unfiltered)
+	}
 	if s.Disabled {
 		drift = append(drift, "its unit is disabled")
 	}

@@ -1,0 +1,36 @@
+package upgrade
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
+)
+
+// firewall has all hosts filter as desired that do not.
+func (r *changeRun) firewall(ctx context.Context) error {
+	return inParallel(plan.Targets(r.status, r.Cluster.Spec, membership.Firewall), func(m membership.Member) error {
+		if err := r.filter(ctx, m, r.storeToCall(m), r.order.Owner); err != nil {
+			return fmt.Errorf("%s: %w", m, err)
+		}
+		return nil
+	})
+}
+
+// filter has a member's host filter as desired, by a store of it.
+func (r *run) filter(ctx context.Context, m membership.Member, store, owner string) error {
+	_, err := askBy[api.Done](ctx, r, m, store, api.OpFirewall, api.FirewallRequest{Owner: owner, Firewall: r.Cluster.FirewallFor(r.peersNow())})
+	return err
+}
+
+// peersNow returns the addresses that hosts let in as peers: those of the desired members, and of all that etcd's list
+// has by the last observation.
+func (r *run) peersNow() []string {
+	if r.peers != nil {
+		return r.peers()
+	}
+	return slices.Compact(slices.Sorted(slices.Values(r.Cluster.Addresses())))
+}
