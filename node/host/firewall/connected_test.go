@@ -2,6 +2,7 @@ package firewall
 
 import (
 	"net"
+	"net/netip"
 	"os"
 	"strings"
 	"testing"
@@ -91,5 +92,28 @@ func TestAPeerWhosePacketsLeaveByAnotherAddress(t *testing.T) {
 		if status := w.status(); (status == nil) != (step.refused != "") {
 			t.Errorf("with peers %s the host filters by %+v", step.peers, status)
 		}
+	}
+}
+
+// TestANameThatWentBeforeItsMember holds that the name of a dead member, once nobody knows it any more, keeps no
+// newcomer out: the host goes on with the addresses that it knows. A name that it never knew is an error.
+func TestANameThatWentBeforeItsMember(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	f := filters("192.0.2.11", "b.example.com")
+	w.names["b.example.com"] = []netip.Addr{netip.MustParseAddr("192.0.2.22")}
+	w.mustSetUp(f)
+	delete(w.names, "b.example.com")
+	f.Peers = append(f.Peers, "c.example.com")
+	if err := w.setUp(&f); err == nil || !strings.Contains(err.Error(), "member c.example.com") || strings.Contains(err.Error(), "b.example.com") {
+		t.Errorf("a newcomer whose name nobody knows: %v", err)
+	}
+	w.names["c.example.com"] = []netip.Addr{netip.MustParseAddr("192.0.2.33")}
+	w.mustSetUp(f)
+	if listed := w.run("nft", "list", "set", "inet", "etcd-main", "peers4"); !strings.Contains(listed, "192.0.2.22") || !strings.Contains(listed, "192.0.2.33") {
+		t.Errorf("it lets in\n%s", listed)
+	}
+	if differs := w.status().Differs; differs != "" {
+		t.Errorf("it shows %q", differs)
 	}
 }

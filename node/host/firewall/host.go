@@ -73,9 +73,15 @@ func (h Host) SetUp(ctx context.Context, cluster string, r api.FirewallRequest) 
 	if err := unusable(); err != nil {
 		return err
 	}
+	by, err := h.settings(cluster)
+	if err != nil && !errors.Is(err, errSettings) {
+		return err
+	}
 	next := settings{Firewall: *r.Firewall}
-	var err error
-	if next.Addresses, err = h.resolved(ctx, next.Peers, resolveTimeout); err != nil {
+	if by != nil {
+		next.Addresses = by.Addresses
+	}
+	if next.Addresses, err = h.lookAgain(ctx, next, resolveTimeout); err != nil {
 		return err
 	}
 	text, err := UnitText(cluster)
@@ -136,7 +142,7 @@ func (h Host) LayDown(ctx context.Context, cluster string) error {
 			return err
 		}
 		now := *by
-		now.Addresses = h.lookAgain(ctx, *by, resolveTimeout)
+		now.Addresses, _ = h.lookAgain(ctx, *by, resolveTimeout) // all had one when the host was told
 		for peer, had := range by.Addresses {
 			now.Addresses[peer] = sorted(slices.Concat(had, now.Addresses[peer]))
 		}
@@ -248,25 +254,6 @@ func (h Host) put(cluster string, s settings) error {
 	return err
 }
 
-// resolved returns the addresses that members have, sorted, each with at least one.
-func (h Host) resolved(ctx context.Context, peers []string, within time.Duration) (map[string][]netip.Addr, error) {
-	ctx, cancel := context.WithTimeout(ctx, within)
-	defer cancel()
-	found := map[string][]netip.Addr{}
-	for _, peer := range peers {
-		if address, err := netip.ParseAddr(peer); err == nil {
-			found[peer] = []netip.Addr{address.Unmap().WithZone("")}
-			continue
-		}
-		addresses, err := h.lookUp(ctx, peer)
-		if err != nil {
-			return nil, fmt.Errorf("the addresses of member %s are not known on this host, so that it could not let it in: %w; nothing was changed", peer, err)
-		}
-		found[peer] = addresses
-	}
-	return found, nil
-}
-
 func (h Host) lookUp(ctx context.Context, name string) ([]netip.Addr, error) {
 	resolve := h.Resolve
 	if resolve == nil {
@@ -293,16 +280,21 @@ func sorted(addresses []netip.Addr) []netip.Addr {
 	return slices.Compact(addresses)
 }
 
-// lookAgain returns the addresses that members have now, or had where their names cannot be resolved. It asks for all
-// at once.
-func (h Host) lookAgain(ctx context.Context, s settings, within time.Duration) map[string][]netip.Addr {
-	found := make([][]netip.Addr, len(s.Peers))
+// lookAgain returns the addresses that members have now, or had where their names cannot be resolved, and an error for
+// those that have and had none. It asks for all at once.
+func (h Host) lookAgain(ctx context.Context, s settings, within time.Duration) (map[string][]netip.Addr, error) {
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	found, unknown := make([][]netip.Addr, len(s.Peers)), make([]error, len(s.Peers))
 	var asks sync.WaitGroup
 	for i, peer := range s.Peers {
 		asks.Go(func() {
-			found[i] = s.Addresses[peer]
-			if now, err := h.resolved(ctx, []string{peer}, within); err == nil {
-				found[i] = now[peer]
+			var err error
+			if found[i], err = h.addresses(ctx, peer); err == nil {
+				return
+			}
+			if found[i] = s.Addresses[peer]; len(found[i]) == 0 {
+				unknown[i] = fmt.Errorf("the addresses of member %s are not known on this host, so that it could not let it in: %w; nothing was changed", peer, err)
 			}
 		})
 	}
@@ -311,12 +303,20 @@ func (h Host) lookAgain(ctx context.Context, s settings, within time.Duration) m
 	for i, peer := range s.Peers {
 		now[peer] = found[i]
 	}
-	return now
+	return now, errors.Join(unknown...)
+}
+
+// addresses returns the addresses that a member has now.
+func (h Host) addresses(ctx context.Context, peer string) ([]netip.Addr, error) {
+	if address, err := netip.ParseAddr(peer); err == nil {
+		return []netip.Addr{address.Unmap().WithZone("")}, nil
+	}
+	return h.lookUp(ctx, peer)
 }
 
 // moved returns which member's name has got other addresses since the table was laid down, or "".
 func (h Host) moved(ctx context.Context, s settings) string {
-	now := h.lookAgain(ctx, s, glanceTimeout)
+	now, _ := h.lookAgain(ctx, s, glanceTimeout) // as LayDown does
 	for _, peer := range s.Peers {
 		if !slices.Equal(now[peer], s.Addresses[peer]) {
 			return fmt.Sprintf("it lets member %s in at %s, whose name resolves to %s on this host", peer, list(s.Addresses[peer]), list(now[peer]))
