@@ -42,7 +42,7 @@ func (r *run) actForming(ctx context.Context, step membership.Step) error {
 		r.sayWhere(m, retired.Path)
 		return err
 	case membership.SetAside:
-		aside, err := ask[api.SetAside](ctx, r, m, api.OpSetAside, api.SetAsideRequest{Owner: r.owner(m), Why: "unfinished"})
+		aside, err := ask[api.SetAside](ctx, r, m, api.OpSetAside, api.SetAsideRequest{Owner: r.owner(m), Why: "unfinished", Unwritten: true})
 		r.sayWhere(m, aside.Path)
 		return err
 	}

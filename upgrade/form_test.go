@@ -182,15 +182,26 @@ func TestFormAgainAfterItsDataWasLost(t *testing.T) {
 }
 
 // TestFormSparesWhatWasWritten has somebody write to a cluster that is not quite formed, and then members lose their
-// data: the create refuses to start over, also while the member that holds what was written does not answer.
+// data: the create refuses to start over, also while the member that holds what was written is stopped. If that runs
+// and does not answer, its host finds out.
 func TestFormSparesWhatWasWritten(t *testing.T) {
-	for name, happen := range map[string]func(*site){
-		"the others serve": func(s *site) { s.host("c").Wipe() },
-		"nobody answers": func(s *site) {
-			s.host("b").Wipe()
-			s.host("c").Wipe()
-			s.host("a").StopUnit("prod")
-		},
+	wipeOthers := func(s *site) {
+		s.host("b").Wipe()
+		s.host("c").Wipe()
+	}
+	const planned, found = "somebody has written to that since (revision 2)", "somebody has written to the data in /var/lib/etcd/prod (revision 2)"
+	for name, test := range map[string]struct {
+		happen func(*site)
+		says   string
+	}{
+		"the others serve": {func(s *site) { s.host("c").Wipe() }, planned},
+		"it is stopped":    {func(s *site) { wipeOthers(s); s.host("a").StopUnit("prod") }, planned},
+		"it waits for others": {func(s *site) {
+			wipeOthers(s)
+			s.host("a").PowerCut()
+			s.host("a").PowerOn()
+			s.world.Tick()
+		}, found},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newSite(t, 3)
@@ -201,13 +212,16 @@ func TestFormSparesWhatWasWritten(t *testing.T) {
 			}
 			s.world.Heal()
 			s.host("a").Write("prod")
-			happen(s)
+			test.happen(s)
 			s.world.Forget()
-			if _, err := s.form(context.Background()); err == nil || !strings.Contains(err.Error(), "somebody has written to that since (revision 2)") {
+			if _, err := s.form(context.Background()); err == nil || !strings.Contains(err.Error(), test.says) {
 				t.Errorf("form: %v", err)
 			}
-			if changes := s.world.Changes(); len(changes) > 0 {
+			if changes := s.world.Changes(); len(changes) > 0 && test.says == planned {
 				t.Errorf("hosts were changed: %v", changes)
+			}
+			if aside := s.host("a").Aside(s.cluster.DataDir); len(aside) > 0 {
+				t.Errorf("its data now lies in %v", aside)
 			}
 		})
 	}

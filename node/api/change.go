@@ -57,6 +57,9 @@ type StopRequest struct {
 type SetAsideRequest struct {
 	Owner string `json:"owner"` // must be the marker's
 	Why   string `json:"why"`   // becomes part of the new name: "unfinished"
+	// Unwritten refuses data that somebody has written to, as its database says once the member is stopped; the member
+	// is then started again. The database of a running member that does not answer cannot be read.
+	Unwritten bool `json:"unwritten,omitempty"`
 }
 
 // SetAside says where the data is now.

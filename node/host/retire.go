@@ -31,7 +31,17 @@ func (m *Machine) SetAside(ctx context.Context, cluster string, r api.SetAsideRe
 	if err := m.mustHaveDisk(marker, nil); err != nil {
 		return api.SetAside{}, err
 	}
+	before, err := m.Units.State(ctx, api.Unit(cluster))
+	if err != nil {
+		return api.SetAside{}, err
+	}
 	if err := m.Units.Stop(ctx, api.Unit(cluster)); err != nil {
+		return api.SetAside{}, err
+	}
+	if err := m.mayBeSetAside(*marker, r); err != nil {
+		if before.ActiveState != "inactive" {
+			err = errors.Join(err, m.Units.Start(ctx, api.Unit(cluster)))
+		}
 		return api.SetAside{}, err
 	}
 	if err := m.Units.Disable(ctx, api.Unit(cluster)); err != nil {
@@ -45,6 +55,19 @@ func (m *Machine) SetAside(ctx context.Context, cluster string, r api.SetAsideRe
 		err = m.records().EndRecovery(cluster) // that of this data, if there was one
 	}
 	return api.SetAside{Path: to}, err
+}
+
+// mayBeSetAside refuses to set aside the data of a stopped member that somebody has written to, where that is asked
+// for. A store that was never written to is at revision 1.
+func (m *Machine) mayBeSetAside(marker api.Marker, r api.SetAsideRequest) error {
+	data := m.etcd(marker.DataDir)
+	if !r.Unwritten || !data.HasMember() {
+		return nil
+	}
+	if revision := data.Log(false).Revision; revision > 1 {
+		return refuse("somebody has written to the data in %s (revision %d): save what you need of it, then stop %s and move that directory away", marker.DataDir, revision, api.Unit(marker.Cluster))
+	}
+	return nil
 }
 
 // Retire removes the cluster from the host. A host that carries no part of it is done. The system user stays, since it

@@ -134,6 +134,26 @@ func TestSetAsideStopsFirst(t *testing.T) {
 	}
 }
 
+// TestWhatSomebodyHasWrittenIsNotSetAside has a create set aside what it takes for unwritten data: the host looks, and
+// starts the member again.
+func TestWhatSomebodyHasWrittenIsNotSetAside(t *testing.T) {
+	t.Parallel()
+	f := fleetOf(t, newAuthority(t), "a")[0]
+	f.await(t, api.AwaitRequest{Members: 1})
+	f.put(t, 1)
+	aside := api.SetAsideRequest{Owner: fleetOwner, Why: "unfinished", Unwritten: true}
+	if _, err := f.SetAside(t.Context(), "main", aside); err == nil || !strings.Contains(err.Error(), "somebody has written to the data in "+dataDir+" (revision 2)") {
+		t.Errorf("set aside: %v", err)
+	}
+	if o := f.await(t, api.AwaitRequest{Members: 1}); !o.Member.Healthy || o.Member.Revision != 2 {
+		t.Errorf("it is left as %+v", o.Member)
+	}
+	aside.Unwritten = false
+	if moved, err := f.SetAside(t.Context(), "main", aside); err != nil || moved.Path == "" {
+		t.Errorf("set aside: %+v, %v", moved, err)
+	}
+}
+
 // TestNeighboursKeepWhatTheyShare holds that a cluster that goes takes nothing from one that stays on
 // the same host: neither its store nor the programs for operators.
 func TestNeighboursKeepWhatTheyShare(t *testing.T) {

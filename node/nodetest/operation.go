@@ -286,7 +286,14 @@ func (c call) setAside(r api.SetAsideRequest) (api.SetAside, error) {
 	if err := c.mustHaveDisk(part); err != nil {
 		return api.SetAside{}, err
 	}
+	ran := part.unit.Process != nil
 	c.halt(part, "set aside")
+	if m := c.directory(part.marker.DataDir).member; r.Unwritten && m != nil && m.Log().Revision > 1 {
+		if ran {
+			c.bringUp(part)
+		}
+		return api.SetAside{}, refuse("somebody has written to the data in %s (revision %d)", part.marker.DataDir, m.Log().Revision)
+	}
 	part.unit.Enabled, part.flags, part.recovery = false, nil, nil
 	return api.SetAside{Path: c.moveMemberAside(*part.marker, r.Why)}, nil
 }
