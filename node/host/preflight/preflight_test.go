@@ -189,7 +189,6 @@ type ending struct {
 }
 
 func (e ending) Deadline() (time.Time, bool) { return e.end, true }
-func (ending) Err() error                    { return nil }
 
 // TestEndOfTheTimeHidesNoReason: the last dial, which the end of the time cuts short, does not replace what the ones
 // before it have found.
