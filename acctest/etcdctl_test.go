@@ -2,6 +2,7 @@ package acctest
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -37,9 +38,14 @@ func (c etcdctl) without(flags ...string) etcdctl {
 
 // run runs one command against one endpoint.
 func (c etcdctl) run(endpoint string, args ...string) (string, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	return c.within(5*time.Second, endpoint, args...)
+}
+
+// within is run with a time in which the endpoint has to take a connection, and then twice that for the command.
+func (c etcdctl) within(dial time.Duration, endpoint string, args ...string) (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute+3*dial)
 	defer cancel()
-	all := append([]string{"--endpoints=" + endpoint, "--dial-timeout=5s", "--command-timeout=10s"}, c.flags...)
+	all := append([]string{"--endpoints=" + endpoint, fmt.Sprint("--dial-timeout=", dial), fmt.Sprint("--command-timeout=", 2*dial)}, c.flags...)
 	output, err := c.lab.Command(ctx, os.Getenv("ETCD_ETCDCTL"), append(all, args...)...).CombinedOutput()
 	return string(output), err
 }
@@ -47,7 +53,7 @@ func (c etcdctl) run(endpoint string, args ...string) (string, error) {
 // must runs one command and fails the test where it fails.
 func (c etcdctl) must(endpoint string, args ...string) string {
 	c.t.Helper()
-	output, err := c.run(endpoint, args...)
+	output, err := c.within(30*time.Second, endpoint, args...) // a busy machine takes some time
 	if err != nil {
 		c.t.Fatalf("etcdctl --endpoints=%s %s: %v\n%s", endpoint, strings.Join(args, " "), err, output)
 	}
