@@ -42,7 +42,8 @@ func (r *run) actForming(ctx context.Context, step membership.Step) error {
 		r.sayWhere(m, retired.Path)
 		return err
 	case membership.SetAside:
-		aside, err := ask[api.SetAside](ctx, r, m, api.OpSetAside, api.SetAsideRequest{Owner: r.owner(m), Why: "unfinished", Unwritten: true})
+		// A store of an earlier release does not know how to look.
+		aside, err := ask[api.SetAside](ctx, r, m, api.OpSetAside, api.SetAsideRequest{Owner: r.owner(m), Why: "unfinished", Unwritten: r.Cluster.Carries(r.storeToCall(m))})
 		r.sayWhere(m, aside.Path)
 		return err
 	}
