@@ -98,7 +98,7 @@ func (c Cluster) assess(m membership.Member, report Report, f Formation, now tim
 	}
 	host.Running = o.Unit.ActiveState == "active" || o.Unit.ActiveState == "activating"
 	host.Synced = slices.Equal(o.Flags, c.Flags(m, f, StateExisting)) && o.Marker != nil && o.Marker.ClusterID != ""
-	host.Configured = c.configured(m, report, f, now) && c.unfiltered(o) == "" && (c.Filters == nil || admitted(o) == strings.Join(c.peers(), ", "))
+	host.Configured = c.configured(m, report, f, now) && c.filtersAsDesired(o)
 	host.Unbacked, host.Unrenewed = c.Unbacked(o), c.Unrenewed(m, o)
 	host.Ready = host.Running && o.Member.Ready && o.Member.Healthy && c.knowsAll(o.Member)
 	if host.Ready {

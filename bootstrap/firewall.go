@@ -71,6 +71,19 @@ func (c Cluster) unfiltered(o *api.Observation) string {
 	return ""
 }
 
+// filtersAsDesired tells whether a host filters as desired, and lets in the desired members as peers.
+func (c Cluster) filtersAsDesired(o *api.Observation) bool {
+	return c.unfiltered(o) == "" && (c.Filters == nil || admitted(o) == strings.Join(c.peers(), ", "))
+}
+
+// unfilterable returns why a host cannot filter as desired, or "".
+func (c Cluster) unfilterable(report Report) string {
+	if o := report.Observation; c.Filters != nil && o != nil && o.NoNftables != "" {
+		return o.NoNftables + ": take firewall out of the configuration, or give the host a kernel with nftables"
+	}
+	return ""
+}
+
 // firewallUnits returns the digest of the unit by which a host lays down its firewall.
 func (c Cluster) firewallUnits() string {
 	text, err := systemd.RenderFirewall(systemd.FirewallOptions{Cluster: c.Name, Store: api.SelectedStore(c.Name), ConfigDir: api.ConfigDir(c.Name), RunDir: api.RunDir})
@@ -98,13 +111,29 @@ func (c Cluster) filters(s *membership.MemberStatus, report Report, owner string
 	if c.Filters != nil {
 		s.NoNftables = o.NoNftables
 	}
+	if !s.Desired && c.knowsNoFirewall(o) { // no step gives it another store
+		s.OldStore = true
+	}
 }
 
 // otherStoreFilters is why a member is restarted whose store may know no firewall.
 const otherStoreFilters = "its store is of another release, and may know no firewall"
 
-// mayMisunderstandFirewall tells whether a host's store is of a release that may know no firewall, and can be
-// exchanged.
+// mayMisunderstandFirewall tells whether a host's store may know no firewall, and can be exchanged.
 func (c Cluster) mayMisunderstandFirewall(o *api.Observation) bool {
-	return c.Filters != nil && o.Firewall == nil && o.Store.Selected != "" && !c.Carries(o.Store.Selected) && c.Stores[o.Facts.Architecture] != ""
+	return c.knowsNoFirewall(o) && c.Stores[o.Facts.Architecture] != ""
+}
+
+// knowsNoFirewall tells whether a host's store is of another release, and may know no firewall.
+func (c Cluster) knowsNoFirewall(o *api.Observation) bool {
+	return c.Filters != nil && o.Firewall == nil && o.Store.Selected != "" && !c.Carries(o.Store.Selected)
+}
+
+// Filtering tells whether a host is told how it filters along with its configuration, by a store: it is to filter, or
+// filters and is not to, and the store is none of another release, which may know no firewall.
+func (c Cluster) Filtering(o *api.Observation, store string) bool {
+	if c.Filters == nil {
+		return o != nil && o.Firewall != nil
+	}
+	return o == nil || o.Firewall != nil || c.Carries(store)
 }

@@ -96,13 +96,13 @@ func (c Cluster) untouchable(m membership.Member, report Report, owner string, c
 		return c.unfitIfKnown(report)
 	case marker == nil || creating && marker.Owner != owner, creating && marker.Phase != api.PhaseFormed:
 		_, refused := c.claim(m, report, Formation{Owner: owner})
-		return cmp.Or(refused, c.refuseWrittenTo(report), c.unfitIfKnown(report))
+		return cmp.Or(refused, c.refuseWrittenTo(report), c.unfilterable(report), c.unfitIfKnown(report))
 	case marker.Owner != owner:
 		return fmt.Sprintf("its host carries member %s of a cluster %s that another state manages", marker.Member, marker.Cluster)
 	case o != nil && o.GuardCheck == api.GuardMount:
 		return o.Guard
 	}
-	return c.unfitIfKnown(report)
+	return cmp.Or(c.unfilterable(report), c.unfitIfKnown(report))
 }
 
 // unfitIfKnown returns why a host cannot carry a member, if its first contact is known.
@@ -177,7 +177,7 @@ func (c Cluster) restoredConfigured(m membership.Member, report Report, f Format
 		(o.Unit.Process == nil || slices.Equal(o.Unit.Process.Flags, flags)) &&
 		o.Store.Selected == c.Stores[o.Facts.Architecture] && o.Marker.Store == o.Store.Selected &&
 		o.Marker.Owner == f.Owner && o.Marker.Token == marker.Token && o.Marker.InitialCluster == marker.InitialCluster && len(o.Marker.Added) == 0 &&
-		c.certified(m, o.Certificates, now)
+		c.filtersAsDesired(o) && c.certified(m, o.Certificates, now)
 }
 
 // restoring describes the restore that a host records, or "".

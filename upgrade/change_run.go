@@ -352,7 +352,7 @@ func (r *changeRun) carryOut(ctx context.Context, step membership.Step) error {
 	case membership.RenewOnHosts:
 		return r.renewOnHosts(ctx)
 	case membership.Firewall:
-		return r.firewall(ctx)
+		return r.firewall(ctx, step)
 	case membership.MoveLeader:
 		return r.moveLeader(ctx, m, step.To)
 	case membership.Readdress:

@@ -95,7 +95,7 @@ func (r *changeRun) currentConfiguration(m membership.Member) api.ConfigureReque
 func (r *run) write(ctx context.Context, m membership.Member, request api.ConfigureRequest) error {
 	request.ClientCRL = r.Cluster.Revocations(request.Flags)
 	store := r.storeToWrite(m, request.Store)
-	if _, err := writeBy[api.Done](ctx, r, m, request.Store, api.OpConfigure, request); err != nil || r.Cluster.Filters == nil {
+	if _, err := writeBy[api.Done](ctx, r, m, request.Store, api.OpConfigure, request); err != nil || !r.Cluster.Filtering(r.reports[m].Observation, store) {
 		return err
 	}
 	return r.filter(ctx, m, store, request.Marker.Owner) // before the member starts by what was written

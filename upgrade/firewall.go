@@ -10,11 +10,11 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
 )
 
-// firewall has all hosts filter as desired that do not.
-func (r *changeRun) firewall(ctx context.Context) error {
+// firewall has all hosts filter as desired that do not. A host that fails keeps nobody else from being repaired.
+func (r *changeRun) firewall(ctx context.Context, step membership.Step) error {
 	return inParallel(plan.Targets(r.status, r.Cluster.Spec, membership.Firewall), func(m membership.Member) error {
 		if err := r.filter(ctx, m, r.storeToCall(m), r.order.Owner); err != nil {
-			return fmt.Errorf("%s: %w", m, err)
+			return r.noteFailure(step, m, fmt.Errorf("%s: %w", m, err))
 		}
 		return nil
 	})

@@ -138,6 +138,34 @@ func TestAHostThatCannotFilter(t *testing.T) {
 			refused(t, l, "d (192.0.2.14)")
 		})
 	})
+	t.Run("one's that leaves", func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
+			l := serving(t, 3, nodetest.EtcdVersion)
+			l.filtered()
+			l.host("c").NoNftables = why
+			l.host("c").FlushFirewall()
+			l.want("a", "b", "c@21")
+			if _, err := l.change(context.Background(), nil); err != nil {
+				t.Errorf("change: %v", err)
+			}
+			l.mustBeDone()
+		})
+	})
+	t.Run("one's that could once", func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
+			l := serving(t, 3, nodetest.EtcdVersion)
+			l.filtered()
+			l.host("b").NoNftables = why
+			l.host("b").FlushFirewall()
+			l.host("c").StopUnit(cluster)
+			if _, err := l.change(context.Background(), nil); err != nil {
+				t.Errorf("change: %v", err)
+			}
+			if p := l.planned(); len(p.Steps) > 0 || len(p.Deferred) != 1 || !strings.Contains(p.Deferred[0].Error(), "its host cannot filter: "+why) {
+				t.Errorf("then the plan is %s, and defers %v", texts(p.Steps), p.Deferred)
+			}
+		})
+	})
 	t.Run("a create's", func(t *testing.T) {
 		bubble(t, func(t *testing.T) {
 			s := newSite(t, 3)
@@ -197,5 +225,85 @@ func TestAnUnfinishedCreateWithAnotherMember(t *testing.T) {
 		if _, err := s.form(context.Background()); err != nil {
 			t.Errorf("create: %v\n%s", err, strings.Join(s.progress, "\n"))
 		}
+	})
+}
+
+// TestAFirewallThatFails: a host that cannot be told whom to let in keeps no other member from being repaired, and
+// another from being added.
+func TestAFirewallThatFails(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		l := serving(t, 3, nodetest.EtcdVersion)
+		l.filtered("10.0.1.0/24")
+		l.filter("10.0.2.0/24")
+		l.host("c").StopUnit(cluster)
+		l.world.Inject(nodetest.Fault{Address: "192.0.2.12", Operation: api.OpFirewall, Err: api.Refuse("the disk is full")})
+		if _, err := l.change(context.Background(), nil); err == nil || !strings.Contains(err.Error(), "the disk is full") {
+			t.Errorf("change: %v", err)
+		}
+		if o := l.look().Member(l.members[2]); o == nil || o.State != membership.Healthy {
+			t.Errorf("c is left as %+v", o)
+		}
+		l.world.Heal()
+		l.mustConverge(1)
+	})
+}
+
+// TestAnUnfinishedCreateWithoutItsFirewall: a create is cut once hosts filter, and goes on without a firewall.
+func TestAnUnfinishedCreateWithoutItsFirewall(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := newSite(t, 3)
+		s.filter()
+		s.world.Inject(nodetest.Fault{Operation: api.OpStart, Extent: nodetest.Run})
+		if _, err := s.form(context.Background()); err == nil {
+			t.Fatal("it was not cut")
+		}
+		s.world.Heal()
+		s.cluster = s.cluster.Filtered(nil)
+		if _, err := s.form(context.Background()); err != nil {
+			t.Errorf("create: %v\n%s", err, strings.Join(s.progress, "\n"))
+		}
+		for _, m := range s.cluster.Members {
+			if has := s.host(m.Name).Filters("prod"); has != nil {
+				t.Errorf("%s filters by %+v", m.Name, has)
+			}
+		}
+	})
+}
+
+// TestARestoreWithAFirewall restores with a firewall, also to other addresses, and refuses a host that cannot filter
+// before the old cluster is out of service.
+func TestARestoreWithAFirewall(t *testing.T) {
+	const why = "nftables cannot be used on this host: the kernel has no nf_tables with the family inet"
+	for name, want := range map[string][]string{"in place": {"a", "b", "c"}, "on new hosts": {"a@18", "b@19", "c@20"}} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				r := outdone(t, 3)
+				r.filter("10.0.1.0/24")
+				r.want(want...)
+				r.askFor("backup.db")
+				r.mustRestore()
+				for _, m := range r.cluster.Members {
+					if has := r.host(m.Name).Filters(cluster); has == nil || !slices.Equal(has.Peers, r.cluster.Addresses()) {
+						t.Errorf("%s filters by %+v", m.Name, has)
+					}
+				}
+			})
+		})
+	}
+	t.Run("a host that cannot filter", func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
+			r := outdone(t, 3)
+			r.filter()
+			r.host("b").NoNftables = why
+			r.world.Forget()
+			if _, err := r.restore(context.Background(), nil); err == nil || !strings.Contains(err.Error(), why) {
+				t.Errorf("restore: %v", err)
+			}
+			for _, c := range r.world.Changes() {
+				if c.Operation == api.OpFence {
+					t.Errorf("%s of %s", c.Operation, c.Address)
+				}
+			}
+		})
 	})
 }

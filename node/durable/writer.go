@@ -16,7 +16,7 @@ const (
 	// holding up all others on the same disk.
 	leastStride = 4 << 20
 	mostStride  = 64 << 20
-	// quickSync is the time within which a sync is quick: storage that then becomes six times slower still ends the
+	// quickSync is the time within which a sync is quick: storage that then becomes three times slower still ends the
 	// next one, of twice as much, within the two minutes after which it would count as hanging.
 	quickSync = 10 * time.Second
 	slowSync  = 2 * quickSync

@@ -12,7 +12,11 @@ import (
 func (c *planner) firewall() (membership.Step, bool) {
 	var names []string
 	for _, s := range c.Members {
-		if refilters(c.ClusterStatus, s, c.want) {
+		switch {
+		case !filtersOtherwise(c.ClusterStatus, s, c.want):
+		case s.NoNftables != "":
+			c.defers(s, "its host cannot filter: "+s.NoNftables, noNftables)
+		default:
 			names = append(names, s.Name)
 		}
 	}
@@ -26,10 +30,16 @@ func (c *planner) firewall() (membership.Step, bool) {
 	return step, true
 }
 
-// refilters tells whether a member's host is to filter otherwise, and can be told. A host that is about to be given a
-// member is told with its configuration, and one whose member has left with its retirement.
+// refilters tells whether a member's host is to filter otherwise, and can.
 func refilters(p membership.ClusterStatus, s membership.MemberStatus, want membership.Spec) bool {
-	if s.Failed != "" || s.Role == membership.Absent || s.OldStore {
+	return filtersOtherwise(p, s, want) && s.NoNftables == ""
+}
+
+// filtersOtherwise tells whether a member's host is to filter otherwise, and can be told. A host that is about to be
+// given a member is told with its configuration, and one whose member has left with its retirement. A store of another
+// release that filters already can be told.
+func filtersOtherwise(p membership.ClusterStatus, s membership.MemberStatus, want membership.Spec) bool {
+	if s.Failed != "" || s.Role == membership.Absent || s.OldStore && s.Admits == "" {
 		return false
 	}
 	switch s.State {
@@ -47,13 +57,26 @@ func filtered(p membership.ClusterStatus, s *membership.MemberStatus, want membe
 	}
 }
 
-// unfilterable refuses a firewall that a host cannot have, before any host has one.
+// noNftables is what to do about a host that cannot filter.
+const noNftables = "take firewall out of the configuration, or give the host a kernel with nftables"
+
+// keepsOut tells whether a host could not be told of the peers to let in, and may keep a new member out.
+func (c *planner) keepsOut() bool {
+	_, found := first(c.Members, func(s membership.MemberStatus) bool {
+		return s.Failed != "" && s.Role != membership.Absent && s.Admits != "" && s.Admits != strings.Join(c.Peers(), ", ")
+	})
+	return found && c.want.Firewall != ""
+}
+
+// unfilterable refuses a firewall that a host cannot have, before any host has one, and a new member on such a host. A
+// member whose host has lost nftables, or that leaves, keeps nothing else waiting.
 func unfilterable(p membership.ClusterStatus, want membership.Spec) error {
 	var refusals []error
+	_, begun := first(p.Members, func(s membership.MemberStatus) bool { return s.Role != membership.Absent && s.Admits != "" })
 	for _, s := range p.Members {
-		if want.Firewall != "" && s.NoNftables != "" && (s.Desired || s.Role != membership.Absent) {
+		if want.Firewall != "" && s.NoNftables != "" && s.Desired && (s.Role == membership.Absent || !begun) {
 			refusals = append(refusals, &membership.Refusal{Summary: "A host cannot have a firewall", Attribute: "firewall", Member: s.Name, At: s.Address, Rule: s.NoNftables,
-				Remedy: "take firewall out of the configuration, or give the host a kernel with nftables"})
+				Remedy: noNftables})
 		}
 	}
 	return membership.JoinRefusals(refusals...)

@@ -156,7 +156,7 @@ func (c *planner) admit() (membership.Step, bool) {
 // replenish adds a member at an even size. An even size tolerates no more failures than the odd one below it, so a
 // cluster only passes through it.
 func (c *planner) replenish() (membership.Step, bool) {
-	if c.Size()%2 != 0 || c.Size() >= len(c.want.Members)+1 {
+	if c.Size()%2 != 0 || c.Size() >= len(c.want.Members)+1 || c.keepsOut() {
 		return membership.Step{}, false
 	}
 	return c.add()

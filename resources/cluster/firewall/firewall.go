@@ -28,7 +28,7 @@ func Attribute() schema.SingleNestedAttribute {
 		Optional: true,
 		MarkdownDescription: "Has every member's host drop what nobody asked for: the peer port takes connections from the members' addresses alone, and the client port from `client_cidrs`, the members and the host itself. " +
 			"Each host has a table of nftables of its own for the cluster (`inet etcd-NAME`), which filters these two TCP ports and nothing else, so that SSH cannot be affected; the tables of firewalld, ufw, Docker and others stay, and what one of them drops stays dropped. " +
-			"It follows every change of members, is laid down again before each start of the member, and shows in a plan when somebody has changed or flushed it. No change of it restarts a member. " +
+			"It follows every change of members, is laid down again before each start of the member, and shows in a plan when somebody has changed or flushed it. No change of it restarts a member, but for members with a store of another release of the provider, which are given this one's first. " +
 			"Members that are known by names are let in at the addresses that each host resolves them to; if these change, the next plan shows it. A host whose kernel has no nftables is refused. " +
 			"Default: none; taking it out removes the tables.",
 		Attributes: map[string]schema.Attribute{
