@@ -81,9 +81,7 @@ func (c Cluster) assess(m membership.Member, report Report, f Formation, now tim
 	if under := restoring(report); under != "" && refused == "" {
 		refused = fmt.Sprintf("a restore of %s is under way on it: put `restore` back into the configuration to finish it", under)
 	}
-	if report.Observation != nil && c.Filters != nil {
-		refused = cmp.Or(refused, report.Observation.NoNftables)
-	}
+	refused = cmp.Or(refused, c.unfilterable(report))
 	if refused != "" {
 		return membership.Host{Refused: refused}
 	}

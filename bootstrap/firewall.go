@@ -79,7 +79,7 @@ func (c Cluster) filtersAsDesired(o *api.Observation) bool {
 // unfilterable returns why a host cannot filter as desired, or "".
 func (c Cluster) unfilterable(report Report) string {
 	if o := report.Observation; c.Filters != nil && o != nil && o.NoNftables != "" {
-		return o.NoNftables + ": take firewall out of the configuration, or give the host a kernel with nftables"
+		return o.NoNftables + ": " + membership.FilterRemedy
 	}
 	return ""
 }

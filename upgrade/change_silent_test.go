@@ -35,9 +35,9 @@ func (l *life) at(after api.Operation, address string, happen func()) {
 	}
 }
 
-// TestAMemberThatEndsWhileItIsWaitedFor holds that a run does not wait for a member whose process has ended meanwhile
-// until its step's time is up: the next run brings the member back, and continues.
-func TestAMemberThatEndsWhileItIsWaitedFor(t *testing.T) {
+// whileWaiting has the member end that a wait is for, and something else happen then. mustEnd changes the cluster, and
+// is told when the member ended. The next run brings the member back, and continues.
+func whileWaiting(t *testing.T, happen func(), mustEnd func(t *testing.T, l *life, shown string, ended *time.Time)) {
 	for name, wait := range waits {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
@@ -47,12 +47,10 @@ func TestAMemberThatEndsWhileItIsWaitedFor(t *testing.T) {
 				var ended time.Time
 				l.at(wait.after, wait.shown, func() {
 					l.world.Host(wait.shown).StopUnit(cluster)
+					happen()
 					ended = time.Now()
 				})
-				_, err := l.change(context.Background(), l.planned().Steps)
-				if err == nil || !strings.Contains(err.Error(), "("+wait.shown+") has not responded for 2m0s, and its unit is inactive") || time.Since(ended) > 10*time.Minute {
-					t.Fatalf("after %s: %v", time.Since(ended), err)
-				}
+				mustEnd(t, l, wait.shown, &ended)
 				l.world.Watch, l.world.Host(wait.shown).Lag = nil, 0
 				l.mustConverge(3)
 			})
@@ -60,29 +58,27 @@ func TestAMemberThatEndsWhileItIsWaitedFor(t *testing.T) {
 	}
 }
 
+// TestAMemberThatEndsWhileItIsWaitedFor holds that a run does not wait for a member whose process has ended meanwhile
+// until its step's time is up.
+func TestAMemberThatEndsWhileItIsWaitedFor(t *testing.T) {
+	whileWaiting(t, func() {}, func(t *testing.T, l *life, shown string, ended *time.Time) {
+		_, err := l.change(context.Background(), l.planned().Steps)
+		if err == nil || !strings.Contains(err.Error(), "("+shown+") has not responded for 2m0s, and its unit is inactive") || time.Since(*ended) > 10*time.Minute {
+			t.Fatalf("after %s: %v", time.Since(*ended), err)
+		}
+	})
+}
+
 // TestAWaitIsInterrupted holds that a run which is to stop does not wait for what etcd does by itself.
 func TestAWaitIsInterrupted(t *testing.T) {
-	for name, wait := range waits {
-		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
-				l := serving(t, 3, nodetest.EtcdVersion)
-				l.host("a").WriteMany(cluster, 100_000)
-				wait.happen(l)
-				ctx, cancel := context.WithCancelCause(t.Context())
-				stopped := errors.New("stopped by the user")
-				var at time.Time
-				l.at(wait.after, wait.shown, func() {
-					l.world.Host(wait.shown).StopUnit(cluster)
-					cancel(stopped)
-					at = time.Now()
-				})
-				_, err := l.change(ctx, l.planned().Steps)
-				if !errors.Is(err, stopped) || time.Since(at) > time.Minute {
-					t.Fatalf("%s after it was stopped: %v", time.Since(at), err)
-				}
-				l.world.Watch, l.world.Host(wait.shown).Lag = nil, 0
-				l.mustConverge(3)
-			})
-		})
-	}
+	stopped := errors.New("stopped by the user")
+	var cancel context.CancelCauseFunc
+	whileWaiting(t, func() { cancel(stopped) }, func(t *testing.T, l *life, _ string, at *time.Time) {
+		var ctx context.Context
+		ctx, cancel = context.WithCancelCause(t.Context())
+		_, err := l.change(ctx, l.planned().Steps)
+		if !errors.Is(err, stopped) || time.Since(*at) > time.Minute {
+			t.Fatalf("%s after it was stopped: %v", time.Since(*at), err)
+		}
+	})
 }

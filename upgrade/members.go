@@ -276,7 +276,7 @@ func (r *changeRun) mustHaveRoom(ctx context.Context, m membership.Member, store
 		return errors.New("the store that was installed on it is gone")
 	}
 	if why := report.Observation.NoNftables; r.Cluster.Filters != nil && why != "" {
-		return &membership.Refusal{Attribute: "firewall", Rule: why, Remedy: "take firewall out of the configuration, or give the host a kernel with nftables; the member list is as it was"}
+		return &membership.Refusal{Attribute: "firewall", Rule: why, Remedy: membership.FilterRemedy + "; the member list is as it was"}
 	}
 	var database int64
 	for _, s := range r.status.Healthy() {

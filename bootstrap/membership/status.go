@@ -231,6 +231,9 @@ func (p ClusterStatus) Voters() []MemberStatus {
 	return p.filter(func(s MemberStatus) bool { return s.Role == Voter })
 }
 
+// FilterRemedy is what to do about a host that cannot filter.
+const FilterRemedy = "take firewall out of the configuration, or give the host a kernel with nftables"
+
 // Peers returns the addresses that firewalls let in as peers: those at which etcd's list has members, whoever they are,
 // and those of all desired members, since a host lets a member in before it joins. A member that was removed is not
 // among them. If no host can tell the list, everybody who may be in it counts as a member.

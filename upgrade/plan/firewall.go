@@ -15,7 +15,7 @@ func (c *planner) firewall() (membership.Step, bool) {
 		switch {
 		case !filtersOtherwise(c.ClusterStatus, s, c.want):
 		case s.NoNftables != "":
-			c.defers(s, "its host cannot filter: "+s.NoNftables, noNftables)
+			c.defers(s, "its host cannot filter: "+s.NoNftables, membership.FilterRemedy)
 		default:
 			names = append(names, s.Name)
 		}
@@ -57,9 +57,6 @@ func filtered(p membership.ClusterStatus, s *membership.MemberStatus, want membe
 	}
 }
 
-// noNftables is what to do about a host that cannot filter.
-const noNftables = "take firewall out of the configuration, or give the host a kernel with nftables"
-
 // keepsOut tells whether a host could not be told of the peers to let in, and may keep a new member out.
 func (c *planner) keepsOut() bool {
 	_, found := first(c.Members, func(s membership.MemberStatus) bool {
@@ -76,7 +73,7 @@ func unfilterable(p membership.ClusterStatus, want membership.Spec) error {
 	for _, s := range p.Members {
 		if want.Firewall != "" && s.NoNftables != "" && s.Desired && (s.Role == membership.Absent || !begun) {
 			refusals = append(refusals, &membership.Refusal{Summary: "A host cannot have a firewall", Attribute: "firewall", Member: s.Name, At: s.Address, Rule: s.NoNftables,
-				Remedy: noNftables})
+				Remedy: membership.FilterRemedy})
 		}
 	}
 	return membership.JoinRefusals(refusals...)
