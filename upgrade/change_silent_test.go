@@ -82,3 +82,56 @@ func TestAWaitIsInterrupted(t *testing.T) {
 		}
 	})
 }
+
+// TestAMemberThatRunsIsWaitedFor freezes the member that a wait is for. The run waits as long as the process runs: until
+// it answers again, or the resource's time ends. Once the unit is down, it waits for 2 minutes.
+func TestAMemberThatRunsIsWaitedFor(t *testing.T) {
+	const frozen, downFor = 7 * time.Minute, 2 * time.Minute
+	for name, wait := range waits {
+		for end, test := range map[string]struct {
+			limit  time.Duration
+			happen func(*nodetest.Host) // when it has been frozen for that long
+			fails  string               // empty: the run goes on
+		}{
+			"it answers again":              {time.Hour, func(h *nodetest.Host) { h.Lag = 0; h.Thaw(cluster) }, ""},
+			"the time of the resource":      {frozen, func(*nodetest.Host) {}, context.DeadlineExceeded.Error()},
+			"its unit is stopped meanwhile": {time.Hour, func(h *nodetest.Host) { h.StopUnit(cluster) }, ") has not responded for 2m0s, and its unit is inactive"},
+		} {
+			t.Run(name+", "+end, func(t *testing.T) {
+				bubble(t, func(t *testing.T) {
+					l := serving(t, 3, nodetest.EtcdVersion)
+					l.host("a").WriteMany(cluster, 100_000)
+					wait.happen(l)
+					shown := l.world.Host(wait.shown)
+					ctx, cancel := context.WithTimeout(t.Context(), test.limit)
+					defer cancel()
+					var stopped, happened time.Time
+					l.at(wait.after, wait.shown, func() {
+						shown.Freeze(cluster)
+						stopped = time.Now()
+						go func() {
+							time.Sleep(frozen)
+							happened = time.Now()
+							test.happen(shown)
+						}()
+					})
+					_, err := l.change(ctx, l.planned().Steps)
+					switch took := time.Since(happened); {
+					case stopped.IsZero() || happened.IsZero() && test.limit > frozen:
+						t.Fatalf("it was not frozen to the end: %v", err)
+					case test.fails == "" && err != nil, test.fails != "" && (err == nil || !strings.Contains(err.Error(), test.fails)):
+						t.Fatalf("%s after it was frozen: %v", time.Since(stopped), err)
+					case !happened.IsZero() && test.fails != "" && took > downFor+time.Minute:
+						t.Fatalf("the run went on for %s: %v", took, err)
+					}
+					time.Sleep(frozen)
+					l.world.Watch, shown.Lag = nil, 0
+					if test.limit == frozen {
+						shown.Thaw(cluster)
+					}
+					l.mustConverge(3)
+				})
+			})
+		}
+	}
+}

@@ -160,6 +160,16 @@ func (p *machineParty) loseData(at string) {
 	}
 }
 
+func (p *machineParty) freeze(at string, frozen bool) {
+	signal := syscall.SIGCONT
+	if frozen {
+		signal = syscall.SIGSTOP
+	}
+	if err := p.hosts[at].live.process.Process.Signal(signal); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
 func (p *machineParty) loseKey(at, key string) {
 	if err := os.Remove(p.hosts[at].path(api.KeyFile("main", key))); err != nil {
 		p.t.Fatal(err)
@@ -289,6 +299,14 @@ func (p *fakeParty) unmount(at string) { p.host(at).Unmount("main") }
 func (p *fakeParty) mount(at string)   { p.host(at).Mount("main") }
 
 func (p *fakeParty) loseData(at string) { p.host(at).EmptyData(dataDir) }
+
+func (p *fakeParty) freeze(at string, frozen bool) {
+	if frozen {
+		p.host(at).Freeze("main")
+	} else {
+		p.host(at).Thaw("main")
+	}
+}
 
 func (p *fakeParty) garble(at string, garbled bool) {
 	p.host(at).MarkerError = ""

@@ -32,6 +32,7 @@ var agreements = map[string]arrangement{
 	"a host that is fenced":             fencedHost,
 	"a host that renews certificates":   renewingHost,
 	"a host whose disk is away":         diskAway,
+	"a member that hangs":               frozenMember,
 }
 
 // TestTheFakeAgreesWithTheMachine asks machines and fakes that are arranged alike for the same: they have to answer

@@ -206,6 +206,18 @@ var fencedHost = arrangement{hosts: []string{"a"},
 	},
 }
 
+// frozenMember is one of three that runs, and does nothing.
+var frozenMember = arrangement{hosts: []string{"a", "b", "c"},
+	arrange: func(s *stage) { s.form("a", "b", "c"); s.leads("a", "a", "b", "c"); s.freeze("c", true) },
+	rows: []row{
+		{at: "c", op: api.OpProbe, body: body(api.ProbeRequest{}), same: []string{"responding", "error", "healthy", "health_error", "ready"}},
+		{name: "one of the others", at: "a", op: api.OpProbe, body: body(api.ProbeRequest{}), same: []string{"responding", "healthy"}},
+		{name: "save it", at: "c", op: api.OpSave, body: body(api.SaveRequest{Owner: fleetOwner}), want: api.CodeFailed},
+		{name: "it goes on", event: func(s *stage) { s.freeze("c", false) }},
+		{name: "it answers", at: "c", op: api.OpProbe, body: body(api.ProbeRequest{}), same: []string{"responding"}},
+	},
+}
+
 // diskAway is a host whose data is on a disk that is not mounted: nothing touches what is below the mount point.
 var diskAway = arrangement{hosts: []string{"a"},
 	arrange: func(s *stage) { s.form("a"); s.unmount("a") },

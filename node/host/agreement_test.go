@@ -64,6 +64,7 @@ type party interface {
 	garble(at string, garbled bool)
 	litter(at, dir string)
 	loseData(at string)
+	freeze(at string, frozen bool)
 	loseKey(at, key string)
 	swapKey(at, key, by string)
 	refuseFlags(at string)

@@ -136,7 +136,7 @@ func (c call) runNow(r api.RunNowRequest) (api.BackupStatus, error) {
 func (c call) doRun(part *installation, rehearsal bool, run *api.Run) error {
 	p := part.unit.Process
 	switch {
-	case p == nil || !p.Serves || p.Leader == "":
+	case p == nil || !p.Answers() || p.Leader == "":
 		return failed("the local member is not well")
 	case !p.Member.State().Votes(p.Member.ID):
 		return failed("the local member is a learner")

@@ -208,7 +208,7 @@ func (c call) leader() (*model.Member, error) {
 		return nil, failed("%s", why)
 	case p == nil:
 		return nil, failed("ask the local member: connect: connection refused")
-	case !p.Serves:
+	case !p.Answers():
 		return nil, failed("ask the local member: context deadline exceeded")
 	case !p.Member.State().Votes(p.Member.ID):
 		return nil, refuse("member %s is a learner, through which nothing of the cluster can be changed or saved: ask a voter", p.Member.Name)
@@ -251,7 +251,7 @@ func (c call) disarm(r api.DisarmRequest) (api.Done, error) {
 	}
 	p := c.on(c.cluster).unit.Process
 	switch {
-	case p == nil || !p.Serves:
+	case p == nil || !p.Answers():
 		return api.Done{}, failed("defragment: the local member does not answer")
 	case !p.Member.State().Votes(p.Member.ID):
 		return api.Done{}, refuse("member %s is a learner, through which nothing of the cluster can be changed or saved: ask a voter", p.Member.Name)

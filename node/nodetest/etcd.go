@@ -236,7 +236,7 @@ func (w *World) pass() {
 // a cluster, and versions follow.
 func (w *World) tick() {
 	w.each(func(h *Host, part *installation) {
-		if p := part.unit.Process; p != nil && p.Serves {
+		if p := part.unit.Process; p != nil && p.Answers() {
 			p.Catching, p.Settling = false, false
 		}
 		if !h.off && part.unit.Active == "activating" && part.unit.Process == nil {

@@ -76,6 +76,26 @@ func (h *Host) RestartUnit(cluster string) {
 	h.world.moment()
 }
 
+// Freeze has the process of the cluster's member do nothing any more until Thaw: it hangs on its disk, say. systemd and the
+// kernel find nothing wrong with it.
+func (h *Host) Freeze(cluster string) { h.freeze(cluster, true) }
+
+// Thaw has the process go on.
+func (h *Host) Thaw(cluster string) { h.freeze(cluster, false) }
+
+func (h *Host) freeze(cluster string, frozen bool) {
+	h.world.t.Helper()
+	h.change(cluster, func(part *installation) {
+		p := part.unit.Process
+		if p == nil {
+			h.world.t.Errorf("nodetest: %s: no member of cluster %s runs there", h.Address, cluster)
+			return
+		}
+		p.Frozen, p.Leader = frozen, ""
+		h.world.convene()
+	})
+}
+
 // LoseStores removes all stores from the host, from under the members that run.
 func (h *Host) LoseStores() {
 	h.world.mu.Lock()

@@ -158,7 +158,7 @@ func (i *installation) served() map[string]api.Served {
 // shown returns what the host sees of that.
 func (h *Host) shown(part *installation) map[string]api.Served {
 	served := part.served()
-	if h.Silent > 0 {
+	if p := part.unit.Process; h.Silent > 0 || p != nil && p.Frozen {
 		clear(served)
 	}
 	return served
@@ -188,8 +188,8 @@ func (h *Host) view(cluster string) api.Member {
 		return api.Member{Error: why, HealthError: why, Ready: p != nil && p.Leader != "" && p.Member.State().Votes(p.Member.ID) && !p.Settling}
 	case p == nil:
 		return api.Member{Error: "connect: connection refused"}
-	case !p.Serves:
-		return api.Member{Error: "context deadline exceeded"}
+	case !p.Answers():
+		return api.Member{Error: "context deadline exceeded", HealthError: "context deadline exceeded"}
 	}
 	m := p.Member
 	s := m.State()
@@ -310,7 +310,7 @@ func (c call) hash(r api.HashRequest) (api.Hash, error) {
 		return api.Hash{}, refuse("this host carries no cluster %s", c.cluster)
 	}
 	p := c.on(c.cluster).unit.Process
-	if p == nil || !p.Serves {
+	if p == nil || !p.Answers() {
 		return api.Hash{}, failed("hash: the local member does not answer")
 	}
 	own := p.Member.State().Revision

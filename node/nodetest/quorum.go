@@ -28,11 +28,11 @@ func (n network) compare(other network) int {
 	return cmp.Or(cmp.Compare(n.cluster, other.cluster), cmp.Compare(n.alone, other.alone))
 }
 
-// groups returns the running members that reach each other, in the order of their addresses.
+// groups returns the running members that reach each other, in the order of their addresses. A frozen one reaches nobody.
 func (w *World) groups() map[network][]running {
 	groups := map[network][]running{}
 	w.each(func(h *Host, part *installation) {
-		if p := part.unit.Process; p != nil {
+		if p := part.unit.Process; p != nil && !p.Frozen {
 			at := network{cluster: p.Member.Cluster}
 			if h.CutOff || !h.heard(p) || h.keptOut(part) {
 				at.alone = h.Address
@@ -52,9 +52,15 @@ func (h *Host) group(p *model.Process) []running {
 	return h.world.groups()[at]
 }
 
-// connected returns the IDs of the other members that a member reaches and has in its list, sorted.
+// connected returns the IDs of the other members that a member has connections with and has in its list, sorted.
 func (r running) connected() (ids []string) {
-	for _, other := range r.host.group(r.process()) {
+	linked := r.host.group(r.process())
+	r.host.world.each(func(h *Host, part *installation) {
+		if p := part.unit.Process; p != nil && p.Frozen && p.Member.Cluster == r.member().Cluster && !h.CutOff && !r.host.CutOff {
+			linked = append(linked, running{h, part})
+		}
+	})
+	for _, other := range linked {
 		if id := other.member().ID; id != r.member().ID && r.reaches(other) && r.member().State().Find(id) >= 0 {
 			ids = append(ids, id)
 		}

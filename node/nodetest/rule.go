@@ -76,7 +76,7 @@ func (c call) leaderStays(leader *model.Member, what string) {
 		return
 	}
 	for _, id := range s.Voters() {
-		if r := c.reached(id); r != nil && id != leader.ID && r.process().Serves {
+		if r := c.reached(id); r != nil && id != leader.ID && r.process().Answers() {
 			c.broken(LeaderMoves, "%s: it leads, and %s could", what, r.member().Name)
 			return
 		}

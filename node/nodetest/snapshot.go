@@ -22,7 +22,7 @@ func (c call) save(r api.SaveRequest) (api.Saved, error) {
 	}
 	p := c.on(c.cluster).unit.Process
 	switch {
-	case p == nil || !p.Serves:
+	case p == nil || !p.Answers():
 		return api.Saved{}, failed("save a snapshot: the local member does not answer")
 	case !p.Member.State().Votes(p.Member.ID):
 		return api.Saved{}, refuse("member %s is a learner, through which nothing of the cluster can be changed or saved: ask a voter", p.Member.Name)
@@ -62,7 +62,7 @@ func (c call) snapshot(r api.SnapshotRequest) (api.Snapshot, error) {
 	part := c.on(c.cluster)
 	p := part.unit.Process
 	switch {
-	case p == nil || !p.Serves:
+	case p == nil || !p.Answers():
 		return api.Snapshot{}, failed("save a snapshot: the local member does not answer")
 	case !p.Member.State().Votes(p.Member.ID):
 		return api.Snapshot{}, refuse("member %s is a learner, through which nothing of the cluster can be changed or saved: ask a voter", p.Member.Name)

@@ -42,7 +42,12 @@ type Process struct {
 	Stalled bool
 	// settling: the member was just promoted, and does not report that it is ready yet.
 	Settling bool
+	// frozen: the process runs, and does nothing. Its connections stay.
+	Frozen bool
 }
+
+// Answers tells whether clients get answers from the process.
+func (p *Process) Answers() bool { return p.Serves && !p.Frozen }
 
 // Start has systemd start a unit that does not run yet.
 func (u *Unit) Start() {
