@@ -83,8 +83,8 @@ func TestAWaitIsInterrupted(t *testing.T) {
 	})
 }
 
-// TestAMemberThatRunsIsWaitedFor freezes the member that a wait is for. The run waits as long as the process runs: until
-// it answers again, or the resource's time ends. Once the unit is down, it waits for 2 minutes.
+// TestAMemberThatRunsIsWaitedFor freezes the member that a wait is for. The run waits as long as the process runs:
+// until it answers again, or the resource's time ends. Once the unit is down, it waits for 2 minutes.
 func TestAMemberThatRunsIsWaitedFor(t *testing.T) {
 	const frozen, downFor = 7 * time.Minute, 2 * time.Minute
 	for name, wait := range waits {

@@ -76,8 +76,8 @@ func (h *Host) RestartUnit(cluster string) {
 	h.world.moment()
 }
 
-// Freeze has the process of the cluster's member do nothing any more until Thaw: it hangs on its disk, say. systemd and the
-// kernel find nothing wrong with it.
+// Freeze has the process of the cluster's member do nothing any more until Thaw: it hangs on its disk, say. systemd and
+// the kernel find nothing wrong with it.
 func (h *Host) Freeze(cluster string) { h.freeze(cluster, true) }
 
 // Thaw has the process go on.

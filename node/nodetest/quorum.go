@@ -28,7 +28,8 @@ func (n network) compare(other network) int {
 	return cmp.Or(cmp.Compare(n.cluster, other.cluster), cmp.Compare(n.alone, other.alone))
 }
 
-// groups returns the running members that reach each other, in the order of their addresses. A frozen one reaches nobody.
+// groups returns the running members that reach each other, in the order of their addresses. A frozen one reaches
+// nobody.
 func (w *World) groups() map[network][]running {
 	groups := map[network][]running{}
 	w.each(func(h *Host, part *installation) {
