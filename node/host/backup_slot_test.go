@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"syscall"
 	"testing"
@@ -15,62 +16,128 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdclient"
 )
 
-// TestARunWaitsOnWhenItsLeaseEnds: a member that waits for another one's run, and whose lease ends meanwhile, waits by
-// another lease, and does the run once the other one has failed.
-func TestARunWaitsOnWhenItsLeaseEnds(t *testing.T) {
-	t.Parallel()
-	sample.LeaveToNewestMinor(t, "who does a run is agreed on in the same way with each")
-	f := fleetOf(t, newAuthority(t), "a")[0]
-	backedUp(t, backupOf(), f)
-	const locks = "_etcd-store/backup/lock/"
-	waiting := func() (leases []int64) { // of who waits behind the other one
-		f.client(t, func(c *clientv3.Client) {
-			if all, err := c.Get(t.Context(), locks, clientv3.WithPrefix()); err == nil {
-				for _, kv := range all.Kvs {
-					if !strings.HasSuffix(string(kv.Key), "/other") {
-						leases = append(leases, kv.Lease)
-					}
-				}
-			}
-		})
-		return leases
-	}
+// slotLocks begins the keys by which members wait for who makes a backup.
+const slotLocks = "_etcd-store/backup/lock/"
+
+// queued is a run of a member that waits behind another member's.
+type queued struct {
+	f    *fleetMember
+	done chan error
+}
+
+// queue begins a run behind one that another member holds the lock for.
+func queue(ctx context.Context, t *testing.T, f *fleetMember) queued {
+	t.Helper()
 	f.client(t, func(c *clientv3.Client) {
-		if _, err := c.Put(t.Context(), locks+"other", ""); err != nil {
+		if err := persist(t, func() error { _, err := c.Put(t.Context(), slotLocks+"other", ""); return err }); err != nil {
 			t.Fatal(err)
 		}
 	})
-	done := make(chan error, 1)
-	go func() { done <- f.Backups().RunBackup(t.Context(), "main", false, func(string) {}) }()
-	var first int64
-	eventually(t, "it waits", func() bool {
-		all := waiting()
-		if len(all) == 1 {
-			first = all[0]
-		}
-		return len(all) == 1
-	})
-	f.client(t, func(c *clientv3.Client) {
-		if _, err := c.Revoke(t.Context(), clientv3.LeaseID(first)); err != nil {
-			t.Fatal(err)
-		}
-	})
+	q := queued{f, make(chan error, 1)}
+	go func() { q.done <- f.Backups().RunBackup(ctx, "main", false, func(string) {}) }()
+	return q
+}
+
+// otherThan returns the lease by which the run waits, once that is another one.
+func (q queued) otherThan(t *testing.T, lease int64) (now int64) {
+	t.Helper()
 	eventually(t, "it waits by another lease", func() bool {
 		select {
-		case err := <-done:
+		case err := <-q.done:
 			t.Fatalf("it has ended: %v", err)
 		default:
 		}
-		all := waiting()
-		return len(all) == 1 && all[0] != first
+		q.f.client(t, func(c *clientv3.Client) {
+			all, err := c.Get(t.Context(), slotLocks, clientv3.WithPrefix())
+			if err != nil {
+				return
+			}
+			for _, kv := range all.Kvs {
+				if !strings.HasSuffix(string(kv.Key), "/other") {
+					now = kv.Lease
+				}
+			}
+		})
+		return now != 0 && now != lease
 	})
-	f.client(t, func(c *clientv3.Client) {
-		if _, err := c.Delete(t.Context(), locks+"other"); err != nil {
-			t.Fatal(err)
+	return now
+}
+
+// TestARunWaitsOn: a member that waits for another one's run waits on whatever becomes of its wait, by another lease,
+// and does the run once the other one has failed.
+func TestARunWaitsOn(t *testing.T) {
+	t.Parallel()
+	sample.LeaveToNewestMinor(t, "who does a run is agreed on in the same way with each")
+	for name, end := range map[string]func(t *testing.T, f *fleetMember, lease int64){
+		"its lease ends": func(t *testing.T, f *fleetMember, lease int64) {
+			f.client(t, func(c *clientv3.Client) {
+				if err := persist(t, func() error { _, err := c.Revoke(t.Context(), clientv3.LeaseID(lease)); return err }); err != nil {
+					t.Fatal(err)
+				}
+			})
+		},
+		"what it watches for is compacted": func(t *testing.T, f *fleetMember, _ int64) {
+			f.put(t, 3)
+			f.client(t, func(c *clientv3.Client) {
+				if err := persist(t, func() error {
+					now, err := c.Get(t.Context(), "now")
+					if err != nil {
+						return err
+					}
+					_, err = c.Compact(t.Context(), now.Header.Revision)
+					return err
+				}); err != nil {
+					t.Fatal(err)
+				}
+			})
+			// A member that comes again is asked for what came since it went.
+			f.units.end(syscall.SIGTERM)
+			f.start(t)
+			f.await(t, api.AwaitRequest{Members: 1})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := fleetOf(t, newAuthority(t), "a")[0]
+			backedUp(t, backupOf(), f)
+			q := queue(t.Context(), t, f)
+			first := q.otherThan(t, 0)
+			end(t, f, first)
+			q.otherThan(t, first)
+			f.client(t, func(c *clientv3.Client) {
+				if err := persist(t, func() error { _, err := c.Delete(t.Context(), slotLocks+"other"); return err }); err != nil {
+					t.Fatal(err)
+				}
+			})
+			if err := <-q.done; err != nil || f.last(t, backups.KindBackup).Backup == "" {
+				t.Errorf("once the other one has failed: %v", err)
+			}
+		})
+	}
+}
+
+// TestAWaitBehindAFrozenMemberEnds: a run that is stopped while it waits, and whose own member answers nothing any
+// more, ends before long.
+func TestAWaitBehindAFrozenMemberEnds(t *testing.T) {
+	t.Parallel()
+	sample.LeaveToNewestMinor(t, "what is frozen is as silent with each")
+	f := fleetOf(t, newAuthority(t), "a")[0]
+	backedUp(t, backupOf(), f)
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	q := queue(ctx, t, f)
+	q.otherThan(t, 0)
+	if err := f.units.process.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	stop()
+	select {
+	case err := <-q.done:
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("it ends with %v", err)
 		}
-	})
-	if err := <-done; err != nil || f.last(t, backups.KindBackup).Backup == "" {
-		t.Errorf("once the other one has failed: %v", err)
+	case <-time.After(patience):
+		t.Errorf("it has not ended within %s", patience)
 	}
 }
 

@@ -30,6 +30,8 @@ const (
 	// slotTimeout bounds a question to the cluster about who has a slot. A cluster without a quorum does not answer,
 	// and a busy one answers late: no backup is to be missing for that.
 	slotTimeout = 2 * time.Minute
+	// waitAnew is the time before a wait that has failed begins anew.
+	waitAnew = time.Second
 )
 
 // slotRun is the run of a scheduled slot, which one of the members is to do.
@@ -95,42 +97,59 @@ func (h Host) runOnce(ctx context.Context, t slotRun, do func(ctx context.Contex
 // key is one of the slot's keys.
 func (t slotRun) key(name string) string { return slotPrefix + t.kind + "/" + name }
 
-// newSession returns a lease that is kept alive. It waits for the grant no longer than for any question.
-func newSession(ctx context.Context, client *clientv3.Client) (*concurrency.Session, error) {
-	var lease *clientv3.LeaseGrantResponse
-	err := persist(ctx, func(asking context.Context) (err error) {
-		lease, err = client.Grant(asking, int64(slotTTL.Seconds())) // one of a try that failed ends by itself
-		return err
-	})
-	if err != nil {
-		return nil, err
+// acquire waits for the lock until it has it, or ctx ends. Whatever ends a wait of hours, such as the end of its lease,
+// or a compaction while the local member restarts, this member waits anew by another lease: else nobody would take over
+// from a member that holds the lock, and fails. The wait is over if no other lease is granted for slotTimeout.
+func (t slotRun) acquire(ctx context.Context, client *clientv3.Client) (session *concurrency.Session, lock *concurrency.Mutex, err error) {
+	for waited := (time.Time{}); ; {
+		var lease clientv3.LeaseID
+		if lease, err = grant(ctx, client); err == nil {
+			if session, lock, err = t.lockBy(ctx, client, lease); err == nil {
+				return session, lock, nil
+			}
+			waited = time.Now()
+		}
+		if ctx.Err() != nil || errors.Is(err, rpctypes.ErrNoSpace) || time.Since(waited) > slotTimeout {
+			return nil, nil, err
+		}
+		time.Sleep(waitAnew)
 	}
-	return concurrency.NewSession(client, concurrency.WithLease(lease.ID), concurrency.WithTTL(int(slotTTL.Seconds())))
 }
 
-// acquire waits for the lock until it has it, or ctx ends. If the lease by which this member waits ends, since the
-// member did not reach the cluster for too long, it waits by another one: else nobody would take over from a member
-// that holds the lock for hours, and fails.
-func (t slotRun) acquire(ctx context.Context, client *clientv3.Client) (*concurrency.Session, *concurrency.Mutex, error) {
-	for {
-		session, err := newSession(ctx, client)
-		if err != nil {
-			return nil, nil, err
+// grant returns a new lease. It waits for it no longer than for any question.
+func grant(ctx context.Context, client *clientv3.Client) (id clientv3.LeaseID, err error) {
+	err = persist(ctx, func(asking context.Context) error {
+		lease, err := client.Grant(asking, int64(slotTTL.Seconds())) // one of a try that failed ends by itself
+		if err == nil {
+			id = lease.ID
 		}
-		lock := concurrency.NewMutex(session, t.key("lock"))
-		waiting, end := context.WithCancel(ctx)
-		leased := context.AfterFunc(session.Ctx(), end)
-		err = etcdclient.Retried(waiting, etcdclient.Overloaded, func() error { return lock.Lock(waiting) })
-		lost := !leased() || errors.Is(err, concurrency.ErrSessionExpired)
-		end()
-		if err == nil && !lost {
-			return session, lock, nil
-		}
-		_ = session.Close() // a lease that has not ended yet ends by itself
-		if !lost || ctx.Err() != nil {
-			return nil, nil, err
-		}
+		return err
+	})
+	return id, err
+}
+
+// lockBy waits for the lock as long as a lease can be kept alive, which the returned session goes on to do.
+func (t slotRun) lockBy(ctx context.Context, client *clientv3.Client, lease clientv3.LeaseID) (*concurrency.Session, *concurrency.Mutex, error) {
+	waiting, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	// Lock cleans up by the context of its client. A member that is frozen would never end that.
+	bounded := clientv3.NewCtxClient(waiting)
+	bounded.KV, bounded.Lease, bounded.Watcher = client.KV, client.Lease, client.Watcher
+	session, err := concurrency.NewSession(bounded, concurrency.WithLease(lease), concurrency.WithTTL(int(slotTTL.Seconds())), concurrency.WithContext(client.Ctx()))
+	if err != nil {
+		return nil, nil, err
 	}
+	leased := context.AfterFunc(session.Ctx(), func() { end(errSlotLost) })
+	lock := concurrency.NewMutex(session, t.key("lock"))
+	err = etcdclient.Retried(waiting, etcdclient.Overloaded, func() error { return lock.Lock(waiting) })
+	if !leased() && err == nil {
+		err = errSlotLost
+	}
+	if err != nil {
+		_ = session.Close() // a lease that has not ended yet ends by itself
+		return nil, nil, err
+	}
+	return session, lock, nil
 }
 
 // persist repeats a request for slotTimeout while the cluster is too busy to agree on it.
