@@ -91,9 +91,25 @@ func (e *Executor) Change(ctx context.Context, order Order) (Outcome, error) {
 	return Outcome{Reports: r.reports, Deferred: deferred, Done: r.begunSteps, Acknowledged: r.acknowledged, Seen: r.seen()}, errors.Join(errors.Join(r.stepErrors...), err)
 }
 
-// look observes every host. A host that could not be reached in the first observation is not tried again in this run:
-// each attempt would take until its connection times out.
+// look observes every host. The first time it looks again while members have connections with one whose address leads
+// to another machine: if the machine was replaced just now, they end within seconds of its reset.
 func (r *changeRun) look(ctx context.Context) {
+	first, since := !r.observedOnce, time.Now()
+	for r.lookOnce(ctx); first && r.runElsewhere() && time.Since(since) < firstPatience && pause(ctx, time.Second) == nil; {
+		r.lookOnce(ctx)
+	}
+}
+
+// runElsewhere tells whether any member runs on another machine than the one that its address leads to.
+func (r *changeRun) runElsewhere() bool {
+	return slices.ContainsFunc(r.members, func(m membership.Member) bool {
+		return r.Cluster.RunsElsewhere(r.order.Owner, r.reports, m) != ""
+	})
+}
+
+// lookOnce observes every host. A host that could not be reached in the first observation is not tried again in this
+// run: each attempt would take until its connection times out.
+func (r *changeRun) lookOnce(ctx context.Context) {
 	asked := slices.DeleteFunc(slices.Clone(r.members), func(m membership.Member) bool { return r.reports[m].Err != nil })
 	seen := r.observeAll(ctx, asked, r.patience)
 	if ctx.Err() != nil {

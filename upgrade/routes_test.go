@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -103,6 +104,60 @@ func TestRoutesThatAreSwapped(t *testing.T) {
 		}
 		l.mustConverge(3)
 	})
+}
+
+// TestAMachineThatWasReplacedJustNow has an apply whose plan could not show its steps find a bare machine in a member's
+// place, while others still count connections with the member. The run looks again, and refuses what persists.
+func TestAMachineThatWasReplacedJustNow(t *testing.T) {
+	for name, test := range map[string]struct {
+		replaced bool
+		lingers  time.Duration
+		refused  bool
+	}{
+		"no machine was replaced":         {},
+		"no connection lingers":           {replaced: true},
+		"they end within the patience":    {true, 20 * time.Second, false},
+		"they persist, or the way is off": {true, 165 * time.Second, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				l := serving(t, 3, nodetest.EtcdVersion)
+				gone := l.host("c")
+				if test.replaced {
+					l.world.Lingering = []string{gone.Marker(cluster).MemberID}
+					gone.Wipe()
+				}
+				l.world.Tick()
+				l.world.Forget()
+				begun, acted := time.Now(), time.Time{}
+				l.world.Watch = func(c nodetest.Call) {
+					if time.Since(begun) >= test.lingers {
+						l.world.Lingering = nil
+					}
+					if acted.IsZero() && c.Operation == api.OpLock {
+						acted = time.Now()
+					}
+				}
+				_, err := l.change(context.Background(), nil)
+				if acted.IsZero() { // there was nothing to do
+					acted = time.Now()
+				}
+				switch took := acted.Sub(begun); {
+				case test.refused:
+					if err == nil || !strings.Contains(err.Error(), "c (192.0.2.13): its address leads to a machine that carries nothing of it, while the member has connections with a, b") ||
+						len(l.world.Changes()) > 0 || time.Since(begun) < 30*time.Second || time.Since(begun) > 35*time.Second {
+						t.Fatalf("after %s: %v, %v", time.Since(begun), err, l.world.Changes())
+					}
+				case err != nil:
+					t.Fatal(err)
+				case took < test.lingers || took > test.lingers+2*time.Second, test.lingers == 0 && took > 0:
+					t.Fatalf("it took %s to begin", took)
+				default:
+					l.mustBeAsDesired()
+				}
+			})
+		})
+	}
 }
 
 // TestAnotherMachineThanPlanned has another machine answer at a member's address than when the change was planned: the

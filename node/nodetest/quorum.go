@@ -66,6 +66,11 @@ func (r running) connected() (ids []string) {
 			ids = append(ids, id)
 		}
 	}
+	for _, id := range r.host.world.Lingering {
+		if r.member().State().Find(id) >= 0 && !slices.Contains(ids, id) {
+			ids = append(ids, id)
+		}
+	}
 	slices.Sort(ids)
 	return ids
 }

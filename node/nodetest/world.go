@@ -63,6 +63,10 @@ type World struct {
 	// test.
 	Lasting bool
 
+	// Lingering are the IDs of members that are gone with their machines, and whose connections their peers have not
+	// noticed to be gone.
+	Lingering []string
+
 	// Wanted are the addresses of the hosts that a cluster is restored on; nil: no restore is played.
 	Desired []string
 
