@@ -90,24 +90,6 @@ func (b *bounded) Sweep(ctx context.Context, prefix string, before time.Time) er
 	return err
 }
 
-// beatKey is the context key of the function by which a call reports progress.
-type beatKey struct{}
-
-// WithBeat returns a context for calls that report progress to tell, and to outer contexts that wait for progress.
-func WithBeat(ctx context.Context, tell func()) context.Context {
-	return context.WithValue(ctx, beatKey{}, func() {
-		tell()
-		beat(ctx)
-	})
-}
-
-// beat reports progress of a call to whoever waits for it.
-func beat(ctx context.Context) {
-	if beat, waited := ctx.Value(beatKey{}).(func()); waited {
-		beat()
-	}
-}
-
 func boundedCall[T any](p *deadline, do func(beat func()) (T, error)) (T, error) {
 	if p.hangs.Load() {
 		var none T
@@ -119,38 +101,6 @@ func boundedCall[T any](p *deadline, do func(beat func()) (T, error)) (T, error)
 		err = fmt.Errorf("%s: %w", p.name, err)
 	}
 	return found, err
-}
-
-// UnlessItHangs runs do, which may never end, and gives up once it has neither ended nor called beat for patience. An
-// abandoned do may go on, so it must not change anything that others use.
-func UnlessItHangs[T any](patience time.Duration, do func(beat func()) (T, error)) (T, error) {
-	type answer struct {
-		found T
-		err   error
-	}
-	done, beats := make(chan answer, 1), make(chan struct{}, 1)
-	go func() {
-		found, err := do(func() {
-			select {
-			case beats <- struct{}{}:
-			default:
-			}
-		})
-		done <- answer{found, err}
-	}()
-	timer := time.NewTimer(patience)
-	defer timer.Stop()
-	for {
-		select {
-		case a := <-done:
-			return a.found, a.err
-		case <-beats:
-			timer.Reset(patience)
-		case <-timer.C:
-			var none T
-			return none, fmt.Errorf("a call has made no progress for %s: %w", patience, ErrStorageHangs)
-		}
-	}
 }
 
 // beating reports progress for each piece that is read.

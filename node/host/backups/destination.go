@@ -214,7 +214,7 @@ func (h Host) backupOwner(cluster string) (string, error) {
 // list lists a cluster's backups at a destination, as its owner sees them.
 func list(ctx context.Context, at destination, cluster, owner string) (backup.Catalog, error) {
 	var catalog backup.Catalog
-	err := whileItMoves(ctx, listStall, fmt.Sprintf("the list of what is in %s", at), func(ctx context.Context, moved func()) (err error) {
+	err := backup.WhileItMoves(ctx, listStall, fmt.Sprintf("the list of what is in %s", at), func(ctx context.Context, moved func()) (err error) {
 		catalog, err = listIn(ctx, at, at.tracked(moved).Destination, cluster, owner)
 		return err
 	})

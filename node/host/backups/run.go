@@ -198,7 +198,7 @@ func (r *run) backUp(ctx context.Context) (string, error) {
 
 // storeAt stores a snapshot at a destination. It lasts as long as the destination takes bytes.
 func (r *run) storeAt(ctx context.Context, to destination, t taken) (m backup.Manifest, err error) {
-	err = whileItMoves(ctx, r.stall(storeStall), fmt.Sprintf("the upload to %s", to), func(ctx context.Context, moved func()) error {
+	err = backup.WhileItMoves(ctx, r.stall(storeStall), fmt.Sprintf("the upload to %s", to), func(ctx context.Context, moved func()) error {
 		to := to.tracked(moved)
 		if to.directory == nil {
 			// Parts of killed uploads count against a quota. If they cannot be removed, retention says so.

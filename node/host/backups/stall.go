@@ -34,17 +34,6 @@ func (h Host) stall(bound time.Duration) time.Duration {
 	return bound
 }
 
-// whileItMoves runs do without a deadline. The context of do ends if do has not called moved for as long as bound.
-func whileItMoves(ctx context.Context, bound time.Duration, what string, do func(ctx context.Context, moved func()) error) error {
-	ctx, end := context.WithCancelCause(ctx)
-	defer end(nil)
-	timer := time.AfterFunc(bound, func() {
-		end(fmt.Errorf("%s came no further for %s, and was ended: %w", what, bound, context.DeadlineExceeded))
-	})
-	defer timer.Stop()
-	return do(ctx, func() { timer.Reset(bound) })
-}
-
 // guarded does the work of a run while it makes progress. It leaves work behind that does not end when its context
 // does: the work ends with this process, and the result is reported by the run as it was before.
 func (r *run) guarded(ctx context.Context, do func(context.Context) (string, error)) (string, error) {
@@ -55,7 +44,7 @@ func (r *run) guarded(ctx context.Context, do func(context.Context) (string, err
 	before := *r
 	ended := make(chan answer, 1)
 	var a answer
-	err := whileItMoves(ctx, r.stall(runStall), "the "+r.kind, func(ctx context.Context, moved func()) error {
+	err := backup.WhileItMoves(ctx, r.stall(runStall), "the "+r.kind, func(ctx context.Context, moved func()) error {
 		r.moved = moved
 		go func() {
 			done, err := do(ctx)

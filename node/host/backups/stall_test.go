@@ -72,7 +72,7 @@ func TestAPartThatGoesSlowlyIsNoStall(t *testing.T) {
 	}
 	text := strings.Repeat("a snapshot", 1700<<10) // more than a part
 	began := time.Now()
-	err = whileItMoves(t.Context(), bound, "the upload", func(ctx context.Context, moved func()) error {
+	err = backup.WhileItMoves(t.Context(), bound, "the upload", func(ctx context.Context, moved func()) error {
 		return all[0].tracked(moved).Put(ctx, "main/x", int64(len(text)), strings.NewReader(text))
 	})
 	if took := time.Since(began); err != nil || took < bound+outage {
