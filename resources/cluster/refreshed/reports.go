@@ -103,6 +103,7 @@ func New(reports bootstrap.Reports, members []membership.Member, others provider
 		kept.Contact.DataFreeBytes = min(kept.Contact.DataFreeBytes, 1<<30)
 		if report.Observation != nil {
 			o := still(*report.Observation)
+			o.Member.Connected = connections(o.Member, reports)
 			kept.Observation = &o
 		}
 		s.Members = append(s.Members, kept)
@@ -151,6 +152,31 @@ func still(o api.Observation) api.Observation {
 	}
 	o.Certificates = maps.Clone(o.Certificates)
 	return o
+}
+
+// connections returns the IDs of members that a member is kept to be connected with. A member that tells its connections
+// late would change the state, so they count only for members that no host shows as its own: of these a plan asks
+// whether they run. Members that serve are connected with each other in any case.
+func connections(member api.Member, reports bootstrap.Reports) (kept []string) {
+	shown := map[string]bool{}
+	for _, report := range reports {
+		if o := report.Observation; report.Err == nil && o != nil {
+			if o.Marker != nil {
+				shown[o.Marker.MemberID] = true
+			}
+			shown[o.Member.MemberID] = true
+			if id := o.Member.MemberID; member.Healthy && o.Member.Healthy && id != member.MemberID {
+				kept = append(kept, id)
+			}
+		}
+	}
+	for _, id := range member.Connected {
+		if !shown[id] {
+			kept = append(kept, id)
+		}
+	}
+	slices.Sort(kept)
+	return kept
 }
 
 // Reports returns the reports as planners take them.

@@ -61,6 +61,33 @@ func TestReportsIsKept(t *testing.T) {
 	}
 }
 
+// TestConnectionsAreKept holds that a member which tells its connections late changes nothing that is kept,
+// and that a plan still knows of a member which runs on another machine than its address leads to.
+func TestConnectionsAreKept(t *testing.T) {
+	members := []membership.Member{{Name: "a", Address: "192.0.2.11"}, {Name: "b", Address: "192.0.2.12"}, {Name: "c", Address: "192.0.2.13"}}
+	ids := []string{"1a", "2b", "3c"}
+	observed := func(i int, connected ...string) bootstrap.Report {
+		return bootstrap.Report{Observation: &api.Observation{Marker: &api.Marker{MemberID: ids[i]}, Member: api.Member{Healthy: true, MemberID: ids[i], Connected: connected}}}
+	}
+	kept := func(reports bootstrap.Reports) Reports { return New(reports, members, nil, time.Time{}) }
+	all := bootstrap.Reports{members[0]: observed(0, "2b", "3c"), members[1]: observed(1, "1a", "3c"), members[2]: observed(2, "1a", "2b")}
+	late := bootstrap.Reports{members[0]: observed(0), members[1]: all[members[1]], members[2]: observed(2)}
+	if diff := cmp.Diff(kept(all), kept(late)); diff != "" {
+		t.Errorf("two members tell their connections late (-in time +late):\n%s", diff)
+	}
+	if got := kept(late).Members[0].Observation.Member.Connected; !slices.Equal(got, []string{"2b", "3c"}) {
+		t.Errorf("the connections of a are kept as %v", got)
+	}
+	for name, report := range map[string]bootstrap.Report{"bare": {Contact: api.Contact{Machine: "x86_64"}}, "unreachable": {Err: errors.New("no route to host")}} {
+		all[members[2]] = report
+		for _, m := range kept(all).Members[:2] {
+			if got := m.Observation.Member.Connected; !slices.Contains(got, "3c") {
+				t.Errorf("c is %s: the connections of %s are kept as %v", name, m.Name, got)
+			}
+		}
+	}
+}
+
 // TestSkewIsKept: if the skew of a clock is too large, it stays too large in what is kept, so that plan and apply
 // agree.
 func TestSkewIsKept(t *testing.T) {
