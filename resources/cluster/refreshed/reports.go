@@ -154,9 +154,9 @@ func still(o api.Observation) api.Observation {
 	return o
 }
 
-// connections returns the IDs of members that a member is kept to be connected with. A member that tells its connections
-// late would change the state, so they count only for members that no host shows as its own: of these a plan asks
-// whether they run. Members that serve are connected with each other in any case.
+// connections returns the IDs of members that a member is kept to be connected with. A member that tells its
+// connections late would change the state, so they count only for members that no host shows as its own: of these a
+// plan asks whether they run. Members that serve are connected with each other in any case.
 func connections(member api.Member, reports bootstrap.Reports) (kept []string) {
 	shown := map[string]bool{}
 	for _, report := range reports {
