@@ -39,6 +39,43 @@ func (l *liveUnits) Start(ctx context.Context, unit string) error {
 	if err := l.fakeUnits.Start(ctx, unit); err != nil || l.process != nil || unit != api.Unit("main") {
 		return err
 	}
+	return l.launch(ctx)
+}
+
+// State starts a member that has failed once more, as systemd does with all that fail: one that joins gives up where
+// its busy peers do not answer within etcd's 2 s.
+func (l *liveUnits) State(ctx context.Context, unit string) (api.UnitState, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.process != nil && unit == api.Unit("main") && l.failed() {
+		if err := l.clear(); err != nil {
+			return api.UnitState{}, err
+		}
+		if err := l.launch(ctx); err != nil {
+			return api.UnitState{}, err
+		}
+	}
+	return l.fakeUnits.State(ctx, unit)
+}
+
+// failed tells whether the process has ended by itself, as one that is to be started again.
+func (l *liveUnits) failed() bool {
+	select {
+	case <-l.ended:
+		return !l.process.ProcessState.Success()
+	default:
+		return false
+	}
+}
+
+// clear takes what is left of a process that has ended away.
+func (l *liveUnits) clear() error {
+	l.process = nil
+	return os.Remove(l.machine.path(filepath.Join("/proc", strconv.Itoa(l.pid))))
+}
+
+// launch starts the member.
+func (l *liveUnits) launch(ctx context.Context) error {
 	flags, err := l.machine.flags("main")
 	if err != nil {
 		return err
@@ -93,10 +130,9 @@ func (l *liveUnits) end(signal os.Signal) {
 	}
 	_ = l.process.Process.Signal(signal) // it may have ended by itself
 	<-l.ended
-	if err := os.Remove(l.machine.path(filepath.Join("/proc", strconv.Itoa(l.pid)))); err != nil {
+	if err := l.clear(); err != nil {
 		l.t.Error(err)
 	}
-	l.process = nil
 	// Here it ran as root, and on a host it is the system user's.
 	if data := l.machine.path(dataDir); exists(data) {
 		if err := giveTree(data, etcdOwner); err != nil {
