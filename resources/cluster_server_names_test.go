@@ -75,6 +75,20 @@ func TestExtraServerNames(t *testing.T) {
 	)
 }
 
+// TestAnAlarmKeepsNoChangeWaiting holds that an alarm which only a member that is away could disarm refuses no change
+// that the others can have: the plan warns of it, and the member disarms it once it is back.
+func TestAnAlarmKeepsNoChangeWaiting(t *testing.T) {
+	w := newWorld(t)
+	config := func(names string) string { return three(unprotected + "extra_server_names = " + names) }
+	w.run(t,
+		w.begun(t, config(`["etcd.example.com"]`)),
+		tftest.TestStep{PreConfig: func() { w.host(13).RaiseAlarm("prod", "NOSPACE"); unreachableHosts(13)(w) },
+			Config: config(`["192.0.2.100"]`), ExpectNonEmptyPlan: true},
+		tftest.TestStep{PreConfig: func() { w.host(13).Unreachable = nil }, Config: config(`["192.0.2.100"]`), Check: w.named("192.0.2.100")},
+		tftest.TestStep{Config: config(`["192.0.2.100"]`), PlanOnly: true},
+	)
+}
+
 // TestExtraServerNamesSaidOtherwise holds that other spellings of the same names plan nothing, or are refused with the
 // accepted spelling.
 func TestExtraServerNamesSaidOtherwise(t *testing.T) {

@@ -256,3 +256,31 @@ func places(members []membership.MemberStatus) (all []membership.Member) {
 	}
 	return all
 }
+
+// TestAlarmOfAMemberThatIsAway takes both ways on that a plan names where only a member that is down could disarm its
+// alarm: it comes back, or its member moves to another host.
+func TestAlarmOfAMemberThatIsAway(t *testing.T) {
+	for name, wayOn := range map[string]func(*life){
+		"it comes back":   func(l *life) { l.host("c").PowerOn() },
+		"another host":    func(l *life) { l.want("a", "b", "c@22") },
+		"it is taken out": func(l *life) { l.want("a", "b", "d@21") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				l := serving(t, 3, nodetest.EtcdVersion)
+				l.host("c").RaiseAlarm(cluster, "NOSPACE")
+				l.host("c").PowerCut()
+				l.world.Tick()
+				const says = "bring the member back, and the next apply disarms it, or give the member another host: its alarm goes with it"
+				if deferred := l.planned().Deferred; len(deferred) != 1 || !strings.Contains(deferred[0].Error(), says) {
+					t.Fatalf("deferred: %v", deferred)
+				}
+				wayOn(l)
+				l.mustConverge(2)
+				if full := l.look().Full; len(full) > 0 {
+					t.Errorf("the alarm is still raised by %v", full)
+				}
+			})
+		})
+	}
+}

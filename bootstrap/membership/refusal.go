@@ -50,6 +50,12 @@ const BeforeJoins = "A step waits until members have joined again"
 // WaitsForJoins tells whether the refusal is something that waits until members have joined again.
 func (r *Refusal) WaitsForJoins() bool { return r.Summary == BeforeJoins }
 
+// StillAlarmed is the summary where only a member that does not serve could disarm its alarm.
+const StillAlarmed = "An alarm stays raised"
+
+// StaysAlarmed tells whether the refusal is such an alarm, which keeps no change from being complete.
+func (r *Refusal) StaysAlarmed() bool { return r.Summary == StillAlarmed }
+
 func (r *Refusal) Error() string {
 	var b strings.Builder
 	if r.Member != "" {

@@ -53,6 +53,7 @@ func TestMayWait(t *testing.T) {
 		"one that is given up":        {reconfiguring, membership.Refusal{Member: "b"}, true},
 		"the survivor":                {recovering, membership.Refusal{Member: "a"}, false},
 		"a newer patch":               {recovering, membership.Refusal{Member: "a", Summary: membership.BeforeJoins}, true},
+		"an alarm":                    {reconfiguring, membership.Refusal{Member: "c", Summary: membership.StillAlarmed}, true},
 		"what the configuration asks": {reconfiguring, membership.Refusal{Member: "a", Summary: membership.BeforeJoins}, false},
 	} {
 		if got := test.ch.mayWait(&test.deferred); got != test.want {

@@ -274,7 +274,9 @@ func (c *planner) disarm() (membership.Step, bool) {
 	}
 	for _, s := range c.Members {
 		if s.Role == membership.Voter && slices.Contains(c.Full, s.ID) {
-			c.defers(s, "it has raised the alarm NOSPACE, which only the member itself can disarm, while it serves; the cluster takes no writes until then", "bring the member back, or replace it")
+			c.deferAs(&membership.Refusal{Summary: membership.StillAlarmed, Member: s.Name, At: s.Address,
+				Rule:   "it has raised the alarm NOSPACE, which only the member itself can disarm, while it serves; the cluster takes no writes until then",
+				Remedy: "bring the member back, and the next apply disarms it, or give the member another host: its alarm goes with it"})
 		}
 	}
 	return membership.Step{}, false
