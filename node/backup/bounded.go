@@ -39,6 +39,20 @@ type bounded struct {
 // String names the destination in messages.
 func (b *bounded) String() string { return b.name }
 
+// BoundedDirectory is a directory within such bounds.
+type BoundedDirectory struct {
+	*bounded
+	directory *Directory
+}
+
+// BoundDirectory returns a directory whose calls end as those of Bounded do.
+func BoundDirectory(d *Directory, patience time.Duration) *BoundedDirectory {
+	return &BoundedDirectory{&bounded{deadline{name: d.root, patience: patience}, d}, d}
+}
+
+// WriteAs says who writes, as that of Directory does.
+func (b *BoundedDirectory) WriteAs(writer string) { b.directory.WriteAs(writer) }
+
 // deadline bounds how long calls to one destination may make no progress, and refuses all calls after one that hung.
 type deadline struct {
 	name     string

@@ -12,18 +12,24 @@ import (
 	"time"
 )
 
-// staged is a file with this content, staged at a destination.
-func staged(t *testing.T, d *Directory, text []byte) *os.File {
+// staged is a draft with this content, staged at a destination.
+func staged(t *testing.T, d *Directory, text []byte) *Draft {
 	t.Helper()
-	file, err := d.Stage("main", int64(len(text)))
+	draft, err := BoundDirectory(d, time.Minute).Stage("main", int64(len(text)))
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { file.Close() })
-	if _, err := file.Write(text); err != nil {
+	t.Cleanup(func() { draft.Close() })
+	if err := draft.Empty(func(*os.File) error { return nil }); err != nil {
 		t.Fatal(err)
 	}
-	return file
+	if _, err := draft.Write(text); err != nil {
+		t.Fatal(err)
+	}
+	if err := draft.Complete(); err != nil {
+		t.Fatal(err)
+	}
+	return draft
 }
 
 // TestStoreStaged holds that a backup of a staged snapshot is the staged file itself, and as good as any other backup.
@@ -33,7 +39,7 @@ func TestStoreStaged(t *testing.T) {
 	if got := keys(t, d); len(got) > 0 {
 		t.Errorf("what is staged shows as %q", got)
 	}
-	m, err := StoreStaged(t.Context(), d, d, snapshotOf(text, 31), file)
+	m, err := StoreStaged(t.Context(), d, snapshotOf(text, 31), file)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,7 +48,7 @@ func TestStoreStaged(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if was, err := file.Stat(); err != nil || !os.SameFile(lies, was) || lies.Mode() != 0o600 {
+	if was, err := file.File.Stat(); err != nil || !os.SameFile(lies, was) || lies.Mode() != 0o600 {
 		t.Errorf("it lies in another file, or is for others: %v, %v", lies.Mode(), err)
 	}
 	if m.StoredSizeBytes != int64(len(text)) || m.StoredSHA256 != m.SHA256 || m.Encrypted() {
@@ -56,11 +62,11 @@ func TestStoreStaged(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(d.root, "main", partial+filepath.Base(m.Key())), []byte("cut off"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := StoreStaged(t.Context(), d, d, snapshotOf(text, 31), staged(t, d, text)); err != nil {
+	if _, err := StoreStaged(t.Context(), d, snapshotOf(text, 31), staged(t, d, text)); err != nil {
 		t.Errorf("over what was left: %v", err)
 	}
 	mustFetch(t, d, m, Identities{}, text)
-	_, err = StoreStaged(t.Context(), d, d, snapshotOf(text, 31), staged(t, d, text))
+	_, err = StoreStaged(t.Context(), d, snapshotOf(text, 31), staged(t, d, text))
 	mustSay(t, err, "there is one of this name already")
 	if left, _ := os.ReadDir(filepath.Join(d.root, "main")); len(left) != 2 {
 		t.Errorf("there are %v", left)
@@ -75,7 +81,7 @@ func TestStagedOnStorageThatHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		gone := make(chan struct{})
 		defer close(gone)
-		if _, err := StoreStaged(t.Context(), Bounded(hanging{gone: gone}, time.Minute), d, snapshotOf(text, 31), file); !errors.Is(err, ErrStorageHangs) {
+		if _, err := StoreStaged(t.Context(), Bounded(hanging{gone: gone}, time.Minute), snapshotOf(text, 31), file); !errors.Is(err, ErrStorageHangs) {
 			t.Errorf("it says %v", err)
 		}
 	})
@@ -85,7 +91,7 @@ func TestStagedOnStorageThatHangs(t *testing.T) {
 			moved++
 		}
 	})
-	if _, err := StoreStaged(ctx, quiet, d, snapshotOf(text[1:], 31), file); !errors.Is(err, ErrBackupDamaged) || moved < 3 {
+	if _, err := StoreStaged(ctx, quiet, snapshotOf(text[1:], 31), file); !errors.Is(err, ErrBackupDamaged) || moved < 3 {
 		t.Errorf("%v, and it has moved %d times", err, moved)
 	}
 }
@@ -106,7 +112,7 @@ func TestStagedThatIsNotSo(t *testing.T) {
 	text := noise(1<<20, 2)
 	for name, content := range map[string][]byte{"another": noise(1<<20, 3), "cut off": text[1:], "longer": append(text[:len(text):len(text)], 0)} {
 		d := directory(t)
-		if _, err := StoreStaged(t.Context(), d, d, snapshotOf(text, 1), staged(t, d, content)); !errors.Is(err, ErrBackupDamaged) {
+		if _, err := StoreStaged(t.Context(), d, snapshotOf(text, 1), staged(t, d, content)); !errors.Is(err, ErrBackupDamaged) {
 			t.Errorf("%s: %v", name, err)
 		}
 		if left, _ := os.ReadDir(filepath.Join(d.root, "main")); len(left) > 0 {

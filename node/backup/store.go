@@ -7,8 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
-	"os"
 	"time"
 )
 
@@ -29,14 +27,10 @@ func Store(ctx context.Context, to Destination, s Snapshot, clear io.Reader, rec
 }
 
 // StoreStaged makes an unencrypted backup of a snapshot that is staged in a directory, and on disk already. to is the
-// same directory as a destination, which may bound its calls and report their progress.
-func StoreStaged(ctx context.Context, to Destination, in *Directory, s Snapshot, staged *os.File) (Manifest, error) {
+// same directory as a destination, which may report the progress of its calls.
+func StoreStaged(ctx context.Context, to Destination, s Snapshot, staged *Draft) (Manifest, error) {
 	return store(ctx, to, s, Recipients{}, func(m Manifest) (int64, string, error) {
-		all := beating{withContext(ctx, io.NewSectionReader(staged, 0, math.MaxInt64)), func() { beat(ctx) }}
-		if err := verify(all, "the snapshot", s.SizeBytes, s.SHA256).drain(); err != nil {
-			return 0, "", err
-		}
-		return s.SizeBytes, s.SHA256, in.adopt(m.Key(), staged)
+		return s.SizeBytes, s.SHA256, staged.store(ctx, m.Key(), s.SizeBytes, s.SHA256)
 	})
 }
 

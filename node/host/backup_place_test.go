@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -11,9 +12,11 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/sample"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup/frozentest"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup/s3test"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/backups"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
@@ -165,6 +168,63 @@ func TestADirectoryThatHangs(t *testing.T) {
 	if took := time.Since(began); took > patience {
 		t.Errorf("it took %s", took)
 	}
+}
+
+// TestADirectoryThatHangsMeanwhile: a directory whose storage hangs while a snapshot is taken there, or becomes a
+// backup, fails the run, and S3 has its backup soon all the same.
+func TestADirectoryThatHangsMeanwhile(t *testing.T) {
+	t.Parallel()
+	sample.LeaveToNewestMinor(t, "where backups lie is of no etcd's")
+	for name, large := range map[string]int{"as it is taken": 20, "once it is taken": 0} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := fleetOf(t, newAuthority(t), "a")[0]
+			server := s3test.Start(t, s3test.Options{})
+			server.MakeBucket(t, "backups")
+			b := backupOf()
+			b.S3 = &api.S3{Endpoint: server.Endpoint(), Region: s3test.Region, Bucket: "backups", PathStyle: true, AccessKeyID: s3test.AccessKeyID, SecretAccessKey: secret.New(s3test.SecretAccessKey)}
+			backedUp(t, b, f)
+			freeze, _ := frozentest.Mount(t, f.path(backupDir))
+			f.client(t, func(c *clientv3.Client) {
+				for i := range large {
+					if err := persist(t, func() error { _, err := c.Put(t.Context(), fmt.Sprint(i), strings.Repeat("x", 1<<20)); return err }); err != nil {
+						t.Fatal(err)
+					}
+				}
+			})
+			f.Hangs = time.Second
+			if large > 0 {
+				go func() {
+					for t.Context().Err() == nil && !isStaged(f) {
+						time.Sleep(time.Millisecond)
+					}
+					freeze()
+				}()
+			}
+			f.Now = func() time.Time { // it is asked for the time of the snapshot
+				if isStaged(f) {
+					freeze()
+				}
+				return time.Now()
+			}
+			err := f.run(t, backups.KindBackup, true)
+			if err == nil || !strings.Contains(err.Error(), "directory: ") || !strings.Contains(err.Error(), "does not answer") {
+				t.Fatalf("the run says %v", err)
+			}
+			if found := f.backups(t); len(found.Backups) != 1 || found.Backups[0].Destination != "s3" {
+				t.Errorf("there are %+v", found)
+			}
+		})
+	}
+}
+
+// isStaged tells whether this process has a file without a name in a member's directory of backups.
+func isStaged(f *fleetMember) bool {
+	open, _ := filepath.Glob("/proc/self/fd/*")
+	return slices.ContainsFunc(open, func(fd string) bool {
+		path, _ := os.Readlink(fd)
+		return strings.HasPrefix(path, f.path(backupDir)+"/") && strings.HasSuffix(path, "(deleted)")
+	})
 }
 
 // TestASandboxNamesNoDirectoryThatHangs: what a unit names systemd looks at before it executes anything, so that units

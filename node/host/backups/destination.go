@@ -27,9 +27,9 @@ import (
 // destination is one of the places where the host keeps backups.
 type destination struct {
 	backup.Destination
-	kind      string            // as api.StoredBackup has it
-	away      error             // why it cannot be used now; nil: it can be tried
-	directory *backup.Directory // nil: it is no directory. Calls of a directory may hang
+	kind      string                   // as api.StoredBackup has it
+	away      error                    // why it cannot be used now; nil: it can be tried
+	directory *backup.BoundedDirectory // nil: it is no directory
 }
 
 // String names the destination in messages.
@@ -112,7 +112,8 @@ func (h Host) directory(ctx context.Context, dir string) (destination, error) {
 		return destination{}, err
 	}
 	directory.Leave(at.leaves)
-	return destination{backup.Bounded(directory, h.HangsAfter()), "directory", away, directory}, nil
+	bounded := backup.BoundDirectory(directory, h.HangsAfter())
+	return destination{bounded, "directory", away, bounded}, nil
 }
 
 // mustBeMounted refuses a directory on a file system that systemd knows how to mount, and that is not mounted: what

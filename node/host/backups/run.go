@@ -166,21 +166,28 @@ func (r *run) backUp(ctx context.Context) (string, error) {
 			_ = backup.SweepAbandoned(ctx, d, r.marker.Cluster, r.Now())
 		}
 	}
-	taken, err := r.take(ctx, all)
-	if err != nil {
-		return "", err
-	}
-	defer taken.file.Close()
-	r.bytes, r.result.Revision = taken.SizeBytes, taken.Revision
 	done := true
 	var failed []error
 	var stored []destination
-	for _, d := range all {
-		if d.away != nil {
-			failed, done = append(failed, fmt.Errorf("%s: %w", d.kind, d.away)), false
-			continue
+	var snapshot *taken // nil: there is none, or it is on storage that hangs
+	defer func() {
+		if snapshot != nil {
+			snapshot.draft.Close()
 		}
-		m, err := r.storeAt(ctx, d, taken)
+	}()
+	for _, d := range all {
+		m, err := backup.Manifest{}, d.away
+		if err == nil && snapshot == nil {
+			snapshot, err = r.take(ctx, all)
+			if err != nil && !errors.Is(err, backup.ErrStorageHangs) {
+				return "", err
+			}
+		}
+		if err == nil {
+			if m, err = r.storeAt(ctx, d, *snapshot); errors.Is(err, backup.ErrStorageHangs) && snapshot.staged == d.directory {
+				snapshot = nil
+			}
+		}
 		if err != nil {
 			failed, done = append(failed, fmt.Errorf("%s: %w", d.kind, err)), false
 			continue

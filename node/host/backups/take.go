@@ -3,24 +3,22 @@ package backups
 import (
 	"context"
 	"errors"
-	"io"
 	"os"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup"
-	"github.com/etcd-on-hosts/terraform-provider-etcd/node/durable"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/disks"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdclient"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdfs"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 )
 
-// taken is the snapshot of a backup, in a file without a name.
+// taken is the snapshot of a backup.
 type taken struct {
 	backup.Snapshot
-	file   *os.File
-	staged *backup.Directory // the destination that already has it, synced; nil: none
-	room   int64             // bytes that are reserved for it
+	draft  *backup.Draft
+	staged *backup.BoundedDirectory // the destination that already has it, synced; nil: none
+	room   int64                    // bytes that are reserved for it
 }
 
 // snapshotTries is how often a snapshot is taken until its hash can be compared with the member's. It cannot be
@@ -28,20 +26,26 @@ type taken struct {
 const snapshotTries = 2
 
 // take saves a verified snapshot of the local member, if possible in the directory that keeps it.
-func (r *run) take(ctx context.Context, to []destination) (t taken, err error) {
-	err = r.asVoter(ctx, r.marker, func(ctx context.Context, member etcdclient.Voter) error {
+func (r *run) take(ctx context.Context, to []destination) (*taken, error) {
+	var t taken
+	err := r.asVoter(ctx, r.marker, func(ctx context.Context, member etcdclient.Voter) error {
 		if err := member.MustReachOthers(ctx, slotTimeout); err != nil {
 			return err
 		}
+		var err error
 		if t, err = r.newFile(to, member.State.DbSize); err != nil {
 			return err
 		}
 		if err = r.fill(ctx, member, &t); err != nil {
-			return errors.Join(err, t.file.Close())
+			return errors.Join(err, t.draft.Close())
 		}
 		return nil
 	})
-	return t, err
+	if err != nil {
+		return nil, err
+	}
+	r.bytes, r.result.Revision = t.SizeBytes, t.Revision
+	return &t, nil
 }
 
 // newFile returns the file for a snapshot. If a directory is to keep the snapshot in the clear, the file lies there, so
@@ -52,9 +56,9 @@ func (r *run) newFile(to []destination, size int64) (taken, error) {
 			continue
 		}
 		// Network file systems have no files without names: what is staged lies on a disk of this host.
-		file, err := backup.UnlessItHangs(r.HangsAfter(), func(func()) (*os.File, error) { return d.directory.Stage(r.marker.Cluster, size) })
+		draft, err := d.directory.Stage(r.marker.Cluster, size)
 		if err == nil {
-			return taken{file: file, staged: d.directory, room: size}, nil
+			return taken{draft: draft, staged: d.directory, room: size}, nil
 		}
 	}
 	dir := api.BackupStateDir(r.marker.DataDir)
@@ -62,36 +66,28 @@ func (r *run) newFile(to []destination, size int64) (taken, error) {
 		return taken{}, err
 	}
 	file, err := r.Files.Nameless(dir)
-	return taken{file: file, room: size}, err
+	if err != nil {
+		return taken{}, err
+	}
+	return taken{draft: backup.NewDraft(file, r.HangsAfter()), room: size}, nil
 }
 
 // fill takes the snapshot.
 func (r *run) fill(ctx context.Context, member etcdclient.Voter, t *taken) error {
-	disk := durable.NewWriter(t.file)
-	var to io.Writer = t.file
-	if t.staged != nil {
-		to = disk
-	}
 	var saved api.Saved
 	for try := 0; try < snapshotTries && saved.Hash == 0; try++ {
-		_, err := t.file.Seek(0, io.SeekStart)
-		if err = errors.Join(err, t.file.Truncate(0)); err == nil {
-			err = disks.Reserve(t.file, t.room)
-		}
+		err := t.draft.Empty(func(file *os.File) error { return disks.Reserve(file, t.room) })
 		if err != nil {
 			return err
 		}
-		if saved, err = r.Snapshots.SaveTo(ctx, member, t.file, to); err != nil {
+		if saved, err = r.Snapshots.SaveTo(ctx, member, t.draft.File, t.draft); err != nil {
 			return err
 		}
 	}
-	if err := durable.Release(t.file); err != nil {
+	if err := t.draft.Complete(); err != nil {
 		return err
 	}
-	inside, err := etcdfs.RevisionsIn(inside.PathOf(t.file))
-	if err == nil && t.staged != nil {
-		err = disk.Sync()
-	}
+	inside, err := etcdfs.RevisionsIn(inside.PathOf(t.draft.File))
 	t.Snapshot = backup.Snapshot{
 		Cluster: r.marker.Cluster, ClusterID: saved.ClusterID, Owner: backup.Owner(r.marker.Owner), Member: r.marker.Member, TakenAt: saved.TakenAt,
 		Revision: saved.Revision, CompactRevision: inside.Compact, Keys: saved.Keys, Hash: saved.Hash,
@@ -103,7 +99,7 @@ func (r *run) fill(ctx context.Context, member etcdclient.Voter, t *taken) error
 // storeAt stores the snapshot as a backup.
 func (t taken) storeAt(ctx context.Context, to destination, recipients backup.Recipients) (backup.Manifest, error) {
 	if to.directory != nil && to.directory == t.staged {
-		return backup.StoreStaged(ctx, to, to.directory, t.Snapshot, t.file)
+		return backup.StoreStaged(ctx, to, t.Snapshot, t.draft)
 	}
-	return backup.Store(ctx, to, t.Snapshot, io.NewSectionReader(t.file, 0, t.SizeBytes), recipients)
+	return backup.Store(ctx, to, t.Snapshot, t.draft.Content(t.SizeBytes), recipients)
 }

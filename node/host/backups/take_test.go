@@ -57,7 +57,7 @@ func TestWhereASnapshotIsTaken(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := into.file.Close(); err != nil {
+			if err := into.draft.Close(); err != nil {
 				t.Fatal(err)
 			}
 			return into.staged != nil
@@ -195,8 +195,8 @@ func TestABackupLeavesRoomToLive(t *testing.T) {
 	size := free.Bytes - live - 1<<20
 	into, err := r.newFile(all, size)
 	mustNotFail(t, err)
-	defer into.file.Close()
-	mustNotFail(t, disks.Reserve(into.file, into.room))
+	defer into.draft.Close()
+	mustNotFail(t, disks.Reserve(into.draft.File, into.room))
 	if after, err := disks.RoomAt(dir); err != nil || after.Bytes < live || after.Bytes > live+2<<20 {
 		t.Errorf("%d MiB are free while it is taken, and %d MiB are the member's: %v", after.Bytes>>20, live>>20, err)
 	}
