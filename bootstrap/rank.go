@@ -1,8 +1,10 @@
 package bootstrap
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
@@ -91,4 +93,111 @@ func markDiverged(p *membership.ClusterStatus) {
 			s.State, s.Diverged, s.Why = membership.Lost, true, "its data differs from that of a quorum"
 		}
 	}
+}
+
+// memberList is etcd's member list.
+type memberList struct {
+	entries []api.ListedMember
+	known   bool
+	// cutOff is the member whose list it is, if it has no quorum: it may not have heard of members that were added
+	// since. nil: the list is the cluster's, or its member stands alone since a recovery.
+	cutOff *api.Observation
+	// If the list is not known, named are the peer URLs of the members that the hosts' markers name; nil: no marker
+	// could be read.
+	named map[string]bool
+}
+
+// memberList returns the list of the healthy member that has applied the most. If there is none, it returns that of a
+// member that stands alone, or else of the one whose log ends last of those that answer, as survivors are ranked.
+func (c Cluster) memberList(owner string, reports Reports) memberList {
+	var best *api.Observation
+	for _, m := range c.AllMembers(reports) {
+		o := reports[m].Observation
+		if o == nil || o.Marker == nil || o.Marker.Owner != owner || len(o.Member.Members) == 0 {
+			continue
+		}
+		if o.Marker.ClusterID != "" && o.Member.ClusterID != "" && o.Marker.ClusterID != o.Member.ClusterID {
+			continue
+		}
+		if best == nil || compareTellers(*o, *best) > 0 {
+			best = o
+		}
+	}
+	switch {
+	case best == nil:
+		return memberList{named: namedMembers(owner, reports)}
+	case best.Member.Healthy || isAlone(best.Member):
+		return memberList{entries: best.Member.Members, known: true}
+	}
+	return memberList{entries: best.Member.Members, known: true, cutOff: best}
+}
+
+// compareTellers compares members by whose list counts: the result is positive if a's does.
+func compareTellers(a, b api.Observation) int {
+	if a.Member.Healthy && b.Member.Healthy {
+		return cmp.Compare(a.Member.AppliedIndex, b.Member.AppliedIndex)
+	}
+	end := func(o api.Observation) (term, index uint64) {
+		if l := o.Data.Log; l != nil && l.Error == "" {
+			return l.Term, l.Index
+		}
+		return 0, 0
+	}
+	termA, indexA := end(a)
+	termB, indexB := end(b)
+	return cmp.Or(compareTrue(a.Member.Healthy, b.Member.Healthy), compareTrue(isAlone(a.Member), isAlone(b.Member)), cmp.Compare(termA, termB), cmp.Compare(indexA, indexB),
+		cmp.Compare(a.Member.AppliedIndex, b.Member.AppliedIndex))
+}
+
+func compareTrue(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case a:
+		return 1
+	}
+	return -1
+}
+
+// isAlone tells whether a member is the only one that it knows: it was recovered, or never had others.
+func isAlone(m api.Member) bool { return len(m.Members) == 1 && m.Members[0].ID == m.MemberID }
+
+// mayLack returns whose list it is if it may lack a member: its host has the data of a former voter of the cluster, or
+// could not be asked. Empty: it may not.
+func (l memberList) mayLack(s membership.MemberStatus, report Report, owner string) string {
+	if l.cutOff == nil || s.Role != membership.Absent || s.State == membership.Missing {
+		return ""
+	}
+	marker, o := report.Marker(), report.Observation
+	switch {
+	case report.Err != nil: // whatever it carries
+	case marker == nil || marker.Owner != owner || marker.Phase != api.PhaseFormed || differs(marker.ClusterID, l.cutOff.Member.ClusterID),
+		o != nil && !o.Data.HasMember && o.GuardCheck != api.GuardMount,
+		slices.ContainsFunc(l.entries, func(entry api.ListedMember) bool { return entry.ID == marker.MemberID }):
+		return ""
+	}
+	return l.cutOff.Marker.Member
+}
+
+// namedMembers returns the peer URLs of all members that this owner's hosts know of: those that existed when the
+// configuration was last written, and those that were to be added since.
+func namedMembers(owner string, reports Reports) map[string]bool {
+	var named map[string]bool
+	for _, report := range reports {
+		marker := report.Marker()
+		if marker == nil || marker.Owner != owner {
+			continue
+		}
+		if named == nil {
+			named = map[string]bool{}
+		}
+		for entry := range strings.SplitSeq(marker.InitialCluster, ",") {
+			_, url, _ := strings.Cut(entry, "=")
+			named[url] = true
+		}
+		for _, url := range marker.Added {
+			named[url] = true
+		}
+	}
+	return named
 }

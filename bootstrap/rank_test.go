@@ -1,7 +1,10 @@
 package bootstrap_test
 
 import (
+	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -86,4 +89,103 @@ func printRank(s membership.MemberStatus) string {
 		text += fmt.Sprintf(" had %d", s.Had)
 	}
 	return text
+}
+
+// TestMembersThatACutOffMemberHasNotHeardOf has the only member that answers, without a quorum, tell a list of before
+// others were added. Those whose hosts have a former voter's data, or could not be asked, may be voters: they are
+// named, and ranked by their logs. Nobody counts as a voter by that: each may as well have been removed, or given up by
+// an earlier recovery.
+func TestMembersThatACutOffMemberHasNotHeardOf(t *testing.T) {
+	stale := func(reports bootstrap.Reports, m membership.Member, n int) { // the member answers, and has no quorum
+		o := reports[m].Observation
+		o.Member.Healthy, o.Member.Leader, o.Member.Members = false, "", o.Member.Members[:n]
+	}
+	away := bootstrap.Report{Err: errors.New("no route to host")}
+	for name, test := range map[string]struct {
+		change func(all []membership.Member, reports bootstrap.Reports)
+		want   string
+	}{
+		"as it is": {func([]membership.Member, bootstrap.Reports) {},
+			"a voter unhealthy 4.800, b voter unreachable, c voter unreachable, d stopped 5.790 unlisted by a, e stopped 4.801 unlisted by a, f stopped 4.799 unlisted by a"},
+		"it has a quorum": {func(all []membership.Member, reports bootstrap.Reports) {
+			reports[all[0]].Observation.Member.Healthy = true
+		},
+			"a voter healthy, b voter unreachable, c voter unreachable, d stopped, e stopped, f stopped"},
+		"a recovery has left it alone": {func(all []membership.Member, reports bootstrap.Reports) { stale(reports, all[0], 1) },
+			"a voter unhealthy 4.800, b unreachable, c unreachable, d stopped, e stopped, f stopped"},
+		"it is alone, and one that was given up runs, and has come further": {func(all []membership.Member, reports bootstrap.Reports) {
+			o := reports[all[3]].Observation
+			o.Member, o.Unit.ActiveState = reports[all[0]].Observation.Member, "active"
+			o.Member.MemberID = "d1"
+			stale(reports, all[0], 1)
+		}, "a voter unhealthy 4.800, b unreachable, c unreachable, d unhealthy, e stopped, f stopped"},
+		"another one that answers has come further": {func(all []membership.Member, reports bootstrap.Reports) {
+			o := reports[all[3]].Observation
+			o.Unit.ActiveState = "active"
+			o.Member = api.Member{Responding: true, ClusterID: "c1", MemberID: "d1"}
+			for _, m := range all[:5] {
+				o.Member.Members = append(o.Member.Members, api.ListedMember{ID: m.Name + "1", Name: m.Name, PeerURLs: []string{"https://" + m.Address + ":2380"}})
+			}
+			reports[all[0]].Observation.Member.AppliedIndex = 900 // no plan has that of a refresh
+		}, "a voter unhealthy 4.800, b voter unreachable, c voter unreachable, d voter unhealthy 5.790, e voter stopped 4.801, f stopped 4.799 unlisted by d"},
+		"a log that cannot be read": {func(all []membership.Member, reports bootstrap.Reports) {
+			reports[all[3]].Observation.Data.Log.Error = "a record is damaged"
+		},
+			"d stopped (its log cannot be read: a record is damaged) unlisted by a"},
+		"an older store": {func(all []membership.Member, reports bootstrap.Reports) { reports[all[3]].Observation.Data.Log = nil },
+			"d stopped (its host runs an older store, which does not report it: stop its unit there (systemctl stop etcd@prod.service), and plan again) unlisted by a"},
+		"no store": {func(all []membership.Member, reports bootstrap.Reports) {
+			reports[all[3]] = bootstrap.Report{Contact: api.Contact{Machine: "x86_64", Marker: reports[all[3]].Observation.Marker}}
+		}, "d store missing (its store is gone) unlisted by a"},
+		"its disk is away": {func(all []membership.Member, reports bootstrap.Reports) {
+			o := reports[all[3]].Observation
+			o.Data.HasMember, o.GuardCheck, o.Guard = false, api.GuardMount, "it is not mounted"
+		}, "d blocked (it is not mounted) unlisted by a"},
+		"its host is away": {func(all []membership.Member, reports bootstrap.Reports) { reports[all[3]] = away }, "d unreachable unlisted by a"},
+		"a learner that never voted": {func(all []membership.Member, reports bootstrap.Reports) {
+			reports[all[3]].Observation.Marker.Phase = api.PhaseJoining
+		}, "d stopped,"},
+		"its data was moved aside": {func(all []membership.Member, reports bootstrap.Reports) {
+			reports[all[3]].Observation.Data.HasMember, reports[all[3]].Observation.Flags = false, nil
+		}, "d missing,"},
+		"a member of another cluster": {func(all []membership.Member, reports bootstrap.Reports) {
+			reports[all[3]].Observation.Marker.ClusterID = "c2"
+		}, "d stopped,"},
+		"what answers has an unreadable log": {func(all []membership.Member, reports bootstrap.Reports) {
+			reports[all[0]].Observation.Data.Log.Error = "a record is damaged"
+		},
+			"a voter unhealthy (its log cannot be read: a record is damaged), b voter unreachable, c voter unreachable, d stopped 5.790 unlisted by a, "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := three()
+			for _, name := range []string{"d", "e", "f"} {
+				c.Members = append(c.Members, membership.Member{Name: name, Address: fmt.Sprintf("192.0.2.%d", 11+name[0]-'a')})
+			}
+			reports := alive(t, c)
+			all := slices.Clone(c.Members)
+			c.Members = all[:5] // f was removed
+			for m, log := range map[membership.Member]api.Log{all[0]: {Term: 4, Index: 800}, all[3]: {Term: 5, Index: 790}, all[4]: {Term: 4, Index: 801}, all[5]: {Term: 4, Index: 799}} {
+				o := reports[m].Observation
+				log.ClusterID, log.MemberID = o.Marker.ClusterID, o.Marker.MemberID
+				o.Data.Log = &log
+				if m != all[0] {
+					o.Member, o.Unit.ActiveState = api.Member{}, "inactive"
+				}
+			}
+			stale(reports, all[0], 3)
+			reports[all[1]], reports[all[2]] = away, away
+			test.change(all, reports)
+			var got []string
+			for _, s := range c.Status(ours.Owner, reports, time.Time{}).Members {
+				text := strings.Join(strings.Fields(s.Name+" "+string(s.Role)+" "+printRank(s)), " ")
+				if s.Unlisted != "" {
+					text += " unlisted by " + s.Unlisted
+				}
+				got = append(got, text)
+			}
+			if text := strings.Join(got, ", "); !strings.Contains(text, test.want) {
+				t.Errorf("got  %s\nwant %s", text, test.want)
+			}
+		})
+	}
 }

@@ -74,6 +74,7 @@ func (c Cluster) Status(owner string, reports Reports, now time.Time) membership
 		}
 		s.Rebuild = c.rebuild(s, report, owner)
 		c.setRole(&s, list, report, routes)
+		s.Unlisted = list.mayLack(s, report, owner)
 		if s.Role == membership.Learner && (s.State == membership.Stopped || s.State == membership.Unhealthy) && formedAsAnother(report, s.ID) {
 			s.State, s.Why = membership.Lost, lostBy[api.GuardIdentity]
 		}
@@ -273,74 +274,14 @@ func (c Cluster) unmarkedState(m membership.Member, report Report) (membership.S
 	return membership.Missing, "its host carries nothing of it"
 }
 
-// memberList is etcd's member list.
-type memberList struct {
-	entries []api.ListedMember
-	known   bool
-	// If the list is not known, named are the peer URLs of the members that the hosts' markers name; nil: no marker
-	// could be read.
-	named map[string]bool
-}
-
-// memberList returns the list of the healthy member that has applied the most, or else of any member that answers.
-func (c Cluster) memberList(owner string, reports Reports) memberList {
-	var best *api.Member
-	better := func(m *api.Member) bool {
-		switch {
-		case best == nil:
-			return true
-		case m.Healthy != best.Healthy:
-			return m.Healthy
-		}
-		return m.AppliedIndex > best.AppliedIndex
-	}
-	for _, m := range c.AllMembers(reports) {
-		o := reports[m].Observation
-		if o == nil || o.Marker == nil || o.Marker.Owner != owner || len(o.Member.Members) == 0 {
-			continue
-		}
-		if o.Marker.ClusterID != "" && o.Member.ClusterID != "" && o.Marker.ClusterID != o.Member.ClusterID {
-			continue
-		}
-		if better(&o.Member) {
-			best = &o.Member
-		}
-	}
-	if best == nil {
-		return memberList{named: namedMembers(owner, reports)}
-	}
-	return memberList{entries: best.Members, known: true}
-}
-
-// namedMembers returns the peer URLs of all members that this owner's hosts know of: those that existed when the
-// configuration was last written, and those that were to be added since.
-func namedMembers(owner string, reports Reports) map[string]bool {
-	var named map[string]bool
-	for _, report := range reports {
-		marker := report.Marker()
-		if marker == nil || marker.Owner != owner {
-			continue
-		}
-		if named == nil {
-			named = map[string]bool{}
-		}
-		for entry := range strings.SplitSeq(marker.InitialCluster, ",") {
-			_, url, _ := strings.Cut(entry, "=")
-			named[url] = true
-		}
-		for _, url := range marker.Added {
-			named[url] = true
-		}
-	}
-	return named
-}
-
 // addClusterFacts adds what the members report about the cluster as a whole.
 func (c Cluster) addClusterFacts(p *membership.ClusterStatus, owner string, reports Reports) {
 	lowered := true
 	for i, s := range p.Members {
-		if s.Role == membership.Voter {
+		if s.Role == membership.Voter || s.Unlisted != "" {
 			rank(&p.Members[i], reports[s.Member])
+		}
+		if s.Role == membership.Voter {
 			p.Members[i].Had = max(p.Members[i].Had, c.Acknowledged[s.ID])
 		}
 		o := reports[s.Member].Observation

@@ -2,6 +2,7 @@ package upgrade_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -148,5 +149,51 @@ func TestRecoveryWithoutRoomForACopy(t *testing.T) {
 		}
 		l.host("a").FreeBytes = free
 		l.mustConverge(1)
+	})
+}
+
+// TestRecoveryByAnOldList has a member of five be cut off while another one is replaced, and three lose power then. It
+// alone answers, and has not heard of the replacement, which has acknowledged writes: these are not given up without a
+// word, and the way on that the refusal names keeps them.
+func TestRecoveryByAnOldList(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		l := serving(t, 5, nodetest.EtcdVersion)
+		l.world.Lasting = false
+		l.host("a").CutOff, l.host("a").Unreachable = true, errors.New("no route to host")
+		l.host("e").PowerCut()
+		l.world.Tick()
+		l.want("a", "b", "c", "d", "e@16")
+		if _, err := l.change(context.Background(), nil); err != nil {
+			t.Fatal(err)
+		}
+		l.put()
+		for _, name := range []string{"b", "c", "d"} {
+			l.host(name).PowerCut()
+		}
+		l.host("e").StopUnit(cluster)
+		l.host("a").CutOff, l.host("a").Unreachable = false, nil
+		for range 3 {
+			l.world.Tick()
+		}
+		refused := func(by membership.Recovery, says string) {
+			t.Helper()
+			l.cluster.Recover = by
+			if _, err := plan.Change(l.look(), l.cluster.Spec); err == nil || !strings.Contains(err.Error(), says) {
+				t.Fatalf("%+v: %v; it should say %q", by, err, says)
+			}
+		}
+		refused(membership.Recovery{}, "e (192.0.2.16): it is not in the list of a, which has no quorum")
+		refused(membership.Recovery{}, "stop a (systemctl stop etcd@prod on its host), and plan again")
+		refused(membership.Recovery{Member: "a", Abandons: []string{"b", "c", "d", "e"}}, "e (192.0.2.16) has come further")
+		l.host("a").StopUnit(cluster)
+		refused(membership.Recovery{Member: "a", Abandons: []string{"b", "c", "d", "e"}}, `set recover_from.member to "e"`)
+		refused(membership.Recovery{}, "highest term and index, e (192.0.2.16)")
+		l.cluster.Recover = membership.Recovery{Member: "e", Abandons: []string{"a", "b", "c", "d"}}
+		if _, err := l.change(context.Background(), nil); err != nil {
+			t.Fatal(err)
+		}
+		for _, lost := range l.world.Lost(cluster) {
+			t.Errorf("lost: %s", lost)
+		}
 	})
 }

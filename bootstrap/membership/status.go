@@ -43,6 +43,9 @@ type MemberStatus struct {
 	ID      string // in etcd's list, hexadecimal; empty: it is not in it
 	Role    Role
 	Started bool // it has published its name since it was added
+	// Unlisted is the name of the member whose list lacks this one, if that has no quorum and may not have heard of it:
+	// it may vote, or was removed, or given up by a recovery. Empty: the list is the cluster's.
+	Unlisted string
 
 	Move
 

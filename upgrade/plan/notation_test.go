@@ -22,15 +22,15 @@ import (
 // trusts:, files: and of: for the authorities (old where these do not say), serves-other for one that serves another
 // certificate than its file has, and settings, unit, invalid, oldlist and nolist (of revoked certificates), active,
 // rebuild, full, storeless, disabled, unsynced, behind, unstarted, traces, differs, from:13 for one that its cluster
-// knows at 192.0.2.13, moved, unheard, gone (the machine lacks that address), had:812 for an entry that it is known
-// to have had, and 4.812 for a log that ends with entry 812 of term 4. ? begins an unmanaged member (?~ a learner,
-// ?~! one of ours). Words of the cluster are its version, full (by a member that is gone), corrupt, agreed, saved,
-// and down:3.6 or lowered:3.6 for a downgrade under way. What is desired is a list of members and a version, and hold
-// where restarts are held back, zone:r1:a,b for the members of a zone, and trusts:old+new for the authorities that
-// are to be trusted and signs:new+old for those that can sign (new/old where those of peers and of clients differ),
-// ended:old for those that have expired, and recover:a,b,c for a recovery from a that gives up b and c, with loses:c
-// where c may have more, and peers:NAME for the common name of peer certificates (a/named:NAME has one with it, and
-// a/demands:NAME demands it); carried is 3.7.3 and 3.6.16.
+// knows at 192.0.2.13, moved, unheard, gone (the machine lacks that address), unlisted:a for one that the list of a may
+// lack, had:812 for an entry that it is known to have had, and 4.812 for a log that ends with entry 812 of term 4. ?
+// begins an unmanaged member (?~ a learner, ?~! one of ours). Words of the cluster are its version, full (by a member
+// that is gone), corrupt, agreed, saved, and down:3.6 or lowered:3.6 for a downgrade under way. What is desired is a
+// list of members and a version, and hold where restarts are held back, zone:r1:a,b for the members of a zone, and
+// trusts:old+new for the authorities that are to be trusted and signs:new+old for those that can sign (new/old where
+// those of peers and of clients differ), ended:old for those that have expired, and recover:a,b,c for a recovery from a
+// that gives up b and c, with loses:c where c may have more, and peers:NAME for the common name of peer certificates
+// (a/named:NAME has one with it, and a/demands:NAME demands it); carried is 3.7.3 and 3.6.16.
 func parse(t testing.TB, script string) (membership.ClusterStatus, membership.Spec) {
 	t.Helper()
 	want := membership.Spec{Name: "prod", Version: "3.7.3", Carried: []string{"3.7.3", "3.6.16"}}
@@ -274,6 +274,8 @@ func memberStatus(t testing.TB, p *membership.ClusterStatus, text string, want m
 			s.There = true
 		case word == "gone":
 			s.Gone = true
+		case strings.HasPrefix(word, "unlisted:"):
+			s.Unlisted = word[len("unlisted:"):]
 		case strings.HasPrefix(word, "had:"):
 			if _, err := fmt.Sscanf(word, "had:%d", &s.Had); err != nil {
 				t.Fatalf("%s: what is %q?", text, word)

@@ -25,8 +25,12 @@ func accountedFor(p membership.ClusterStatus, want membership.Spec) error {
 			return &membership.Refusal{Summary: "A voter is missing from the configuration", Rule: fmt.Sprintf("an interrupted apply has made %s (ID %s, peer URL %s) a voter, and this configuration no longer names it", unmanagedName(s), s.ID, s.PeerURL),
 				Remedy: "put it back into the configuration at that address, and apply; then take it out"}
 		case !s.Ours:
+			remedy := "find out who added it; if it has no business there, remove it on one of the hosts: etcdctl member remove " + s.ID
+			if unlisted := tellUnlisted(p, want); unlisted != "" { // it may have been replaced since
+				remedy = unlisted + "; else " + remedy
+			}
 			return &membership.Refusal{Summary: "The member list has an unmanaged member", Rule: fmt.Sprintf("etcd's member list has %s (ID %s, peer URL %s), and neither this configuration nor its state knows it", unmanagedName(s), s.ID, s.PeerURL),
-				Remedy: "find out who added it; if it has no business there, remove it on one of the hosts: etcdctl member remove " + s.ID}
+				Remedy: remedy}
 		}
 	}
 	if err := unfilterable(p, want); err != nil {
@@ -137,6 +141,9 @@ func quorumInReach(p membership.ClusterStatus, want membership.Spec) error {
 	}
 	needed := membership.Quorum(n)
 	refuse := func(what, remedy string) error {
+		if unlisted := tellUnlisted(p, want); unlisted != "" {
+			remedy = unlisted + "; else " + remedy
+		}
 		return &membership.Refusal{Summary: strings.ToUpper(what[:1]) + what[1:], Rule: fmt.Sprintf("%s: %d of %d voters serve or can be started, and %d are needed (%s)", what, able, n, needed, strings.Join(missing, "; ")), Remedy: remedy}
 	}
 	switch {

@@ -67,12 +67,27 @@ func recovery(p membership.ClusterStatus, want membership.Spec) (membership.Step
 			doubtful[s.Name] = fmt.Sprintf("%s may have come further: %s", s, unread(s))
 		}
 	}
+	unlisted := mayHaveMore(p, seed)
+	for _, s := range unlisted {
+		if s.Barred != "" {
+			return refuse(fmt.Sprintf("the cluster is not recovered from it: %s may serve, or have come further: %s", s, s.Why), s.Barred+"; or switch its host off, and plan again")
+		}
+		names = append(names, s.Name)
+		switch {
+		case s.Ranked():
+			doubtful[s.Name] = fmt.Sprintf("%s has come further (term %d, index %d, against term %d, index %d): %s", s, s.Term, s.Index, seed.Term, seed.Index, isUnlisted(s))
+		case s.Unread != "":
+			doubtful[s.Name] = fmt.Sprintf("%s may have come further: %s; %s", s, unread(s), isUnlisted(s))
+		}
+	}
+	others = append(others, unlisted...)
 	for _, s := range p.Unmanaged {
 		if s.Role == membership.Voter {
 			names = append(names, cmp.Or(s.Name, s.ID))
 		}
 	}
 	slices.Sort(names)
+	names = slices.Compact(names) // a member and its replacement have one name
 	if named := slices.Sorted(slices.Values(want.Recover.Abandons)); !slices.Equal(named, names) {
 		return refuse(fmt.Sprintf("the cluster is not recovered from it: the other voters, whose data is given up, are %s, and recover_from.abandons names %s", strings.Join(names, ", "), strings.Join(named, ", ")),
 			"name exactly the voters that are given up, once it is certain that none of them serves anybody any more")
@@ -84,7 +99,7 @@ func recovery(p membership.ClusterStatus, want membership.Spec) (membership.Step
 	}
 	if len(doubts) > 0 {
 		return refuse("the cluster is not recovered from it: "+strings.Join(doubts, "; "),
-			"fix that and plan again, or recover from the one that has come further; where it cannot be had, name it in recover_from.loses too: acknowledged writes that only it has are lost then")
+			"fix that and plan again, or recover from the one that has come further; "+askTheLogs(p, want, unlisted)+"where it cannot be had, name it in recover_from.loses too: acknowledged writes that only it has are lost then")
 	}
 	for _, name := range want.Recover.Loses {
 		if _, needed := doubtful[name]; !needed {
@@ -147,7 +162,7 @@ func recovered(p *membership.ClusterStatus, want membership.Spec, did membership
 			p.Leader = s.ID
 			continue
 		}
-		s.Role, s.ID, s.Started = membership.Absent, "", false
+		s.Role, s.ID, s.Started, s.Unlisted = membership.Absent, "", false, ""
 		s.Move = membership.Move{}
 	}
 	p.Unmanaged, p.Saved = nil, false
@@ -173,7 +188,7 @@ func Renumbered(p membership.ClusterStatus, want membership.Spec) (membership.St
 		}
 	}
 	seed := slices.MaxFunc(voters, compareSeeds)
-	if compareLogs(slices.MaxFunc(voters, compareLogs), seed) > 0 || !canBeSeed(seed) || slices.ContainsFunc(voters, func(s membership.MemberStatus) bool { return s.Had > seed.Index }) {
+	if len(mayHaveMore(p, seed)) > 0 || compareLogs(slices.MaxFunc(voters, compareLogs), seed) > 0 || !canBeSeed(seed) || slices.ContainsFunc(voters, func(s membership.MemberStatus) bool { return s.Had > seed.Index }) {
 		return membership.Step{}, false
 	}
 	if step, found := stageSeed(p, want, seed); found {

@@ -69,8 +69,8 @@ func recommended(p membership.ClusterStatus) string {
 		text += ", once it is back in the configuration"
 	}
 	var barred []string // a recovery is refused while these may serve
-	for _, s := range p.Voters() {
-		if s.Barred != "" {
+	for _, s := range p.Members {
+		if s.Barred != "" && (s.Role == membership.Voter || s.Unlisted != "") {
 			barred = append(barred, fmt.Sprintf("%s (%s)", s.Name, s.Barred))
 		}
 	}
@@ -81,6 +81,55 @@ func recommended(p membership.ClusterStatus) string {
 		text += ", unless one that is not ranked turns out to have come further"
 	}
 	return text + ": what only the others had is lost then (see recover_from)"
+}
+
+// mayHaveMore returns the members that the list lacks, since its member may not have heard of them, and that may have
+// what a survivor lacks. If such a member's log ends no later, the survivor has all of it that was agreed on.
+func mayHaveMore(p membership.ClusterStatus, than membership.MemberStatus) (all []membership.MemberStatus) {
+	for _, s := range p.Members {
+		if s.Unlisted != "" && (s.Unread != "" || s.State == membership.Unreachable || s.Ranked() && compareLogs(s, than) > 0) {
+			all = append(all, s)
+		}
+	}
+	return all
+}
+
+// tellUnlisted says what to do where members that were seen may vote, and the list lacks them. It is empty if no log of
+// them ends later than those of all others.
+func tellUnlisted(p membership.ClusterStatus, want membership.Spec) string {
+	var last membership.MemberStatus
+	for _, s := range p.Voters() {
+		if s.Ranked() && compareLogs(s, last) > 0 {
+			last = s
+		}
+	}
+	var seen []membership.MemberStatus
+	var said []string
+	for _, s := range mayHaveMore(p, last) {
+		if s.State != membership.Unreachable {
+			seen, said = append(seen, s), append(said, fmt.Sprintf("%s: %s", s, isUnlisted(s)))
+		}
+	}
+	if len(seen) == 0 {
+		return ""
+	}
+	return strings.Join(said, ", ") + "; " + strings.TrimSuffix(askTheLogs(p, want, seen), "; ")
+}
+
+// isUnlisted says what a member is that the list lacks.
+func isUnlisted(s membership.MemberStatus) string {
+	return fmt.Sprintf("it is not in the list of %s, which has no quorum, so it was added since %[1]s was cut off, or was removed, or given up by an earlier recovery", s.Unlisted)
+}
+
+// askTheLogs says how members that the list lacks are counted: their hosts are asked if nobody tells a list. It is
+// empty if there are none that were seen.
+func askTheLogs(p membership.ClusterStatus, want membership.Spec, unlisted []membership.MemberStatus) string {
+	for _, s := range unlisted {
+		if s.State != membership.Unreachable {
+			return fmt.Sprintf("if it was added since %s was cut off, stop %[1]s (systemctl stop etcd@%s on its host), and plan again: with nobody to tell a list, all former voters count; ", s.Unlisted, want.Name)
+		}
+	}
+	return ""
 }
 
 func compareTrue(a, b bool) int {
@@ -131,7 +180,9 @@ func whatIsGivenUp(p membership.ClusterStatus, seed membership.MemberStatus, oth
 	if had > seed.Index && !later {
 		return text + fmt.Sprintf("; entries up to %d were acknowledged, and are in no log that was read: they are lost", had)
 	}
-	if read >= membership.Quorum(p.Size()) && !later {
+	// Where the list may lack voters, the quorum may be another one.
+	unlisted := slices.ContainsFunc(p.Members, func(s membership.MemberStatus) bool { return s.Unlisted != "" })
+	if read >= membership.Quorum(p.Size()) && !later && !unlisted {
 		return text + "; the logs of a quorum were read, so that no acknowledged write is lost"
 	}
 	return text + "; writes that only they had are lost"

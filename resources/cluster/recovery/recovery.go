@@ -39,7 +39,7 @@ func Attribute() schema.SingleNestedAttribute {
 			"member":     schema.StringAttribute{Required: true, MarkdownDescription: "Name of the survivor with the highest term and index, at the address that it has."},
 			"cluster_id": schema.StringAttribute{Required: true, MarkdownDescription: "`cluster_id` of the cluster that is overwritten."},
 			"abandons": schema.SetAttribute{Required: true, ElementType: types.StringType, Validators: noNulls,
-				MarkdownDescription: "Names of all other voters. Their hosts must serve nobody any more: a member that cannot be reached from here, and still has a quorum with others, would go on as a second cluster."},
+				MarkdownDescription: "Names of all other voters, and of members that may be voters though the list of the member that answers lacks them, since it was cut off: a plan that misses any names all. Their hosts must serve nobody any more: a member that cannot be reached from here, and still has a quorum with others, would go on as a second cluster."},
 			"loses": schema.SetAttribute{Optional: true, ElementType: types.StringType, Validators: noNulls,
 				MarkdownDescription: "Those of `abandons` that may have what the survivor does not have: their hosts were reached, and their logs cannot be read, or end later and their members do not start. " +
 					"**Acknowledged writes that only they have are lost.** A plan without this names them and says why; it is refused until they are repaired or named here."},
