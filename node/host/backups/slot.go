@@ -30,6 +30,9 @@ const (
 	// slotTimeout bounds a question to the cluster about who has a slot. A cluster without a quorum does not answer,
 	// and a busy one answers late: no backup is to be missing for that.
 	slotTimeout = 2 * time.Minute
+	// slotTries is how often a run is begun whose lease ended before it was done. A member that loses it more often
+	// leaves the run to another one.
+	slotTries = 3
 	// waitAnew is the time before a wait that has failed begins anew.
 	waitAnew = time.Second
 )
@@ -161,9 +164,11 @@ func persist(ctx context.Context, ask func(context.Context) error) error {
 
 // last returns the record of the last completed run, or a zero record if there is none.
 func (t slotRun) last(ctx context.Context, client *clientv3.Client) (slotRecord, error) {
-	ctx, cancel := context.WithTimeout(ctx, slotTimeout)
-	defer cancel()
-	answer, err := client.Get(ctx, t.key("last"))
+	var answer *clientv3.GetResponse
+	err := persist(ctx, func(asking context.Context) (err error) {
+		answer, err = client.Get(asking, t.key("last"))
+		return err
+	})
 	if err != nil {
 		return slotRecord{}, slotError(err)
 	}
