@@ -2,6 +2,9 @@ package api
 
 import "fmt"
 
+// Untargeted is why a host refuses a call that changes it and has no target.
+const Untargeted = "this call changes the host, and does not say for which machine and member it is meant: use a provider of this release or a newer one"
+
 // Target says which machine, and which member on it, a call is meant for, as the run last observed them. The host
 // refuses a call that is meant for another, since an address may lead elsewhere by now.
 type Target struct {

@@ -332,6 +332,7 @@ var wrongTarget = arrangement{hosts: []string{"a"},
 		meant(api.CodeRefused, "this call is for a host that carries member b", func(*stage) *api.Target { return &api.Target{Seen: true, For: "b", Member: "b"} }),
 		meant(api.CodeRefused, "for a host that carries no member of this cluster", func(*stage) *api.Target { return &api.Target{Seen: true, For: "b"} }),
 		meant(api.CodeRefused, "this call is for member b", func(*stage) *api.Target { return &api.Target{For: "b"} }),
+		meant(api.CodeRefused, api.Untargeted, func(*stage) *api.Target { return nil }),
 		[]row{{name: "for itself", at: "a", op: api.OpStop, body: body(api.StopRequest{Owner: fleetOwner}), target: func(*stage) *api.Target { return &api.Target{Seen: true, For: "a", Member: "a"} }}},
 	),
 }

@@ -89,7 +89,7 @@ const noHolder = "none"
 
 // ask makes one call.
 func (s *stage) ask(at string, op api.Operation, body, result any) error {
-	return s.askAs(agreementHolder, nil, at, op, body, result)
+	return s.askAs(agreementHolder, &api.Target{For: at}, at, op, body, result)
 }
 
 func (s *stage) askAs(holder string, target *api.Target, at string, op api.Operation, body, result any) error {
@@ -353,7 +353,7 @@ func (s *stage) play(r row) answer {
 		r.event(s)
 		return answer{}
 	}
-	var target *api.Target
+	target := &api.Target{For: r.at}
 	if r.target != nil {
 		target = r.target(s)
 	}

@@ -123,7 +123,7 @@ func TestACallUnderTheLock(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	lines, ok := say(t, m, fmt.Sprintf(`{"version":1,"operation":"prepare","cluster":"main","holder":"1","body":%s}`, body))
+	lines, ok := say(t, m, fmt.Sprintf(`{"version":1,"operation":"prepare","cluster":"main","holder":"1","target":{"for":"a"},"body":%s}`, body))
 	var p api.Prepared
 	if !ok || json.Unmarshal(lines[len(lines)-1].Result, &p) != nil || len(p.Requests) != 3 {
 		t.Errorf("prepare: %v, %+v", ok, lines)

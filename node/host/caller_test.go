@@ -28,7 +28,7 @@ func request(t *testing.T, r api.Request, body any) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.Version, r.Cluster, r.Body = api.Version, "main", text
+	r.Version, r.Cluster, r.Target, r.Body = api.Version, "main", &api.Target{For: "a"}, text
 	line, err := json.Marshal(r)
 	if err != nil {
 		t.Fatal(err)

@@ -11,7 +11,7 @@ import (
 // route has led here, or whose observation is stale, changes nothing.
 func (m *Machine) meant(cluster string, t *api.Target) error {
 	if t == nil {
-		return nil
+		return refuse("%s", api.Untargeted)
 	}
 	id, err := os.ReadFile(m.path("/etc/machine-id"))
 	if here := strings.TrimSpace(string(id)); err == nil && here != "" && t.MachineID != "" && here != t.MachineID {

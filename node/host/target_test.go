@@ -31,7 +31,7 @@ func TestCallForAnotherMachine(t *testing.T) {
 		"another member":  {&api.Target{MachineID: here, Seen: true, For: "b", Member: "b"}, "this call is for a host that carries member b, and this host carries member a"},
 		"a bare host":     {&api.Target{Seen: true, For: "b"}, "for a host that carries no member of this cluster, and this host carries member a"},
 		"itself":          {&api.Target{MachineID: here, Seen: true, For: "a", Member: "a"}, ""},
-		"nobody has said": {nil, ""},
+		"nobody has said": {nil, api.Untargeted},
 	} {
 		before := tree(t, m, "/etc")
 		body, _ := json.Marshal(api.StopRequest{Owner: "owner-of-main"})

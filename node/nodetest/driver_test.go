@@ -73,7 +73,11 @@ func (d *driver) callAs(who, address string, op api.Operation, body, result any)
 	if err != nil {
 		d.Fatal(err)
 	}
-	return d.world.Host(address).Call(d.Context(), d.store(), api.Request{Version: api.Version, Operation: op, Cluster: "prod", Holder: who, Body: encoded}, result)
+	target := &api.Target{}
+	if marker := d.world.Host(address).Marker("prod"); marker != nil {
+		target.For = marker.Member
+	}
+	return d.world.Host(address).Call(d.Context(), d.store(), api.Request{Version: api.Version, Operation: op, Cluster: "prod", Holder: who, Target: target, Body: encoded}, result)
 }
 
 // marker returns the marker of the ith member's host in a cluster of all hosts.

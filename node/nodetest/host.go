@@ -169,18 +169,6 @@ func (h *Host) reinstall(name string) {
 // bootID returns the ID of the host's boot.
 func (h *Host) bootID() string { return model.Digest("boot", h.MachineID) }
 
-// meant refuses a call that is meant for another machine, or another member on it, as a real host does.
-func (h *Host) meant(cluster string, t api.Target) error {
-	if t.MachineID != "" && t.MachineID != h.MachineID {
-		return refuse("this call is for the machine with the ID %s, and it came to the one with the ID %s", t.MachineID, h.MachineID)
-	}
-	carried := api.Marker{}
-	if marker := h.on(cluster).marker; marker != nil {
-		carried = *marker
-	}
-	return t.Differs(carried)
-}
-
 // on returns the installation of a cluster on the host, which may be empty.
 func (h *Host) on(cluster string) *installation {
 	if part, there := h.clusters[cluster]; there {
@@ -307,8 +295,8 @@ func (h *Host) exchange(ctx context.Context, store string, request api.Request, 
 				return busy(request.Cluster, held)
 			}
 		}
-		if target := request.Target; target != nil && (!request.Operation.ReadOnly() || request.Operation == api.OpPreflight) {
-			if err := h.meant(request.Cluster, *target); err != nil {
+		if !request.Operation.ReadOnly() && request.Operation != api.OpSave && request.Operation != api.OpRunNow || request.Operation == api.OpPreflight {
+			if err := h.meant(request.Cluster, request.Target); err != nil {
 				return err
 			}
 		}

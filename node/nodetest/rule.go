@@ -185,3 +185,18 @@ func (c call) keepingTrust(do func() (any, error)) (any, error) {
 	}
 	return answer, err
 }
+
+// meant refuses a call that is meant for another machine, or another member on it, as a real host does.
+func (h *Host) meant(cluster string, t *api.Target) error {
+	if t == nil {
+		return refuse("%s", api.Untargeted)
+	}
+	if t.MachineID != "" && t.MachineID != h.MachineID {
+		return refuse("this call is for the machine with the ID %s, and it came to the one with the ID %s", t.MachineID, h.MachineID)
+	}
+	carried := api.Marker{}
+	if marker := h.on(cluster).marker; marker != nil {
+		carried = *marker
+	}
+	return t.Differs(carried)
+}

@@ -66,7 +66,7 @@ func (s *session) request(op api.Operation, body any) []byte {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	line, err := json.Marshal(api.Request{Version: api.Version, Operation: op, Cluster: s.cluster, Holder: s.holder, Body: raw})
+	line, err := json.Marshal(api.Request{Version: api.Version, Operation: op, Cluster: s.cluster, Holder: s.holder, Target: &api.Target{For: "a"}, Body: raw})
 	if err != nil {
 		s.t.Fatal(err)
 	}
