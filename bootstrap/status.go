@@ -123,8 +123,16 @@ func markReverted(p *membership.ClusterStatus, reports Reports) {
 			s.State, s.Why = membership.Lost, "its data is older than its last rebuild: its machine was reset to an older state"
 		case before.WasPutBack(*s):
 			s.State, s.Why = membership.Lost, membership.PutBack(s.Index, s.Had)
+		case s.Survives() && isOfNewerEtcd(*s, reports[s.Member].Observation, before):
+			s.State, s.Why = membership.Lost, fmt.Sprintf("its data is of etcd %s, and its cluster has gone back to %s: its machine was reset to an older state", membership.Minor(reports[s.Member].Observation.Data.Log.Version), p.ClusterVersion)
 		}
 	}
+}
+
+// isOfNewerEtcd tells whether the log of a member has a newer version than its cluster has agreed on. A downgrade ends
+// once all members run the older etcd, and while it is under way a member gets that only after it has agreed.
+func isOfNewerEtcd(s membership.MemberStatus, o *api.Observation, p membership.ClusterStatus) bool {
+	return o != nil && o.Data.Log != nil && o.Data.Log.Error == "" && olderMinor(p.ClusterVersion, o.Data.Log.Version) && (p.Downgrade == "" || s.Behind)
 }
 
 // hasOtherMemberID tells whether the log of a voter that does not serve has another member ID than the cluster's list.

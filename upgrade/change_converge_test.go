@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -35,6 +36,9 @@ var losses = map[string]func(*life, *nodetest.Host){
 	"wipe":         func(_ *life, h *nodetest.Host) { h.Wipe() },
 	"lose data":    func(_ *life, h *nodetest.Host) { h.LoseData(dir) },
 	"foreign data": func(_ *life, h *nodetest.Host) { h.ForeignData(cluster) },
+	"damaged log":  func(_ *life, h *nodetest.Host) { h.Damage(cluster, nodetest.Log) },
+	"damaged data": func(_ *life, h *nodetest.Host) { h.Damage(cluster, nodetest.Database) },
+	"revert":       func(_ *life, h *nodetest.Host) { h.Revert(cluster, 10) },
 }
 
 func addFlag(flags []string) []string { return append(flags, "--max-txn-ops=1") }
@@ -44,8 +48,8 @@ func addFlag(flags []string) []string { return append(flags, "--max-txn-ops=1") 
 func TestChangeConverges(t *testing.T) {
 	sample.CheckInBubble(t, 100, func(t *rapid.T) {
 		l := serving(t, rapid.SampledFrom([]int{1, 3, 5}).Draw(t, "members"), rapid.SampledFrom([]string{older, nodetest.EtcdVersion}).Draw(t, "version"))
-		for range rapid.IntRange(1, 7).Draw(t, "events") {
-			switch rapid.IntRange(0, 5).Draw(t, "event") {
+		for i := range rapid.IntRange(1, 7).Draw(t, "events") {
+			switch rapid.IntRange(0, 8).Draw(t, "event") {
 			case 0, 1:
 				l.wantAny(t)
 				l.changeCutShort(t)
@@ -53,9 +57,25 @@ func TestChangeConverges(t *testing.T) {
 				l.changeCutShort(t)
 			case 3:
 				if losers := l.spared(); len(losers) > 0 {
-					loss := rapid.SampledFrom([]string{"wipe", "lose data", "foreign data"}).Draw(t, "loss")
-					losses[loss](l, l.world.Host(rapid.SampledFrom(losers).Draw(t, "of").Address))
+					loss := rapid.SampledFrom(slices.Sorted(maps.Keys(losses))).Draw(t, "loss")
+					of := rapid.SampledFrom(losers).Draw(t, "of")
+					t.Logf("%s of %s", loss, of)
+					losses[loss](l, l.world.Host(of.Address))
 				}
+			case 4:
+				m := rapid.SampledFrom(l.cluster.Members).Draw(t, "moved")
+				if h := l.world.Host(m.Address); h.Marker(cluster) != nil {
+					lost := rapid.Bool().Draw(t, "old address lost")
+					t.Logf("readdress %s %d lost %t", m, 31+i, lost)
+					l.readdress(m.Name, fmt.Sprint(31+i), lost)
+				}
+			case 5:
+				if len(l.cluster.Members) == 1 {
+					continue // nobody else has its data
+				}
+				m := rapid.SampledFrom(l.cluster.Members).Draw(t, "rebuilt")
+				t.Logf("rebuild %s", m)
+				l.rebuildAlso(m.Name, fmt.Sprint("rebuild ", i))
 			default:
 				drift := rapid.SampledFrom([]string{"power cut", "power on", "unreachable", "reachable", "stop", "disable", "edit flags", "edit unit", "certificates", "time passes", "put"}).Draw(t, "drift")
 				h := l.world.Host(rapid.SampledFrom(l.members).Draw(t, "of").Address)
@@ -69,11 +89,24 @@ func TestChangeConverges(t *testing.T) {
 			h.Unreachable = nil
 			h.PowerOn()
 		}
+		for _, m := range slices.Concat(l.members, l.cluster.Members) {
+			l.world.ReturnAddress(m.Address)
+		}
 		for range 3 {
 			l.world.Tick()
 		}
 		l.mustConverge(4)
 	})
+}
+
+// rebuildAlso has the configuration ask for a further member to be rebuilt.
+func (l *life) rebuildAlso(name, text string) {
+	built := maps.Clone(l.cluster.Built)
+	if built == nil {
+		built = map[string]string{}
+	}
+	built[name] = text
+	l.cluster.Rebuild, l.cluster.Built = append(slices.Clone(l.cluster.Rebuild), name), built
 }
 
 // spared returns the members that may lose their data, one of them at a time: all members are healthy, and the others
@@ -98,15 +131,16 @@ func (l *life) wantAny(t *rapid.T) {
 	var free []string
 	for i := range worldHosts {
 		address := fmt.Sprintf("192.0.2.%d", 11+i)
-		if !slices.ContainsFunc(l.members, func(m membership.Member) bool { return m.Address == address }) {
+		if !slices.ContainsFunc(l.members, func(m membership.Member) bool { return l.world.Host(m.Address) == l.world.Host(address) }) {
 			free = append(free, address)
 		}
 	}
 	var desired []membership.Member
 	for _, name := range names {
 		m := membership.Member{Name: name}
-		if i := slices.IndexFunc(l.members, func(m membership.Member) bool { return m.Name == name }); i >= 0 && rapid.IntRange(0, 3).Draw(t, "moves") > 0 {
-			m = l.members[i]
+		known := slices.Concat(l.cluster.Members, l.members) // the address that is desired by now comes first
+		if i := slices.IndexFunc(known, func(m membership.Member) bool { return m.Name == name }); i >= 0 && rapid.IntRange(0, 3).Draw(t, "moves") > 0 {
+			m = known[i]
 		} else if len(free) > 0 {
 			m.Address, free = free[0], free[1:]
 		} else {
@@ -115,6 +149,15 @@ func (l *life) wantAny(t *rapid.T) {
 		desired = append(desired, m)
 	}
 	l.cluster.Members = desired
+	if len(desired) == 1 { // nobody else has its data, so it is not rebuilt
+		alone := desired[0]
+		l.cluster.Rebuild = slices.DeleteFunc(slices.Clone(l.cluster.Rebuild), func(name string) bool { return name == alone.Name })
+		l.cluster.Built = maps.Clone(l.cluster.Built)
+		delete(l.cluster.Built, alone.Name)
+		if marker := l.world.Host(alone.Address).Marker(cluster); marker != nil && marker.Rebuild != "" {
+			l.cluster.Built[alone.Name] = marker.Rebuild
+		}
+	}
 	l.run(rapid.SampledFrom([]string{older, nodetest.EtcdVersion, nodetest.EtcdVersion}).Draw(t, "version"))
 	l.cluster.Settings = nil
 	if quota := rapid.SampledFrom([]string{"", "", "8589934592"}).Draw(t, "quota"); quota != "" {
@@ -128,7 +171,7 @@ func (l *life) changeCutShort(t *rapid.T) {
 		extent := rapid.SampledFrom([]nodetest.Extent{nodetest.Once, nodetest.Session, nodetest.Run}).Draw(t, "extent")
 		l.world.Inject(nodetest.Fault{Nth: nth, After: rapid.Bool().Draw(t, "after"), Extent: extent})
 	}
-	_, err := l.change(context.Background(), nil)
-	t.Logf("change to %s of %v: %v\n%s", l.cluster.Version, l.cluster.Members, err, strings.Join(l.progress, "\n"))
+	outcome, err := l.change(context.Background(), nil)
+	t.Logf("change to %s of %v: %v\n%s\nstate %v deferred %v", l.cluster.Version, l.cluster.Members, err, strings.Join(l.progress, "\n"), l.members, outcome.Deferred)
 	l.world.Heal()
 }

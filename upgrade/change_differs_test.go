@@ -2,6 +2,8 @@ package upgrade_test
 
 import (
 	"context"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -164,5 +166,46 @@ func TestDecisionWhereOneDoesNotStart(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// TestLearnerFindsThatAVoterDiffers has the leader hold other data than the two others, which shows when it is compared
+// with a learner. The error names it with a remedy, and following the remedy works.
+func TestLearnerFindsThatAVoterDiffers(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		l := serving(t, 3, nodetest.EtcdVersion)
+		if l.leader() != "a" {
+			t.Fatalf("%s leads", l.leader())
+		}
+		l.host("a").Corrupt(cluster)
+		l.want("a", "b", "d")
+		_, err := l.change(context.Background(), l.planned().Steps)
+		for _, says := range []string{"promote d (192.0.2.14)", "the data of the members differs", "a quorum of the voters holds the same (b, c)", "stop a (192.0.2.11) (systemctl stop etcd@prod on its host)", "give it another rebuild"} {
+			if err == nil || !strings.Contains(err.Error(), says) {
+				t.Fatalf("%q is not said: %v", says, err)
+			}
+		}
+		l.decide(err.Error())
+		l.mustConverge(2)
+	})
+}
+
+// decide does what a plan says where a run cannot tell by itself which data is right.
+func (l *life) decide(says string) {
+	if _, id, removes := strings.Cut(says, "(etcdctl member remove "); removes {
+		id, _, _ = strings.Cut(id, ")")
+		l.world.RemoveBehindOurBack(cluster, id)
+	}
+	for _, m := range slices.Concat(l.members, l.cluster.Members) {
+		if !strings.Contains(says, fmt.Sprintf("stop %s (systemctl stop", m)) {
+			continue
+		}
+		l.world.Host(m.Address).StopUnit(cluster)
+		if slices.Contains(l.cluster.Members, m) {
+			l.rebuildAlso(m.Name, "decided")
+		}
+	}
+	for range 3 {
+		l.world.Tick()
 	}
 }

@@ -42,6 +42,22 @@ func TestRevertedMachine(t *testing.T) {
 	}
 }
 
+// TestRevertedToBeforeADowngrade reverts a machine to before its cluster went back to an older etcd, which does not
+// start on the member's data: the member is rebuilt.
+func TestRevertedToBeforeADowngrade(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		l := serving(t, 3, nodetest.EtcdVersion)
+		l.run(older)
+		l.mustChange()
+		l.cluster.Acknowledged = nil // a state that was imported knows nothing of it
+		l.host("b").Revert(cluster, 6)
+		outcome := l.mustChange()
+		if does := "remove b (192.0.2.12): dead, its data is of etcd 3.7, and its cluster has gone back to 3.6"; !strings.Contains(texts(outcome.Done), does) {
+			t.Errorf("no step says %q:\n%s", does, texts(outcome.Done))
+		}
+	})
+}
+
 // TestRevertedWhereNobodyServes has b lag behind, reverts a's machine, and has c, which has everything acknowledged, be
 // off: a and b are no quorum. Once c is back, b comes up with it, a is rebuilt, and nothing is lost.
 func TestRevertedWhereNobodyServes(t *testing.T) {

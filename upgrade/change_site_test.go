@@ -116,17 +116,18 @@ func (l *life) change(ctx context.Context, approved []membership.Step) (upgrade.
 	outcome, err := e.Change(ctx, upgrade.Order{Owner: l.owner, Members: l.members, Approved: approved})
 	e.Signer.(*witness).mustSignWhatItSays(l, outcome.Done, err == nil)
 	l.acknowledged(outcome.Acknowledged)
+	complete := err == nil && len(outcome.Deferred) == 0 // the state stays otherwise
 	seen := l.cluster.Status(l.owner, outcome.Reports, l.world.Now())
 	for _, s := range seen.Members {
 		known := slices.Index(l.members, s.Member)
-		switch left := !s.Desired && s.Role == membership.Absent && !s.Traces && err == nil; {
+		switch left := !s.Desired && s.Role == membership.Absent && !s.Traces && complete; {
 		case left && known >= 0:
 			l.members = slices.Delete(l.members, known, known+1)
 		case !left && known < 0:
 			l.members = append(l.members, s.Member)
 		}
 	}
-	if err == nil {
+	if complete {
 		l.members = slices.DeleteFunc(l.members, func(m membership.Member) bool {
 			left := seen.Member(m) == nil
 			l.forgotten[m.Address] = l.forgotten[m.Address] || left && outcome.Reports[m].Err != nil

@@ -156,6 +156,68 @@ func commonCompaction(hashes map[membership.Member]api.Hash) int64 {
 	return common
 }
 
+// whoseDataIsRight says what to do about members whose data was found to differ: a quorum of the voters is right, if
+// one that serves holds the same. It asks one after another, since a member serves nobody while it reads all its data.
+func (r *changeRun) whoseDataIsRight(ctx context.Context, members []membership.Member) string {
+	all, voters := slices.Clone(members), r.status.Voters()
+	for _, s := range voters {
+		if !slices.Contains(all, s.Member) {
+			all = append(all, s.Member)
+		}
+	}
+	all = membership.Sort(all)
+	views := answersOf(all, func(m membership.Member) (api.Member, error) {
+		return ask[api.Member](ctx, r.run, m, api.OpProbe, api.ProbeRequest{})
+	})
+	revision := int64(0) // the lowest of those that serve
+	for _, view := range views {
+		if view.Healthy && (revision == 0 || view.Revision < revision) {
+			revision = view.Revision
+		}
+	}
+	hashes, apart := map[membership.Member]api.Hash{}, []string{}
+	for _, m := range all {
+		h, err := ask[api.Hash](ctx, r.run, m, api.OpHash, api.HashRequest{Revision: revision})
+		switch {
+		case err != nil:
+			apart = append(apart, fmt.Sprintf("%s (%s)", m, err))
+		case views[m].Healthy:
+			h.Revision = 0
+			hashes[m] = h
+		}
+	}
+	common := commonCompaction(hashes)
+	holders := map[api.Hash][]string{}
+	for _, s := range voters {
+		if h, told := hashes[s.Member]; told && h.CompactRevision == common {
+			holders[h] = append(holders[h], s.Name)
+		}
+	}
+	for right, names := range holders {
+		if len(names) < membership.Quorum(len(voters)) {
+			continue
+		}
+		var wrong []string
+		for _, m := range all {
+			h, told := hashes[m]
+			switch learner := views[m].Learner; {
+			case !told || h.CompactRevision != common || h == right:
+			case learner:
+				wrong = append(wrong, fmt.Sprintf("remove %s on the host of another (etcdctl member remove %s)", m, views[m].MemberID))
+			default:
+				wrong = append(wrong, fmt.Sprintf("stop %s (systemctl stop etcd@%s on its host), and give it another rebuild if the configuration has it, so that it is not started first", m, r.Cluster.Name))
+			}
+		}
+		if len(wrong) > 0 {
+			return fmt.Sprintf("a quorum of the voters holds the same (%s); %s; plan again, and apply: it is built anew from the others", strings.Join(names, ", "), strings.Join(wrong, "; "))
+		}
+	}
+	if len(apart) > 0 {
+		return fmt.Sprintf("not all could be compared: %s; have them answer, and apply again before you change anything else", strings.Join(apart, "; "))
+	}
+	return "no quorum of the voters is seen to hold the same: find out which member is wrong before you change anything else"
+}
+
 // answersOf asks all members at once and returns the answers that arrive.
 func answersOf[R any](members []membership.Member, ask func(membership.Member) (R, error)) map[membership.Member]R {
 	answers := map[membership.Member]R{}

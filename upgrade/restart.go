@@ -245,12 +245,12 @@ func (r *changeRun) sameHash(ctx context.Context, members []membership.Member) e
 		for i, m := range members {
 			texts = append(texts, fmt.Sprintf("%s has %08x from %d to %d", m, hashes[i].Hash, hashes[i].CompactRevision, hashes[i].HashRevision))
 		}
-		differ = fmt.Errorf("the data of the members differs: %s; the run stops here: find out which member is wrong before you change anything else", strings.Join(texts, "; "))
+		differ = fmt.Errorf("the data of the members differs: %s; the run stops here", strings.Join(texts, "; "))
 		if err := pause(ctx, hashPause); err != nil {
 			return errors.Join(differ, err)
 		}
 	}
-	return differ
+	return fmt.Errorf("%w: %s", differ, r.whoseDataIsRight(ctx, members))
 }
 
 // pause waits for d, or until ctx ends.

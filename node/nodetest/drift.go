@@ -276,13 +276,13 @@ func (h *Host) FillDatabase(cluster string, bytes int64) {
 	h.onData(cluster, func(_ *installation, m *model.Member) { m.DBUsed = bytes })
 }
 
-// RemoveBehindOurBack removes a member from the cluster, by its name in the list.
-func (w *World) RemoveBehindOurBack(cluster, name string) {
+// RemoveBehindOurBack removes a member from the cluster, by its name in the list or by its ID.
+func (w *World) RemoveBehindOurBack(cluster, member string) {
 	w.t.Helper()
 	w.agree(cluster, func(s model.State) model.State {
-		i := slices.IndexFunc(s.Members, func(l model.Listed) bool { return l.Name == name })
+		i := slices.IndexFunc(s.Members, func(l model.Listed) bool { return l.Name == member || l.ID == member })
 		if i < 0 {
-			w.t.Errorf("nodetest: cluster %s has no member %s", cluster, name)
+			w.t.Errorf("nodetest: cluster %s has no member %s", cluster, member)
 			return s
 		}
 		return s.Without(s.Members[i].ID)

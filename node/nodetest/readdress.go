@@ -12,7 +12,11 @@ import (
 func (w *World) Readdress(from, to string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	h := w.hosts[from]
+	h := w.holds(from)
+	if h == nil {
+		w.t.Errorf("nodetest: no host has the address %s", from)
+		return
+	}
 	if w.also == nil {
 		w.also = map[string]*Host{}
 	}
@@ -27,6 +31,17 @@ func (w *World) LoseAddress(address string) {
 	defer w.mu.Unlock()
 	if h := w.holds(address); h != nil {
 		h.addresses = slices.DeleteFunc(h.addresses, func(held string) bool { return held == address })
+		w.convene()
+	}
+}
+
+// ReturnAddress gives an address that its host has lost back to it.
+func (w *World) ReturnAddress(address string) {
+	h := w.Host(address)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.holds(address) == nil {
+		h.addresses = append(h.addresses, address)
 		w.convene()
 	}
 }

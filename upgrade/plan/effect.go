@@ -162,7 +162,7 @@ func effectOnMember(p membership.ClusterStatus, s *membership.MemberStatus, want
 		s.Outdated, s.Version, s.Storeless, s.OldStore = nil, want.Version, false, false
 		rewriteRuns(s)
 	case membership.SetAside:
-		s.State, s.Traces, s.Looping, s.Storeless, s.Alone = membership.Missing, false, false, false, false
+		s.State, s.Traces, s.Looping, s.Storeless, s.Alone, s.Behind = membership.Missing, false, false, false, false, false
 	case membership.Retire:
 		s.State, s.Traces, s.Looping, s.Alone = membership.Missing, false, false, false
 	case membership.AddLearner:
