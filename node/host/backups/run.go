@@ -132,8 +132,8 @@ func (r *run) patiently(ctx context.Context) api.Member {
 	}
 }
 
-// inSlot does the run if this member gets the slot. A run that loses it before it is done, e.g. since the cluster had no
-// quorum for a while, waits for it again.
+// inSlot does the run if this member gets the slot. A run that loses it before it is done, e.g. since the cluster had
+// no quorum for a while, waits for it again.
 func (r *run) inSlot(ctx context.Context, schedule string, do func(context.Context) (string, error)) (mine bool, err error) {
 	slot, err := r.calendar().Slot(ctx, schedule)
 	if err != nil {
