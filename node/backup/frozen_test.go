@@ -29,7 +29,7 @@ func TestADraftOnStorageThatHangs(t *testing.T) {
 		"it is emptied": func(_ *testing.T, d *Draft) error { return d.Empty(func(*os.File) error { return nil }) },
 		"it is written": func(_ *testing.T, d *Draft) error { _, err := d.Write(text); return err },
 		"it is stored": func(t *testing.T, d *Draft) error {
-			_, err := StoreStaged(t.Context(), d.in, snapshotOf(text, 31), d)
+			_, err := StoreStaged(t.Context(), Bounded(d.in, time.Second), snapshotOf(text, 31), d)
 			return err
 		},
 	} {

@@ -45,16 +45,25 @@ func store(ctx context.Context, to Destination, s Snapshot, recipients Recipient
 		return Manifest{}, fmt.Errorf("back up %s: %w", m, err)
 	}
 	var err error
-	if m.StoredSizeBytes, m.StoredSHA256, err = put(m); err != nil {
+	m.StoredSizeBytes, m.StoredSHA256, err = put(m)
+	if err == nil {
+		err = m.mustBeWhole(ctx, to)
+	}
+	if err == nil {
+		err = putJSON(ctx, to, m.key(manifestSuffix), m)
+	}
+	if err != nil {
+		m.undo(ctx, to)
 		return Manifest{}, fmt.Errorf("back up %s: %w", m, err)
 	}
-	if err := m.mustBeWhole(ctx, to); err != nil {
-		return Manifest{}, errors.Join(fmt.Errorf("back up %s: %w", m, err), to.Remove(ctx, m.Key()))
-	}
-	if err := putJSON(ctx, to, m.key(manifestSuffix), m); err != nil {
-		return Manifest{}, fmt.Errorf("back up %s: write its manifest: %w", m, err)
-	}
 	return m, nil
+}
+
+// undo removes what a backup has stored that has failed, or was stopped. What cannot be removed now goes after a day.
+func (m Manifest) undo(ctx context.Context, from Destination) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), abortTimeout)
+	defer cancel()
+	_ = Delete(ctx, from, m)
 }
 
 // mustBeNew refuses to overwrite a backup.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"testing/iotest"
 )
@@ -71,6 +72,70 @@ func TestStoreOfWhatIsNotSo(t *testing.T) {
 			}
 			if seeker, ok := test.from.(io.Seeker); ok {
 				seeker.Seek(0, io.SeekStart)
+			}
+		}
+	}
+}
+
+// failing is a directory of which one call fails, be it that it has done what it was to do. Like storage behind a
+// network it does nothing once a call's context has ended.
+type failing struct {
+	*Directory
+	put, list func(key string, do func() error) error
+}
+
+func (f failing) Put(ctx context.Context, key string, size int64, content io.Reader) error {
+	return f.put(key, func() error { return f.Directory.Put(ctx, key, size, content) })
+}
+
+func (f failing) List(ctx context.Context, prefix string) (found []Object, err error) {
+	err = f.list(prefix, func() (err error) { found, err = f.Directory.List(ctx, prefix); return err })
+	return found, err
+}
+
+func (f failing) Remove(ctx context.Context, key string) error {
+	return errors.Join(ctx.Err(), f.Directory.Remove(ctx, key))
+}
+
+// TestAFailedBackupLeavesNothing holds that a backup that fails after its data was stored leaves none of that, which
+// would lie there under its own name for a day.
+func TestAFailedBackupLeavesNothing(t *testing.T) {
+	text, broken := noise(1<<20, 6), errors.New("it broke")
+	does := func(_ string, do func() error) error { return do() }
+	fails := func(suffix string, done bool) func(string, func() error) error {
+		return func(key string, do func() error) error {
+			switch {
+			case !strings.HasSuffix(key, suffix):
+				return do()
+			case done:
+				return errors.Join(do(), broken)
+			}
+			return broken
+		}
+	}
+	for name, f := range map[string]failing{
+		"the data was renamed, and not synced":     {put: fails(".db", true), list: does},
+		"it cannot be listed":                      {put: does, list: fails(".db", false)},
+		"the manifest cannot be stored":            {put: fails(".json", false), list: does},
+		"the manifest was renamed, and not synced": {put: fails(".json", true), list: does},
+	} {
+		for _, stopped := range []bool{false, true} {
+			ctx, stop := context.WithCancel(t.Context())
+			defer stop()
+			f.Directory = directory(t)
+			put := f.put
+			f.put = func(key string, do func() error) error {
+				err := put(key, do)
+				if stopped && err != nil {
+					stop()
+				}
+				return err
+			}
+			if _, err := Store(ctx, f, snapshotOf(text, 1), bytes.NewReader(text), Recipients{}); !errors.Is(err, broken) {
+				t.Errorf("%s: %v", name, err)
+			}
+			if left := keys(t, f.Directory); len(left) > 0 {
+				t.Errorf("%s, stopped %v: %q are left", name, stopped, left)
 			}
 		}
 	}
