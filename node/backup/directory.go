@@ -99,7 +99,8 @@ func (d *Directory) Put(ctx context.Context, key string, size int64, content io.
 		disk := durable.NewWriter(next)
 		disk.Synced = func() { beat(ctx) }
 		_, err = io.Copy(disk, withContext(ctx, content))
-		err = errors.Join(err, durable.Release(next), disk.Sync())
+		// Release asks for the file's size, for which a network file system writes all of it: that is on disk by then.
+		err = errors.Join(err, disk.Sync(), durable.Release(next), next.Sync())
 	}
 	// A call that was given up while the disk did not answer is not to change what others have read since.
 	if err = errors.Join(err, next.Close(), context.Cause(ctx)); err == nil {

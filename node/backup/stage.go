@@ -9,6 +9,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -39,8 +40,9 @@ type Draft struct {
 	File *os.File
 
 	bounds *deadline
-	in     *Directory      // where it is to become a backup; nil: nowhere
-	disk   *durable.Writer // to File; nil: what is written need not come to the disk
+	in     *Directory             // where it is to become a backup; nil: nowhere
+	disk   *durable.Writer        // to File; nil: what is written need not come to the disk
+	beat   atomic.Pointer[func()] // of the last call
 }
 
 // NewDraft returns a draft that is to become no backup itself, in a file that the draft closes.
@@ -67,12 +69,13 @@ func (d *Draft) call(do func(beat func()) error) error {
 // Empty empties the draft to be written anew, and has reserve reserve what that takes.
 func (d *Draft) Empty(reserve func(file *os.File) error) error {
 	return d.call(func(func()) error {
-		if d.in != nil {
-			d.disk = durable.NewWriter(d.File)
-		}
 		_, err := d.File.Seek(0, io.SeekStart)
 		if err = errors.Join(err, d.File.Truncate(0)); err != nil {
 			return err
+		}
+		if d.in != nil {
+			d.disk = durable.NewWriter(d.File)
+			d.disk.Synced = func() { (*d.beat.Load())() }
 		}
 		return reserve(d.File)
 	})
@@ -85,7 +88,7 @@ func (d *Draft) Write(p []byte) (n int, err error) {
 		if d.disk == nil {
 			return d.File.Write(own)
 		}
-		d.disk.Synced = beat
+		d.beat.Store(&beat)
 		return d.disk.Write(own)
 	})
 }
@@ -96,8 +99,8 @@ func (d *Draft) Complete() error {
 		if d.disk == nil {
 			return durable.Release(d.File)
 		}
-		d.disk.Synced = beat
-		return errors.Join(durable.Release(d.File), d.disk.Sync())
+		d.beat.Store(&beat)
+		return errors.Join(d.disk.Sync(), durable.Release(d.File), d.File.Sync())
 	})
 }
 

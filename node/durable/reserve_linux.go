@@ -21,6 +21,16 @@ func Reserve(file *os.File, bytes int64) error {
 	return nil
 }
 
+// flush waits until a part of a file is written to its storage, which is less than a sync. Where that cannot be asked
+// for, it does nothing.
+func flush(file *os.File, from, bytes int64) error {
+	err := unix.SyncFileRange(int(file.Fd()), from, bytes, unix.SYNC_FILE_RANGE_WAIT_BEFORE|unix.SYNC_FILE_RANGE_WRITE|unix.SYNC_FILE_RANGE_WAIT_AFTER)
+	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ESPIPE) || errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EPERM) {
+		return nil
+	}
+	return err // which no sync reports once more
+}
+
 // Release frees what was reserved for a file and is not part of it. A file without a reservation keeps its times, and
 // never has another length.
 func Release(file *os.File) error {

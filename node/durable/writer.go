@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"sync/atomic"
 	"time"
 )
 
@@ -32,10 +33,14 @@ const Unsynced = (2*backlog + 1) * mostStride
 
 // Writer writes to a file and syncs it meanwhile.
 type Writer struct {
-	// Synced is called whenever a sync has ended: the storage takes what is written, however slowly. nil: nobody asks.
+	// Synced is called whenever a sync, or a piece of one, has ended: the storage takes what is written, however
+	// slowly. Two goroutines may call it at once. nil: nobody asks.
 	Synced func()
 
 	file    file
+	flush   func(from, bytes int64) error // to the storage; nil: that is left to the file's Sync
+	at      atomic.Int64                  // where the next byte goes
+	synced  int64                         // where the next sync begins
 	stride  int64
 	written int64         // since the last sync began
 	syncing chan synced   // result of the sync under way; nil: none
@@ -52,24 +57,34 @@ type file interface {
 // synced is the result of a sync.
 type synced struct {
 	took time.Duration
+	to   int64 // that is on disk of the file
 	err  error
 }
 
 // NewWriter returns a writer to a file, which the caller closes after Sync.
-func NewWriter(file *os.File) *Writer { return &Writer{file: file, stride: leastStride} }
+func NewWriter(file *os.File) *Writer {
+	w := &Writer{file: file, stride: leastStride}
+	if at, err := file.Seek(0, io.SeekCurrent); err == nil {
+		w.at.Store(at)
+		w.synced = at
+		w.flush = func(from, bytes int64) error { return flush(file, from, bytes) }
+	}
+	return w
+}
 
 func (w *Writer) Write(p []byte) (int, error) {
 	n, err := w.file.Write(p)
 	w.written += int64(n)
+	w.at.Add(int64(n))
 	if w.written >= backlog*w.stride {
 		w.wait()
 	}
 	if w.written >= w.stride && !w.busy() {
-		done := make(chan synced, 1)
+		done, from := make(chan synced, 1), w.synced
 		go func() {
 			began := time.Now()
-			err := w.file.Sync()
-			done <- synced{time.Since(began), err}
+			to, err := w.sync(from)
+			done <- synced{time.Since(began), to, err}
 		}()
 		w.written, w.syncing = 0, done
 	}
@@ -97,20 +112,42 @@ func (w *Writer) wait() {
 func (w *Writer) ended(s synced) {
 	// The sync before may have covered what this one was started for.
 	took := max(w.before, s.took)
-	w.failed, w.syncing, w.before = errors.Join(w.failed, s.err), nil, s.took
+	w.failed, w.syncing, w.before, w.synced = errors.Join(w.failed, s.err), nil, s.took, s.to
 	switch {
 	case took < quickSync:
 		w.stride = min(2*w.stride, mostStride)
 	case took > slowSync:
 		w.stride = max(w.stride/2, leastStride)
 	}
+	w.tell()
+}
+
+func (w *Writer) tell() {
 	if w.Synced != nil {
 		w.Synced()
 	}
 }
 
+// piece is how much is flushed between two calls of Synced.
+const piece = 1 << 20
+
+// sync syncs the file from there on, and returns where it ended. It flushes that piece by piece, with what is written
+// meanwhile: slow storage may take longer for all of it than for what would count as hanging.
+func (w *Writer) sync(from int64) (to int64, err error) {
+	for to = from; w.flush != nil && to < w.at.Load(); {
+		next := min(to+piece, w.at.Load())
+		if err := w.flush(to, next-to); err != nil {
+			return to, errors.Join(err, w.file.Sync())
+		}
+		to = next
+		w.tell()
+	}
+	return to, w.file.Sync()
+}
+
 // Sync waits until everything that was written is on disk.
 func (w *Writer) Sync() error {
 	w.wait()
-	return errors.Join(w.failed, w.file.Sync())
+	_, err := w.sync(w.synced)
+	return errors.Join(w.failed, err)
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -176,5 +177,75 @@ func TestWriterShowsThatSlowStorageMoves(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// flush takes bytes off what a sync would have to do.
+func (d *slowDisk) flush(_, bytes int64) error {
+	d.dirty.Add(-bytes)
+	time.Sleep(time.Duration(float64(bytes) / float64(d.bytesPerSecond.Load()) * float64(time.Second)))
+	return nil
+}
+
+// TestWriterShowsThatVerySlowStorageMoves holds that storage that takes longer for the least that is synced at once
+// than storage that hangs may take shows that it moves all the same, up to the end.
+func TestWriterShowsThatVerySlowStorageMoves(t *testing.T) {
+	const hangs, pieces = 2 * time.Minute, 64 << 20 / (32 << 10)
+	synctest.Test(t, func(t *testing.T) {
+		disk, moved := &slowDisk{}, time.Now()
+		disk.bytesPerSecond.Store(20 << 10)
+		var mu sync.Mutex
+		longest := time.Duration(0)
+		moves := func() {
+			mu.Lock()
+			defer mu.Unlock()
+			longest, moved = max(longest, time.Since(moved)), time.Now()
+		}
+		w := &Writer{file: disk, flush: disk.flush, stride: leastStride, Synced: moves}
+		for range pieces {
+			if _, err := w.Write(make([]byte, 32<<10)); err != nil {
+				t.Fatal(err)
+			}
+			moves()
+		}
+		if err := w.Sync(); err != nil {
+			t.Fatal(err)
+		}
+		if moves(); longest >= hangs || disk.dirty.Load() != 0 {
+			t.Errorf("nothing moved for %s, and %d bytes are not on disk", longest, disk.dirty.Load())
+		}
+	})
+}
+
+// TestWriterFlushesWhatWasWritten holds that a writer asks the storage for all that it has written, from where the file
+// was, and for nothing twice.
+func TestWriterFlushesWhatWasWritten(t *testing.T) {
+	file, err := os.Create(filepath.Join(t.TempDir(), "file"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	if _, err := file.WriteString("before"); err != nil {
+		t.Fatal(err)
+	}
+	w := NewWriter(file)
+	next, flush := int64(len("before")), w.flush
+	w.flush = func(from, bytes int64) error {
+		if from != next {
+			t.Errorf("it flushes from %d on, and not from %d", from, next)
+		}
+		next = from + bytes
+		return flush(from, bytes)
+	}
+	for range 20 {
+		if _, err := w.Write(make([]byte, 1<<20)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	if next != int64(len("before"))+20<<20 {
+		t.Errorf("it has flushed up to %d", next)
 	}
 }
