@@ -141,7 +141,7 @@ func compareTellers(a, b api.Observation) int {
 		if l := o.Data.Log; l != nil && l.Error == "" {
 			return l.Term, l.Index
 		}
-		return 0, 0
+		return o.Member.RaftTerm, max(o.Member.RaftIndex, o.Member.AppliedIndex)
 	}
 	termA, indexA := end(a)
 	termB, indexB := end(b)

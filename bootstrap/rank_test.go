@@ -128,6 +128,16 @@ func TestMembersThatACutOffMemberHasNotHeardOf(t *testing.T) {
 			}
 			reports[all[0]].Observation.Member.AppliedIndex = 900 // no plan has that of a refresh
 		}, "a voter unhealthy 4.800, b voter unreachable, c voter unreachable, d voter unhealthy 5.790, e voter stopped 4.801, f stopped 4.799 unlisted by d"},
+		"another one that answers has come further, with an older store": {func(all []membership.Member, reports bootstrap.Reports) {
+			o := reports[all[3]].Observation
+			o.Unit.ActiveState, o.Data.Log = "active", nil
+			o.Member = api.Member{Responding: true, ClusterID: "c1", MemberID: "d1", RaftTerm: 5, RaftIndex: 790}
+			for _, m := range all[:5] {
+				o.Member.Members = append(o.Member.Members, api.ListedMember{ID: m.Name + "1", Name: m.Name, PeerURLs: []string{"https://" + m.Address + ":2380"}})
+			}
+		}, "d voter unhealthy"},
+		"a former voter that is no longer wanted is away": {func(all []membership.Member, reports bootstrap.Reports) { reports[all[5]] = away },
+			"f unreachable unlisted by a"},
 		"a log that cannot be read": {func(all []membership.Member, reports bootstrap.Reports) {
 			reports[all[3]].Observation.Data.Log.Error = "a record is damaged"
 		},

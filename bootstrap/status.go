@@ -81,7 +81,7 @@ func (c Cluster) Status(owner string, reports Reports, now time.Time) membership
 		if o := report.Observation; o != nil && o.Marker != nil && o.Marker.Owner == owner && s.State != membership.Foreign {
 			s.Issued, s.Serves, s.Peering = c.issued(o, known), c.servesOther(*o), peering(o)
 		}
-		if s.State == membership.Unreachable && !s.Desired && s.Role == membership.Absent {
+		if s.State == membership.Unreachable && !s.Desired && s.Role == membership.Absent && s.Unlisted == "" {
 			continue // it has left, and its host cannot be observed
 		}
 		p.Members = append(p.Members, s)
@@ -129,10 +129,10 @@ func markReverted(p *membership.ClusterStatus, reports Reports) {
 	}
 }
 
-// isOfNewerEtcd tells whether the log of a member has a newer version than its cluster has agreed on. A downgrade ends
-// once all members run the older etcd, and while it is under way a member gets that only after it has agreed.
+// isOfNewerEtcd tells whether a member would run an older etcd than its own log needs, while its cluster has agreed on
+// an older version than that: the member had agreed on it before it got the older etcd.
 func isOfNewerEtcd(s membership.MemberStatus, o *api.Observation, p membership.ClusterStatus) bool {
-	return o != nil && o.Data.Log != nil && o.Data.Log.Error == "" && olderMinor(p.ClusterVersion, o.Data.Log.Version) && (p.Downgrade == "" || s.Behind)
+	return s.Behind && o != nil && o.Data.Log != nil && o.Data.Log.Error == "" && olderMinor(p.ClusterVersion, o.Data.Log.Version)
 }
 
 // hasOtherMemberID tells whether the log of a voter that does not serve has another member ID than the cluster's list.

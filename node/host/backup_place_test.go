@@ -142,6 +142,9 @@ func hung(t *testing.T, path string) {
 	})
 }
 
+// hangs is how long these tests wait for storage that hangs, and longer than a busy machine's answers.
+const hangs = 5 * time.Second
+
 // TestADirectoryThatHangs: a directory on a file system whose server is gone fails a run, which stores the backup in S3
 // all the same, and it keeps neither a list of what there is nor an apply for ever.
 func TestADirectoryThatHangs(t *testing.T) {
@@ -154,7 +157,7 @@ func TestADirectoryThatHangs(t *testing.T) {
 	b.S3 = &api.S3{Endpoint: server.Endpoint(), Region: s3test.Region, Bucket: "backups", PathStyle: true, AccessKeyID: s3test.AccessKeyID, SecretAccessKey: secret.New(s3test.SecretAccessKey)}
 	backedUp(t, b, f)
 	hung(t, f.path(backupDir))
-	f.Hangs = time.Second
+	f.Hangs = hangs
 	began := time.Now()
 	err := f.run(t, backups.KindBackup, true)
 	if err == nil || !strings.Contains(err.Error(), "directory: ") || !strings.Contains(err.Error(), "does not answer") {
@@ -192,13 +195,15 @@ func TestADirectoryThatHangsMeanwhile(t *testing.T) {
 					}
 				}
 			})
-			f.Hangs = time.Second
+			f.Hangs = hangs
 			if large > 0 {
 				go func() {
 					for t.Context().Err() == nil && !isStaged(f) {
 						time.Sleep(time.Millisecond)
 					}
-					freeze()
+					if t.Context().Err() == nil {
+						freeze()
+					}
 				}()
 			}
 			f.Now = func() time.Time { // it is asked for the time of the snapshot
@@ -231,7 +236,7 @@ func isStaged(f *fleetMember) bool {
 // name links, which are there where what they lead to answers.
 func TestASandboxNamesNoDirectoryThatHangs(t *testing.T) {
 	m, units := backing(t)
-	m.Hangs = time.Second
+	m.Hangs = hangs
 	b := backupOf()
 	b.MetricsDir = "/var/lib/metrics"
 	writeFile(t, m, b.MetricsDir+"/x", "")
@@ -377,7 +382,7 @@ func TestUnitsOfANewerStore(t *testing.T) {
 func TestMetricsThatHang(t *testing.T) {
 	sample.LeaveToNewestMinor(t, "where backups lie is of no etcd's")
 	f := fleetOf(t, newAuthority(t), "a")[0]
-	f.Hangs = time.Second
+	f.Hangs = hangs
 	b := backupOf()
 	b.MetricsDir = "/srv/metrics"
 	mustNotFail(t, os.MkdirAll(f.path(b.MetricsDir), 0o755))

@@ -14,6 +14,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/sample"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/backups"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/records"
 )
 
 // slotLocks begins the keys by which members wait for who makes a backup.
@@ -122,6 +123,28 @@ func TestARunWaitsOn(t *testing.T) {
 				t.Errorf("once the other one has failed: %v", err)
 			}
 		})
+	}
+}
+
+// TestARunThatHasWaitedLooksAgain: where a restore has begun while a run waited for another member, the run backs up
+// nothing of what is not opened yet.
+func TestARunThatHasWaitedLooksAgain(t *testing.T) {
+	t.Parallel()
+	sample.LeaveToNewestMinor(t, "who does a run is agreed on in the same way with each")
+	f := fleetOf(t, newAuthority(t), "a")[0]
+	backedUp(t, backupOf(), f)
+	q := queue(t.Context(), t, f)
+	q.otherThan(t, 0)
+	if err := f.records().PutRestoration("main", &records.Restoration{Restoration: api.Restoration{Stage: api.StageRestored}}); err != nil {
+		t.Fatal(err)
+	}
+	f.client(t, func(c *clientv3.Client) {
+		if err := persist(t, func() error { _, err := c.Delete(t.Context(), slotLocks+"other"); return err }); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if err := <-q.done; err != nil || len(f.backups(t).Backups) > 0 {
+		t.Errorf("it has backed up what is not opened, or failed: %v", err)
 	}
 }
 

@@ -38,7 +38,11 @@ func recovery(p membership.ClusterStatus, want membership.Spec) (membership.Step
 	})
 	switch {
 	case !found:
-		return refuse("the cluster cannot be recovered from it: no voter with its data is at its address", "name a survivor in recover_from.member")
+		remedy := "name a survivor in recover_from.member"
+		if s, found := first(p.Members, func(s membership.MemberStatus) bool { return s.Name == want.Recover.Member && s.Unlisted != "" }); found {
+			remedy = strings.TrimSuffix(isUnlisted(s)+"; "+askTheLogs(p, want, []membership.MemberStatus{s}), "; ")
+		}
+		return refuse("the cluster cannot be recovered from it: no voter with its data is at its address", remedy)
 	case !seed.Ranked():
 		return refuse("the cluster is not recovered from it: "+unread(seed), "fix that and plan again, or name another survivor in recover_from.member")
 	case seed.Damaged != "":
@@ -66,6 +70,10 @@ func recovery(p membership.ClusterStatus, want membership.Spec) (membership.Step
 		case s.Unread != "" || s.Survives() && !s.Ranked():
 			doubtful[s.Name] = fmt.Sprintf("%s may have come further: %s", s, unread(s))
 		}
+	}
+	instead := "" // of one that the list lacks nothing is recovered
+	if len(doubtful) > 0 {
+		instead = ", or recover from the one that has come further"
 	}
 	unlisted := mayHaveMore(p, seed)
 	for _, s := range unlisted {
@@ -99,7 +107,7 @@ func recovery(p membership.ClusterStatus, want membership.Spec) (membership.Step
 	}
 	if len(doubts) > 0 {
 		return refuse("the cluster is not recovered from it: "+strings.Join(doubts, "; "),
-			"fix that and plan again, or recover from the one that has come further; "+askTheLogs(p, want, unlisted)+"where it cannot be had, name it in recover_from.loses too: acknowledged writes that only it has are lost then")
+			"fix that and plan again"+instead+"; "+askTheLogs(p, want, unlisted)+"where it cannot be had, name it in recover_from.loses too: acknowledged writes that only it has are lost then")
 	}
 	for _, name := range want.Recover.Loses {
 		if _, needed := doubtful[name]; !needed {

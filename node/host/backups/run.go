@@ -135,23 +135,33 @@ func (r *run) patiently(ctx context.Context) api.Member {
 // inSlot does the run if this member gets the slot. A run that loses it before it is done, e.g. since the cluster had
 // no quorum for a while, waits for it again.
 func (r *run) inSlot(ctx context.Context, schedule string, do func(context.Context) (string, error)) (mine bool, err error) {
-	slot, err := r.calendar().Slot(ctx, schedule)
-	if err != nil {
-		return true, err
-	}
 	var by slotRecord
 	for try := 1; ; try++ {
 		mine = false
+		slot, err := r.calendar().Slot(ctx, schedule)
+		if err != nil {
+			return true, err
+		}
 		by, err = r.runOnce(ctx, slotRun{r.marker, r.kind, slot, r.asked}, func(ctx context.Context) (string, error) {
+			if err := r.mayRun(ctx); err != nil { // the wait for the slot may have taken hours
+				return "", err
+			}
 			mine = true
 			r.result = api.Run{Began: r.Now().UTC()}
 			return r.guarded(ctx, do)
 		})
 		if try == slotTries || !errors.Is(err, errSlotLost) || by.Backup != "" || r.left != nil || ctx.Err() != nil {
-			break
+			return r.concluded(by, mine, err)
 		}
 		r.say(fmt.Sprintf("%v; the %s begins anew", err, r.kind))
+		if err := r.mayRun(ctx); err != nil {
+			return true, err
+		}
 	}
+}
+
+// concluded says who has done a run, if it is another member.
+func (r *run) concluded(by slotRecord, mine bool, err error) (bool, error) {
 	if err == nil && !mine {
 		r.known = by.At
 		r.say(fmt.Sprintf("nothing was done now: member %s has done this %s already: %s; for another one before the next is due, touch %s and start the unit again, or run store %s %s --now",

@@ -102,15 +102,18 @@ func (t slotRun) key(name string) string { return slotPrefix + t.kind + "/" + na
 
 // acquire waits for the lock until it has it, or ctx ends. Whatever ends a wait of hours, such as the end of its lease,
 // or a compaction while the local member restarts, this member waits anew by another lease: else nobody would take over
-// from a member that holds the lock, and fails. The wait is over if no other lease is granted for slotTimeout.
+// from a member that holds the lock, and fails. The wait is over if it does not come to wait anew for slotTimeout.
 func (t slotRun) acquire(ctx context.Context, client *clientv3.Client) (session *concurrency.Session, lock *concurrency.Mutex, err error) {
-	for waited := (time.Time{}); ; {
+	for waited := time.Now(); ; {
 		var lease clientv3.LeaseID
 		if lease, err = grant(ctx, client); err == nil {
+			began := time.Now()
 			if session, lock, err = t.lockBy(ctx, client, lease); err == nil {
 				return session, lock, nil
 			}
-			waited = time.Now()
+			if time.Since(began) > slotTTL { // else it did not come to wait
+				waited = time.Now()
+			}
 		}
 		if ctx.Err() != nil || errors.Is(err, rpctypes.ErrNoSpace) || time.Since(waited) > slotTimeout {
 			return nil, nil, err
