@@ -169,6 +169,25 @@ func TestDecisionWhereOneDoesNotStart(t *testing.T) {
 	}
 }
 
+// TestDataIsComparedInAClusterAtRest has a cluster compact up to its latest revision, after which nobody writes.
+// Members that are restarted since, or new, show another compaction at that revision than the others, and the same
+// data.
+func TestDataIsComparedInAClusterAtRest(t *testing.T) {
+	for name, change := range map[string]func(*life){
+		"roll":    func(l *life) { l.set("quota-backend-bytes", "8589934592") },
+		"replace": func(l *life) { l.want("a", "b", "c@21") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				l := serving(t, 3, nodetest.EtcdVersion)
+				l.world.Compact(cluster)
+				change(l)
+				l.mustChange()
+			})
+		})
+	}
+}
+
 // TestLearnerFindsThatAVoterDiffers has the leader hold other data than the two others, which shows when it is compared
 // with a learner. The error names it with a remedy, and following the remedy works.
 func TestLearnerFindsThatAVoterDiffers(t *testing.T) {

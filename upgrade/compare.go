@@ -3,6 +3,7 @@ package upgrade
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -169,21 +170,24 @@ func (r *changeRun) whoseDataIsRight(ctx context.Context, members []membership.M
 	views := answersOf(all, func(m membership.Member) (api.Member, error) {
 		return ask[api.Member](ctx, r.run, m, api.OpProbe, api.ProbeRequest{})
 	})
-	revision := int64(0) // the lowest of those that serve
-	for _, view := range views {
-		if view.Healthy && (revision == 0 || view.Revision < revision) {
-			revision = view.Revision
+	var hashes map[membership.Member]api.Hash
+	var apart []string
+	for try := range 2 { // the second time at a revision that no write changes
+		hashes, apart = map[membership.Member]api.Hash{}, nil
+		at := map[int64]bool{}
+		revision := comparable(slices.Collect(maps.Values(views)), try)
+		for _, m := range all {
+			h, err := ask[api.Hash](ctx, r.run, m, api.OpHash, api.HashRequest{Revision: revision})
+			switch {
+			case err != nil:
+				apart = append(apart, fmt.Sprintf("%s (%s)", m, err))
+			case views[m].Healthy || views[m].Learner:
+				h.Revision = 0
+				hashes[m], at[h.HashRevision] = h, true
+			}
 		}
-	}
-	hashes, apart := map[membership.Member]api.Hash{}, []string{}
-	for _, m := range all {
-		h, err := ask[api.Hash](ctx, r.run, m, api.OpHash, api.HashRequest{Revision: revision})
-		switch {
-		case err != nil:
-			apart = append(apart, fmt.Sprintf("%s (%s)", m, err))
-		case views[m].Healthy:
-			h.Revision = 0
-			hashes[m] = h
+		if len(at) <= 1 {
+			break
 		}
 	}
 	common := commonCompaction(hashes)

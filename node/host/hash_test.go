@@ -2,6 +2,7 @@ package host
 
 import (
 	"slices"
+	"syscall"
 	"testing"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -61,4 +62,38 @@ func TestHashesOfMembers(t *testing.T) {
 	a.apply(t)
 	_, err = a.Hash(t.Context(), "main", api.HashRequest{})
 	mustFail(t, err, api.CodeFailed, "--initial-advertise-peer-urls")
+}
+
+// TestHashOfTheLatestCompaction holds what runs rely on that compare members. A member that has compacted up to its
+// latest revision answers for that revision with the compaction before, and does so no more once it was restarted. For
+// all that it holds (revision 0) it answers alike.
+func TestHashOfTheLatestCompaction(t *testing.T) {
+	t.Parallel()
+	f := fleetOf(t, newAuthority(t), "a")[0]
+	f.put(t, 20)
+	f.client(t, func(c *clientv3.Client) {
+		if err := persist(t, func() error { _, err := c.Compact(t.Context(), 21, clientv3.WithCompactPhysical()); return err }); err != nil {
+			t.Fatal(err)
+		}
+	})
+	hash := func(revision, compacted int64) (h api.Hash) {
+		t.Helper()
+		eventually(t, "the compaction is done", func() bool { // etcd keeps its hash at the end of that
+			var err error
+			if h, err = f.Hash(t.Context(), "main", api.HashRequest{Revision: revision}); err != nil {
+				t.Fatal(err)
+			}
+			return h.CompactRevision == compacted && h.HashRevision == 21
+		})
+		return h
+	}
+	hash(21, -1)
+	all := hash(0, 21)
+	f.units.end(syscall.SIGTERM)
+	f.start(t)
+	f.await(t, api.AwaitRequest{Members: 1})
+	hash(21, 21)
+	if got := hash(0, 21); got != all {
+		t.Errorf("it holds %+v, and held %+v", got, all)
+	}
 }

@@ -298,6 +298,25 @@ func (w *World) AddUnmanaged(cluster, peerURL string, learner bool) {
 	})
 }
 
+// Compact has a cluster compact up to its latest revision. A process keeps its hash of that revision, with the
+// compaction before, until it ends.
+func (w *World) Compact(cluster string) {
+	w.t.Helper()
+	at := int64(0)
+	w.agree(cluster, func(s model.State) model.State {
+		s.Before, s.Compacted = s.Compacted, s.Revision
+		at = s.Compacted
+		return s
+	})
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.each(func(h *Host, part *installation) {
+		if part == h.on(cluster) && part.unit.Process != nil {
+			part.unit.Process.Compacted = at
+		}
+	})
+}
+
 // agree has the serving quorum of a cluster agree on something. It fails the test if there is no quorum.
 func (w *World) agree(cluster string, on func(model.State) model.State) {
 	w.t.Helper()

@@ -317,11 +317,16 @@ func (c call) hash(r api.HashRequest) (api.Hash, error) {
 	if r.Revision > own {
 		return api.Hash{}, failed("hash at revision %d: etcdserver: mvcc: required revision is a future revision", r.Revision)
 	}
-	at := r.Revision
-	if at == 0 {
+	at, compacted := r.Revision, p.Member.State().Compacted
+	switch {
+	case at == 0:
 		at = own
+	case at < compacted:
+		return api.Hash{}, failed("hash at revision %d: etcdserver: mvcc: required revision has been compacted", r.Revision)
+	case at == p.Compacted:
+		compacted = p.Member.State().Before
 	}
-	hash := api.Hash{Hash: p.Member.HashAt(at), HashRevision: at, Revision: own}
+	hash := api.Hash{Hash: p.Member.HashAt(at), HashRevision: at, CompactRevision: compacted, Revision: own}
 	if r.CountAt > 0 {
 		hash.Keys = int64(p.Member.State().Keys())
 		if !p.Proved {

@@ -30,6 +30,8 @@ type State struct {
 	Members   []Listed
 	Revision  int64  // 1: nothing was ever written
 	Bumped    int64  // how far a restore has raised the revision
+	Compacted int64  // the revision up to which it is compacted
+	Before    int64  // the one before that
 	Content   string // differs for different contents
 	Version   Minor  // the cluster version
 	Downgrade Minor  // target of the downgrade under way; 0: none

@@ -42,6 +42,8 @@ type Process struct {
 	Stalled bool
 	// settling: the member was just promoted, and does not report that it is ready yet.
 	Settling bool
+	// compacted: the revision up to which the process itself has compacted, the last time.
+	Compacted int64
 	// frozen: the process runs, and does nothing. Its connections stay.
 	Frozen bool
 }
