@@ -170,6 +170,9 @@ func (r *changeRun) whoseDataIsRight(ctx context.Context, members []membership.M
 	views := answersOf(all, func(m membership.Member) (api.Member, error) {
 		return ask[api.Member](ctx, r.run, m, api.OpProbe, api.ProbeRequest{})
 	})
+	maps.DeleteFunc(views, func(_ membership.Member, view api.Member) bool {
+		return !view.Healthy && !view.Learner || view.Revision == 0
+	})
 	var hashes map[membership.Member]api.Hash
 	var apart []string
 	for try := range 2 { // the second time at a revision that no write changes
@@ -181,7 +184,7 @@ func (r *changeRun) whoseDataIsRight(ctx context.Context, members []membership.M
 			switch {
 			case err != nil:
 				apart = append(apart, fmt.Sprintf("%s (%s)", m, err))
-			case views[m].Healthy || views[m].Learner:
+			case views[m].Revision > 0: // it serves, or learns
 				h.Revision = 0
 				hashes[m], at[h.HashRevision] = h, true
 			}
@@ -189,6 +192,7 @@ func (r *changeRun) whoseDataIsRight(ctx context.Context, members []membership.M
 		if len(at) <= 1 {
 			break
 		}
+		clear(hashes) // of different revisions
 	}
 	common := commonCompaction(hashes)
 	holders := map[api.Hash][]string{}

@@ -222,7 +222,7 @@ const (
 
 // sameHash checks that members have the same hash at a revision that all of them have.
 func (r *changeRun) sameHash(ctx context.Context, members []membership.Member) error {
-	apart := ""
+	apart, differ := "", false
 	for try := range hashTries {
 		views, err := r.probe(ctx, members)
 		if err != nil {
@@ -242,38 +242,34 @@ func (r *changeRun) sameHash(ctx context.Context, members []membership.Member) e
 			compared = compared && hashes[i].HashRevision == hashes[0].HashRevision && hashes[i].CompactRevision == hashes[0].CompactRevision
 			texts = append(texts, fmt.Sprintf("%s has %08x from %d to %d", m, hashes[i].Hash, hashes[i].CompactRevision, hashes[i].HashRevision))
 		}
-		switch apart = strings.Join(texts, "; "); {
-		case compared && same:
+		if compared && same {
 			return nil
-		case compared:
-			return fmt.Errorf("the data of the members differs: %s; the run stops here: %s", apart, r.whoseDataIsRight(ctx, members))
 		}
+		// One that differs may not be done with a compaction.
+		apart, differ = strings.Join(texts, "; "), compared
 		if err := pause(ctx, hashPause); err != nil {
 			return errors.Join(fmt.Errorf("the data of the members could not be compared: %s", apart), err)
 		}
 	}
-	return fmt.Errorf("the data of the members could not be compared: %s; they compact, or are written to, all the time: apply again", apart)
+	if differ {
+		return fmt.Errorf("the data of the members differs: %s; the run stops here: %s", apart, r.whoseDataIsRight(ctx, members))
+	}
+	return fmt.Errorf("the data of the members could not be compared: %s; they compact, or are written to, all the time, or have compacted other revisions: apply again, and if it stays so, find out which member is wrong", apart)
 }
 
-// comparable returns the revision at which to compare members: the lowest of those that serve or learn, or 0, for all
-// that they hold. A member that has compacted up to its latest revision answers for that revision with the compaction
-// before, and does so no more once it was restarted. So members that stand at one revision, as in a cluster at rest,
-// are asked for all that they hold, unless writes came between the questions of the last try.
+// comparable returns the revision at which to compare members: the lowest of all, or 0, for all that they hold. A
+// member that has compacted up to its latest revision answers for that revision with the compaction before, and does
+// so no more once it was restarted. So members that stand at one revision, as in a cluster at rest, are asked for all
+// that they hold, unless writes came between the questions of the last try.
 func comparable(views []api.Member, try int) int64 {
-	lowest, highest := int64(0), int64(0)
-	for _, view := range views {
-		if !view.Healthy && !view.Learner { // a learner serves no linearizable read
-			continue
-		}
-		highest = max(highest, view.Revision)
-		if lowest == 0 || view.Revision < lowest {
-			lowest = view.Revision
-		}
+	revisions := make([]int64, len(views))
+	for i, view := range views {
+		revisions[i] = view.Revision
 	}
-	if lowest == highest && try%2 == 0 {
+	if len(revisions) == 0 || try%2 == 0 && slices.Min(revisions) == slices.Max(revisions) {
 		return 0
 	}
-	return lowest
+	return slices.Min(revisions)
 }
 
 // pause waits for d, or until ctx ends.
