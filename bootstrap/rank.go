@@ -145,18 +145,8 @@ func compareTellers(a, b api.Observation) int {
 	}
 	termA, indexA := end(a)
 	termB, indexB := end(b)
-	return cmp.Or(compareTrue(a.Member.Healthy, b.Member.Healthy), compareTrue(isAlone(a.Member), isAlone(b.Member)), cmp.Compare(termA, termB), cmp.Compare(indexA, indexB),
+	return cmp.Or(membership.CompareTrue(a.Member.Healthy, b.Member.Healthy), membership.CompareTrue(isAlone(a.Member), isAlone(b.Member)), cmp.Compare(termA, termB), cmp.Compare(indexA, indexB),
 		cmp.Compare(a.Member.AppliedIndex, b.Member.AppliedIndex))
-}
-
-func compareTrue(a, b bool) int {
-	switch {
-	case a == b:
-		return 0
-	case a:
-		return 1
-	}
-	return -1
 }
 
 // isAlone tells whether a member is the only one that it knows: it was recovered, or never had others.

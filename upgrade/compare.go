@@ -178,7 +178,7 @@ func (r *changeRun) whoseDataIsRight(ctx context.Context, members []membership.M
 	for try := range 2 { // the second time at a revision that no write changes
 		hashes, apart = map[membership.Member]api.Hash{}, nil
 		at := map[int64]bool{}
-		revision := comparable(slices.Collect(maps.Values(views)), try)
+		revision := comparableRevision(slices.Collect(maps.Values(views)), try)
 		for _, m := range all {
 			h, err := ask[api.Hash](ctx, r.run, m, api.OpHash, api.HashRequest{Revision: revision})
 			switch {

@@ -228,7 +228,7 @@ func (r *changeRun) sameHash(ctx context.Context, members []membership.Member) e
 		if err != nil {
 			return err
 		}
-		revision := comparable(slices.Collect(maps.Values(views)), try)
+		revision := comparableRevision(slices.Collect(maps.Values(views)), try)
 		hashes := make([]api.Hash, len(members))
 		for i, m := range members {
 			if hashes[i], err = ask[api.Hash](ctx, r.run, m, api.OpHash, api.HashRequest{Revision: revision}); err != nil {
@@ -257,11 +257,11 @@ func (r *changeRun) sameHash(ctx context.Context, members []membership.Member) e
 	return fmt.Errorf("the data of the members could not be compared: %s; they compact, or are written to, all the time, or have compacted other revisions: apply again, and if it stays so, find out which member is wrong", apart)
 }
 
-// comparable returns the revision at which to compare members: the lowest of all, or 0, for all that they hold. A
-// member that has compacted up to its latest revision answers for that revision with the compaction before, and does
-// so no more once it was restarted. So members that stand at one revision, as in a cluster at rest, are asked for all
-// that they hold, unless writes came between the questions of the last try.
-func comparable(views []api.Member, try int) int64 {
+// comparableRevision returns the revision at which to compare members: the lowest of all, or 0, for all that they
+// hold. A member that has compacted up to its latest revision answers for that revision with the compaction before,
+// and does so no more once it was restarted. So members that stand at one revision, as in a cluster at rest, are asked
+// for all that they hold, unless writes came between the questions of the last try.
+func comparableRevision(views []api.Member, try int) int64 {
 	revisions := make([]int64, len(views))
 	for i, view := range views {
 		revisions[i] = view.Revision

@@ -39,3 +39,14 @@ func (p ClusterStatus) WasPutBack(s MemberStatus) bool {
 func PutBack(index, had uint64) string {
 	return fmt.Sprintf("its log ends with entry %d, and it had entry %d before: its machine was reset to an older state, or its data is damaged", index, had)
 }
+
+// CompareTrue compares two truths: what is true comes after what is not.
+func CompareTrue(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case a:
+		return 1
+	}
+	return -1
+}

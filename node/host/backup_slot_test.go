@@ -73,6 +73,16 @@ func (q queued) otherThan(t *testing.T, lease int64) (now int64) {
 	return now
 }
 
+// otherFails has the member fail that the run waits for.
+func (q queued) otherFails(t *testing.T) {
+	t.Helper()
+	q.f.client(t, func(c *clientv3.Client) {
+		if err := persist(t, func() error { _, err := c.Delete(t.Context(), slotLocks+"other"); return err }); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
 // TestARunWaitsOn: a member that waits for another one's run waits on whatever becomes of its wait, by another lease,
 // and does the run once the other one has failed.
 func TestARunWaitsOn(t *testing.T) {
@@ -114,11 +124,7 @@ func TestARunWaitsOn(t *testing.T) {
 			first := q.otherThan(t, 0)
 			end(t, f, first)
 			q.otherThan(t, first)
-			f.client(t, func(c *clientv3.Client) {
-				if err := persist(t, func() error { _, err := c.Delete(t.Context(), slotLocks+"other"); return err }); err != nil {
-					t.Fatal(err)
-				}
-			})
+			q.otherFails(t)
 			if err := <-q.done; err != nil || f.last(t, backups.KindBackup).Backup == "" {
 				t.Errorf("once the other one has failed: %v", err)
 			}
@@ -138,11 +144,7 @@ func TestARunThatHasWaitedLooksAgain(t *testing.T) {
 	if err := f.records().PutRestoration("main", &records.Restoration{Restoration: api.Restoration{Stage: api.StageRestored}}); err != nil {
 		t.Fatal(err)
 	}
-	f.client(t, func(c *clientv3.Client) {
-		if err := persist(t, func() error { _, err := c.Delete(t.Context(), slotLocks+"other"); return err }); err != nil {
-			t.Fatal(err)
-		}
-	})
+	q.otherFails(t)
 	if err := <-q.done; err != nil || len(f.backups(t).Backups) > 0 {
 		t.Errorf("it has backed up what is not opened, or failed: %v", err)
 	}

@@ -220,7 +220,7 @@ func canBeSeed(s membership.MemberStatus) bool { return s.Desired && !s.Behind &
 // compareSeeds prefers a member that can be the seed, then the one whose log ends last, then one that is at its
 // address.
 func compareSeeds(a, b membership.MemberStatus) int {
-	return cmp.Or(compareTrue(canBeSeed(a), canBeSeed(b)), compareLogs(a, b), compareTrue(a.From == "", b.From == ""))
+	return cmp.Or(membership.CompareTrue(canBeSeed(a), canBeSeed(b)), compareLogs(a, b), membership.CompareTrue(a.From == "", b.From == ""))
 }
 
 // withLostAddress lists the members whose machines have lost the addresses that the cluster knows.

@@ -62,7 +62,7 @@ func recommended(p membership.ClusterStatus) string {
 	}
 	// If two logs end alike, prefer a member that is not known to fail, and then one that is in the configuration.
 	best := slices.MaxFunc(able, func(a, b membership.MemberStatus) int {
-		return cmp.Or(compareLogs(a, b), compareTrue(!a.Looping, !b.Looping), compareTrue(a.Desired, b.Desired), cmp.Compare(b.Name, a.Name))
+		return cmp.Or(compareLogs(a, b), membership.CompareTrue(!a.Looping, !b.Looping), membership.CompareTrue(a.Desired, b.Desired), cmp.Compare(b.Name, a.Name))
 	})
 	text := fmt.Sprintf("recover from the survivor with the highest term and index, %s", best)
 	if !best.Desired {
@@ -130,16 +130,6 @@ func askTheLogs(p membership.ClusterStatus, want membership.Spec, unlisted []mem
 		}
 	}
 	return ""
-}
-
-func compareTrue(a, b bool) int {
-	switch {
-	case a == b:
-		return 0
-	case a:
-		return 1
-	}
-	return -1
 }
 
 // whatIsGivenUp says what a recovery gives up: how the log of the survivor ends, and what is known of all others. If
