@@ -39,15 +39,20 @@ var losses = map[string]func(*life, *nodetest.Host){
 	"damaged log":  func(_ *life, h *nodetest.Host) { h.Damage(cluster, nodetest.Log) },
 	"damaged data": func(_ *life, h *nodetest.Host) { h.Damage(cluster, nodetest.Database) },
 	"revert":       func(_ *life, h *nodetest.Host) { h.Revert(cluster, 10) },
+	"other data":   func(_ *life, h *nodetest.Host) { h.Corrupt(cluster) },
+	"missed write": func(_ *life, h *nodetest.Host) { h.MissWrite(cluster) },
+	"alarm":        func(_ *life, h *nodetest.Host) { h.Corrupt(cluster); h.RaiseAlarm(cluster, "CORRUPT") },
 }
 
 func addFlag(flags []string) []string { return append(flags, "--max-txn-ops=1") }
 
-// TestChangeConverges changes what is desired in random ways, breaks hosts, and cuts changes short at any call. Once
-// all hosts are back, repeated changes reach what is desired, and no acknowledged write is lost.
+// TestChangeConverges changes what is desired in random ways, breaks hosts, has data diverge, and cuts changes short
+// at any call. Once all hosts are back, repeated changes reach what is desired, no acknowledged write is lost, and a
+// quorum holds the right data.
 func TestChangeConverges(t *testing.T) {
 	sample.CheckInBubble(t, 100, func(t *rapid.T) {
 		l := serving(t, rapid.SampledFrom([]int{1, 3, 5}).Draw(t, "members"), rapid.SampledFrom([]string{older, nodetest.EtcdVersion}).Draw(t, "version"))
+		differs := false // a member holds other data, and may hold it still
 		for i := range rapid.IntRange(1, 7).Draw(t, "events") {
 			switch rapid.IntRange(0, 8).Draw(t, "event") {
 			case 0, 1:
@@ -56,11 +61,12 @@ func TestChangeConverges(t *testing.T) {
 			case 2:
 				l.changeCutShort(t)
 			case 3:
-				if losers := l.spared(); len(losers) > 0 {
+				if losers := l.spared(); len(losers) > 0 && !differs {
 					loss := rapid.SampledFrom(slices.Sorted(maps.Keys(losses))).Draw(t, "loss")
 					of := rapid.SampledFrom(losers).Draw(t, "of")
 					t.Logf("%s of %s", loss, of)
 					losses[loss](l, l.world.Host(of.Address))
+					differs = loss == "other data" || loss == "missed write" || loss == "alarm"
 				}
 			case 4:
 				m := rapid.SampledFrom(l.cluster.Members).Draw(t, "moved")
@@ -95,7 +101,15 @@ func TestChangeConverges(t *testing.T) {
 		for range 3 {
 			l.world.Tick()
 		}
+		for range 3 {
+			if _, err := l.change(context.Background(), nil); err != nil && differs {
+				l.decide(err.Error())
+			}
+		}
 		l.mustConverge(4)
+		if wrong := l.world.Differing(cluster); 2*len(wrong) >= len(l.cluster.Members) {
+			t.Errorf("the right data has no quorum: %v of %v hold other data", wrong, l.cluster.Members)
+		}
 	})
 }
 

@@ -188,16 +188,21 @@ func TestDataIsComparedInAClusterAtRest(t *testing.T) {
 	}
 }
 
-// TestLearnerFindsThatAVoterDiffers has the leader hold other data than the two others, which shows when it is compared
-// with a learner. The error names it with a remedy, and following the remedy works.
+// TestLearnerFindsThatAVoterDiffers has the data of the leader diverge once a learner has joined, which shows when
+// the two are compared. The error names the leader with a remedy, and following the remedy works.
 func TestLearnerFindsThatAVoterDiffers(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		l := serving(t, 3, nodetest.EtcdVersion)
 		if l.leader() != "a" {
 			t.Fatalf("%s leads", l.leader())
 		}
-		l.host("a").Corrupt(cluster)
 		l.want("a", "b", "d")
+		l.atStep = func(line string) {
+			if strings.Contains(line, " promote d") {
+				l.world.Tick()
+				l.host("a").Corrupt(cluster)
+			}
+		}
 		_, err := l.change(context.Background(), l.planned().Steps)
 		for _, says := range []string{"promote d (192.0.2.14)", "the data of the members differs", "a quorum of the voters holds the same (b, c)", "stop a (192.0.2.11) (systemctl stop etcd@prod on its host)", "give it another rebuild"} {
 			if err == nil || !strings.Contains(err.Error(), says) {

@@ -63,8 +63,10 @@ type changeRun struct {
 	failed                map[membership.Member]string // the step that failed in this run, by member
 	// waiting are members that get no certificates in this run, though the plan showed that they do, or may.
 	waiting    map[membership.Member]bool
-	away       error   // why the signer cannot sign; nil: it was not seen to fail
-	stepErrors []error // the errors of failed steps
+	alike      map[string]bool          // the voters, by ID, that were seen to hold the same data in this run
+	leaves     map[membership.Step]bool // removals of voters that were seen to hold other data than a quorum
+	away       error                    // why the signer cannot sign; nil: it was not seen to fail
+	stepErrors []error                  // the errors of failed steps
 	status     membership.ClusterStatus
 	deferred   []*membership.Refusal
 }
@@ -79,12 +81,13 @@ func (e *Executor) Change(ctx context.Context, order Order) (Outcome, error) {
 	}
 	r := &changeRun{run: e.newRun(e.Cluster.AllMembers(reports)), order: order, staged: map[membership.Member]string{}, served: map[membership.Member]bool{}, failing: map[membership.Member]bool{}, stalled: map[membership.Member]bool{},
 		applied: map[string]uint64{}, acknowledged: map[string]uint64{},
-		renewed: map[membership.Member]bool{}, failed: map[membership.Member]string{}, waiting: map[membership.Member]bool{}, wasStoreless: map[membership.Member]bool{}}
+		renewed: map[membership.Member]bool{}, failed: map[membership.Member]string{}, waiting: map[membership.Member]bool{}, wasStoreless: map[membership.Member]bool{},
+		alike: map[string]bool{}, leaves: map[membership.Step]bool{}}
 	r.peers = func() []string { return r.status.Peers() }
 	for _, m := range order.Served {
 		r.served[m] = true
 	}
-	err := r.repeat(ctx, loop{look: r.look, plan: r.plan, act: r.act, tolerate: r.noteNoEffect, unsigned: r.doWithout})
+	err := r.repeat(ctx, loop{look: r.look, plan: r.plan, before: r.sameData, act: r.act, tolerate: r.noteNoEffect, unsigned: r.doWithout})
 	deferred := slices.DeleteFunc(r.deferred, func(d *membership.Refusal) bool { // the errors already name these
 		return r.failed[membership.Member{Name: d.Member, Address: d.At}] != ""
 	})

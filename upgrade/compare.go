@@ -6,20 +6,51 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/hashes"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
 )
 
-// Serving members that could not be compared are asked again: one of them may be compacting, or may just have received
-// the alarm.
+// compareTries is how often members are compared before it counts that one of them cannot be: they compact, and receive
+// the alarm, at different times. A run that changes the cluster would end there, so it tries more often, and a
+// difference has to be seen again so often.
 const (
-	compareTries = 5
-	comparePause = 500 * time.Millisecond
+	compareTries   = 5
+	runTries       = 10
+	differsConfirm = 2
 )
+
+// comparePatience is for how long a comparison waits for members that have served and do not at the moment, or do not
+// show the alarm yet.
+const (
+	comparePatience = 2 * time.Second
+	runPatience     = 30 * time.Second // an election on a busy disk was seen to take 18 s
+)
+
+// asker asks members by the stores that their hosts selected when they were observed.
+type asker struct {
+	*Executor
+	reports bootstrap.Reports
+}
+
+func (a asker) Probe(ctx context.Context, m membership.Member) (api.Member, error) {
+	return call[api.Member](ctx, a.Hosts[m], a.storeOf(m), api.OpProbe, a.Cluster.Name, "", api.ProbeRequest{})
+}
+
+func (a asker) Hash(ctx context.Context, m membership.Member, revision int64) (api.Hash, error) {
+	return call[api.Hash](ctx, a.Hosts[m], a.storeOf(m), api.OpHash, a.Cluster.Name, "", api.HashRequest{Revision: revision})
+}
+
+func (a asker) storeOf(m membership.Member) string {
+	if o := a.reports[m].Observation; o != nil {
+		return o.Store.SHA256
+	}
+	return "" // the one that is selected
+}
 
 // compare asks the voters that answer for the hash of their data if the CORRUPT alarm is raised or a member does not
 // start because of different data. It records in the reports which members hold the same. A member that could not be
@@ -62,187 +93,26 @@ func hasCorruptAlarm(view api.Member) bool {
 // dataOf returns for each member a text that identifies its data. A member that does not serve is asked with the
 // others but not waited for.
 func (e *Executor) dataOf(ctx context.Context, reports bootstrap.Reports, members []membership.Member, corruptAlarm bool) map[membership.Member]string {
-	for try := 1; ; try++ {
-		hashes := e.hashes(ctx, reports, members, e.comparableRevisions(ctx, reports, members, corruptAlarm))
-		common := commonCompaction(hashes)
-		waits := slices.ContainsFunc(members, func(m membership.Member) bool {
-			h, told := hashes[m]
-			return reports[m].Observation.Member.Healthy && (!told || h.CompactRevision != common)
-		})
-		if waits && try < compareTries && pause(ctx, comparePause) == nil {
-			continue
-		}
-		data := map[membership.Member]string{}
-		for m, h := range hashes {
-			// Under the alarm nobody compacts, so a member that has compacted elsewhere holds other data. Without the
-			// alarm, a compaction may be under way.
-			if corruptAlarm || h.CompactRevision == common {
-				data[m] = fmt.Sprintf("%08x from %d to %d", h.Hash, h.CompactRevision, h.HashRevision)
-			}
-		}
-		return data
+	q := hashes.Question{Members: members, Tries: compareTries, Patience: comparePatience,
+		Waits: func(m membership.Member) bool { return reports[m].Observation.Member.Healthy }}
+	if corruptAlarm {
+		q.Alarmed = hasCorruptAlarm
 	}
-}
-
-// comparableRevisions returns the members that can be compared at this moment, and the revision at which to compare
-// each.
-//
-// A member that has applied the alarm refuses every write and compaction that still arrives in the log, so its
-// revision stays what it was at that entry. All members that show the alarm stand at that entry, however many clients
-// write, and are compared by all data that they hold (revision 0): a different revision means different data. A member
-// that does not show the alarm lags behind, and is left out.
-//
-// Without the alarm, members are compared at the lowest revision of those that serve, each of which has applied
-// everything that was committed when it was asked. A member that lags may not have that revision, and answers so.
-func (e *Executor) comparableRevisions(ctx context.Context, reports bootstrap.Reports, members []membership.Member, corruptAlarm bool) map[membership.Member]int64 {
-	views := answersOf(members, func(m membership.Member) (api.Member, error) {
-		return call[api.Member](ctx, e.Hosts[m], reports[m].Observation.Store.SHA256, api.OpProbe, e.Cluster.Name, "", api.ProbeRequest{})
-	})
-	at, lowest := map[membership.Member]int64{}, int64(0)
-	for _, view := range views {
-		if view.Healthy && (lowest == 0 || view.Revision < lowest) {
-			lowest = view.Revision
-		}
-	}
-	for m, view := range views {
-		switch {
-		case corruptAlarm && hasCorruptAlarm(view):
-			at[m] = 0
-		case !corruptAlarm && lowest > 0:
-			at[m] = lowest
-		}
-	}
-	return at
-}
-
-// hashes asks members for their hash, each at the revision given for it, and returns the answers that arrive.
-func (e *Executor) hashes(ctx context.Context, reports bootstrap.Reports, members []membership.Member, at map[membership.Member]int64) map[membership.Member]api.Hash {
-	members = slices.DeleteFunc(slices.Clone(members), func(m membership.Member) bool { _, compared := at[m]; return !compared })
-	return answersOf(members, func(m membership.Member) (api.Hash, error) {
-		return call[api.Hash](ctx, e.Hosts[m], reports[m].Observation.Store.SHA256, api.OpHash, e.Cluster.Name, "", api.HashRequest{Revision: at[m]})
-	})
+	return hashes.Compare(ctx, asker{e, reports}, q).Data
 }
 
 // holdersOf returns the record of the members that hold what a member that does not start holds, as far as its data
 // goes. It is empty if nobody does, or if members do that differ after that.
 func (e *Executor) holdersOf(ctx context.Context, reports bootstrap.Reports, members []membership.Member, own api.Hash) string {
-	at := map[membership.Member]int64{}
-	for _, m := range members {
-		at[m] = own.HashRevision
-	}
 	var notes []string
-	for m, h := range e.hashes(ctx, reports, members, at) {
-		if h.Hash == own.Hash && h.HashRevision == own.HashRevision && h.CompactRevision == own.CompactRevision {
-			notes = append(notes, reports[m].Data)
-		}
+	for _, m := range hashes.Holders(ctx, asker{e, reports}, members, own) {
+		notes = append(notes, reports[m].Data)
 	}
 	slices.Sort(notes)
 	if notes = slices.Compact(notes); len(notes) != 1 {
 		return ""
 	}
 	return notes[0]
-}
-
-// commonCompaction returns the compaction revision that most members have.
-func commonCompaction(hashes map[membership.Member]api.Hash) int64 {
-	count, common := map[int64]int{}, int64(0)
-	for _, h := range hashes {
-		count[h.CompactRevision]++
-	}
-	for compacted, n := range count {
-		if n > count[common] || n == count[common] && compacted > common {
-			common = compacted
-		}
-	}
-	return common
-}
-
-// whoseDataIsRight says what to do about members whose data was found to differ: a quorum of the voters is right, if
-// one that serves holds the same. It asks one after another, since a member serves nobody while it reads all its data.
-func (r *changeRun) whoseDataIsRight(ctx context.Context, members []membership.Member) string {
-	all, voters := slices.Clone(members), r.status.Voters()
-	for _, s := range voters {
-		if !slices.Contains(all, s.Member) {
-			all = append(all, s.Member)
-		}
-	}
-	all = membership.Sort(all)
-	views := answersOf(all, func(m membership.Member) (api.Member, error) {
-		return ask[api.Member](ctx, r.run, m, api.OpProbe, api.ProbeRequest{})
-	})
-	maps.DeleteFunc(views, func(_ membership.Member, view api.Member) bool {
-		return !view.Healthy && !view.Learner || view.Revision == 0
-	})
-	var hashes map[membership.Member]api.Hash
-	var apart []string
-	for try := range 2 { // the second time at a revision that no write changes
-		hashes, apart = map[membership.Member]api.Hash{}, nil
-		at := map[int64]bool{}
-		revision := comparableRevision(slices.Collect(maps.Values(views)), try)
-		for _, m := range all {
-			h, err := ask[api.Hash](ctx, r.run, m, api.OpHash, api.HashRequest{Revision: revision})
-			switch {
-			case err != nil:
-				apart = append(apart, fmt.Sprintf("%s (%s)", m, err))
-			case views[m].Revision > 0: // it serves, or learns
-				h.Revision = 0
-				hashes[m], at[h.HashRevision] = h, true
-			}
-		}
-		if len(at) <= 1 {
-			break
-		}
-		clear(hashes) // of different revisions
-	}
-	common := commonCompaction(hashes)
-	holders := map[api.Hash][]string{}
-	for _, s := range voters {
-		if h, told := hashes[s.Member]; told && h.CompactRevision == common {
-			holders[h] = append(holders[h], s.Name)
-		}
-	}
-	for right, names := range holders {
-		if len(names) < membership.Quorum(len(voters)) {
-			continue
-		}
-		var wrong []string
-		for _, m := range all {
-			h, told := hashes[m]
-			switch learner := views[m].Learner; {
-			case !told || h.CompactRevision != common || h == right:
-			case learner:
-				wrong = append(wrong, fmt.Sprintf("remove %s on the host of another (etcdctl member remove %s)", m, views[m].MemberID))
-			default:
-				wrong = append(wrong, fmt.Sprintf("stop %s (systemctl stop etcd@%s on its host), and give it another rebuild if the configuration has it, so that it is not started first", m, r.Cluster.Name))
-			}
-		}
-		if len(wrong) > 0 {
-			return fmt.Sprintf("a quorum of the voters holds the same (%s); %s; plan again, and apply: it is built anew from the others", strings.Join(names, ", "), strings.Join(wrong, "; "))
-		}
-	}
-	if len(apart) > 0 {
-		return fmt.Sprintf("not all could be compared: %s; have them answer, and apply again before you change anything else", strings.Join(apart, "; "))
-	}
-	return "no quorum of the voters is seen to hold the same: find out which member is wrong before you change anything else"
-}
-
-// answersOf asks all members at once and returns the answers that arrive.
-func answersOf[R any](members []membership.Member, ask func(membership.Member) (R, error)) map[membership.Member]R {
-	answers := map[membership.Member]R{}
-	var mu sync.Mutex
-	var group sync.WaitGroup
-	for _, m := range members {
-		group.Go(func() {
-			answer, err := ask(m)
-			mu.Lock()
-			defer mu.Unlock()
-			if err == nil {
-				answers[m] = answer
-			}
-		})
-	}
-	group.Wait()
-	return answers
 }
 
 // noteHolders records in the reports what each member holds, as A, B and so on in the order of the members' names, so
@@ -275,4 +145,139 @@ func (r *changeRun) clearCorruptAlarm(ctx context.Context) error {
 		}
 	}
 	return r.throughLeader(ctx, api.OpDisarm, api.DisarmRequest{Owner: r.order.Owner, Corrupt: true})
+}
+
+// needsSameData tells whether a step stops a voter that serves, removes one, or leads to another: if the data of voters
+// that serve has diverged unseen, one with the right data may not start again beside one with other data, or those with
+// other data may be left as the quorum. A voter that does not serve may be the one by which those with the right data
+// are the more.
+func (r *changeRun) needsSameData(step membership.Step) bool {
+	s := r.member(step.Subject())
+	switch step.Kind {
+	case membership.AddLearner, membership.Promote, membership.Roll:
+		return true
+	case membership.Readdress:
+		return s.State == membership.Healthy && !s.There // otherwise it is not stopped
+	case membership.Remove:
+		return s.Role == membership.Voter
+	}
+	return false
+}
+
+// sameData compares all voters that serve before the first step of a run that needs it, and refuses the step if they
+// differ or cannot be compared. It tells whether it has asked them, which may take minutes: then the hosts are observed
+// again before anything is done. What was found alike is not compared again in this run. What the plan knows to
+// differ, it mends by itself; and it removes members with other data than a quorum.
+func (r *changeRun) sameData(ctx context.Context, batch []membership.Step) (asked bool, err error) {
+	step := batch[0]
+	if !r.needsSameData(step) || r.status.Corrupt || slices.ContainsFunc(r.status.Members, func(s membership.MemberStatus) bool { return s.Diverged }) {
+		return false, nil
+	}
+	var members []membership.Member
+	known := true
+	for _, s := range r.status.Healthy() {
+		members = append(members, s.Member)
+		known = known && r.alike[s.ID]
+	}
+	if known || len(members) < 2 || r.leaves[step] {
+		return false, nil
+	}
+	r.say(fmt.Sprintf("the data of %s is compared, one after another, before any member is stopped or removed, or comes", names(members)))
+	found := hashes.Compare(ctx, asker{r.Executor, r.reports}, hashes.Question{Members: members, Tries: runTries, Patience: runPatience, Confirm: differsConfirm})
+	if ctx.Err() != nil {
+		return true, nil
+	}
+	rest := members
+	same := found.Same(members, r.status.Size())
+	if m := step.Subject(); step.Kind == membership.Remove && !found.Alike(members) && len(same) > 0 && slices.Contains(members, m) && !slices.Contains(same, m) {
+		rest = slices.DeleteFunc(slices.Clone(members), func(other membership.Member) bool { return other == m })
+		r.leaves[step] = true
+	}
+	alike := found.Alike(rest)
+	for _, m := range rest {
+		r.alike[r.member(m).ID] = alike
+	}
+	switch {
+	case alike && len(rest) == len(members):
+		r.say("they hold the same data: " + found.String())
+		return true, nil
+	case r.leaves[step]:
+		r.say(fmt.Sprintf("%s hold the same data, as a quorum, and %s leaves: %s", names(same), step.Subject(), found))
+		return true, nil
+	case found.Alike(slices.DeleteFunc(slices.Clone(members), func(m membership.Member) bool { return found.Data[m] == "" })):
+		return true, &membership.Refusal{Summary: "Members could not be compared", Rule: fmt.Sprintf("before this step all voters that serve have to be seen to hold the same data (%s): %s", step, found), Remedy: r.wayOn(found)}
+	}
+	return true, &membership.Refusal{Summary: "Members hold different data", Rule: fmt.Sprintf("voters that serve hold different data, so that this step is not done (%s): %s", step, found), Remedy: r.wayOn(found)}
+}
+
+// names returns the names of members.
+func names(members []membership.Member) string {
+	var texts []string
+	for _, m := range membership.Sort(members) {
+		texts = append(texts, m.Name)
+	}
+	return strings.Join(texts, ", ")
+}
+
+// sameHash checks that members have the same hash at a revision that all of them have.
+func (r *changeRun) sameHash(ctx context.Context, members []membership.Member) error {
+	found := hashes.Compare(ctx, asker{r.Executor, r.reports}, hashes.Question{Members: members, Tries: runTries, Patience: stopPatience, Confirm: differsConfirm})
+	compared := slices.DeleteFunc(slices.Clone(members), func(m membership.Member) bool { return found.Data[m] == "" })
+	switch {
+	case len(compared) == len(members) && found.Alike(members):
+		return nil
+	case ctx.Err() != nil:
+		return fmt.Errorf("the data of the members could not be compared: %s: %w", found, context.Cause(ctx))
+	case found.Alike(compared):
+		return fmt.Errorf("the data of the members could not be compared: %s; they compact, or are written to, all the time, or have compacted other revisions: apply again, and if it stays so, find out which member is wrong", found)
+	}
+	for _, s := range r.status.Voters() {
+		if !slices.Contains(members, s.Member) {
+			members = append(slices.Clone(members), s.Member)
+		}
+	}
+	all := hashes.Compare(ctx, asker{r.Executor, r.reports}, hashes.Question{Members: membership.Sort(members), Tries: compareTries, Patience: comparePatience})
+	return fmt.Errorf("the data of the members differs: %s; the run stops here: %s", found, r.wayOn(all))
+}
+
+// wayOn says what to do about members that differ or could not be compared: a quorum of the voters is right, if one
+// holds the same.
+func (r *changeRun) wayOn(found hashes.Comparison) string {
+	var voters []membership.Member
+	var down []string
+	for _, s := range r.status.Voters() {
+		voters = append(voters, s.Member)
+		if s.State != membership.Healthy {
+			down = append(down, fmt.Sprintf("%s is %s", s, s.State))
+		}
+	}
+	rebuild := func(m membership.Member) string {
+		return fmt.Sprintf("stop %s (systemctl stop etcd@%s on its host), and give it another rebuild if the configuration has it, so that it is not started first", m, r.Cluster.Name)
+	}
+	const anew = "plan again, and apply: it is built anew from the others"
+	same := found.Same(voters, r.status.Size())
+	var wrong, apart []string
+	for _, m := range membership.Sort(slices.Collect(maps.Keys(found.Views))) {
+		switch {
+		case slices.Contains(same, m), slices.Contains(found.Older, m):
+		case found.Data[m] == "":
+			apart = append(apart, rebuild(m))
+		case found.Views[m].Learner:
+			wrong = append(wrong, fmt.Sprintf("remove %s on the host of another (etcdctl member remove %s)", m, found.Views[m].MemberID))
+		default:
+			wrong = append(wrong, rebuild(m))
+		}
+	}
+	quorum := fmt.Sprintf("a quorum of the voters holds the same (%s)", names(same))
+	switch {
+	case len(same) > 0 && len(wrong) > 0:
+		return fmt.Sprintf("%s; %s; %s", quorum, strings.Join(wrong, "; "), anew)
+	case len(same) > 0 && len(apart) > 0:
+		return fmt.Sprintf("%s; apply again, and if it stays so, %s; %s", quorum, strings.Join(apart, "; "), anew)
+	case len(same) > 0:
+		return quorum + "; apply again: a voter whose host does not answer, or that does not serve, is not compared"
+	case len(found.Apart) > 0 || len(down) > 0:
+		return strings.TrimSuffix("no quorum of the voters is seen to hold the same, and not all could be compared: bring them up, or have them answer, and apply again before you change anything else; "+strings.Join(down, "; "), "; ")
+	}
+	return "no quorum of the voters is seen to hold the same: find out which member is wrong before you change anything else; only you can say whose data is right: " + plan.LastResort
 }

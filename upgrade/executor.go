@@ -93,8 +93,11 @@ type run struct {
 
 // loop is what a run repeats: observe, plan, act.
 type loop struct {
-	look   func(context.Context)
-	plan   func() ([]membership.Step, error)
+	look func(context.Context)
+	plan func() ([]membership.Step, error)
+	// before may refuse a batch before it begins. If it tells that it has asked the hosts something, which may have
+	// taken long, they are observed and the batch is planned again. nil: nothing is asked.
+	before func(ctx context.Context, batch []membership.Step) (asked bool, err error)
 	act    func(context.Context, membership.Step) error
 	finish func(context.Context) error // runs under the lock when no step is left; may be nil
 	// tolerate tells whether the run continues without steps that had no visible effect; nil means that it does not.
@@ -152,6 +155,15 @@ func (r *run) repeat(ctx context.Context, j loop) error {
 		}
 		if len(batch) == 0 {
 			return j.finish(ctx)
+		}
+		if j.before != nil {
+			asked, err := j.before(ctx, batch)
+			if err != nil {
+				return err
+			}
+			if asked {
+				continue
+			}
 		}
 		// A batch that was just done, or done many times, would be repeated forever.
 		key := fmt.Sprint(batch)

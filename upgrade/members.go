@@ -69,6 +69,7 @@ func (r *changeRun) promote(ctx context.Context, step membership.Step) error {
 	if err := r.sameHash(ctx, []membership.Member{through, m}); err != nil {
 		return err
 	}
+	r.alike[r.member(m).ID] = r.alike[r.member(through).ID]
 	// From its first vote on the member must never start without its data.
 	request, err := r.configureRequest(m, step.Demands, r.versionOf(m), api.PhaseFormed)
 	if err != nil {

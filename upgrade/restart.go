@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
@@ -212,64 +210,6 @@ func (r *changeRun) probe(ctx context.Context, members []membership.Member) (map
 		asked[m] = views[i]
 	}
 	return asked, err
-}
-
-// Members compact at different times, so two of them may not be comparable for a moment while they do.
-const (
-	hashTries = 10
-	hashPause = 500 * time.Millisecond
-)
-
-// sameHash checks that members have the same hash at a revision that all of them have.
-func (r *changeRun) sameHash(ctx context.Context, members []membership.Member) error {
-	apart, differ := "", false
-	for try := range hashTries {
-		views, err := r.probe(ctx, members)
-		if err != nil {
-			return err
-		}
-		revision := comparableRevision(slices.Collect(maps.Values(views)), try)
-		hashes := make([]api.Hash, len(members))
-		for i, m := range members {
-			if hashes[i], err = ask[api.Hash](ctx, r.run, m, api.OpHash, api.HashRequest{Revision: revision}); err != nil {
-				return fmt.Errorf("hash of %s: %w", m, err)
-			}
-		}
-		var texts []string
-		same, compared := true, true
-		for i, m := range members {
-			same = same && hashes[i].Hash == hashes[0].Hash
-			compared = compared && hashes[i].HashRevision == hashes[0].HashRevision && hashes[i].CompactRevision == hashes[0].CompactRevision
-			texts = append(texts, fmt.Sprintf("%s has %08x from %d to %d", m, hashes[i].Hash, hashes[i].CompactRevision, hashes[i].HashRevision))
-		}
-		if compared && same {
-			return nil
-		}
-		// One that differs may not be done with a compaction.
-		apart, differ = strings.Join(texts, "; "), compared
-		if err := pause(ctx, hashPause); err != nil {
-			return errors.Join(fmt.Errorf("the data of the members could not be compared: %s", apart), err)
-		}
-	}
-	if differ {
-		return fmt.Errorf("the data of the members differs: %s; the run stops here: %s", apart, r.whoseDataIsRight(ctx, members))
-	}
-	return fmt.Errorf("the data of the members could not be compared: %s; they compact, or are written to, all the time, or have compacted other revisions: apply again, and if it stays so, find out which member is wrong", apart)
-}
-
-// comparableRevision returns the revision at which to compare members: the lowest of all, or 0, for all that they
-// hold. A member that has compacted up to its latest revision answers for that revision with the compaction before,
-// and does so no more once it was restarted. So members that stand at one revision, as in a cluster at rest, are asked
-// for all that they hold, unless writes came between the questions of the last try.
-func comparableRevision(views []api.Member, try int) int64 {
-	revisions := make([]int64, len(views))
-	for i, view := range views {
-		revisions[i] = view.Revision
-	}
-	if len(revisions) == 0 || try%2 == 0 && slices.Min(revisions) == slices.Max(revisions) {
-		return 0
-	}
-	return slices.Min(revisions)
 }
 
 // pause waits for d, or until ctx ends.

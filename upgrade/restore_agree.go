@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
@@ -57,6 +58,12 @@ func (r *restoreRun) ready(ctx context.Context, members []membership.Member) err
 	}
 	return nil
 }
+
+// Members compact at different times, so two of them may not be comparable for a moment while they do.
+const (
+	hashTries = 10
+	hashPause = 500 * time.Millisecond
+)
 
 // sameData checks that members have the same hash at a revision that all of them have.
 func (r *restoreRun) sameData(ctx context.Context, members []membership.Member) error {

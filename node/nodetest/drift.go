@@ -156,6 +156,23 @@ func (h *Host) Corrupt(cluster string) {
 	h.onData(cluster, func(_ *installation, m *model.Member) { m.Corrupt = "by a flipped bit on " + h.Address })
 }
 
+// MissWrite has the database of the cluster's member lack the latest write, which is in its log.
+func (h *Host) MissWrite(cluster string) {
+	h.onData(cluster, func(_ *installation, m *model.Member) { m.Missed = m.State().Revision })
+}
+
+// Differing returns the addresses of hosts whose members of the cluster run and hold other data than their logs say.
+func (w *World) Differing(cluster string) (addresses []string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.each(func(h *Host, part *installation) {
+		if p := part.unit.Process; p != nil && part == h.on(cluster) && (p.Member.Corrupt != "" || p.Member.Missed > 0) {
+			addresses = append(addresses, h.Address)
+		}
+	})
+	return addresses
+}
+
 // The parts of a member's data that can be damaged.
 const (
 	Log      = model.Log

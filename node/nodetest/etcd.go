@@ -72,13 +72,13 @@ func (h *Host) differs(m *model.Member) bool {
 	if m.Last == nil {
 		return false
 	}
-	own := m.Last.State.Revision
+	own := m.RevisionIn(m.Last.State)
 	for at, group := range h.world.groups() {
 		if at.cluster != m.Cluster || at.alone != "" && at.alone != h.Address || at.alone == "" && h.CutOff {
 			continue
 		}
 		for _, r := range group {
-			if has := r.member().Last; r.process().Serves && r.member() != m && has != nil && has.State.Revision >= own && has.Holds(m.Last) && r.member().HashAt(own) != m.HashAt(own) {
+			if has := r.member().Last; r.process().Serves && r.member() != m && has != nil && r.member().RevisionIn(has.State) >= own && has.Holds(m.Last) && r.member().HashAt(own) != m.HashAt(own) {
 				return true
 			}
 		}
@@ -237,6 +237,9 @@ func (w *World) pass() {
 func (w *World) tick() {
 	w.each(func(h *Host, part *installation) {
 		if p := part.unit.Process; p != nil && p.Answers() {
+			if leader := leaderOf(h.group(p)); p.Catching && leader != nil { // it has copied the leader's database
+				p.Member.Corrupt, p.Member.Missed = leader.Corrupt, leader.Missed
+			}
 			p.Catching, p.Settling = false, false
 		}
 		if !h.off && part.unit.Active == "activating" && part.unit.Process == nil {

@@ -75,7 +75,7 @@ func (c call) observe(ask api.ObserveRequest) (api.Observation, error) {
 	if held.member != nil && part.unit.Process == nil && part.unit.Restarts >= lostRestarts {
 		observation.Data.Damage = held.member.Damaged
 		observation.Data.Differs = held.member.Damaged == "" && len(part.unit.Journal) > 0 && part.unit.Journal[0] == otherData
-		if own := held.member.State().Revision; observation.Data.Differs && !c.Terse {
+		if own := held.member.Revision(); observation.Data.Differs && !c.Terse {
 			observation.Data.Own = &api.Hash{Hash: held.member.HashAt(own), HashRevision: own, Revision: own}
 		}
 	}
@@ -205,7 +205,7 @@ func (h *Host) view(cluster string) api.Member {
 		RaftTerm:       m.Term,
 		RaftIndex:      m.Index,
 		AppliedIndex:   m.Index,
-		Revision:       s.Revision,
+		Revision:       m.Revision(),
 		QuotaBytes:     p.Quota(),
 		Members:        s.List(),
 		Connected:      running{h, h.on(cluster)}.connected(),
@@ -313,7 +313,7 @@ func (c call) hash(r api.HashRequest) (api.Hash, error) {
 	if p == nil || !p.Answers() {
 		return api.Hash{}, failed("hash: the local member does not answer")
 	}
-	own := p.Member.State().Revision
+	own := p.Member.Revision()
 	if r.Revision > own {
 		return api.Hash{}, failed("hash at revision %d: etcdserver: mvcc: required revision is a future revision", r.Revision)
 	}

@@ -51,9 +51,11 @@ func disputed(p membership.ClusterStatus, want membership.Spec) error {
 	}
 }
 
+// LastResort is what is left to do where only the user can say whose data is right.
+const LastResort = "restore an older snapshot (see restore), or choose one member: stop the others for good, remove their data or their hosts, and name it in recover_from"
+
 // howToDecide tells the user how to find out whose data is right, and what to do then.
 func howToDecide(p membership.ClusterStatus, want membership.Spec, serve map[string][]membership.MemberStatus) string {
-	restore := "restore an older snapshot (see restore), or choose one member: stop the others for good, remove their data or their hosts, and name it in recover_from"
 	held := map[string]int{} // also by members that would start if no peer held different data
 	unstarted := ""
 	for _, s := range p.Voters() {
@@ -89,9 +91,9 @@ func howToDecide(p membership.ClusterStatus, want membership.Spec, serve map[str
 	}
 	if unstarted != "" && len(serve) > 1 {
 		return fmt.Sprintf("find out which data %s holds: stop the members that hold one of these (systemctl stop etcd@%s on their hosts); if it starts by itself then, give the stopped members another rebuild, so that they are not started first, plan again, and apply: they are built anew from the others; "+
-			"if it does not, start those again, and stop the members that hold another; if it never starts, only you can say whose data is right: %s", unstarted, want.Name, restore)
+			"if it does not, start those again, and stop the members that hold another; if it never starts, only you can say whose data is right: %s", unstarted, want.Name, LastResort)
 	}
-	return "bring up the members that could not be compared, and plan again; if that settles nothing, only you can say whose data is right: " + restore
+	return "bring up the members that could not be compared, and plan again; if that settles nothing, only you can say whose data is right: " + LastResort
 }
 
 // mayCompareLater tells whether a voter may be compared once it is up.

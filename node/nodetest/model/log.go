@@ -63,6 +63,7 @@ type Member struct {
 
 	Damaged string // the part that makes its processes end: log or database; empty: none
 	Corrupt string // differs for databases that contradict their log; empty: the database is right
+	Missed  int64  // the revision of a write that is in its log and not in its database; 0: none
 	DBSize  int64  // of its database, if larger than what it needs
 	DBUsed  int64  // likewise
 }
@@ -191,9 +192,23 @@ func (s State) List() []api.ListedMember {
 	return list
 }
 
+// Revision returns the revision of a member's database.
+func (m *Member) Revision() int64 { return m.RevisionIn(m.State()) }
+
+// RevisionIn returns the revision that a member's database has in a state.
+func (m *Member) RevisionIn(s State) int64 {
+	if m.Missed == 0 || s.Revision < m.Missed {
+		return s.Revision
+	}
+	return s.Revision - 1
+}
+
 // HashAt returns the hash of what a member holds up to a revision that it has.
 func (m *Member) HashAt(revision int64) uint32 {
-	e := m.Last
+	e, corrupt := m.Last, m.Corrupt
+	if m.Missed > 0 && revision >= m.Missed {
+		corrupt += " without a write"
+	}
 	for e != nil && e.Prev != nil && e.Prev.State.Revision >= revision {
 		e = e.Prev
 	}
@@ -202,6 +217,6 @@ func (m *Member) HashAt(revision int64) uint32 {
 	if e != nil {
 		content = e.State.Content
 	}
-	_, _ = sum.Write([]byte(Digest("hash", m.Cluster, content, m.Corrupt)))
+	_, _ = sum.Write([]byte(Digest("hash", m.Cluster, content, corrupt)))
 	return sum.Sum32() ^ uint32(revision)
 }

@@ -1,0 +1,153 @@
+package hashes_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/hashes"
+)
+
+// fake is a cluster of members that answer in turn: each question is answered by the first answer of its member, and
+// the last one stays.
+type fake struct {
+	t     *testing.T
+	views map[string][]api.Member
+	hash  map[string]func(revision int64, nth int) (api.Hash, error)
+
+	mu      sync.Mutex
+	hashing int
+	asked   []string // members that were asked for hashes, in order, with the revision
+	times   map[string]int
+}
+
+func (f *fake) Probe(_ context.Context, m membership.Member) (api.Member, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	views := f.views[m.Name]
+	if len(views) > 1 {
+		f.views[m.Name] = views[1:]
+	}
+	if views[0].Error == "old" {
+		return api.Member{}, &api.Error{Code: api.CodeUnsupported}
+	}
+	return views[0], nil
+}
+
+func (f *fake) Hash(_ context.Context, m membership.Member, revision int64) (api.Hash, error) {
+	f.mu.Lock()
+	if f.hashing++; f.hashing > 1 {
+		f.t.Errorf("two members are asked for their hash at the same time")
+	}
+	f.asked = append(f.asked, fmt.Sprintf("%s at %d", m.Name, revision))
+	nth := f.times[m.Name]
+	f.times[m.Name]++
+	f.mu.Unlock()
+	time.Sleep(time.Second) // it reads all of its data
+	f.mu.Lock()
+	f.hashing--
+	f.mu.Unlock()
+	return f.hash[m.Name](revision, nth)
+}
+
+// serves is a member that serves at a revision. The first one leads.
+func serves(name string, revision int64) api.Member {
+	return api.Member{Responding: true, Healthy: true, MemberID: name, Leader: "a", Revision: revision}
+}
+
+// holds answers with a hash, a compaction, and the revision that it is asked for, or its own.
+func holds(hash uint32, compacted, own int64) func(int64, int) (api.Hash, error) {
+	return func(revision int64, _ int) (api.Hash, error) {
+		if revision == 0 {
+			revision = own
+		}
+		if revision < compacted {
+			return api.Hash{}, errors.New("mvcc: required revision has been compacted")
+		}
+		return api.Hash{Hash: hash, CompactRevision: compacted, HashRevision: revision, Revision: own}, nil
+	}
+}
+
+func TestCompare(t *testing.T) {
+	const same, other = 0xabc, 0xdef
+	at := func(revision int64, names string) map[string][]api.Member {
+		views := map[string][]api.Member{}
+		for _, name := range strings.Fields(names) {
+			views[name] = []api.Member{serves(name, revision)}
+		}
+		return views
+	}
+	with := func(views map[string][]api.Member, name string, answers ...api.Member) map[string][]api.Member {
+		views[name] = answers
+		return views
+	}
+	type hash = map[string]func(int64, int) (api.Hash, error)
+	for name, test := range map[string]struct {
+		views map[string][]api.Member
+		hash  hash
+		alike bool
+		asked string // first
+		times int
+		data  string // of c; empty: it could not be compared
+		older string
+		right int // how many are seen to hold the same, as a quorum
+	}{
+		"at rest":                 {at(9, "a b c"), hash{"a": holds(same, 3, 9), "b": holds(same, 3, 9), "c": holds(same, 3, 9)}, true, "b at 0, c at 0, a at 0", 3, "00000abc from 3 to 9", "", 3},
+		"busy":                    {with(at(9, "a b"), "c", serves("c", 8), serves("c", 9)), hash{"a": holds(same, 3, 9), "b": holds(same, 3, 9), "c": holds(same, 3, 9)}, true, "b at 8, c at 8, a at 8", 3, "00000abc from 3 to 8", "", 3},
+		"other data":              {at(9, "a b c"), hash{"a": holds(same, 3, 9), "b": holds(same, 3, 9), "c": holds(other, 3, 9)}, false, "b at 0, c at 0, a at 0", 9, "00000def from 3 to 9", "", 2},
+		"it lacks the last write": {with(at(9, "a b"), "c", serves("c", 8)), hash{"a": holds(same, 3, 9), "b": holds(same, 3, 9), "c": holds(same, 3, 8)}, false, "b at 0, c at 0, a at 0", 9, "00000abc from 3 to 8, and lacks what others have", "", 2},
+		"it lacks what the others have compacted": {with(at(9, "a b"), "c", serves("c", 5)), hash{"a": holds(same, 7, 9), "b": holds(same, 7, 9), "c": holds(same, 3, 5)}, false, "b at 0, c at 0, a at 0", 9,
+			"00000abc from 3 to 5, and lacks what others have", "", 2},
+		"compacted elsewhere": {at(9, "a b c"), hash{"a": holds(same, 7, 9), "b": holds(same, 7, 9), "c": holds(same, 3, 9)}, false, "b at 0, c at 0, b at 9", 21, "", "", 2},
+		"done with it later": {at(9, "a b c"), hash{"a": holds(same, 7, 9), "b": holds(same, 7, 9), "c": func(revision int64, nth int) (api.Hash, error) {
+			return holds(same, int64(3+4*min(nth, 1)), 9)(revision, nth)
+		}}, true, "b at 0, c at 0, b at 9", 5, "00000abc from 7 to 9", "", 3},
+		"it differs until it is": {at(9, "a b c"), hash{"a": holds(same, 7, 9), "b": holds(same, 7, 9), "c": func(revision int64, nth int) (api.Hash, error) {
+			return holds(other-uint32(min(nth, 1))*(other-same), 7, 9)(revision, nth)
+		}}, true, "b at 0, c at 0, a at 0", 6, "00000abc from 7 to 9", "", 3},
+		"silent for a moment": {with(at(9, "a b"), "c", api.Member{Error: "refused"}, serves("c", 9)), hash{"a": holds(same, 3, 9), "b": holds(same, 3, 9), "c": holds(same, 3, 9)}, true, "b at 0, c at 0, a at 0", 3, "00000abc from 3 to 9", "", 3},
+		"silent":              {with(at(9, "a b"), "c", api.Member{Error: "refused"}), hash{"a": holds(same, 3, 9), "b": holds(same, 3, 9)}, false, "b at 0, a at 0", 2, "", "", 2},
+		"no answer":           {at(9, "a b c"), hash{"a": holds(same, 3, 9), "b": holds(same, 3, 9), "c": func(int64, int) (api.Hash, error) { return api.Hash{}, errors.New("no route") }}, false, "b at 0, c at 0, b at 9", 21, "", "", 2},
+		"an older store":      {with(at(9, "a b"), "c", api.Member{Error: "old"}), hash{"a": holds(same, 3, 9), "b": holds(same, 3, 9)}, true, "b at 0, a at 0", 2, "", "c", 2},
+		"cached at the head": {at(9, "a b c"), hash{"a": func(revision int64, nth int) (api.Hash, error) {
+			if revision == 9 {
+				return holds(same, 3, 9)(revision, nth)
+			}
+			return holds(same, 9, 9)(revision, nth)
+		}, "b": holds(same, 9, 9), "c": holds(same, 9, 9)}, true, "b at 0, c at 0, a at 0", 3, "00000abc from 9 to 9", "", 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var members []membership.Member
+				for _, name := range []string{"a", "b", "c"} {
+					members = append(members, membership.Member{Name: name})
+				}
+				f := &fake{t: t, views: test.views, hash: test.hash, times: map[string]int{}}
+				c := hashes.Compare(t.Context(), f, hashes.Question{Members: members, Tries: 10, Patience: 20 * time.Second, Confirm: 2})
+				if c.Alike(members) != test.alike {
+					t.Errorf("alike: %t: %s", !test.alike, c)
+				}
+				if asked := strings.Join(f.asked, ", "); !strings.HasPrefix(asked, test.asked) || len(f.asked) != test.times {
+					t.Errorf("%d times %s", len(f.asked), asked)
+				}
+				if data := c.Data[members[2]]; data != test.data || data == "" && test.older == "" && c.Apart[members[2]] == "" {
+					t.Errorf("c holds %q: %s", data, c)
+				}
+				if slices.Contains(c.Older, members[2]) != (test.older != "") {
+					t.Errorf("older: %v", c.Older)
+				}
+				if right := c.Same(members, 3); len(right) != test.right {
+					t.Errorf("the same is held by %v", right)
+				}
+			})
+		})
+	}
+}
