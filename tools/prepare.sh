@@ -61,7 +61,7 @@ if [ ${#missing[@]} -gt 0 ]; then
 	grep -oE '^Unpacking [^ ]+ \([^)]*\) over \([^)]*\)' "$logs/packages.log" | sed 's/^Unpacking/apt upgraded, as these depend on it:/' || true
 fi
 step image "Make the image that hosts boot from (a second; the first time about a minute)" \
-	sh -c 'CGO_ENABLED=0 go build -trimpath -o bin/labctl ./acctest/lab/labctl && bin/labctl image'
+	sh -c 'go build -trimpath -o bin/labctl ./acctest/lab/labctl && bin/labctl image'
 
 trap - EXIT
 wait "$building"
