@@ -53,6 +53,9 @@ type slotRecord struct {
 	At     time.Time `json:"at"`     // by that member's clock
 }
 
+// errWaitLost ends a wait for the slot whose lease has ended. Another one may begin.
+var errWaitLost = errors.New("the lease by which this member waited for its slot has ended: it did not reach the cluster for too long")
+
 // errSlotLost ends a run whose lease has ended: another member may be doing the slot by now.
 var errSlotLost = errors.New("the lease by which this member held its slot has ended: it did not reach the cluster for too long")
 
@@ -145,11 +148,11 @@ func (t slotRun) lockBy(ctx context.Context, client *clientv3.Client, lease clie
 	if err != nil {
 		return nil, nil, err
 	}
-	leased := context.AfterFunc(session.Ctx(), func() { end(errSlotLost) })
+	leased := context.AfterFunc(session.Ctx(), func() { end(errWaitLost) })
 	lock := concurrency.NewMutex(session, t.key("lock"))
 	err = etcdclient.Retried(waiting, etcdclient.Overloaded, func() error { return lock.Lock(waiting) })
 	if !leased() && err == nil {
-		err = errSlotLost
+		err = errWaitLost
 	}
 	if err != nil {
 		_ = session.Close() // a lease that has not ended yet ends by itself
