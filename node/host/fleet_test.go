@@ -294,8 +294,23 @@ func persist(t *testing.T, ask func() error) error {
 func (f *fleetMember) put(t *testing.T, keys int) {
 	t.Helper()
 	f.client(t, func(c *clientv3.Client) {
+		var before int64
+		if err := persist(t, func() error {
+			found, err := c.Get(t.Context(), "key-0")
+			if err == nil {
+				before = found.Header.Revision
+			}
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
 		for i := range keys {
-			put := func() error { _, err := c.Put(t.Context(), "key-"+strconv.Itoa(i), "value"); return err }
+			key := "key-" + strconv.Itoa(i)
+			// One that is repeated may have been done. Each counts once.
+			put := func() error {
+				_, err := c.Txn(t.Context()).If(clientv3.Compare(clientv3.ModRevision(key), "<", before+1)).Then(clientv3.OpPut(key, "value")).Commit()
+				return err
+			}
 			if err := persist(t, put); err != nil {
 				t.Fatal(err)
 			}
