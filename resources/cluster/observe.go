@@ -80,11 +80,11 @@ func servedID(p membership.ClusterStatus, reports bootstrap.Reports) string {
 }
 
 // unfinished returns how to reach the hosts of members that are not desired and have not left completely. A host that
-// cannot be reached, and whose member is in no list, is not kept.
+// cannot be reached, and whose member is in no list, is not kept, unless the list may be an old one that lacks it.
 func unfinished(p membership.ClusterStatus, hosts providerdata.Routes) providerdata.Routes {
 	left := providerdata.Routes{}
 	for _, s := range p.Members {
-		if target, known := hosts[s.Member]; known && !s.Desired && (s.Role != membership.Absent || s.Traces) {
+		if target, known := hosts[s.Member]; known && !s.Desired && (s.Role != membership.Absent || s.Traces || s.Unlisted != "") {
 			left[s.Member] = target
 		}
 	}

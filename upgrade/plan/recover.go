@@ -39,7 +39,9 @@ func recovery(p membership.ClusterStatus, want membership.Spec) (membership.Step
 	switch {
 	case !found:
 		remedy := "name a survivor in recover_from.member"
-		if s, found := first(p.Members, func(s membership.MemberStatus) bool { return s.Name == want.Recover.Member && s.Unlisted != "" }); found {
+		if s, found := first(p.Members, func(s membership.MemberStatus) bool {
+			return s.Name == want.Recover.Member && s.Desired && s.Unlisted != "" && s.State != membership.Unreachable
+		}); found {
 			remedy = strings.TrimSuffix(isUnlisted(s)+"; "+askTheLogs(p, want, []membership.MemberStatus{s}), "; ")
 		}
 		return refuse("the cluster cannot be recovered from it: no voter with its data is at its address", remedy)
