@@ -133,6 +133,38 @@ func TestReaddressing(t *testing.T) {
 	m.mustEnd(t)
 }
 
+// TestSecondAddressAndBack gives a member the second address of its machine, and reverts that while the operator cannot
+// reach the first one any more, and again once it can. The member, which its peers reach by either, is never taken for
+// one that has left.
+func TestSecondAddressAndBack(t *testing.T) {
+	sample.Leave(t, "TestReaddressing gives members second addresses, and the executor's tests revert that")
+	t.Parallel()
+	m := movingCluster(t, false)
+	first, second := m.lab.Host("c").Address(), "192.0.2.113"
+	m.renumber("c", 113, false)
+	m.mustMove("c", first, second, m.attributes("c", second), false)
+	route := func(verb string) {
+		t.Helper()
+		if text, err := m.lab.Command(t.Context(), "ip", "route", verb, "unreachable", first).CombinedOutput(); err != nil {
+			t.Fatalf("%s: %s", err, text)
+		}
+	}
+	route("add")
+	m.mustBeSettled()
+	m.setup.member["c"] = m.attributes("c", first)
+	m.write("main.tf", configuration(t, m.lab, m.setup))
+	m.mustFail([]string{"apply", "-auto-approve", "-no-color"}, "c ("+first+")", "No host was changed")
+	if unit := inHost(t, m.lab.Host("c"), "systemctl", "is-active", "etcd@prod"); strings.TrimSpace(unit) != "active" {
+		t.Errorf("the member of c is %s", unit)
+	}
+	m.put(1)
+	m.mustHave(2)
+	route("del")
+	m.mustMove("c", second, first, m.attributes("c", first), false)
+	m.mustHave(2)
+	m.mustEnd(t)
+}
+
 // TestRenumbered gives all machines other addresses at once, one that was known by a name among them, and takes their
 // old ones away: nobody is left whom the list could be changed through. The cluster is recovered with all that was
 // acknowledged. Then its members get another port for peers, which is another peer URL too.

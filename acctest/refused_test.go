@@ -43,6 +43,13 @@ func TestRefusedCreates(t *testing.T) {
 	refused("read-only", setup{}, "c (192.0.2.13)", "read-only")
 	inHost(t, c, "mount", "-o", "remount,rw", "/usr/local")
 
+	// Hosts that somebody has hardened, each in another way: one refusal names both.
+	inHost(t, a, "sh", "-c", "echo MaxSessions 1 >/etc/ssh/sshd_config.d/one.conf; systemctl reload ssh")
+	inHost(t, b, "sh", "-c", "echo 0 >/run/none; mount --bind /run/none /proc/sys/user/max_user_namespaces")
+	refused("hardened", setup{}, "a (192.0.2.11)", "MaxSessions 1", "b (192.0.2.12)", "user.max_user_namespaces is 0")
+	inHost(t, a, "sh", "-c", "rm /etc/ssh/sshd_config.d/one.conf; systemctl reload ssh")
+	inHost(t, b, "umount", "/proc/sys/user/max_user_namespaces")
+
 	if err := b.PowerOff(); err != nil {
 		t.Fatal(err)
 	}

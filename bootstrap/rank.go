@@ -42,7 +42,7 @@ func rank(s *membership.MemberStatus, report Report) {
 		}
 		return
 	}
-	s.Term, s.Index, s.Corrupt = l.Term, l.Index, l.Corrupt
+	s.Term, s.Index, s.Corrupt, s.Had = l.Term, l.Index, l.Corrupt, l.Acknowledged
 	switch {
 	case o.Data.Damage != "":
 		s.Damaged = o.Data.Damage

@@ -85,8 +85,9 @@ func TestAFailureKeepsNobodyElse(t *testing.T) {
 			h.StopUnit(cluster)
 			h.DoomedStart = "Failed to set up mount namespacing"
 		}, "", "b (192.0.2.12) is not ready"},
-		"sync configuration": {func(_ *life, h *nodetest.Host) { h.EditMarker(cluster, func(m *api.Marker) { m.InitialCluster = "" }) }, api.OpConfigure, "sync configuration: every member's names"},
-		"set aside":          {func(l *life, _ *nodetest.Host) { l.world.RemoveBehindOurBack(cluster, "b") }, api.OpSetAside, "set aside b (192.0.2.12)"},
+		"agree with one that its peers cannot reach": {func(_ *life, h *nodetest.Host) { h.CutOff = true }, "", "b (192.0.2.12) is not ready"},
+		"sync configuration":                         {func(_ *life, h *nodetest.Host) { h.EditMarker(cluster, func(m *api.Marker) { m.InitialCluster = "" }) }, api.OpConfigure, "sync configuration: every member's names"},
+		"set aside":                                  {func(l *life, _ *nodetest.Host) { l.world.RemoveBehindOurBack(cluster, "b") }, api.OpSetAside, "set aside b (192.0.2.12)"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {

@@ -42,6 +42,31 @@ func TestRevertedMachine(t *testing.T) {
 	}
 }
 
+// TestRevertedMachineOfWhichNoStateKnows reverts a machine to before what its member has acknowledged since the last
+// apply, with all records of that. The member ends over what its leader knows of it, and is rebuilt for that.
+func TestRevertedMachineOfWhichNoStateKnows(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		l := serving(t, 3, nodetest.EtcdVersion)
+		follower := "b"
+		if l.leader() == follower {
+			follower = "c"
+		}
+		l.host("a").WriteMany(cluster, 100)
+		l.host(follower).Revert(cluster, 100)
+		if _, err := l.change(context.Background(), l.planned().Steps); err == nil {
+			t.Error("it comes up, though its leader knows that it lacks entries")
+		}
+		for range 3 {
+			l.world.Tick()
+		}
+		outcome := l.mustChange()
+		if steps, does := texts(outcome.Done), "remove "+follower; !strings.Contains(steps, does) || !strings.Contains(steps, "its log ends with entry ") {
+			t.Errorf("no step says %q, and why:\n%s", does, steps)
+		}
+		l.mustBeAsDesired()
+	})
+}
+
 // TestRevertedToBeforeADowngrade reverts a machine to before its cluster went back to an older etcd, which does not
 // start on the member's data: the member is rebuilt.
 func TestRevertedToBeforeADowngrade(t *testing.T) {

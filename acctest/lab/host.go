@@ -75,25 +75,33 @@ func sparse(file string, bytes int64) error {
 	return errors.Join(f.Truncate(bytes), f.Close())
 }
 
+func (h *Host) upper() string { return filepath.Join(h.dir, "upper") } // what the host has written
+func (h *Host) work() string  { return filepath.Join(h.dir, "work") }  // of its overlay
+
 // image mounts a fresh image of the host and personalizes it.
 func (h *Host) image() error {
-	upper, work := filepath.Join(h.dir, "upper"), filepath.Join(h.dir, "work")
-	for _, dir := range []string{upper, work, h.root()} {
+	if err := h.mount(); err != nil {
+		return err
+	}
+	return h.personalize()
+}
+
+// mount mounts the image with what the host has written.
+func (h *Host) mount() error {
+	for _, dir := range []string{h.upper(), h.work(), h.root()} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return err
 		}
 	}
-	options := fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s", h.base, upper, work)
+	options := fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s", h.base, h.upper(), h.work())
 	if err := run("mount", "-t", "overlay", "overlay", "-o", options, h.root()); err != nil {
 		return err
 	}
 	if h.Config.SmallUsr > 0 {
 		small := filepath.Join(h.root(), "usr/local")
-		if err := run("mount", "-t", "tmpfs", "-o", fmt.Sprintf("size=%d", h.Config.SmallUsr), "tmpfs", small); err != nil {
-			return err
-		}
+		return run("mount", "-t", "tmpfs", "-o", fmt.Sprintf("size=%d", h.Config.SmallUsr), "tmpfs", small)
 	}
-	return h.personalize()
+	return nil
 }
 
 // personalize writes the host's names, keys and users into its image.

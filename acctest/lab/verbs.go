@@ -100,10 +100,8 @@ func (h *Host) Wipe(ctx context.Context) error {
 	if err := errors.Join(h.PowerOff(), unmountBelow(h.dir), h.unplug()); err != nil {
 		return err
 	}
-	for _, part := range []string{"upper", "work", "root"} {
-		if err := os.RemoveAll(filepath.Join(h.dir, part)); err != nil {
-			return err
-		}
+	if err := h.forget(); err != nil {
+		return err
 	}
 	if h.Config.DeviceBytes > 0 {
 		if err := errors.Join(os.Remove(h.disk()), sparse(h.disk(), h.Config.DeviceBytes)); err != nil {
@@ -115,3 +113,30 @@ func (h *Host) Wipe(ctx context.Context) error {
 	}
 	return h.PowerOn(ctx)
 }
+
+// forget removes what the host has written outside of its disk. Its image is not mounted.
+func (h *Host) forget() error {
+	return errors.Join(os.RemoveAll(h.upper()), os.RemoveAll(h.work()), os.RemoveAll(h.root()))
+}
+
+// Keep copies all that the host has written, for PutBack: the snapshot of a virtual machine. The host has to be off,
+// and has no disk of its own.
+func (h *Host) Keep() error {
+	if h.On() || h.Config.DeviceBytes > 0 {
+		return fmt.Errorf("host %s is on, or has a disk, which is not kept", h.Config.Name)
+	}
+	return errors.Join(os.RemoveAll(h.kept()), run("cp", "-a", h.upper(), h.kept()))
+}
+
+// PutBack cuts the host's power and boots it as Keep has found it.
+func (h *Host) PutBack(ctx context.Context) error {
+	if err := errors.Join(h.PowerOff(), unmountBelow(h.dir)); err != nil {
+		return err
+	}
+	if err := errors.Join(h.forget(), run("cp", "-a", h.kept(), h.upper()), h.mount()); err != nil {
+		return err
+	}
+	return h.PowerOn(ctx)
+}
+
+func (h *Host) kept() string { return filepath.Join(h.dir, "kept") }

@@ -208,6 +208,10 @@ type Log struct {
 	// whose revision is 1.
 	Revision int64 `json:"revision,omitempty"`
 
+	// Acknowledged is an entry behind the log's end that the member has told its leader to have logged: etcd ends over
+	// it at each start. 0: none is known.
+	Acknowledged uint64 `json:"acknowledged,omitempty"`
+
 	// Corrupt means that the database has the CORRUPT alarm: members held different data when it was raised.
 	Corrupt bool `json:"corrupt,omitempty"`
 

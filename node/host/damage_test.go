@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"fmt"
 	"maps"
 	"math"
 	"os"
@@ -215,6 +216,30 @@ func TestDamageIsLookedForWhereStartsAreInVain(t *testing.T) {
 		}
 		if (o.Data.Damage != "") != says {
 			t.Errorf("after %d starts in vain: %q", restarts, o.Data.Damage)
+		}
+	}
+}
+
+// TestWhatAMemberHasAcknowledgedIsTold tells which entry a member lacks that ends over it again and again.
+func TestWhatAMemberHasAcknowledgedIsTold(t *testing.T) {
+	t.Parallel()
+	f := written(t)
+	f.units.active[api.Unit("main")], f.units.pid = "activating", 0
+	journal := ""
+	f.Run = func(context.Context, string, ...string) ([]byte, error) { return []byte(journal), nil }
+	acknowledged := func(restarts int) (lacks, end uint64) {
+		f.units.restarts = restarts
+		o, err := f.Observe(t.Context(), "main", api.ObserveRequest{DataDir: dataDir})
+		if err != nil || o.Data.Log == nil || o.Data.Log.Index == 0 {
+			t.Fatalf("%+v, %v", o.Data.Log, err)
+		}
+		return o.Data.Log.Acknowledged, o.Data.Log.Index
+	}
+	_, end := acknowledged(lostRestarts)
+	journal = fmt.Sprintf("panic: tocommit(%d) is out of range [lastIndex(%d)]. Was the raft log corrupted, truncated, or lost?\n", end+9, end)
+	for restarts, want := range map[int]uint64{lostRestarts - 1: 0, lostRestarts: end + 9} {
+		if lacks, _ := acknowledged(restarts); lacks != want {
+			t.Errorf("after %d starts in vain it is said to lack entry %d, want %d", restarts, lacks, want)
 		}
 	}
 }

@@ -97,6 +97,9 @@ func (m *Machine) withLog(ctx context.Context, cluster string, r api.ObserveRequ
 	if o.Data.Differs {
 		o.Data.Own = units.ComparedHash(o.Unit.Journal)
 	}
+	if l := o.Data.Log; o.Data.Damage == "" && l.Error == "" {
+		l.Acknowledged = units.Acknowledged(o.Unit.Journal, l.Index)
+	}
 	if runs {
 		return o
 	}

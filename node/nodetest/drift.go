@@ -216,6 +216,9 @@ func (h *Host) RollBack(cluster string, n uint64) {
 	h.onData(cluster, func(part *installation, m *model.Member) {
 		h.note(part)
 		part.unit.Stop()
+		if n > 0 {
+			m.Told, m.ToldTerm = m.Index, m.Term
+		}
 		m.Index -= min(n, m.Index)
 		for m.Last != nil && m.Last.Index > m.Index {
 			m.Last = m.Last.Prev

@@ -48,6 +48,10 @@ func (h *Host) boot(part *installation) {
 		part.unit.Crash(otherData)
 		return
 	}
+	if why := h.beyondLog(dir.member); why != "" {
+		part.unit.Crash(why)
+		return
+	}
 	h.pids++
 	stalled := h.Stalls > 0
 	if stalled {
@@ -84,6 +88,22 @@ func (h *Host) differs(m *model.Member) bool {
 		}
 	}
 	return false
+}
+
+// beyondLog returns why a starting member ends over what its leader tells it, or "" if it does not. A leader that was
+// elected since asks what the member has.
+func (h *Host) beyondLog(m *model.Member) string {
+	if m.Told <= m.Index {
+		return ""
+	}
+	at := network{cluster: m.Cluster}
+	if h.CutOff {
+		at.alone = h.Address
+	}
+	if leader := leaderOf(h.world.groups()[at]); leader == nil || leader.Term != m.ToldTerm {
+		return ""
+	}
+	return m.BeyondLog()
 }
 
 // cannotRun returns why a member's process ends before it reads its data, or "" if it does not.

@@ -79,6 +79,11 @@ func (c call) observe(ask api.ObserveRequest) (api.Observation, error) {
 			observation.Data.Own = &api.Hash{Hash: held.member.HashAt(own), HashRevision: own, Revision: own}
 		}
 	}
+	if l := observation.Data.Log; l != nil && part.unit.Restarts >= lostRestarts && observation.Data.Damage == "" {
+		if m := held.member; len(part.unit.Journal) > 0 && part.unit.Journal[0] == m.BeyondLog() {
+			l.Acknowledged = m.Told
+		}
+	}
 	for _, l := range c.listeners(c.cluster) {
 		if slices.Contains(ask.Ports, l.Port) {
 			observation.Listeners = append(observation.Listeners, l)

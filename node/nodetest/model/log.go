@@ -3,6 +3,7 @@
 package model
 
 import (
+	"fmt"
 	"hash/fnv"
 	"slices"
 	"strings"
@@ -59,6 +60,9 @@ type Member struct {
 	// member goes by this state until its log lists the member itself.
 	Known State
 
+	// Told is the entry that the member has told the leader of ToldTerm to have, and lacks since it was put back.
+	Told, ToldTerm uint64
+
 	Proofs int // how many of its processes were compared with the others before a restored cluster is opened
 
 	Damaged string // the part that makes its processes end: log or database; empty: none
@@ -74,6 +78,11 @@ func (m *Member) State() State {
 		return m.Known
 	}
 	return m.Last.State
+}
+
+// BeyondLog is raft's panic over a leader who knows what the member has told it, and lacks.
+func (m *Member) BeyondLog() string {
+	return fmt.Sprintf("panic: tocommit(%d) is out of range [lastIndex(%d)]. Was the raft log corrupted, truncated, or lost?", m.Told, m.Index)
 }
 
 // LastTerm returns the term of the member's last entry.
