@@ -36,27 +36,23 @@ func (c Cluster) Revocations(flags []string) string {
 	return c.ClientCRL
 }
 
-// unrevoked returns how the list of revoked certificates on a member's host differs from the desired one, or "". A
-// member that does not look at one yet gets it with the flag.
-func (c Cluster) unrevoked(o *api.Observation) string {
-	if desired := c.Revocations(o.Flags); desired == "" || cert.SameRevocationList(o.ClientCRL, desired) {
-		return ""
+// unrevoked returns how the list of revoked certificates on a member's host differs from the desired one, or "", and
+// whether the member lets no client in for want of one that it can read. A member that does not look at a list yet gets
+// it with the flag.
+func (c Cluster) unrevoked(o *api.Observation) (differs string, shutsOut bool) {
+	desired := c.Revocations(o.Flags)
+	if desired == "" || cert.SameRevocationList(o.ClientCRL, desired) {
+		return "", false
 	}
 	have := "its list of revoked certificates is missing, or cannot be read, so that it lets no client in"
-	if list, err := cert.ParseRevocationList([]byte(o.ClientCRL)); err == nil {
+	list, err := cert.ParseRevocationList([]byte(o.ClientCRL))
+	if shutsOut = err != nil; !shutsOut {
 		have = fmt.Sprintf("its list of revoked certificates (number %s, %d) is not the desired one", list.Number, len(list.RevokedCertificateEntries))
 	}
-	list, err := cert.ParseRevocationList([]byte(c.ClientCRL))
-	if err != nil {
-		return "" // the plan of the configuration refuses it
+	if list, err = cert.ParseRevocationList([]byte(c.ClientCRL)); err != nil {
+		return "", shutsOut // the plan of the configuration refuses it
 	}
-	return fmt.Sprintf("%s (number %s, %d)", membership.OldRevocations+have, list.Number, len(list.RevokedCertificateEntries))
-}
-
-// shutsOut tells whether a member lets no client in for want of a list of revoked certificates that it can read.
-func (c Cluster) shutsOut(o *api.Observation) bool {
-	_, err := cert.ParseRevocationList([]byte(o.ClientCRL))
-	return err != nil && c.Revocations(o.Flags) != ""
+	return fmt.Sprintf("%s (number %s, %d)", membership.OldRevocations+have, list.Number, len(list.RevokedCertificateEntries)), shutsOut
 }
 
 // unchained says which of a member's certificates other intermediates follow than those of the authority that has

@@ -50,11 +50,12 @@ func (c Cluster) diff(s *membership.MemberStatus, report Report, owner string, k
 		s.Outdated, s.Unasked = []string{otherStoreRenews}, true
 	}
 	s.Unbacked, s.OldRuns = c.Unbacked(o), c.hasOldUnits(o)
-	s.NoClients = c.shutsOut(o)
+	unrevoked, shutsOut := c.unrevoked(o)
+	s.NoClients = shutsOut
 	s.Disabled = o.Unit.FileState == "disabled" || o.Unit.FileState == "masked"
 	if s.State != membership.Unreachable && s.From == "" {
 		c = c.Peering(s.Peering.Named, "") // which common name it is to have, the planner compares
-		s.Invalid = cmp.Or(c.invalid(s.Member, o.Certificates, known, now), c.revoked(o.Certificates), c.unrevoked(o), c.unchained(o.Certificates, known))
+		s.Invalid = cmp.Or(c.invalid(s.Member, o.Certificates, known, now), c.revoked(o.Certificates), unrevoked, c.unchained(o.Certificates, known))
 		s.Due, s.Exhausted = c.due(s.Member, o.Certificates, known, now)
 	}
 	marker := c.Marker(s.Member, f, o.Marker.Phase)

@@ -77,7 +77,7 @@ func TestRepairsBesideExpiredCertificates(t *testing.T) {
 	keyless := strings.Replace(three(line), "etcd_pki.prod.authority", "{ peer = { certificate = etcd_pki.prod.authority.peer.certificate }, client = { certificate = etcd_pki.prod.authority.client.certificate } }", 1)
 	repaired := w.asPlanned(t, keyless, []string{"start c (192.0.2.13)"}, purpose(plan.PurposeRepair), meanwhile(func() {
 		text := w.warned()
-		for _, says := range []string{"A member needs certificates that cannot be signed", "b (192.0.2.12): it is left alone while certificates cannot be signed: renew certificates of b (192.0.2.12): its peer certificate has expired",
+		for _, says := range []string{"A member needs certificates that cannot be signed", "b (192.0.2.12): this waits while certificates cannot be signed: renew certificates of b (192.0.2.12): its peer certificate has expired",
 			"No apply renews them without pki.client.private_key and pki.peer.private_key", "Certificates expire within a week, or have expired"} {
 			if !strings.Contains(text, says) {
 				t.Errorf("the plan does not say %q:\n%s", says, text)

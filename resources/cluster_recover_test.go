@@ -59,7 +59,7 @@ func TestRecovery(t *testing.T) {
 	keyless := strings.Replace(from("a", `"b", "c"`), "etcd_pki.prod.authority", "{ peer = { certificate = etcd_pki.prod.authority.peer.certificate }, client = { certificate = etcd_pki.prod.authority.client.certificate } }", 1)
 	served := w.asPlanned(t, keyless, []string{"recover a (192.0.2.11): it alone is the cluster, up to term 1, index ",
 		"; b (no data), c (no data) are given up, and join anew; writes that only they had are lost"}, purpose(plan.PurposeRecovery), meanwhile(func() {
-		if text := w.warned(); strings.Count(text, "is left alone while certificates cannot be signed: join ") != 2 {
+		if text := w.warned(); strings.Count(text, "this waits while certificates cannot be signed: join ") != 2 {
 			t.Errorf("the plan warns of %q", text)
 		}
 	}))

@@ -331,7 +331,9 @@ func (c *planner) howToSign() string {
 		}
 	}
 	if able.Peers == "" || able.Clients == "" {
-		return cmp.Or(c.downVoters(), c.howToStop())
+		unknown := &planner{ClusterStatus: c.Clone()} // what they trust is of use only where nobody knows it yet
+		unknown.Members = slices.DeleteFunc(unknown.Members, func(s membership.MemberStatus) bool { return !counts(s) || s.Issued != (membership.Issued{}) })
+		return cmp.Or(unknown.downVoters(), c.howToStop())
 	}
 	return fmt.Sprintf("give pki one that they trust, with its key: authority %s, in pki.trusted beside the new ones or in their place; "+
 		"apply, and take it out again once all members are healthy and have certificates of the new ones; if that key is gone, %s", able, c.howToStop())

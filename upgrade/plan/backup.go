@@ -41,6 +41,14 @@ func (c *planner) renewOnHosts() (membership.Step, bool) {
 	return bootstrap.RenewOnHosts(names, c.want), true
 }
 
+// endRenewals has hosts renew certificates no more. Unlike the beginning of it, that needs no signer.
+func (c *planner) endRenewals() (membership.Step, bool) {
+	if c.want.Renewals != "" {
+		return membership.Step{}, false
+	}
+	return c.renewOnHosts()
+}
+
 // changesRenewals tells whether a member's host is one that is to renew certificates otherwise, and can be told. A
 // store that may not understand it is exchanged first, by whatever configures the member.
 func changesRenewals(s membership.MemberStatus, want membership.Spec) bool {

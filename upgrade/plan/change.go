@@ -26,7 +26,7 @@ type Plan struct {
 	Waiting  []membership.MemberStatus // whose certificates are due, and would be renewed if they could be signed
 	Unsigned error                     // why they cannot
 	// Lacking are the members that are left alone: they need certificates which cannot be signed, as Unsigned says, or
-	// a step that is not safe meanwhile.
+	// a step that is not safe meanwhile, and no step brings them up before that.
 	Lacking []membership.Member
 }
 
@@ -113,7 +113,7 @@ func ChangeSigning(p membership.ClusterStatus, want membership.Spec, signing Sig
 	if err := signing.Refuse(planned.Steps); err != nil {
 		part, safe := beforeJoins(p, want, planned, signing)
 		if !safe && signing.Mends {
-			part, safe = withoutMembersThatLack(p, want, signing)
+			part, safe = withoutStepsThatLack(p, want, signing)
 		}
 		if planned = part; !safe {
 			return Plan{}, err
@@ -146,7 +146,8 @@ func refuseEnded(p membership.ClusterStatus, steps []membership.Step) error {
 // besideLacking are the kinds of steps that are safe beside members that lack certificates: no voter comes, goes or is
 // out of service for a while by them.
 var besideLacking = []membership.Kind{membership.Stage, membership.Snapshot, membership.Start, membership.Stop, membership.Configure, membership.Agree,
-	membership.RenewCertificates, membership.SyncConfiguration, membership.Firewall, membership.Disarm, membership.SetAside, membership.Retire}
+	membership.RenewCertificates, membership.SyncConfiguration, membership.Firewall, membership.Disarm, membership.SetAside, membership.Retire,
+	membership.BackUp, membership.RenewOnHosts}
 
 // beforeJoins cuts a plan that recovers the cluster, or goes on after that, before the first member joins: the survivor
 // serves, and the members that were given up join once their certificates can be signed. In an exchange of authorities
@@ -156,12 +157,8 @@ func beforeJoins(p membership.ClusterStatus, want membership.Spec, planned Plan,
 		return step.Kind == membership.AddLearner || step.Kind == membership.Join
 	}
 	recovers := func(step membership.Step) bool { return step.Kind == membership.Recover }
-	renewsValid := func(step membership.Step) bool {
-		s := p.Member(step.Subject())
-		return step.Kind == membership.RenewCertificates && s != nil && s.Invalid == ""
-	}
 	signed, cut := slices.IndexFunc(planned.Steps, signing.refuses), slices.IndexFunc(planned.Steps, joins)
-	if signed < 0 || cut < 0 || !joins(planned.Steps[signed]) && !renewsValid(planned.Steps[signed]) {
+	if signed < 0 || cut < 0 || !joins(planned.Steps[signed]) && !exchanges(statuses(p, want, planned.Steps)[signed], planned.Steps[signed]) {
 		return Plan{}, false
 	}
 	if cut = min(cut, signed); !signing.Recovered && !slices.ContainsFunc(planned.Steps[:cut], recovers) {
@@ -172,8 +169,8 @@ func beforeJoins(p membership.ClusterStatus, want membership.Spec, planned Plan,
 		switch s := p.Member(step.Subject()); {
 		case step.Kind == membership.Readdress && s != nil && !s.Lacks:
 			return Plan{}, false // the configuration asks for it, and the state would say that it was done
-		case step.Kind == membership.BackUp, step.Kind == membership.RenewOnHosts:
-			c.deferAs(&membership.Refusal{Summary: membership.BeforeJoins, Rule: "this waits until the members that are given up have joined again: " + step.String(),
+		case step.Kind == membership.RenewOnHosts && step.To != "": // one of the cluster: no other keeps it from being said
+			c.deferred = append(c.deferred, &membership.Refusal{Summary: membership.BeforeJoins, Rule: "this waits until the members that are given up have joined again: " + step.String(),
 				Remedy: "plan again once certificates can be signed"})
 		case s == nil:
 		case step.Kind == membership.Join && signing.refuses(step):
@@ -188,45 +185,72 @@ func beforeJoins(p membership.ClusterStatus, want membership.Spec, planned Plan,
 	c.failed()
 	part.Deferred = append(planned.Deferred, c.deferred...)
 	part.Steps, part.End = upTo(p, want, planned.Steps[:cut])
-	return part, true
+	for {
+		survivor := newPlanner(part.End, want)
+		step, found := survivor.backUp()
+		if !found {
+			step, found = survivor.endRenewals()
+		}
+		if !found {
+			return part, true
+		}
+		part.Steps, part.End = append(part.Steps, step), after(part.End, want, step)
+	}
 }
 
-// withoutMembersThatLack plans what can be done for other members while those that need certificates which cannot be
-// signed are left alone, as after a step on them has failed. It returns false if that does not come to a quorum, or
-// takes what is not safe beside them.
-func withoutMembersThatLack(p membership.ClusterStatus, want membership.Spec, signing Signing) (planned Plan, mends bool) {
+// withoutStepsThatLack plans what can be done while certificates cannot be signed: it leaves out the steps that need
+// some, and those that are not safe beside members that lack them. The member of such a step is brought up before it if
+// the plan does so, and left alone from there on, as after a step on it has failed. It returns false if that does not
+// come to a quorum, or takes what is not safe.
+func withoutStepsThatLack(p membership.ClusterStatus, want membership.Spec, signing Signing) (planned Plan, mends bool) {
 	p = p.Clone()
+	var before []membership.Step // that bring up members of steps which are left out
 	var lacking []membership.Member
 	for {
 		planned, err := Change(p, want)
 		if err != nil {
 			return Plan{}, false
 		}
-		leaves := func(step membership.Step) bool {
-			s := p.Member(step.Subject())
-			// The renewal of a valid certificate comes later, in an exchange.
-			return s != nil && s.Failed == "" && (step.Kind != membership.RenewCertificates || s.Invalid != "")
+		along := statuses(p, want, planned.Steps)
+		leaves := func(i int) bool {
+			s := along[i].Member(planned.Steps[i].Subject())
+			return s != nil && s.Failed == "" && !exchanges(along[i], planned.Steps[i]) // which comes later
 		}
-		i := slices.IndexFunc(planned.Steps, func(step membership.Step) bool { return signing.refuses(step) && leaves(step) })
+		unsafe := func(i int) bool {
+			return signing.refuses(planned.Steps[i]) || !slices.Contains(besideLacking, planned.Steps[i].Kind)
+		}
+		i := firstStep(planned.Steps, func(i int) bool { return signing.refuses(planned.Steps[i]) && leaves(i) })
 		if i < 0 {
-			i = slices.IndexFunc(planned.Steps, func(step membership.Step) bool {
-				return signing.refuses(step) || !slices.Contains(besideLacking, step.Kind)
-			})
+			i = firstStep(planned.Steps, unsafe)
 		}
 		if i < 0 {
-			planned.Lacking = append(planned.Lacking, lacking...)
+			planned.Steps, planned.Lacking = append(before, planned.Steps...), append(planned.Lacking, lacking...)
 			return planned, planned.End.HasQuorum()
 		}
 		step := planned.Steps[i]
-		if !leaves(step) {
+		if !leaves(i) {
 			planned, mends = beforeExchange(p, want, planned, i, signing)
-			planned.Lacking = lacking
-			return planned, mends || (len(lacking) > 0 || signing.Begun) && planned.End.HasQuorum()
+			planned.Steps, planned.Lacking = append(before, planned.Steps...), lacking
+			return planned, mends || (len(before)+len(lacking) > 0 || signing.Begun) && planned.End.HasQuorum()
+		}
+		safe := i
+		if first := firstStep(planned.Steps[:i], unsafe); first >= 0 {
+			safe = first
+		}
+		n := broughtUp(step.Subject(), along[:safe+1], planned.Steps[:safe])
+		if before, p = append(before, planned.Steps[:n]...), along[n]; n == 0 {
+			lacking = append(lacking, step.Subject())
 		}
 		s := p.Member(step.Subject())
 		s.Failed, s.Lacks, s.Waits = step.String(), signing.refuses(step), !signing.refuses(step)
-		lacking = append(lacking, s.Member)
 	}
+}
+
+// exchanges tells whether a step renews certificates that hold, of a member that serves: it comes of an exchange of
+// authorities.
+func exchanges(p membership.ClusterStatus, step membership.Step) bool {
+	s := p.Member(step.Subject())
+	return step.Kind == membership.RenewCertificates && s != nil && s.State == membership.Healthy && !s.NeedsCertificates()
 }
 
 // beforeExchange cuts a plan before the first certificate that it only renews since authorities are exchanged: the
@@ -248,19 +272,6 @@ func beforeExchange(p membership.ClusterStatus, want membership.Spec, planned Pl
 	part.Deferred = c.deferred
 	part.Steps, part.End = upTo(p, want, planned.Steps[:cut])
 	return part, len(part.Steps) > 0 && part.End.HasQuorum()
-}
-
-// upTo returns the first steps of a plan, without those at their end that only prepare the next one, and the cluster as
-// it is once they are done.
-func upTo(p membership.ClusterStatus, want membership.Spec, steps []membership.Step) ([]membership.Step, membership.ClusterStatus) {
-	n := len(steps)
-	for n > 0 && slices.Contains([]membership.Kind{membership.Stage, membership.Snapshot}, steps[n-1].Kind) {
-		n--
-	}
-	for _, step := range steps[:n] {
-		p = after(p, want, step)
-	}
-	return steps[:n:n], p
 }
 
 // withoutRenewals returns the status in which no certificate is due, apart from those whose renewal the configuration
@@ -360,10 +371,10 @@ func choose(p membership.ClusterStatus, want membership.Spec) (membership.Step, 
 		rules = []func() (membership.Step, bool){c.firewall, c.clearCorrupt, c.heal, c.renewCertificates, c.deferCorrupt}
 	case unsignable:
 		// What needs no certificate is safe: no voter comes, goes or is out of service for a while by it.
-		rules = []func() (membership.Step, bool){c.firewall, c.heal, c.renewCertificates, c.syncConfiguration, c.cleanUp, c.disarm}
+		rules = []func() (membership.Step, bool){c.firewall, c.heal, c.renewCertificates, c.syncConfiguration, c.cleanUp, c.disarm, c.backUp, c.endRenewals}
 	case failed:
 		// Repairs of other members are safer done than left. Steps that take a voter away for a while are not.
-		rules = []func() (membership.Step, bool){c.firewall, c.expel, c.heal, c.renewCertificates, c.removeStaleLearners, c.syncConfiguration, c.cleanUp, c.removeDead, c.admit, c.replenish, c.disarm}
+		rules = []func() (membership.Step, bool){c.firewall, c.expel, c.heal, c.renewCertificates, c.removeStaleLearners, c.syncConfiguration, c.cleanUp, c.removeDead, c.admit, c.replenish, c.disarm, c.backUp, c.endRenewals}
 	}
 	for _, rule := range rules {
 		if step, found := rule(); found {
@@ -385,7 +396,7 @@ func (c *planner) failed() bool {
 				continue
 			case s.Lacks:
 				c.deferred = append(c.deferred, &membership.Refusal{Summary: membership.LacksCertificate, Member: s.Name, At: s.Address,
-					Rule: "it is left alone while certificates cannot be signed: " + s.Failed, Remedy: "plan again once they can be"})
+					Rule: "this waits while certificates cannot be signed: " + s.Failed, Remedy: "plan again once they can be"})
 				continue
 			}
 			c.defers(s, "this has failed: "+s.Failed, "fix what the error says, and apply again")

@@ -162,6 +162,7 @@ func draw(t *rapid.T, wrong []string) *etcd {
 	}
 	e.drawLearner(t, join)
 	e.drawAuthorities(t)
+	e.drawBeside(t)
 	e.drawPeering(t)
 	for _, m := range e.want.Members {
 		if e.entry(m.Address) != nil {

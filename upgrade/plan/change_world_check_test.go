@@ -56,6 +56,9 @@ func (e *etcd) check(step membership.Step) error {
 	if keeping := []membership.Kind{membership.Configure, membership.RenewCertificates, membership.Recover}; step.Keeps && !slices.Contains(keeping, step.Kind) {
 		return errors.New("it is done with certificates that are signed")
 	}
+	if err := e.checkSigners(step); err != nil {
+		return err
+	}
 	if slices.Contains(changing, step.Kind) {
 		if err := e.checkServing(step, nil, nil); err != nil {
 			return err
@@ -88,7 +91,7 @@ func (e *etcd) disarms(id string) bool {
 }
 
 func (e *etcd) checkRenewCertificates(step membership.Step, h *machine, m *entry) error {
-	if m == nil || !h.marker || !h.expired && h.issued.By == e.signers.First() && h.issued.Files == h.issued.Trusts && h.peering.Named == cmp.Or(step.Named, step.Member) || h.from != "" {
+	if m == nil || !h.marker || !h.expired && h.beside == "" && h.issued.By == e.signers.First() && h.issued.Files == h.issued.Trusts && h.peering.Named == cmp.Or(step.Named, step.Member) || h.from != "" {
 		return errors.New("nothing of it has expired, it is of the right authority, and trusts what its files say")
 	}
 	return nil

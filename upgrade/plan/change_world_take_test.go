@@ -185,7 +185,7 @@ func (e *etcd) unmet() []string {
 			left = append(left, m.Name+" does not vote")
 		case !e.healthy(in):
 			left = append(left, m.Name+" is not healthy")
-		case h.version != e.want.Version || !h.current || h.expired || h.disabled || h.settled != e.names() || h.issued != e.issuedAsDesired() || h.peering != e.peeringAsDesired(m.Name) || h.running && h.serves != (membership.Authorities{}):
+		case h.version != e.want.Version || !h.current || h.expired || h.beside != "" || h.disabled || h.settled != e.names() || h.issued != e.issuedAsDesired() || h.peering != e.peeringAsDesired(m.Name) || h.running && h.serves != (membership.Authorities{}):
 			left = append(left, fmt.Sprintf("%s is not as wanted: %+v", m.Name, *h))
 		}
 	}

@@ -30,6 +30,7 @@ type etcd struct {
 	peerName  string                 // of the configuration
 	trusts    membership.Authorities // likewise
 	signers   membership.Signers     // likewise
+	ended     membership.Authorities // that have expired
 	vain      bool                   // the run has waited in vain, and has ended
 	did       []string               // the steps that were taken
 	ids       int
@@ -70,6 +71,7 @@ type machine struct {
 	current  bool   // its settings are the desired ones
 	broken   bool   // it does not come up by what it is configured with
 	expired  bool
+	beside   string // what lies beside its certificates and is not as desired: how the reason for it begins; empty: nothing
 	built    string // the text that its data was begun with
 	settled  string // the voters that its configuration names
 	from     string // the peer URL that its member runs by, where that is not the one of its address
@@ -189,7 +191,7 @@ func (e *etcd) elect() {
 
 // status is the cluster as it would be seen.
 func (e *etcd) status() membership.ClusterStatus {
-	p := membership.ClusterStatus{PeerName: e.peerName, Trusts: e.trusts, Signers: e.signers, Full: slices.Clone(e.full), Saved: e.saved, ClusterVersion: e.version, Downgrade: e.downgrade, Lowered: e.downgrade != "" && e.version == e.downgrade}
+	p := membership.ClusterStatus{PeerName: e.peerName, Trusts: e.trusts, Signers: e.signers, Ended: e.ended, Full: slices.Clone(e.full), Saved: e.saved, ClusterVersion: e.version, Downgrade: e.downgrade, Lowered: e.downgrade != "" && e.version == e.downgrade}
 	if e.serves {
 		p.Leader = e.leader
 	}
@@ -284,8 +286,12 @@ func (e *etcd) member(m membership.Member) membership.MemberStatus {
 	if in != nil && h.from != "" && s.State != membership.Blocked {
 		s.Move = membership.Move{From: h.from, Moved: in.moved, Unheard: h.unheard, Gone: h.gone}
 	}
-	if h.expired && s.From == "" {
+	switch {
+	case s.From != "": // a re-address gives it all of that
+	case h.expired:
 		s.Invalid = "its certificates have expired"
+	case h.beside != "":
+		s.Invalid = h.beside + "what is there is not what is desired"
 	}
 	s.Disabled, s.Active = h.disabled, h.running && h.ready
 	s.Unsynced = s.Role == membership.Voter && s.From == "" && h.settled != e.names()

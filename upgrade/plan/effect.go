@@ -90,6 +90,54 @@ func after(p membership.ClusterStatus, want membership.Spec, done membership.Ste
 	return p
 }
 
+// upTo returns the first steps of a plan, without those at their end that only prepare the next one, and the cluster as
+// it is once they are done.
+func upTo(p membership.ClusterStatus, want membership.Spec, steps []membership.Step) ([]membership.Step, membership.ClusterStatus) {
+	n := len(steps)
+	for n > 0 && slices.Contains([]membership.Kind{membership.Stage, membership.Snapshot}, steps[n-1].Kind) {
+		n--
+	}
+	for _, step := range steps[:n] {
+		p = after(p, want, step)
+	}
+	return steps[:n:n], p
+}
+
+// statuses are the cluster before each step of a plan, and after the last one.
+func statuses(p membership.ClusterStatus, want membership.Spec, steps []membership.Step) []membership.ClusterStatus {
+	along := []membership.ClusterStatus{p}
+	for _, step := range steps {
+		p = after(p, want, step)
+		along = append(along, p)
+	}
+	return along
+}
+
+// firstStep returns the index of the first step for whose index is holds, or -1.
+func firstStep(steps []membership.Step, is func(int) bool) int {
+	for i := range steps {
+		if is(i) {
+			return i
+		}
+	}
+	return -1
+}
+
+// broughtUp returns how many of the steps it takes until the last one that brings up a member: configures it, starts it,
+// or waits until it serves. along are the cluster before each step, and after the last one.
+func broughtUp(m membership.Member, along []membership.ClusterStatus, steps []membership.Step) (n int) {
+	serves := func(p membership.ClusterStatus) bool {
+		return p.Member(m) != nil && p.Member(m).State == membership.Healthy
+	}
+	for i, step := range steps {
+		starts := slices.Contains([]membership.Kind{membership.Configure, membership.Start}, step.Kind) && step.Subject() == m
+		if starts || step.Kind == membership.Agree && !serves(along[i]) && serves(along[i+1]) {
+			n = i + 1
+		}
+	}
+	return n
+}
+
 // rewriteRuns marks the units of backups and of renewals of a member that gets another store as outdated, if they are
 // an older store's.
 func rewriteRuns(s *membership.MemberStatus) {

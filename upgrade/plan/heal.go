@@ -232,11 +232,18 @@ func runs(s membership.MemberStatus) bool {
 	return s.State == membership.Healthy || s.State == membership.Unhealthy
 }
 
-// renewCertificates issues new certificates to running members, without a restart.
+// renewCertificates issues new certificates to running members, without a restart: first to those whose present ones do
+// not hold, or have the wrong things beside them.
 func (c *planner) renewCertificates() (membership.Step, bool) {
-	s, found := first(c.Members, func(s membership.MemberStatus) bool {
+	renews := func(s membership.MemberStatus) bool {
 		return stays(s) && s.State == membership.Healthy && s.Invalid != "" && s.Failed == "" && (c.canSign() || s.KeepsCertificates())
+	}
+	s, found := first(c.Members, func(s membership.MemberStatus) bool {
+		return renews(s) && c.observed.Member(s.Member).Invalid != ""
 	})
+	if !found {
+		s, found = first(c.Members, renews)
+	}
 	return c.certificates(s), found
 }
 
