@@ -138,6 +138,58 @@ func TestCreatesFromSnapshotGoOnWithAnotherCommonName(t *testing.T) {
 	}
 }
 
+// TestRestoresRolledBackKeepCommonNames stops a restore that comes with another common name of peers, or none, before
+// its steps, and rolls it back: flags are those from before, and certificates may have the other name. The change after
+// it makes all members one cluster, whichever of the two names the configuration has then.
+func TestRestoresRolledBackKeepCommonNames(t *testing.T) {
+	for _, names := range [][2]string{{"prod", ""}, {"prod", "other"}, {"", "prod"}} {
+		t.Run(strings.Join(names[:], " to "), func(t *testing.T) {
+			for step := range stepsOfRestore(t, "healthy") {
+				if testing.Short() && step%3 != 0 {
+					continue
+				}
+				bubble(t, func(t *testing.T) {
+					r, opened, steps := restores["healthy"](t), false, 0
+					restoration := r.cluster.Restore
+					r.cluster.Restore, r.cluster.PeerName = membership.Restoration{}, names[0]
+					if _, err := r.change(context.Background(), nil); err != nil {
+						t.Fatal(err)
+					}
+					r.mustDemand(names[0], names[0])
+					r.cluster.Restore, r.cluster.PeerName = restoration, names[1]
+					ctx, cancel := context.WithCancel(context.Background())
+					defer cancel()
+					r.atStep = func(line string) {
+						if beginsStep(line) {
+							if steps++; steps == step+1 {
+								cancel()
+							}
+							opened = opened || strings.Contains(line, " open ")
+						}
+					}
+					if _, err := r.restore(ctx, nil); err == nil {
+						t.Fatal("it was not stopped")
+					}
+					r.atStep = nil
+					if opened {
+						return
+					}
+					r.cluster.Restore.RollBack = true
+					if done, err := r.restore(context.Background(), nil); err != nil {
+						t.Fatalf("step %d: roll back: %v\n%s", step+1, err, texts(done.Done))
+					}
+					r.cluster.Restore, r.cluster.PeerName = membership.Restoration{}, names[step%2]
+					if _, err := r.change(context.Background(), nil); err != nil {
+						t.Errorf("step %d: change: %v\n%s", step+1, err, strings.Join(r.progress, "\n"))
+					}
+					r.mustBeAsDesired()
+					r.mustDemand(r.cluster.PeerName, r.cluster.PeerName)
+				})
+			}
+		})
+	}
+}
+
 // TestMembersRefuseOtherCommonNames holds that members of the fake refuse each other's certificates in both directions.
 // So of three members, one that demands a name which the others lack stops serving, and two cost the quorum.
 func TestMembersRefuseOtherCommonNames(t *testing.T) {
