@@ -116,6 +116,39 @@ func TestRenewalOnHosts(t *testing.T) {
 	}
 }
 
+// TestChangesBesideDamagedRenewals: a host whose settings of renewals are damaged keeps no other change waiting while the
+// signer of one authority is left out: the plan warns of it, and says two ways on. A change that comes with other such
+// settings is refused. Each of the ways leads on.
+func TestChangesBesideDamagedRenewals(t *testing.T) {
+	w, s := newWorld(t), newSigners(t)
+	own := fmt.Sprintf("auth_key = %q", hostsKey)
+	half := func(says, settings string) string {
+		peer, _, _ := strings.Cut(s.onHosts(says), ", client = ")
+		return takenFrom(fmt.Sprintf("%s, client = { certificate = %q } }", peer, s.Clients.CertificatePEM()), unprotected+settings)
+	}
+	const settings = "settings = { snapshot_count = 6000 }\n"
+	rolled := w.asPlanned(t, half(own, settings), []string{"roll a (192.0.2.11): flags --snapshot-count"}, purpose(plan.PurposeChange), meanwhile(func() {
+		text := w.warned()
+		for _, says := range []string{"How a host renews certificates is not known", "b (192.0.2.12): ", "apply once with the signers of both authorities", "systemctl disable --now etcd-renew@prod.timer", "remove /etc/etcd/prod/renewal.json"} {
+			if !strings.Contains(text, says) {
+				t.Errorf("the plan does not say %q:\n%s", says, text)
+			}
+		}
+	}))
+	damage := func() { w.host(12).DamageRenewals("prod"); w.Forget(); w.warned() }
+	rolled.PreConfig = damage
+	w.run(t, w.begun(t, takenFrom(s.onHosts(own), unprotected)),
+		rolled,
+		tftest.TestStep{Config: half(own+", label = \"hosts\"", strings.Replace(settings, "6", "7", 1)), ExpectError: saysInOrder("How a host renews certificates is not known", "b (192.0.2.12): ")},
+		w.asPlanned(t, takenFrom(s.onHosts(own), unprotected+settings), []string{"renew on hosts: ", ", on b"}, purpose(plan.PurposeRepair)),
+		func() tftest.TestStep {
+			step := w.asPlanned(t, half(own, settings), []string{"renew on hosts: ", ", on b"}, purpose(plan.PurposeRepair))
+			step.PreConfig = func() { damage(); w.host(12).RemoveRenewals("prod") }
+			return step
+		}(),
+	)
+}
+
 // TestClusterIsCreatedThoughHostsCannotRenew: a create ends with a cluster in the state where a host cannot have
 // certificates signed. The next apply tells that host once more.
 func TestClusterIsCreatedThoughHostsCannotRenew(t *testing.T) {

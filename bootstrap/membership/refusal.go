@@ -40,6 +40,13 @@ func (r *Refusal) KeepsTrust() bool { return r.Summary == StillTrusted }
 // LacksCertificate is the summary where a member needs certificates that cannot be signed now.
 const LacksCertificate = "A member needs certificates that cannot be signed"
 
+// UnknownRenewals is the summary where nobody knows how a host renews certificates by itself.
+const UnknownRenewals = "How a host renews certificates is not known"
+
+// LeavesRenewals tells whether the refusal is such a host, which keeps no change from being complete that leaves its
+// renewals as they are.
+func (r *Refusal) LeavesRenewals() bool { return r.Summary == UnknownRenewals }
+
 // NotExchangeable is the summary where a member needs a certificate, and no authority that the others trust can sign
 // it.
 const NotExchangeable = "The authorities cannot be exchanged yet"

@@ -326,6 +326,13 @@ func (h *Host) HasUnreadUnits(cluster string) {
 	}
 }
 
+// RemoveRenewals removes what a host renews certificates of a cluster by, and stops their timer.
+func (h *Host) RemoveRenewals(cluster string) {
+	h.world.mu.Lock()
+	defer h.world.mu.Unlock()
+	h.on(cluster).renewals = nil
+}
+
 // DamageRenewals damages what a host renews certificates of a cluster by.
 func (h *Host) DamageRenewals(cluster string) {
 	h.world.mu.Lock()

@@ -1,8 +1,11 @@
 package plan
 
 import (
+	"fmt"
+
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
 // backUp configures backups on the hosts of serving members. It disturbs nobody, and comes last: until the desired
@@ -29,7 +32,9 @@ func (c *planner) renewOnHosts() (membership.Step, bool) {
 		case changesRenewals(s, c.want):
 			names = append(names, s.Name)
 		case backsUp(s) && s.Unrenewed == bootstrap.LostRenewals:
-			c.defers(s, s.Unrenewed, "apply once with the signers of both authorities")
+			c.deferAs(&membership.Refusal{Summary: membership.UnknownRenewals, Member: s.Name, At: s.Address, Rule: s.Unrenewed,
+				Remedy: fmt.Sprintf("apply once with the signers of both authorities; or, where one cannot be had, have the host forget what it did for that one, and apply: systemctl disable --now %s.timer, and remove %s on it",
+					api.RenewalUnit(c.want.Name), api.RenewalFile(c.want.Name))})
 		case backsUp(s) && s.OldStore: // why it does not get another one is said already
 		case stays(s) && s.Unrenewed != "":
 			c.defers(s, s.Unrenewed+", and its host is told only once it is a healthy voter", c.bringBack())
