@@ -93,13 +93,31 @@ func (r *changeRun) currentConfiguration(m membership.Member) api.ConfigureReque
 // write has a member's host write what the member is to run by, together with the list of revoked certificates where
 // it looks at one.
 func (r *run) write(ctx context.Context, m membership.Member, request api.ConfigureRequest) error {
-	request.ClientCRL = r.Cluster.Revocations(request.Flags)
-	store := r.storeToWrite(m, request.Store)
-	if _, err := writeBy[api.Done](ctx, r, m, request.Store, api.OpConfigure, request); err != nil || !r.Cluster.Filtering(r.reports[m].Observation, store) {
+	if err := r.writeFiles(ctx, m, request); err != nil {
 		return err
 	}
-	return r.filter(ctx, m, store, request.Marker.Owner) // before the member starts by what was written
+	store := r.storeToWrite(m, request.Store)
+	if !r.Cluster.Filtering(r.reports[m].Observation, store) {
+		return nil
+	}
+	if err := r.filter(ctx, m, store, request.Marker.Owner); err != nil { // before the member starts by what was written
+		return unfilteredError{err}
+	}
+	return nil
 }
+
+// writeFiles is write without who may reach the member.
+func (r *run) writeFiles(ctx context.Context, m membership.Member, request api.ConfigureRequest) error {
+	request.ClientCRL = r.Cluster.Revocations(request.Flags)
+	_, err := writeBy[api.Done](ctx, r, m, request.Store, api.OpConfigure, request)
+	return err
+}
+
+// unfilteredError is the error of a host that was given what its member is to run by, and not who may reach it.
+type unfilteredError struct{ error }
+
+func (e unfilteredError) Error() string { return "say who may reach it: " + e.error.Error() }
+func (e unfilteredError) Unwrap() error { return e.error }
 
 // writeBy makes a call by which a host prepares or writes what its member is to run by. A member that is not restarted
 // keeps its store. If that is of an earlier release, and refuses the request since it does not know all of it, this

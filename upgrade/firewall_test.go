@@ -248,6 +248,35 @@ func TestAFirewallThatFails(t *testing.T) {
 	})
 }
 
+// TestARollWhoseFirewallIsRefused: a host that was configured, and refuses who may reach its member, gets back what the
+// member ran by, and the member is not restarted: at its next start it would run by what nobody has tried.
+func TestARollWhoseFirewallIsRefused(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		l := serving(t, 3, nodetest.EtcdVersion)
+		l.filtered("10.0.1.0/24")
+		flags := func() (has []string) {
+			l.host("b").EditFlags(cluster, func(flags []string) []string {
+				has = slices.Clone(flags)
+				return flags
+			})
+			return has
+		}
+		before := flags()
+		l.set("snapshot-count", "6000")
+		l.world.Forget()
+		l.world.Inject(nodetest.Fault{Address: "192.0.2.12", Operation: api.OpFirewall, Err: api.Refuse("the disk is full")})
+		_, err := l.change(context.Background(), nil)
+		if err == nil || !strings.Contains(err.Error(), "has what it ran by before again, and it runs on as it did: say who may reach it: the disk is full") {
+			t.Errorf("change: %v", err)
+		}
+		if restarts := slices.Contains(l.world.Calls(), nodetest.Call{Address: "192.0.2.12", Operation: api.OpRestart}); restarts || !slices.Equal(flags(), before) {
+			t.Errorf("restarted: %t, and it is to run by %v, not %v", restarts, flags(), before)
+		}
+		l.world.Heal()
+		l.mustConverge(1)
+	})
+}
+
 // TestAnUnfinishedCreateWithoutItsFirewall: a create is cut once hosts filter, and goes on without a firewall.
 func TestAnUnfinishedCreateWithoutItsFirewall(t *testing.T) {
 	bubble(t, func(t *testing.T) {

@@ -88,10 +88,13 @@ func failureKnown(err error) bool {
 	return errors.As(err, &answer) || errors.As(err, &seen)
 }
 
-// refusedError is the error of a configuration that a member's host refused.
+// refusedError is the error of a configuration that a member's host refused, or has no more.
 type refusedError struct{ error }
 
 func (e refusedError) Error() string {
+	if unfiltered := (unfilteredError{}); errors.As(e.error, &unfiltered) {
+		return "its host refused who may reach it, has what it ran by before again, and it runs on as it did: " + e.error.Error()
+	}
 	return "its host refused what it is to run by, and it runs on as it did: " + e.error.Error()
 }
 func (e refusedError) Unwrap() error { return e.error }
@@ -99,6 +102,9 @@ func (e refusedError) Unwrap() error { return e.error }
 // changedNothing tells whether a host reported that it has not begun what it was asked for.
 func changedNothing(err error) bool {
 	var answer *api.Error
+	if unfiltered := (unfilteredError{}); errors.As(err, &unfiltered) {
+		return false // it was configured before
+	}
 	return errors.As(err, &answer) && slices.Contains([]api.Code{api.CodeRefused, api.CodeUnsupported, api.CodeBusy, api.CodeNoStore}, answer.Code)
 }
 
@@ -136,7 +142,14 @@ func (r *changeRun) roll(ctx context.Context, step membership.Step) error {
 // member runs on as it did.
 func (r *changeRun) configureAndRestart(ctx context.Context, m membership.Member, request api.ConfigureRequest) error {
 	if err := r.write(ctx, m, request); err != nil {
-		if changedNothing(err) {
+		unfiltered := unfilteredError{}
+		switch {
+		case changedNothing(err):
+			return refusedError{err}
+		case errors.As(err, &unfiltered) && failureKnown(err):
+			if failed := r.writeFiles(ctx, m, r.currentConfiguration(m)); failed != nil {
+				return fmt.Errorf("%w\nIts host could not be given back what it runs by either: %w", err, failed)
+			}
 			return refusedError{err}
 		}
 		return err
