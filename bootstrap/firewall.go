@@ -2,6 +2,7 @@ package bootstrap
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -136,4 +137,24 @@ func (c Cluster) Filtering(o *api.Observation, store string) bool {
 		return o != nil && o.Firewall != nil
 	}
 	return o == nil || o.Firewall != nil || c.Carries(store)
+}
+
+// AddressesOf returns the addresses at which hosts let peers in that are names, as far as any of them knows. A member
+// that is gone may have taken its name along, and a new host has never known it.
+func (r Reports) AddressesOf(peers []string) map[string][]netip.Addr {
+	known := map[string][]netip.Addr{}
+	for _, report := range r {
+		if o := report.Observation; o != nil && o.Firewall != nil {
+			for peer, addresses := range o.Firewall.Addresses {
+				if slices.Contains(peers, peer) {
+					known[peer] = append(known[peer], addresses...)
+				}
+			}
+		}
+	}
+	for peer, addresses := range known {
+		slices.SortFunc(addresses, netip.Addr.Compare)
+		known[peer] = slices.Compact(addresses)
+	}
+	return known
 }

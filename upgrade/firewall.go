@@ -22,7 +22,12 @@ func (r *changeRun) firewall(ctx context.Context, step membership.Step) error {
 
 // filter has a member's host filter as desired, by a store of it.
 func (r *run) filter(ctx context.Context, m membership.Member, store, owner string) error {
-	_, err := askBy[api.Done](ctx, r, m, store, api.OpFirewall, api.FirewallRequest{Owner: owner, Firewall: r.Cluster.FirewallFor(r.peersNow())})
+	peers := r.peersNow()
+	request := api.FirewallRequest{Owner: owner, Firewall: r.Cluster.FirewallFor(peers)}
+	if request.Firewall != nil && r.Cluster.Carries(store) { // another build's may refuse what it does not know
+		request.Known = r.reports.AddressesOf(peers)
+	}
+	_, err := askBy[api.Done](ctx, r, m, store, api.OpFirewall, request)
 	return err
 }
 

@@ -76,6 +76,9 @@ func CheckCIDR(text string) error {
 type FirewallRequest struct {
 	Owner    string    `json:"owner"` // must be the marker's
 	Firewall *Firewall `json:"firewall"`
+	// Known are the addresses at which other hosts let peers in that are names: they count where this host cannot resolve
+	// a name, and has never known its addresses.
+	Known map[string][]netip.Addr `json:"known,omitempty"`
 }
 
 // FirewallStatus is what a host knows about its firewall for a cluster.
@@ -85,6 +88,8 @@ type FirewallStatus struct {
 	Differs  string `json:"differs,omitempty"` // how the kernel's table is not what follows from that; empty: it is
 	Units    string `json:"units"`             // digest of its unit (systemd.Digest)
 	Enabled  bool   `json:"enabled"`           // the unit runs before the member starts
+	// Addresses are those at which it lets peers in that are names.
+	Addresses map[string][]netip.Addr `json:"addresses,omitempty"`
 	// NeedReload tells that the unit's file has changed since systemd read it.
 	NeedReload bool `json:"need_reload,omitempty"`
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net"
 	"net/netip"
 	"os"
@@ -77,9 +78,10 @@ func (h Host) SetUp(ctx context.Context, cluster string, r api.FirewallRequest) 
 	if err != nil && !errors.Is(err, errSettings) {
 		return err
 	}
-	next := settings{Firewall: *r.Firewall}
+	next := settings{Firewall: *r.Firewall, Addresses: map[string][]netip.Addr{}}
+	maps.Copy(next.Addresses, r.Known)
 	if by != nil {
-		next.Addresses = by.Addresses
+		maps.Copy(next.Addresses, by.Addresses)
 	}
 	if next.Addresses, err = h.lookAgain(ctx, next, resolveTimeout); err != nil {
 		return err
@@ -195,7 +197,11 @@ func (h Host) Status(ctx context.Context, cluster string) (*api.FirewallStatus, 
 	case err != nil || by == nil:
 		return nil, err
 	}
-	status := &api.FirewallStatus{Firewall: by.Firewall}
+	status := &api.FirewallStatus{Firewall: by.Firewall, Addresses: maps.Clone(by.Addresses)}
+	maps.DeleteFunc(status.Addresses, func(peer string, _ []netip.Addr) bool {
+		_, err := netip.ParseAddr(peer)
+		return err == nil // it is no name
+	})
 	switch has, err := read(api.FirewallTable(cluster)); {
 	case err != nil:
 		status.Differs = fmt.Sprintf("its table %s cannot be read: %s", api.FirewallTable(cluster), err)
@@ -294,7 +300,7 @@ func (h Host) lookAgain(ctx context.Context, s settings, within time.Duration) (
 				return
 			}
 			if found[i] = s.Addresses[peer]; len(found[i]) == 0 {
-				unknown[i] = fmt.Errorf("the addresses of member %s are not known on this host, so that it could not let it in: %w; nothing was changed", peer, err)
+				unknown[i] = fmt.Errorf("the addresses of member %s are not known on this host, and no other host knows them, so that it could not let it in: %w; nothing was changed: let the name resolve here, or take the member out of the configuration", peer, err)
 			}
 		})
 	}

@@ -150,6 +150,11 @@ func still(o api.Observation) api.Observation {
 	if r := o.Renewal; r != nil {
 		o.Renewal = &api.RenewalStatus{Peers: r.Peers, Clients: r.Clients, Damaged: r.Damaged, Units: r.Units, Enabled: r.Enabled, NeedReload: r.NeedReload}
 	}
+	if f := o.Firewall; f != nil {
+		kept := *f
+		kept.Addresses = nil
+		o.Firewall = &kept
+	}
 	o.Certificates = maps.Clone(o.Certificates)
 	return o
 }
