@@ -3,6 +3,7 @@ package firewall
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 
 	"github.com/google/nftables"
@@ -25,16 +26,36 @@ func explained(err error) error {
 	return err
 }
 
-// unusable returns why the host cannot filter, as an error that refuses what was asked for; nil: it can.
+// unusable returns why the host cannot filter, as an error that refuses what was asked for; nil: it can. A kernel may
+// know tables and lack what rules or sets need, and says so of a transaction alone.
 func unusable() error {
-	conn, err := nftables.New()
-	if err == nil {
-		_, err = conn.ListTablesOfFamily(nftables.TableFamilyINet)
-	}
-	if err != nil {
-		return api.Refuse("%s", explained(err))
+	sample := api.Firewall{ClientPort: 1, PeerPort: 2, MetricsPort: 3, Clients: []string{"192.0.2.0/24", "2001:db8::/64"}, Metrics: []string{"192.0.2.0/24", "2001:db8::/64"}}
+	if err := tableOf("", sample, []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1")}).try(); err != nil {
+		return api.Refuse("%s", err)
 	}
 	return nil
+}
+
+// trialName is a table's name that no cluster has.
+const trialName = "etcd.trial"
+
+// try has the kernel make a table and remove it in one transaction, by which nothing changes.
+func (t table) try() error {
+	conn, err := nftables.New()
+	if err != nil {
+		return explained(err)
+	}
+	t.name = trialName
+	in, err := t.added(conn)
+	if err != nil {
+		return err
+	}
+	conn.DelTable(in)
+	err = conn.Flush()
+	if errors.Is(err, unix.ENOENT) { // a module that is not there
+		return fmt.Errorf("%w: the kernel lacks a part of nf_tables that the rules need: %w", errNoNftables, err)
+	}
+	return explained(err)
 }
 
 // replace puts a table in place of the one that the kernel has under its name, in one transaction: no packet meets a
@@ -44,6 +65,14 @@ func (t table) replace() error {
 	if err != nil {
 		return explained(err)
 	}
+	if _, err := t.added(conn); err != nil {
+		return err
+	}
+	return explained(conn.Flush())
+}
+
+// added has a connection put the table in place of the one of its name.
+func (t table) added(conn *nftables.Conn) (*nftables.Table, error) {
 	in := t.removed(conn)
 	conn.AddTable(in)
 	accept, at := nftables.ChainPolicyAccept, priority
@@ -56,13 +85,13 @@ func (t table) replace() error {
 			made.KeyType = nftables.TypeIP6Addr
 		}
 		if err := conn.AddSet(made, s.elements()); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	for _, r := range t.rules {
 		conn.AddRule(&nftables.Rule{Table: in, Chain: chain, Exprs: r.exprs})
 	}
-	return explained(conn.Flush())
+	return in, nil
 }
 
 // removed has a connection remove the table of this name, whether there is one or not.
