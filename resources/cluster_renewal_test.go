@@ -116,9 +116,9 @@ func TestRenewalOnHosts(t *testing.T) {
 	}
 }
 
-// TestChangesBesideDamagedRenewals: a host whose settings of renewals are damaged keeps no other change waiting while the
-// signer of one authority is left out: the plan warns of it, and says two ways on. A change that comes with other such
-// settings is refused. Each of the ways leads on.
+// TestChangesBesideDamagedRenewals: a host whose settings of renewals are damaged keeps no other change waiting while
+// the signer of one authority is left out: the plan warns of it, and says two ways on. A change that comes with other
+// such settings is refused. Each of the ways leads on.
 func TestChangesBesideDamagedRenewals(t *testing.T) {
 	w, s := newWorld(t), newSigners(t)
 	own := fmt.Sprintf("auth_key = %q", hostsKey)

@@ -100,7 +100,8 @@ func (r *run) write(ctx context.Context, m membership.Member, request api.Config
 	if !r.Cluster.Filtering(r.reports[m].Observation, store) {
 		return nil
 	}
-	if err := r.filter(ctx, m, store, request.Marker.Owner); err != nil { // before the member starts by what was written
+	// Before the member starts by what was written.
+	if err := r.filter(ctx, m, store, request.Marker.Owner); err != nil {
 		return unfilteredError{err}
 	}
 	return nil

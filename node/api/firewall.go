@@ -76,8 +76,8 @@ func CheckCIDR(text string) error {
 type FirewallRequest struct {
 	Owner    string    `json:"owner"` // must be the marker's
 	Firewall *Firewall `json:"firewall"`
-	// Known are the addresses at which other hosts let peers in that are names: they count where this host cannot resolve
-	// a name, and has never known its addresses.
+	// Known are the addresses at which other hosts let peers in that are names: they count where this host cannot
+	// resolve a name, and has never known its addresses.
 	Known map[string][]netip.Addr `json:"known,omitempty"`
 }
 

@@ -43,8 +43,8 @@ func (ch change) warnUnasked() (diags diag.Diagnostics) {
 // mayWait tells whether a change is complete although this is left to do: members that a recovery gives up join once
 // their hosts can be reached, and so does what only this build of the provider asks of the survivor; restarts that are
 // held back wait for the configuration, authorities that an earlier apply was to remove may be removed later, an alarm
-// that only a member which is away could disarm is none of the configuration's, and nor are renewals of which a host has
-// lost the settings, where the configuration leaves them as they were.
+// that only a member which is away could disarm is none of the configuration's, and nor are renewals of which a host
+// has lost the settings, where the configuration leaves them as they were.
 func (ch change) mayWait(deferred *membership.Refusal) bool {
 	return slices.Contains(ch.cluster.Recover.Abandons, deferred.Member) || deferred.WaitsForJoins() && !ch.reconfigures ||
 		deferred.HeldBack() || deferred.StaysAlarmed() || deferred.LeavesRenewals() && !ch.changesRenewal() || deferred.KeepsTrust() && !ch.exchanges

@@ -84,8 +84,8 @@ func (e *etcd) drawAuthorities(t *rapid.T) {
 	}
 }
 
-// drawBeside draws what lies beside members' certificates, and is not as desired: their list of revoked certificates, or
-// the chain of the authority that has signed them.
+// drawBeside draws what lies beside members' certificates, and is not as desired: their list of revoked certificates,
+// or the chain of the authority that has signed them.
 func (e *etcd) drawBeside(t *rapid.T) {
 	for _, m := range e.list {
 		if h := e.at(m.address); h.marker && !h.broken && rapid.IntRange(0, 7).Draw(t, "beside the certificates of "+m.address) == 0 {

@@ -169,7 +169,8 @@ func beforeJoins(p membership.ClusterStatus, want membership.Spec, planned Plan,
 		switch s := p.Member(step.Subject()); {
 		case step.Kind == membership.Readdress && s != nil && !s.Lacks:
 			return Plan{}, false // the configuration asks for it, and the state would say that it was done
-		case step.Kind == membership.RenewOnHosts && step.To != "": // one of the cluster: no other keeps it from being said
+		case step.Kind == membership.RenewOnHosts && step.To != "":
+			// It names no member, and another that names none must not keep it from being said.
 			c.deferred = append(c.deferred, &membership.Refusal{Summary: membership.BeforeJoins, Rule: "this waits until the members that are given up have joined again: " + step.String(),
 				Remedy: "plan again once certificates can be signed"})
 		case s == nil:

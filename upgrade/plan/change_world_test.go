@@ -71,7 +71,7 @@ type machine struct {
 	current  bool   // its settings are the desired ones
 	broken   bool   // it does not come up by what it is configured with
 	expired  bool
-	beside   string // what lies beside its certificates and is not as desired: how the reason for it begins; empty: nothing
+	beside   string // how the reason begins why what lies beside its certificates has to change; empty: it stays
 	built    string // the text that its data was begun with
 	settled  string // the voters that its configuration names
 	from     string // the peer URL that its member runs by, where that is not the one of its address

@@ -123,8 +123,8 @@ func firstStep(steps []membership.Step, is func(int) bool) int {
 	return -1
 }
 
-// broughtUp returns how many of the steps it takes until the last one that brings up a member: configures it, starts it,
-// or waits until it serves. along are the cluster before each step, and after the last one.
+// broughtUp returns how many of the steps it takes until the last one that brings up a member: configures it, starts
+// it, or waits until it serves. along are the cluster before each step, and after the last one.
 func broughtUp(m membership.Member, along []membership.ClusterStatus, steps []membership.Step) (n int) {
 	serves := func(p membership.ClusterStatus) bool {
 		return p.Member(m) != nil && p.Member(m).State == membership.Healthy
