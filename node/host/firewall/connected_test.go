@@ -1,6 +1,7 @@
 package firewall
 
 import (
+	"errors"
 	"net"
 	"net/netip"
 	"os"
@@ -92,6 +93,23 @@ func TestAPeerWhosePacketsLeaveByAnotherAddress(t *testing.T) {
 		if status := w.status(); (status == nil) != (step.refused != "") {
 			t.Errorf("with peers %s the host filters by %+v", step.peers, status)
 		}
+	}
+}
+
+// TestAPeerThatConnectsAnew holds that somebody counts as connected who is between two connections when the host looks.
+func TestAPeerThatConnectsAnew(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.meanwhile = func() { // 10.0.0.3 is connected to port 2380 of 10.0.0.1
+		const table = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n" +
+			"   0: 0100000A:094C 0300000A:C350 01 00000000:00000000 00:00000000 00000000     0        0 1 1 0 20 4 30 10 -1\n"
+		if err := errors.Join(os.MkdirAll(w.Files.Path("/proc/net"), 0o755), os.WriteFile(w.Files.Path("/proc/net/tcp"), []byte(table), 0o600)); err != nil {
+			t.Error(err)
+		}
+	}
+	f := filters("10.0.0.1", "10.0.0.2")
+	if err := w.setUp(&f); err == nil || !strings.HasPrefix(err.Error(), "10.0.0.3 is connected to peer port 2380") || w.status() != nil {
+		t.Errorf("%v, and the host filters by %+v", err, w.status())
 	}
 }
 

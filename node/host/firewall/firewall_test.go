@@ -56,12 +56,13 @@ func (u *fakeUnits) Disable(_ context.Context, unit string) error {
 type world struct {
 	namespace
 	Host
-	names map[string][]netip.Addr
+	names     map[string][]netip.Addr
+	meanwhile func() // happens while the host waits
 }
 
 func newWorld(t *testing.T, clusters ...string) *world {
 	t.Helper()
-	w := &world{namespace: newNamespace(t), names: map[string][]netip.Addr{}}
+	w := &world{namespace: newNamespace(t), names: map[string][]netip.Addr{}, meanwhile: func() {}}
 	root, err := filepath.EvalSymlinks(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
@@ -75,6 +76,7 @@ func newWorld(t *testing.T, clusters ...string) *world {
 		}
 		return slices.Clone(w.names[name]), nil
 	}
+	w.Pause = func(context.Context, time.Duration) error { w.meanwhile(); return nil }
 	if err := os.MkdirAll(tree.Path(unitfiles.Dir), 0o755); err != nil {
 		t.Fatal(err)
 	}

@@ -33,12 +33,15 @@ type Host struct {
 	Locks   locks.Host
 	Units   unitfiles.Systemd
 	Resolve func(ctx context.Context, name string) ([]netip.Addr, error) // nil: by the host's resolver
+	Pause   func(ctx context.Context, d time.Duration) error             // nil: by the clock
 }
 
 const (
 	// A resolver that is away is awaited for so long, and not by an observation.
 	resolveTimeout = 10 * time.Second
 	glanceTimeout  = 2 * time.Second
+	// A member that was cut off connects anew every 100 ms.
+	looks, lookPause = 4, 250 * time.Millisecond
 )
 
 // alone runs do while nothing else on this host writes or lays down the cluster's table.
@@ -92,7 +95,7 @@ func (h Host) SetUp(ctx context.Context, cluster string, r api.FirewallRequest) 
 	}
 	unit := api.FirewallUnit(cluster)
 	err = h.alone(ctx, cluster, func() error {
-		if err := h.mustKeepPeers(cluster, next); err != nil {
+		if err := h.mustKeepPeers(ctx, cluster, next); err != nil {
 			return err
 		}
 		if err := h.put(cluster, next); err != nil {
@@ -109,24 +112,44 @@ func (h Host) SetUp(ctx context.Context, cluster string, r api.FirewallRequest) 
 	return h.Units.Start(ctx, unit) // which waits for the lock too
 }
 
-// mustKeepPeers refuses the first firewall of a host that would shut out somebody who is connected to its peer port
-// now: a member whose packets leave by another address than the one that the cluster knows would be lost to the others.
-func (h Host) mustKeepPeers(cluster string, next settings) error {
+// mustKeepPeers refuses the first firewall of a host that would shut out somebody who is connected to its peer port, or
+// connects to it within a second: a member whose packets leave by another address than the one that the cluster knows
+// would be lost to the others.
+func (h Host) mustKeepPeers(ctx context.Context, cluster string, next settings) error {
 	if by, err := h.settings(cluster); by != nil || err != nil && !errors.Is(err, errSettings) {
 		return err // whoever is connected was let in, and may be one whom this is to shut out
 	}
-	connected, err := (procfs.FS{Root: h.Files.Root}).Connected(next.PeerPort)
-	if err != nil {
-		return err
-	}
 	known := next.members()
-	for _, from := range connected {
-		if !slices.Contains(known, from.WithZone("")) {
-			return api.Refuse("%s is connected to peer port %d of this host, and is the address of no member: if a member's packets leave by it, a firewall would shut that member out. "+
-				"Give this member an address by which its packets leave, or end the connection if it is no member's, and apply again", from, next.PeerPort)
+	for look := range looks {
+		if look > 0 {
+			if err := h.pause(ctx, lookPause); err != nil {
+				return err
+			}
+		}
+		connected, err := (procfs.FS{Root: h.Files.Root}).Connected(next.PeerPort)
+		if err != nil {
+			return err
+		}
+		for _, from := range connected {
+			if !slices.Contains(known, from.WithZone("")) {
+				return api.Refuse("%s is connected to peer port %d of this host, and is the address of no member: if a member's packets leave by it, a firewall would shut that member out. "+
+					"Give this member an address by which its packets leave, or end the connection if it is no member's, and apply again", from, next.PeerPort)
+			}
 		}
 	}
 	return nil
+}
+
+func (h Host) pause(ctx context.Context, d time.Duration) error {
+	if h.Pause != nil {
+		return h.Pause(ctx, d)
+	}
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-time.After(d):
+		return nil
+	}
 }
 
 // UnitText is the unit that lays a cluster's table down.
