@@ -10,6 +10,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/lab"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/load"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/sample"
 )
 
 // TestAuthoritiesAreRotated rotates both authorities of a cluster by its etcd_pki, there and back and to the end, with
@@ -17,8 +18,21 @@ import (
 // at the end the old ones open nothing.
 func TestAuthoritiesAreRotated(t *testing.T) {
 	t.Parallel()
-	l := up(t, lab.Config{Hosts: members("a", "b", "c")})
-	with := func(rotation string) string { return withRotation(t, configuration(t, l, setup{}), rotation) }
+	areRotated(t, "a", "b", "c")
+}
+
+// TestAuthoritiesOfFiveAreRotated does the same with five members: two restarts of each are not felt either.
+func TestAuthoritiesOfFiveAreRotated(t *testing.T) {
+	sample.Leave(t, "TestAuthoritiesAreRotated does the same with three members")
+	t.Parallel()
+	areRotated(t, "a", "b", "c", "d", "e")
+}
+
+func areRotated(t *testing.T, names ...string) {
+	l := up(t, lab.Config{Hosts: members(names...)})
+	with := func(rotation string) string {
+		return withRotation(t, configuration(t, l, setup{at: on(names...)}), rotation)
+	}
 	v := &underLoad{workspace: newWorkspace(t, l, with(`peers = "1", clients = "1"`))}
 	v.apply()
 	var longest time.Duration
