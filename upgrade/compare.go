@@ -147,14 +147,14 @@ func (r *changeRun) clearCorruptAlarm(ctx context.Context) error {
 	return r.throughLeader(ctx, api.OpDisarm, api.DisarmRequest{Owner: r.order.Owner, Corrupt: true})
 }
 
-// needsSameData tells whether a step stops a voter that serves, removes one, or leads to another: if the data of voters
-// that serve has diverged unseen, one with the right data may not start again beside one with other data, or those with
-// other data may be left as the quorum. A voter that does not serve may be the one by which those with the right data
-// are the more.
+// needsSameData tells whether a step stops a voter that serves, removes one, or leads to another, or to that: if the
+// data of voters that serve has diverged unseen, one with the right data may not start again beside one with other
+// data, or those with other data may be left as the quorum. A voter that does not serve may be the one by which those
+// with the right data are the more.
 func (r *changeRun) needsSameData(step membership.Step) bool {
 	s := r.member(step.Subject())
 	switch step.Kind {
-	case membership.AddLearner, membership.Promote, membership.Roll:
+	case membership.AddLearner, membership.Promote, membership.Roll, membership.Downgrade:
 		return true
 	case membership.Readdress:
 		return s.State == membership.Healthy && !s.There // otherwise it is not stopped
@@ -164,13 +164,27 @@ func (r *changeRun) needsSameData(step membership.Step) bool {
 	return false
 }
 
+// nextOnSameData returns the step that needs voters to hold the same data, if it comes next, or after the snapshot that
+// is taken for it: a host keeps few of these, and ones of data that nobody can rely on would drive older ones out.
+func (r *changeRun) nextOnSameData(steps []membership.Step) membership.Step {
+	for _, step := range steps {
+		switch {
+		case r.needsSameData(step):
+			return step
+		case step.Kind != membership.Stage && step.Kind != membership.Snapshot:
+			return membership.Step{}
+		}
+	}
+	return membership.Step{}
+}
+
 // sameData compares all voters that serve before the first step of a run that needs it, and refuses the step if they
 // differ or cannot be compared. It tells whether it has asked them, which may take minutes: then the hosts are observed
 // again before anything is done. What was found alike is not compared again in this run. What the plan knows to
 // differ, it mends by itself; and it removes members with other data than a quorum.
-func (r *changeRun) sameData(ctx context.Context, batch []membership.Step) (asked bool, err error) {
-	step := batch[0]
-	if !r.needsSameData(step) || r.status.Corrupt || slices.ContainsFunc(r.status.Members, func(s membership.MemberStatus) bool { return s.Diverged }) {
+func (r *changeRun) sameData(ctx context.Context, steps []membership.Step) (asked bool, err error) {
+	step := r.nextOnSameData(steps)
+	if step == (membership.Step{}) || r.status.Corrupt || slices.ContainsFunc(r.status.Members, func(s membership.MemberStatus) bool { return s.Diverged }) {
 		return false, nil
 	}
 	var members []membership.Member
@@ -229,7 +243,7 @@ func (r *changeRun) sameHash(ctx context.Context, members []membership.Member) e
 	case ctx.Err() != nil:
 		return fmt.Errorf("the data of the members could not be compared: %s: %w", found, context.Cause(ctx))
 	case found.Alike(compared):
-		return fmt.Errorf("the data of the members could not be compared: %s; they compact, or are written to, all the time, or have compacted other revisions: apply again, and if it stays so, find out which member is wrong", found)
+		return fmt.Errorf("the data of the members could not be compared: %s; apply again, which goes on with what is left, and if it stays so, see to the members that are said not to be compared", found)
 	}
 	for _, s := range r.status.Voters() {
 		if !slices.Contains(members, s.Member) {
@@ -277,7 +291,8 @@ func (r *changeRun) wayOn(found hashes.Comparison) string {
 	case len(same) > 0:
 		return quorum + "; apply again: a voter whose host does not answer, or that does not serve, is not compared"
 	case len(found.Apart) > 0 || len(down) > 0:
-		return strings.TrimSuffix("no quorum of the voters is seen to hold the same, and not all could be compared: bring them up, or have them answer, and apply again before you change anything else; "+strings.Join(down, "; "), "; ")
+		return strings.TrimSuffix("no quorum of the voters is seen to hold the same, and not all could be compared: bring them up, or have them answer, and apply again before you change anything else; "+strings.Join(down, "; "), "; ") +
+			"; if they are gone for good, only you can say whose data is right: " + plan.LastResort
 	}
 	return "no quorum of the voters is seen to hold the same: find out which member is wrong before you change anything else; only you can say whose data is right: " + plan.LastResort
 }

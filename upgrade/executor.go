@@ -95,9 +95,9 @@ type run struct {
 type loop struct {
 	look func(context.Context)
 	plan func() ([]membership.Step, error)
-	// before may refuse a batch before it begins. If it tells that it has asked the hosts something, which may have
-	// taken long, they are observed and the batch is planned again. nil: nothing is asked.
-	before func(ctx context.Context, batch []membership.Step) (asked bool, err error)
+	// before may refuse steps before the first batch of them begins. If it tells that it has asked the hosts something,
+	// which may have taken long, they are observed and the steps are planned again. nil: nothing is asked.
+	before func(ctx context.Context, steps []membership.Step) (asked bool, err error)
 	act    func(context.Context, membership.Step) error
 	finish func(context.Context) error // runs under the lock when no step is left; may be nil
 	// tolerate tells whether the run continues without steps that had no visible effect; nil means that it does not.
@@ -157,7 +157,7 @@ func (r *run) repeat(ctx context.Context, j loop) error {
 			return j.finish(ctx)
 		}
 		if j.before != nil {
-			asked, err := j.before(ctx, batch)
+			asked, err := j.before(ctx, steps)
 			if err != nil {
 				return err
 			}

@@ -28,9 +28,11 @@ type Asker interface {
 type Question struct {
 	Members []membership.Member
 	Tries   int // how often hashes are asked for, at most, until all members have the same compaction
-	// Patience is how long members that do not serve are asked again. No hash is asked for meanwhile.
+	// Patience is how long members that do not serve are asked again, from the last hash that was asked for on. No hash
+	// is asked for meanwhile.
 	Patience time.Duration
-	// Confirm is how often a difference has to be seen again: a member may not be done with a compaction.
+	// Confirm is how often a difference has to be seen again: a member may not be done with a compaction. Where it is
+	// not, the members that differ count as not compared.
 	Confirm int
 	Waits   func(membership.Member) bool // tells for whom the comparison waits; nil: for all
 	// Alarmed tells whether a member has applied the alarm CORRUPT; nil: the alarm is not raised.
@@ -68,15 +70,34 @@ func Compare(ctx context.Context, ask Asker, q Question) Comparison {
 			if complete && !alike {
 				differed++
 			}
-			if complete && (alike || differed > q.Confirm) || last {
+			if complete && (alike || differed > q.Confirm) {
 				return c
 			}
+			if last {
+				if q.Confirm > 0 {
+					c.doubt(q.Members)
+				}
+				return c
+			}
+			began = time.Now()
 		}
 		select {
 		case <-ctx.Done():
 			return c
 		case <-time.After(between):
 		}
+	}
+}
+
+// doubt takes a difference that was not seen often enough for none: no member that told its hash was compared.
+func (c *Comparison) doubt(members []membership.Member) {
+	told := slices.DeleteFunc(slices.Clone(members), func(m membership.Member) bool { return c.Data[m] == "" })
+	if c.Alike(told) {
+		return
+	}
+	for _, m := range told {
+		c.Apart[m] = fmt.Sprintf("it had %s, which was not seen often enough to be sure", c.Data[m])
+		delete(c.Data, m)
 	}
 }
 
@@ -117,7 +138,8 @@ func (q Question) ask(ctx context.Context, ask Asker, c *Comparison, last bool) 
 			delete(c.Apart, m)
 		}
 		if q.Alarmed == nil {
-			c.setApart(answers)
+			c.setApart(answers, false)
+			c.setApart(answers, true)
 		}
 		if !last && slices.ContainsFunc(q.Members, func(m membership.Member) bool { return q.lacks(*c, m) }) {
 			return
@@ -200,15 +222,15 @@ func (q Question) chooseRevisions(ctx context.Context, ask Asker, c *Comparison,
 	}
 	again := Comparison{Views: map[membership.Member]api.Member{}, Apart: map[membership.Member]string{}}
 	again.probe(ctx, ask, lower)
+	lowest, lowestShort := int64(0), latest
 	for _, m := range lower {
 		switch view, told := again.Views[m]; {
 		case !told || !view.Healthy:
 			c.Apart[m] = again.Apart[m]
 		case view.Revision < latest: // its read came after the others had told theirs
-			c.short[m] = true
+			c.short[m], lowestShort = true, min(lowestShort, view.Revision)
 		}
 	}
-	lowest := int64(0)
 	for m, view := range c.Views {
 		if c.Apart[m] == "" && !c.short[m] && (lowest == 0 || view.Revision < lowest) {
 			lowest = view.Revision
@@ -221,19 +243,20 @@ func (q Question) chooseRevisions(ctx context.Context, ask Asker, c *Comparison,
 		switch {
 		case c.Apart[m] != "" && q.waits(m):
 		case c.short[m]:
-			c.at[m] = 0
+			c.at[m] = lowestShort
 		default:
 			c.at[m] = lowest
 		}
 	}
 }
 
-// setApart sets those apart that answered for another revision, or have compacted another one, than most did.
-func (c *Comparison) setApart(answers map[membership.Member]api.Hash) {
+// setApart sets those apart that answered for another revision, or have compacted another one, than most did: of those
+// that lack a write, or of the others.
+func (c *Comparison) setApart(answers map[membership.Member]api.Hash, short bool) {
 	type span struct{ from, to int64 }
 	count, common := map[span]int{}, span{}
 	for m, h := range answers {
-		if !c.short[m] {
+		if c.short[m] == short {
 			count[span{h.CompactRevision, h.HashRevision}]++
 		}
 	}
@@ -243,7 +266,10 @@ func (c *Comparison) setApart(answers map[membership.Member]api.Hash) {
 		}
 	}
 	for m, h := range answers {
-		if delete(c.Apart, m); !c.short[m] && common != (span{h.CompactRevision, h.HashRevision}) {
+		if c.short[m] != short {
+			continue
+		}
+		if delete(c.Apart, m); common != (span{h.CompactRevision, h.HashRevision}) {
 			c.Apart[m] = fmt.Sprintf("it told its hash from %d to %d, and others from %d to %d", h.CompactRevision, h.HashRevision, common.from, common.to)
 		}
 	}

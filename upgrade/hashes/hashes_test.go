@@ -89,6 +89,12 @@ func TestCompare(t *testing.T) {
 		views[name] = answers
 		return views
 	}
+	revisions := func(name string, all ...int64) (views []api.Member) {
+		for _, revision := range all {
+			views = append(views, serves(name, revision))
+		}
+		return views
+	}
 	type hash = map[string]func(int64, int) (api.Hash, error)
 	for name, test := range map[string]struct {
 		views map[string][]api.Member
@@ -103,9 +109,16 @@ func TestCompare(t *testing.T) {
 		"at rest":                 {at(9, "a b c"), hash{"a": holds(same, 3, 9), "b": holds(same, 3, 9), "c": holds(same, 3, 9)}, true, "b at 0, c at 0, a at 0", 3, "00000abc from 3 to 9", "", 3},
 		"busy":                    {with(at(9, "a b"), "c", serves("c", 8), serves("c", 9)), hash{"a": holds(same, 3, 9), "b": holds(same, 3, 9), "c": holds(same, 3, 9)}, true, "b at 8, c at 8, a at 8", 3, "00000abc from 3 to 8", "", 3},
 		"other data":              {at(9, "a b c"), hash{"a": holds(same, 3, 9), "b": holds(same, 3, 9), "c": holds(other, 3, 9)}, false, "b at 0, c at 0, a at 0", 9, "00000def from 3 to 9", "", 2},
-		"it lacks the last write": {with(at(9, "a b"), "c", serves("c", 8)), hash{"a": holds(same, 3, 9), "b": holds(same, 3, 9), "c": holds(same, 3, 8)}, false, "b at 0, c at 0, a at 0", 9, "00000abc from 3 to 8, and lacks what others have", "", 2},
-		"it lacks what the others have compacted": {with(at(9, "a b"), "c", serves("c", 5)), hash{"a": holds(same, 7, 9), "b": holds(same, 7, 9), "c": holds(same, 3, 5)}, false, "b at 0, c at 0, a at 0", 9,
+		"it lacks the last write": {with(at(9, "a b"), "c", serves("c", 8)), hash{"a": holds(same, 3, 9), "b": holds(same, 3, 9), "c": holds(same, 3, 8)}, false, "b at 0, c at 8, a at 0", 9, "00000abc from 3 to 8, and lacks what others have", "", 2},
+		"it lacks what the others have compacted": {with(at(9, "a b"), "c", serves("c", 5)), hash{"a": holds(same, 7, 9), "b": holds(same, 7, 9), "c": holds(same, 3, 5)}, false, "b at 0, c at 5, a at 0", 9,
 			"00000abc from 3 to 5, and lacks what others have", "", 2},
+		"one has what the others never got": {map[string][]api.Member{"a": revisions("a", 9, 11, 13), "b": revisions("b", 8, 8, 10, 10, 12, 12), "c": revisions("c", 8, 8, 10, 10, 12, 12)},
+			hash{"a": holds(other, 3, 13), "b": holds(same, 3, 13), "c": holds(same, 3, 14)}, false, "b at 8, c at 8, a at 0", 9, "00000abc from 3 to 12, and lacks what others have", "", 2},
+		"silent once two differ": {with(at(9, "a b"), "c", serves("c", 9), api.Member{Error: "refused"}), hash{"a": holds(same, 3, 9), "b": holds(other, 3, 9), "c": holds(same, 3, 9)}, false, "b at 0, c at 0, a at 0", 5, "", "", 0},
+		"silent for a moment after long readings": {with(at(9, "a b"), "c", serves("c", 9), api.Member{Error: "refused"}, serves("c", 9)), hash{"a": holds(same, 3, 9), "b": holds(same, 3, 9), "c": func(revision int64, nth int) (api.Hash, error) {
+			time.Sleep(time.Minute)
+			return holds(other-uint32(min(nth, 1))*(other-same), 3, 9)(revision, nth)
+		}}, true, "b at 0, c at 0, a at 0", 6, "00000abc from 3 to 9", "", 3},
 		"compacted elsewhere": {at(9, "a b c"), hash{"a": holds(same, 7, 9), "b": holds(same, 7, 9), "c": holds(same, 3, 9)}, false, "b at 0, c at 0, b at 9", 21, "", "", 2},
 		"done with it later": {at(9, "a b c"), hash{"a": holds(same, 7, 9), "b": holds(same, 7, 9), "c": func(revision int64, nth int) (api.Hash, error) {
 			return holds(same, int64(3+4*min(nth, 1)), 9)(revision, nth)
@@ -143,6 +156,9 @@ func TestCompare(t *testing.T) {
 				}
 				if slices.Contains(c.Older, members[2]) != (test.older != "") {
 					t.Errorf("older: %v", c.Older)
+				}
+				if test.right == 0 && len(c.Data) > 0 {
+					t.Errorf("of members that differ, and were not seen to often enough, it is told what they hold: %s", c)
 				}
 				if right := c.Same(members, 3); len(right) != test.right {
 					t.Errorf("the same is held by %v", right)
