@@ -18,8 +18,8 @@ import (
 
 // TestMachineIsPutBack has a virtual machine go back to a snapshot of its disk, behind what its member has
 // acknowledged since, and with the record of that. The member ends over what its leader knows of it, and is built anew:
-// no write is lost. Then the key by which its host asks it is gone while another machine is gone for good: one apply
-// mends both.
+// no write is lost. Then the key by which its host asks it is gone while another machine is gone for good: an apply
+// brings the key back, and the next replaces the machine.
 func TestMachineIsPutBack(t *testing.T) {
 	sample.Leave(t, "the executor's tests put machines back, and node/host's guards real members")
 	t.Parallel()
@@ -46,8 +46,20 @@ func TestMachineIsPutBack(t *testing.T) {
 	ctl.await(endpoints, "get", "x")
 	w.must("apply", "-refresh-only", "-auto-approve", "-no-color")
 
-	must(b.PutBack(t.Context()))
-	inHost(t, b, "sh", "-c", `until [ "$(systemctl show -P NRestarts etcd@prod)" -ge 5 ]; do sleep 0.2; done`)
+	// A leader that was elected since asks the member what it has, and fills it up.
+	for try := 1; ; try++ {
+		must(b.PutBack(t.Context()))
+		ended := inHost(t, b, "timeout", "300", "sh", "-c", `until [ "$(systemctl show -P NRestarts etcd@prod)" -ge 5 ] ||
+			systemctl -q is-active etcd@prod; do sleep 0.2; done; systemctl is-active etcd@prod; true`)
+		if strings.TrimSpace(ended) != "active" {
+			break
+		}
+		if try == 6 {
+			t.Fatal("each time another leader was elected")
+		}
+		ctl.await(endpoints, "get", "x")
+		ctl.must(endpoints[0], "put", fmt.Sprintf("more/%d", try), "acknowledged")
+	}
 	if output, code := w.planCode(); code != 2 || !strings.Contains(flatten(output), "its machine was reset to an older state") {
 		t.Errorf("the plan says nothing of the reset: %d\n%s", code, output)
 	}
@@ -66,9 +78,11 @@ func TestMachineIsPutBack(t *testing.T) {
 
 	inHost(t, b, "rm", "/etc/etcd/prod/tls/admin.key")
 	must(c.PowerOff())
+	w.apply()
+	w.mustRollOut("renew certificates of b")
 	w.write("main.tf", configuration(t, l, setup{at: map[string]string{"a": "a", "b": "b", "c": "d"}}))
 	w.apply()
-	w.mustRollOut("renew certificates of b", "remove c", "join c", "promote c")
+	w.mustRollOut("remove c", "join c", "promote c")
 	w.mustBeSettled()
 	have()
 }

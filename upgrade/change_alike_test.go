@@ -11,8 +11,9 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
 )
 
-// stoppers are the calls that stop a member, or change who is in the list, and those that drive an older snapshot out.
-var stoppers = []api.Operation{api.OpSnapshot, api.OpRestart, api.OpStop, api.OpRemoveMember, api.OpAddLearner, api.OpPromote, api.OpUpdateMember}
+// stoppers are the calls that stop a member, or change who is in the list or leads, and those that drive an older
+// snapshot out.
+var stoppers = []api.Operation{api.OpSnapshot, api.OpMoveLeader, api.OpRestart, api.OpStop, api.OpRemoveMember, api.OpAddLearner, api.OpPromote, api.OpUpdateMember}
 
 // mustHaveStoppedNobody fails the test if a run has called a host to stop its member, or to change the list.
 func (l *life) mustHaveStoppedNobody() {
@@ -38,6 +39,7 @@ func TestVotersAreComparedFirst(t *testing.T) {
 		"roll":                    {3, "c", quota, "(a, b)"},
 		"roll, the leader":        {3, "a", quota, "(b, c)"},
 		"rebuild of a right one":  {3, "c", func(l *life) { l.rebuild("b") }, "(a, b)"},
+		"rebuild of the leader":   {3, "c", func(l *life) { l.rebuild("a") }, "(a, b)"},
 		"replacement":             {3, "c", func(l *life) { l.want("a", "b@22", "c") }, "(a, b)"},
 		"moved address":           {3, "c", func(l *life) { l.readdress("b", "52", false) }, "(a, b)"},
 		"fewer":                   {5, "b", func(l *life) { l.want("a", "b", "c") }, "(a, c, d, e)"},
@@ -89,6 +91,24 @@ func TestTieIsNotDecided(t *testing.T) {
 			t.Fatalf("%v\n%s", err, strings.Join(l.progress, "\n"))
 		}
 		l.mustHaveStoppedNobody()
+	})
+}
+
+// TestStoreOfAThirdComesFirst has the store of one of three be gone, with which the member starts, and the two others
+// differ: the store is put back before they are compared, and the third then tells whose data is right.
+func TestStoreOfAThirdComesFirst(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		l := serving(t, 3, nodetest.EtcdVersion)
+		l.host("b").Corrupt(cluster)
+		l.host("c").LoseStores()
+		l.world.Tick()
+		l.set("quota-backend-bytes", "8589934592")
+		_, err := l.change(context.Background(), nil)
+		if err == nil || !strings.Contains(err.Error(), "a quorum of the voters holds the same (a, c)") {
+			t.Fatalf("%v\n%s", err, strings.Join(l.progress, "\n"))
+		}
+		l.decide(err.Error())
+		l.mustConverge(3)
 	})
 }
 

@@ -164,14 +164,18 @@ func (r *changeRun) needsSameData(step membership.Step) bool {
 	return false
 }
 
-// nextOnSameData returns the step that needs voters to hold the same data, if it comes next, or after the snapshot that
-// is taken for it: a host keeps few of these, and ones of data that nobody can rely on would drive older ones out.
+// nextOnSameData returns the step that needs voters to hold the same data, if it comes next, or after what is only done
+// for it. Of snapshots a host keeps few: ones of data that nobody can rely on would drive older ones out. The
+// leadership might move to a member with other data. A store for a voter that is down is no such step: it may be the
+// one that tells whose data is right.
 func (r *changeRun) nextOnSameData(steps []membership.Step) membership.Step {
 	for _, step := range steps {
+		s := r.member(step.Subject())
 		switch {
 		case r.needsSameData(step):
 			return step
-		case step.Kind != membership.Stage && step.Kind != membership.Snapshot:
+		case step.Kind == membership.Stage && (s.Role == membership.Absent || s.State == membership.Healthy):
+		case step.Kind != membership.Snapshot && step.Kind != membership.MoveLeader:
 			return membership.Step{}
 		}
 	}

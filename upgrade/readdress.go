@@ -69,7 +69,7 @@ func (r *changeRun) moveBack(ctx context.Context, step membership.Step, before a
 	var refused refusedError
 	untouched := errors.As(failure, &refused) // it is not restarted in vain
 	if !untouched {
-		if err := r.configureAndRestart(ctx, m, before); err != nil {
+		if err := r.rollBackTo(ctx, m, before); err != nil {
 			return fmt.Errorf("it did not come up at its new address: %w\nIt could not be rolled back to %s either: %w", failure, membership.HostOf(s.From), err)
 		}
 	}

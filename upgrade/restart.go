@@ -132,10 +132,23 @@ func (r *changeRun) roll(ctx context.Context, step membership.Step) error {
 	case !failureKnown(failure):
 		return fmt.Errorf("it is not known whether it came back: %w", failure)
 	}
-	if err := r.configureAndRestart(ctx, m, before); err != nil {
+	if err := r.rollBackTo(ctx, m, before); err != nil {
 		return fmt.Errorf("it did not come back: %w\nIt could not be rolled back to its previous configuration either: %w", failure, err)
 	}
 	return fmt.Errorf("it did not come back, and was rolled back to its previous configuration, with which it is healthy: %w", failure)
+}
+
+// rollBackTo has a member that is down run by its previous configuration again. A host that refuses who may reach it
+// has its member up all the same.
+func (r *changeRun) rollBackTo(ctx context.Context, m membership.Member, before api.ConfigureRequest) error {
+	refused := r.write(ctx, m, before)
+	if unfiltered := (unfilteredError{}); refused != nil && !errors.As(refused, &unfiltered) {
+		return refused
+	}
+	if err := r.tell(ctx, m, api.OpRestart, api.RestartRequest{Owner: r.order.Owner}); err != nil {
+		return errors.Join(refused, err)
+	}
+	return errors.Join(refused, r.awaitReady(ctx, m))
 }
 
 // configureAndRestart configures a member, restarts it, and waits until it is ready. A refusedError means that the

@@ -89,13 +89,18 @@ func Compare(ctx context.Context, ask Asker, q Question) Comparison {
 	}
 }
 
-// doubt takes a difference that was not seen often enough for none: no member that told its hash was compared.
+// doubt takes a difference that was not seen often enough for none: of the members that told their hashes, those count
+// as compared that hold the same and are more than half of all. To be alike once is enough.
 func (c *Comparison) doubt(members []membership.Member) {
 	told := slices.DeleteFunc(slices.Clone(members), func(m membership.Member) bool { return c.Data[m] == "" })
 	if c.Alike(told) {
 		return
 	}
+	most := c.Same(told, len(members))
 	for _, m := range told {
+		if slices.Contains(most, m) {
+			continue
+		}
 		c.Apart[m] = fmt.Sprintf("it had %s, which was not seen often enough to be sure", c.Data[m])
 		delete(c.Data, m)
 	}
@@ -222,13 +227,13 @@ func (q Question) chooseRevisions(ctx context.Context, ask Asker, c *Comparison,
 	}
 	again := Comparison{Views: map[membership.Member]api.Member{}, Apart: map[membership.Member]string{}}
 	again.probe(ctx, ask, lower)
-	lowest, lowestShort := int64(0), latest
+	lowest, lowestShort, latestShort := int64(0), latest, int64(0)
 	for _, m := range lower {
 		switch view, told := again.Views[m]; {
 		case !told || !view.Healthy:
 			c.Apart[m] = again.Apart[m]
 		case view.Revision < latest: // its read came after the others had told theirs
-			c.short[m], lowestShort = true, min(lowestShort, view.Revision)
+			c.short[m], lowestShort, latestShort = true, min(lowestShort, view.Revision), max(latestShort, view.Revision)
 		}
 	}
 	for m, view := range c.Views {
@@ -238,6 +243,9 @@ func (q Question) chooseRevisions(ctx context.Context, ask Asker, c *Comparison,
 	}
 	if try%2 == 0 && lowest == latest {
 		lowest = 0
+	}
+	if try%2 == 0 && lowestShort == latestShort {
+		lowestShort = 0
 	}
 	for m := range c.Views {
 		switch {

@@ -109,11 +109,17 @@ func TestCompare(t *testing.T) {
 		"at rest":                 {at(9, "a b c"), hash{"a": holds(same, 3, 9), "b": holds(same, 3, 9), "c": holds(same, 3, 9)}, true, "b at 0, c at 0, a at 0", 3, "00000abc from 3 to 9", "", 3},
 		"busy":                    {with(at(9, "a b"), "c", serves("c", 8), serves("c", 9)), hash{"a": holds(same, 3, 9), "b": holds(same, 3, 9), "c": holds(same, 3, 9)}, true, "b at 8, c at 8, a at 8", 3, "00000abc from 3 to 8", "", 3},
 		"other data":              {at(9, "a b c"), hash{"a": holds(same, 3, 9), "b": holds(same, 3, 9), "c": holds(other, 3, 9)}, false, "b at 0, c at 0, a at 0", 9, "00000def from 3 to 9", "", 2},
-		"it lacks the last write": {with(at(9, "a b"), "c", serves("c", 8)), hash{"a": holds(same, 3, 9), "b": holds(same, 3, 9), "c": holds(same, 3, 8)}, false, "b at 0, c at 8, a at 0", 9, "00000abc from 3 to 8, and lacks what others have", "", 2},
-		"it lacks what the others have compacted": {with(at(9, "a b"), "c", serves("c", 5)), hash{"a": holds(same, 7, 9), "b": holds(same, 7, 9), "c": holds(same, 3, 5)}, false, "b at 0, c at 5, a at 0", 9,
+		"it lacks the last write": {with(at(9, "a b"), "c", serves("c", 8)), hash{"a": holds(same, 3, 9), "b": holds(same, 3, 9), "c": holds(same, 3, 8)}, false, "b at 0, c at 0, a at 0", 9, "00000abc from 3 to 8, and lacks what others have", "", 2},
+		"it lacks what the others have compacted": {with(at(9, "a b"), "c", serves("c", 5)), hash{"a": holds(same, 7, 9), "b": holds(same, 7, 9), "c": holds(same, 3, 5)}, false, "b at 0, c at 0, a at 0", 9,
 			"00000abc from 3 to 5, and lacks what others have", "", 2},
 		"one has what the others never got": {map[string][]api.Member{"a": revisions("a", 9, 11, 13), "b": revisions("b", 8, 8, 10, 10, 12, 12), "c": revisions("c", 8, 8, 10, 10, 12, 12)},
-			hash{"a": holds(other, 3, 13), "b": holds(same, 3, 13), "c": holds(same, 3, 14)}, false, "b at 8, c at 8, a at 0", 9, "00000abc from 3 to 12, and lacks what others have", "", 2},
+			hash{"a": holds(other, 3, 13), "b": holds(same, 3, 13), "c": holds(same, 3, 14)}, false, "b at 0, c at 0, b at 10, c at 10, a at 11, b at 0, c at 0, b at 12, c at 12, a at 13", 15, "00000abc from 3 to 12, and lacks what others have", "", 2},
+		"cached at the head, and one has what the others never got": {map[string][]api.Member{"a": revisions("a", 9), "b": revisions("b", 8), "c": revisions("c", 8)}, hash{"a": holds(other, 8, 9), "b": func(revision int64, nth int) (api.Hash, error) {
+			if revision == 8 {
+				return holds(same, 3, 8)(revision, nth)
+			}
+			return holds(same, 8, 8)(revision, nth)
+		}, "c": holds(same, 8, 8)}, false, "b at 0, c at 0, a at 0, b at 8, c at 8, b at 0", 13, "00000abc from 8 to 8, and lacks what others have", "", 2},
 		"silent once two differ": {with(at(9, "a b"), "c", serves("c", 9), api.Member{Error: "refused"}), hash{"a": holds(same, 3, 9), "b": holds(other, 3, 9), "c": holds(same, 3, 9)}, false, "b at 0, c at 0, a at 0", 5, "", "", 0},
 		"silent for a moment after long readings": {with(at(9, "a b"), "c", serves("c", 9), api.Member{Error: "refused"}, serves("c", 9)), hash{"a": holds(same, 3, 9), "b": holds(same, 3, 9), "c": func(revision int64, nth int) (api.Hash, error) {
 			time.Sleep(time.Minute)
@@ -166,4 +172,23 @@ func TestCompare(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestQuorumIsSeenThroughDoubt has one of five hold other data, and another one tell nothing: the three that hold the
+// same are seen to, however seldom the other was seen to differ.
+func TestQuorumIsSeenThroughDoubt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{t: t, views: map[string][]api.Member{}, hash: map[string]func(int64, int) (api.Hash, error){}, times: map[string]int{}}
+		var members []membership.Member
+		for _, name := range []string{"a", "b", "c", "d", "e"} {
+			members = append(members, membership.Member{Name: name})
+			f.views[name], f.hash[name] = []api.Member{serves(name, 9)}, holds(1, 3, 9)
+		}
+		f.hash["a"] = holds(2, 3, 9)
+		f.hash["e"] = func(int64, int) (api.Hash, error) { return api.Hash{}, errors.New("no route") }
+		c := hashes.Compare(t.Context(), f, hashes.Question{Members: members, Tries: 10, Patience: 20 * time.Second, Confirm: 2})
+		if right := c.Same(members, 5); len(right) != 3 || c.Data[members[0]] != "" || !strings.Contains(c.Apart[members[0]], "not seen often enough") || c.Apart[members[4]] != "no route" {
+			t.Errorf("the same is held by %v: %s", right, c)
+		}
+	})
 }

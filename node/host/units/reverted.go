@@ -7,8 +7,9 @@ import (
 )
 
 // beyondLog matches raft's panic in a member whose leader tells it that an entry is agreed on which its log does not
-// reach. The leader goes by what this very member has told it to have on disk.
-var beyondLog = regexp.MustCompile(`tocommit\((\d+)\) is out of range \[lastIndex\((\d+)\)\]`)
+// reach. The leader goes by what this very member has told it to have on disk. Other lines may quote what clients
+// write.
+var beyondLog = regexp.MustCompile(`^(?:panic: |\{.*"logger":"raft".*"msg":")tocommit\((\d+)\) is out of range \[lastIndex\((\d+)\)\]`)
 
 // Acknowledged returns the entry that a member has told its leader to have logged, if the journal says that the member
 // ended over it with a log of this end, which is before that entry; else 0. The same end shows that no other start, on

@@ -13,15 +13,16 @@ func TestWhatAMemberHasAcknowledgedIsRead(t *testing.T) {
 		journal []string
 		want    uint64
 	}{
-		"etcd's line":             {[]string{"plain", logged("50", "8"), "plain"}, 50},
-		"Go's line":               {[]string{printed}, 50},
-		"the last of several":     {[]string{logged("40", "8"), logged("50", "8"), printed}, 50},
-		"of another log":          {[]string{logged("50", "7")}, 0},
-		"of another log, by now":  {[]string{logged("50", "8"), logged("50", "9")}, 0},
-		"no entry that it lacks":  {[]string{logged("8", "8")}, 0},
-		"a number that is none":   {[]string{logged("99999999999999999999", "8")}, 0},
-		"nothing of it":           {[]string{"panic: runtime error: index out of range [8] with length 8"}, 0},
-		"no journal could be had": {nil, 0},
+		"etcd's line":               {[]string{"plain", logged("50", "8"), "plain"}, 50},
+		"Go's line":                 {[]string{printed}, 50},
+		"the last of several":       {[]string{logged("40", "8"), logged("50", "8"), printed}, 50},
+		"of another log":            {[]string{logged("50", "7")}, 0},
+		"of another log, by now":    {[]string{logged("50", "8"), logged("50", "9")}, 0},
+		"no entry that it lacks":    {[]string{logged("8", "8")}, 0},
+		"a number that is none":     {[]string{logged("99999999999999999999", "8")}, 0},
+		"nothing of it":             {[]string{"panic: runtime error: index out of range [8] with length 8"}, 0},
+		"what a client has written": {[]string{`{"level":"warn","msg":"apply request took too long","request":"header:<> put:<key:\"tocommit(50) is out of range [lastIndex(8)]\">"}`}, 0},
+		"no journal could be had":   {nil, 0},
 	} {
 		if told := Acknowledged(test.journal, 8); told != test.want {
 			t.Errorf("%s: %d, want %d", name, told, test.want)
