@@ -40,7 +40,7 @@ func TestMachineIsPutBack(t *testing.T) {
 	must(c.PowerOff()) // so that b's disk is one of the two that acknowledge
 	const writes = 40
 	for n := range writes {
-		ctl.await(endpoints[:1], "put", fmt.Sprintf("write/%d", n), "acknowledged") // another leader may have to be elected
+		ctl.await(endpoints[:1], "put", fmt.Sprintf("write/%d", n), "acknowledged") // once another leader is elected
 	}
 	must(c.PowerOn(t.Context()))
 	ctl.await(endpoints, "get", "x")
