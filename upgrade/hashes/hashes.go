@@ -346,13 +346,20 @@ func (c Comparison) String() string {
 	return strings.Join(texts, "; ")
 }
 
-// Holders returns the members that hold what own is the hash of.
+// Holders returns the members that hold what own is the hash of. One that stands at that very revision is asked for all
+// that it holds first, as Compare asks members at rest.
 func Holders(ctx context.Context, ask Asker, members []membership.Member, own api.Hash) (holders []membership.Member) {
 	c := Comparison{Views: map[membership.Member]api.Member{}, Apart: map[membership.Member]string{}}
 	c.probe(ctx, ask, members)
 	for _, m := range leaderLast(members, c.Views) {
-		h, err := ask.Hash(ctx, m, own.HashRevision)
-		if err == nil && h.Hash == own.Hash && h.HashRevision == own.HashRevision && h.CompactRevision == own.CompactRevision {
+		revisions := []int64{own.HashRevision}
+		if c.Views[m].Revision == own.HashRevision {
+			revisions = []int64{0, own.HashRevision}
+		}
+		if slices.ContainsFunc(revisions, func(revision int64) bool {
+			h, err := ask.Hash(ctx, m, revision)
+			return err == nil && h.Hash == own.Hash && h.HashRevision == own.HashRevision && h.CompactRevision == own.CompactRevision
+		}) {
 			holders = append(holders, m)
 		}
 	}

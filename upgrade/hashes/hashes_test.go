@@ -192,3 +192,30 @@ func TestQuorumIsSeenThroughDoubt(t *testing.T) {
 		}
 	})
 }
+
+// TestHolders finds who holds what a member does that does not start: where that is at the revision that was compacted
+// last, too, for which a member that was not restarted since answers with the compaction before.
+func TestHolders(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cached := func(revision int64, nth int) (api.Hash, error) {
+			if revision == 9 {
+				return holds(1, 3, 9)(revision, nth)
+			}
+			return holds(1, 9, 9)(revision, nth)
+		}
+		f := &fake{t: t, times: map[string]int{}, views: map[string][]api.Member{"a": {serves("a", 9)}, "b": {serves("b", 9)}, "c": {serves("c", 12)}, "d": {serves("d", 9)}},
+			hash: map[string]func(int64, int) (api.Hash, error){"a": cached, "b": holds(1, 9, 9), "c": holds(1, 9, 12), "d": holds(2, 9, 9)}}
+		var members []membership.Member
+		for _, name := range []string{"a", "b", "c", "d"} {
+			members = append(members, membership.Member{Name: name})
+		}
+		found := hashes.Holders(t.Context(), f, members, api.Hash{Hash: 1, HashRevision: 9, CompactRevision: 9, Revision: 9})
+		var names []string
+		for _, m := range found {
+			names = append(names, m.Name)
+		}
+		if got, want := strings.Join(names, " "), "b c a"; got != want {
+			t.Errorf("holders are %s, want %s", got, want)
+		}
+	})
+}
