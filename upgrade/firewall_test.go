@@ -277,6 +277,30 @@ func TestARollWhoseFirewallIsRefused(t *testing.T) {
 	})
 }
 
+// TestARollBackWhoseFirewallIsRefused: a member that does not come up by a new configuration is brought up by the one
+// before, also if its host refuses who may reach it then.
+func TestARollBackWhoseFirewallIsRefused(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		l := serving(t, 3, older)
+		l.filtered("10.0.1.0/24")
+		l.world.Doom(l.versions[nodetest.EtcdVersion]["amd64"], "panic: it does not like this disk")
+		l.run(nodetest.EtcdVersion)
+		l.world.Inject(nodetest.Fault{Address: "192.0.2.12", Operation: api.OpFirewall, Nth: 2, Err: api.Refuse("the disk is full")})
+		_, err := l.change(context.Background(), l.planned().Steps)
+		for _, says := range []string{"panic: it does not like this disk", "it runs by that again, and its host refused who may reach it: say who may reach it: the disk is full"} {
+			if err == nil || !strings.Contains(err.Error(), says) {
+				t.Errorf("%q is not said: %v", says, err)
+			}
+		}
+		for _, why := range l.world.Unhealthy(cluster, l.cluster.Addresses()...) {
+			t.Error(why)
+		}
+		l.world.Heal()
+		l.world.Doom(l.versions[nodetest.EtcdVersion]["amd64"], "")
+		l.mustConverge(1)
+	})
+}
+
 // TestAnUnfinishedCreateWithoutItsFirewall: a create is cut once hosts filter, and goes on without a firewall.
 func TestAnUnfinishedCreateWithoutItsFirewall(t *testing.T) {
 	bubble(t, func(t *testing.T) {

@@ -148,7 +148,13 @@ func (r *changeRun) rollBackTo(ctx context.Context, m membership.Member, before 
 	if err := r.tell(ctx, m, api.OpRestart, api.RestartRequest{Owner: r.order.Owner}); err != nil {
 		return errors.Join(refused, err)
 	}
-	return errors.Join(refused, r.awaitReady(ctx, m))
+	if err := r.awaitReady(ctx, m); err != nil {
+		return errors.Join(refused, err)
+	}
+	if refused != nil {
+		return fmt.Errorf("it runs by that again, and its host refused who may reach it: %w", refused)
+	}
+	return nil
 }
 
 // configureAndRestart configures a member, restarts it, and waits until it is ready. A refusedError means that the
