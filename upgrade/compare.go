@@ -38,18 +38,11 @@ type asker struct {
 }
 
 func (a asker) Probe(ctx context.Context, m membership.Member) (api.Member, error) {
-	return call[api.Member](ctx, a.Hosts[m], a.storeOf(m), api.OpProbe, a.Cluster.Name, "", api.ProbeRequest{})
+	return call[api.Member](ctx, a.Hosts[m], storeOn(a.reports[m]), api.OpProbe, a.Cluster.Name, "", api.ProbeRequest{})
 }
 
 func (a asker) Hash(ctx context.Context, m membership.Member, revision int64) (api.Hash, error) {
-	return call[api.Hash](ctx, a.Hosts[m], a.storeOf(m), api.OpHash, a.Cluster.Name, "", api.HashRequest{Revision: revision})
-}
-
-func (a asker) storeOf(m membership.Member) string {
-	if o := a.reports[m].Observation; o != nil {
-		return o.Store.SHA256
-	}
-	return "" // the one that is selected
+	return call[api.Hash](ctx, a.Hosts[m], storeOn(a.reports[m]), api.OpHash, a.Cluster.Name, "", api.HashRequest{Revision: revision})
 }
 
 // compare asks the voters that answer for the hash of their data if the CORRUPT alarm is raised or a member does not

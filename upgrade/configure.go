@@ -114,12 +114,6 @@ func (r *run) writeFiles(ctx context.Context, m membership.Member, request api.C
 	return err
 }
 
-// unfilteredError is the error of a host that was given what its member is to run by, and not who may reach it.
-type unfilteredError struct{ error }
-
-func (e unfilteredError) Error() string { return "say who may reach it: " + e.error.Error() }
-func (e unfilteredError) Unwrap() error { return e.error }
-
 // writeBy makes a call by which a host prepares or writes what its member is to run by. A member that is not restarted
 // keeps its store. If that is of an earlier release, and refuses the request since it does not know all of it, this
 // build's store is put beside it and carries the request out: it leaves the member the store that it has.

@@ -343,8 +343,11 @@ func (r *run) callable(m membership.Member) bool {
 }
 
 // storeToCall returns the store that handles calls to the member's host.
-func (r *run) storeToCall(m membership.Member) string {
-	if o := r.reports[m].Observation; o != nil {
+func (r *run) storeToCall(m membership.Member) string { return storeOn(r.reports[m]) }
+
+// storeOn returns the store that a host selected when it was observed, or "", for the one that it selects.
+func storeOn(report bootstrap.Report) string {
+	if o := report.Observation; o != nil {
 		return o.Store.SHA256
 	}
 	return ""

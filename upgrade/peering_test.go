@@ -149,7 +149,7 @@ func TestRestoresRolledBackKeepCommonNames(t *testing.T) {
 					continue
 				}
 				bubble(t, func(t *testing.T) {
-					r, opened, steps := restores["healthy"](t), false, 0
+					r := restores["healthy"](t)
 					restoration := r.cluster.Restore
 					r.cluster.Restore, r.cluster.PeerName = membership.Restoration{}, names[0]
 					if _, err := r.change(context.Background(), nil); err != nil {
@@ -157,21 +157,7 @@ func TestRestoresRolledBackKeepCommonNames(t *testing.T) {
 					}
 					r.mustDemand(names[0], names[0])
 					r.cluster.Restore, r.cluster.PeerName = restoration, names[1]
-					ctx, cancel := context.WithCancel(context.Background())
-					defer cancel()
-					r.atStep = func(line string) {
-						if beginsStep(line) {
-							if steps++; steps == step+1 {
-								cancel()
-							}
-							opened = opened || strings.Contains(line, " open ")
-						}
-					}
-					if _, err := r.restore(ctx, nil); err == nil {
-						t.Fatal("it was not stopped")
-					}
-					r.atStep = nil
-					if opened {
+					if r.restoreUntil(step) {
 						return
 					}
 					r.cluster.Restore.RollBack = true

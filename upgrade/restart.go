@@ -88,11 +88,23 @@ func failureKnown(err error) bool {
 	return errors.As(err, &answer) || errors.As(err, &seen)
 }
 
+// unfilteredError is the error of a host that was given what its member is to run by, and not who may reach it.
+type unfilteredError struct{ error }
+
+func (e unfilteredError) Error() string { return "say who may reach it: " + e.error.Error() }
+func (e unfilteredError) Unwrap() error { return e.error }
+
+// isUnfiltered tells whether an error is that of such a host.
+func isUnfiltered(err error) bool {
+	var unfiltered unfilteredError
+	return errors.As(err, &unfiltered)
+}
+
 // refusedError is the error of a configuration that a member's host refused, or has no more.
 type refusedError struct{ error }
 
 func (e refusedError) Error() string {
-	if unfiltered := (unfilteredError{}); errors.As(e.error, &unfiltered) {
+	if isUnfiltered(e.error) {
 		return "its host refused who may reach it, has what it ran by before again, and it runs on as it did: " + e.error.Error()
 	}
 	return "its host refused what it is to run by, and it runs on as it did: " + e.error.Error()
@@ -102,7 +114,7 @@ func (e refusedError) Unwrap() error { return e.error }
 // changedNothing tells whether a host reported that it has not begun what it was asked for.
 func changedNothing(err error) bool {
 	var answer *api.Error
-	if unfiltered := (unfilteredError{}); errors.As(err, &unfiltered) {
+	if isUnfiltered(err) {
 		return false // it was configured before
 	}
 	return errors.As(err, &answer) && slices.Contains([]api.Code{api.CodeRefused, api.CodeUnsupported, api.CodeBusy, api.CodeNoStore}, answer.Code)
@@ -142,13 +154,10 @@ func (r *changeRun) roll(ctx context.Context, step membership.Step) error {
 // has its member up all the same.
 func (r *changeRun) rollBackTo(ctx context.Context, m membership.Member, before api.ConfigureRequest) error {
 	refused := r.write(ctx, m, before)
-	if unfiltered := (unfilteredError{}); refused != nil && !errors.As(refused, &unfiltered) {
+	if refused != nil && !isUnfiltered(refused) {
 		return refused
 	}
-	if err := r.tell(ctx, m, api.OpRestart, api.RestartRequest{Owner: r.order.Owner}); err != nil {
-		return errors.Join(refused, err)
-	}
-	if err := r.awaitReady(ctx, m); err != nil {
+	if err := r.restart(ctx, m); err != nil {
 		return errors.Join(refused, err)
 	}
 	if refused != nil {
@@ -161,11 +170,10 @@ func (r *changeRun) rollBackTo(ctx context.Context, m membership.Member, before 
 // member runs on as it did.
 func (r *changeRun) configureAndRestart(ctx context.Context, m membership.Member, request api.ConfigureRequest) error {
 	if err := r.write(ctx, m, request); err != nil {
-		unfiltered := unfilteredError{}
 		switch {
 		case changedNothing(err):
 			return refusedError{err}
-		case errors.As(err, &unfiltered) && failureKnown(err):
+		case isUnfiltered(err) && failureKnown(err):
 			if failed := r.writeFiles(ctx, m, r.currentConfiguration(m)); failed != nil {
 				return fmt.Errorf("%w\nIts host could not be given back what it runs by either: %w", err, failed)
 			}
@@ -173,6 +181,11 @@ func (r *changeRun) configureAndRestart(ctx context.Context, m membership.Member
 		}
 		return err
 	}
+	return r.restart(ctx, m)
+}
+
+// restart restarts a member, and waits until it is ready.
+func (r *changeRun) restart(ctx context.Context, m membership.Member) error {
 	if err := r.tell(ctx, m, api.OpRestart, api.RestartRequest{Owner: r.order.Owner}); err != nil {
 		return err
 	}

@@ -22,23 +22,9 @@ func TestRestoreRolledBack(t *testing.T) {
 			for step := range stepsOfRestore(t, name) {
 				t.Run(fmt.Sprint(step+1), func(t *testing.T) {
 					bubble(t, func(t *testing.T) {
-						r, opened := restores[name](t), false
+						r := restores[name](t)
 						before := r.carried()
-						ctx, cancel := context.WithCancel(context.Background())
-						defer cancel()
-						steps := 0
-						r.atStep = func(line string) {
-							if beginsStep(line) {
-								if steps++; steps == step+1 {
-									cancel()
-								}
-								opened = opened || strings.Contains(line, " open ")
-							}
-						}
-						if _, err := r.restore(ctx, nil); err == nil {
-							t.Fatal("it was not stopped")
-						}
-						r.atStep = nil
+						opened := r.restoreUntil(step)
 						r.cluster.Restore.RollBack = true
 						plan, err := r.tryPlan()
 						if opened {
@@ -70,6 +56,28 @@ func TestRestoreRolledBack(t *testing.T) {
 			}
 		})
 	}
+}
+
+// restoreUntil has a restore be told to stop as it begins the step of this number, from 0, and tells whether it had
+// begun to open a host.
+func (r *restoreCase) restoreUntil(step int) (opened bool) {
+	r.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	steps := 0
+	r.atStep = func(line string) {
+		if beginsStep(line) {
+			if steps++; steps == step+1 {
+				cancel()
+			}
+			opened = opened || strings.Contains(line, " open ")
+		}
+	}
+	if _, err := r.restore(ctx, nil); err == nil {
+		r.Fatalf("it was not stopped")
+	}
+	r.atStep = nil
+	return opened
 }
 
 // tryPlan returns the plan of what is desired.
