@@ -3,6 +3,7 @@ package bootstrap
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -102,8 +103,8 @@ type memberList struct {
 	// cutOff is the member whose list it is, if it has no quorum: it may not have heard of members that were added
 	// since. nil: the list is the cluster's, or its member stands alone since a recovery.
 	cutOff *api.Observation
-	// If the list is not known, named are the peer URLs of the members that the hosts' markers name; nil: no marker
-	// could be read.
+	// named are the peer URLs of the members that the hosts' markers name, unless the list is the cluster's; nil: no
+	// marker could be read.
 	named map[string]bool
 }
 
@@ -129,7 +130,7 @@ func (c Cluster) memberList(owner string, reports Reports) memberList {
 	case best.Member.Healthy || isAlone(best.Member):
 		return memberList{entries: best.Member.Members, known: true}
 	}
-	return memberList{entries: best.Member.Members, known: true, cutOff: best}
+	return memberList{entries: best.Member.Members, known: true, cutOff: best, named: namedMembers(owner, reports)}
 }
 
 // compareTellers compares members by whose list counts: the result is positive if a's does.
@@ -152,14 +153,17 @@ func compareTellers(a, b api.Observation) int {
 // isAlone tells whether a member is the only one that it knows: it was recovered, or never had others.
 func isAlone(m api.Member) bool { return len(m.Members) == 1 && m.Members[0].ID == m.MemberID }
 
-// mayLack returns whose list it is if it may lack a member: its host has the data of a former voter of the cluster, or
-// could not be asked. Empty: it may not.
-func (l memberList) mayLack(s membership.MemberStatus, report Report, owner string) string {
+// mayLack returns whose list a list is if it may lack a member: its host has the data of a former voter of the cluster,
+// or could not be asked. Empty: it may not. A new member whose host could not be asked, and that no host knows of, was
+// never added.
+func (c Cluster) mayLack(l memberList, s membership.MemberStatus, report Report, owner string) string {
 	if l.cutOff == nil || s.Role != membership.Absent || s.State == membership.Missing {
 		return ""
 	}
 	marker, o := report.Marker(), report.Observation
 	switch {
+	case report.Err != nil && marker == nil && slices.Contains(c.Inspects, s.Member) && !hasAddress(s.Member, slices.Collect(maps.Keys(l.named))):
+		return ""
 	case report.Err != nil: // whatever it carries
 	case marker == nil || marker.Owner != owner || marker.Phase != api.PhaseFormed || differs(marker.ClusterID, l.cutOff.Member.ClusterID),
 		o != nil && !o.Data.HasMember && o.GuardCheck != api.GuardMount,

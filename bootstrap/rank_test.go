@@ -101,10 +101,17 @@ func TestMembersThatACutOffMemberHasNotHeardOf(t *testing.T) {
 		o.Member.Healthy, o.Member.Leader, o.Member.Members = false, "", o.Member.Members[:n]
 	}
 	away := bootstrap.Report{Err: errors.New("no route to host")}
+	fresh := membership.Member{Name: "g", Address: "192.0.2.99"}
 	for name, test := range map[string]struct {
 		change func(all []membership.Member, reports bootstrap.Reports)
 		want   string
 	}{
+		"a new one's host is away": {func(all []membership.Member, reports bootstrap.Reports) { reports[fresh] = away },
+			"g unreachable,"},
+		"a new one's host is away, and an interrupted change was about to add it": {func(all []membership.Member, reports bootstrap.Reports) {
+			reports[fresh] = away
+			reports[all[0]].Observation.Marker.Added = []string{"https://192.0.2.99:2380"}
+		}, "g unreachable unlisted by a"},
 		"as it is": {func([]membership.Member, bootstrap.Reports) {},
 			"a voter unhealthy 4.800, b voter unreachable, c voter unreachable, d stopped 5.790 unlisted by a, e stopped 4.801 unlisted by a, f stopped 4.799 unlisted by a"},
 		"it has a quorum": {func(all []membership.Member, reports bootstrap.Reports) {
@@ -185,6 +192,9 @@ func TestMembersThatACutOffMemberHasNotHeardOf(t *testing.T) {
 			stale(reports, all[0], 3)
 			reports[all[1]], reports[all[2]] = away, away
 			test.change(all, reports)
+			if _, asked := reports[fresh]; asked {
+				c.Members, c.Inspects = append(c.Members, fresh), []membership.Member{fresh}
+			}
 			var got []string
 			for _, s := range c.Status(ours.Owner, reports, time.Time{}).Members {
 				text := strings.Join(strings.Fields(s.Name+" "+string(s.Role)+" "+printRank(s)), " ")
@@ -193,7 +203,7 @@ func TestMembersThatACutOffMemberHasNotHeardOf(t *testing.T) {
 				}
 				got = append(got, text)
 			}
-			if text := strings.Join(got, ", "); !strings.Contains(text, test.want) {
+			if text := strings.Join(got, ", ") + ","; !strings.Contains(text, test.want) {
 				t.Errorf("got  %s\nwant %s", text, test.want)
 			}
 		})

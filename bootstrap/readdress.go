@@ -104,6 +104,9 @@ func (l memberList) hasOne(m membership.Member, name string) bool {
 // unseen returns the peer URLs that hosts name and that belong to no known member, if nobody can be asked for the
 // list.
 func (l memberList) unseen(members []membership.MemberStatus) (urls []string) {
+	if l.known {
+		return nil
+	}
 	for _, url := range slices.Sorted(maps.Keys(l.named)) {
 		if !slices.ContainsFunc(members, func(s membership.MemberStatus) bool {
 			return s.Role != membership.Absent && (url == s.From || at(s.Member, url))

@@ -74,7 +74,7 @@ func (c Cluster) Status(owner string, reports Reports, now time.Time) membership
 		}
 		s.Rebuild = c.rebuild(s, report, owner)
 		c.setRole(&s, list, report, routes)
-		s.Unlisted = list.mayLack(s, report, owner)
+		s.Unlisted = c.mayLack(list, s, report, owner)
 		if s.Role == membership.Learner && (s.State == membership.Stopped || s.State == membership.Unhealthy) && formedAsAnother(report, s.ID) {
 			s.State, s.Why = membership.Lost, lostBy[api.GuardIdentity]
 		}

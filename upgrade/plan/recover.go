@@ -98,7 +98,7 @@ func recovery(p membership.ClusterStatus, want membership.Spec) (membership.Step
 	}
 	slices.Sort(names)
 	names = slices.Compact(names) // a member and its replacement have one name
-	if named := slices.Sorted(slices.Values(want.Recover.Abandons)); !slices.Equal(named, names) {
+	if named := slices.Sorted(slices.Values(want.Recover.Abandons)); !slices.Equal(slices.DeleteFunc(slices.Clone(named), mayBeNamed(p, seed, names)), names) {
 		return refuse(fmt.Sprintf("the cluster is not recovered from it: the other voters, whose data is given up, are %s, and recover_from.abandons names %s", strings.Join(names, ", "), strings.Join(named, ", ")),
 			"name exactly the voters that are given up, once it is certain that none of them serves anybody any more")
 	}
@@ -123,6 +123,16 @@ func recovery(p membership.ClusterStatus, want membership.Spec) (membership.Step
 	recover := step(membership.Recover, seed)
 	recover.Why, recover.Keeps = whatIsGivenUp(p, seed, others), keepsCertificates(p, want, seed)
 	return recover, nil
+}
+
+// mayBeNamed tells whether a member may be named as given up, and need not be: nobody knows what its host has, or its
+// log has nothing that the survivor lacks.
+func mayBeNamed(p membership.ClusterStatus, seed membership.MemberStatus, needed []string) func(name string) bool {
+	return func(name string) bool {
+		return !slices.Contains(needed, name) && slices.ContainsFunc(p.Members, func(s membership.MemberStatus) bool {
+			return s.Name == name && s.Member != seed.Member && (s.State == membership.Unreachable || s.Unlisted != "")
+		})
+	}
 }
 
 // isRecovered tells whether an earlier run has recovered the cluster as recover_from asks: the survivor is its only
