@@ -98,8 +98,16 @@ func (e *Executor) Change(ctx context.Context, order Order) (Outcome, error) {
 // to another machine: if the machine was replaced just now, they end within seconds of its reset.
 func (r *changeRun) look(ctx context.Context) {
 	first, since := !r.observedOnce, time.Now()
-	for r.lookOnce(ctx); first && r.runElsewhere() && time.Since(since) < firstPatience && pause(ctx, time.Second) == nil; {
+	r.lookOnce(ctx)
+	if !first || !r.runElsewhere() {
+		return
+	}
+	// Two looks in a row have to show no connection: a peer may be making it anew, or have failed to answer.
+	for without := 0; without < 2 && time.Since(since) < firstPatience && pause(ctx, time.Second) == nil; {
 		r.lookOnce(ctx)
+		if without++; r.runElsewhere() {
+			without = 0
+		}
 	}
 }
 

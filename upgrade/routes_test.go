@@ -112,27 +112,34 @@ func TestAMachineThatWasReplacedJustNow(t *testing.T) {
 	for name, test := range map[string]struct {
 		replaced bool
 		lingers  time.Duration
+		blinks   bool // a look in between shows no connection
 		refused  bool
 	}{
-		"no machine was replaced":         {},
-		"no connection lingers":           {replaced: true},
-		"they end within the patience":    {true, 20 * time.Second, false},
-		"they persist, or the way is off": {true, 165 * time.Second, true},
+		"no machine was replaced":          {},
+		"no connection lingers":            {replaced: true},
+		"they end within the patience":     {replaced: true, lingers: 20 * time.Second},
+		"they are made anew in between":    {replaced: true, lingers: 20 * time.Second, blinks: true},
+		"they persist, or the way is off":  {replaced: true, lingers: 165 * time.Second, refused: true},
+		"they persist, and one look fails": {replaced: true, lingers: 165 * time.Second, blinks: true, refused: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				l := serving(t, 3, nodetest.EtcdVersion)
 				gone := l.host("c")
+				lingering := []string{gone.Marker(cluster).MemberID}
 				if test.replaced {
-					l.world.Lingering = []string{gone.Marker(cluster).MemberID}
+					l.world.Lingering = lingering
 					gone.Wipe()
 				}
 				l.world.Tick()
 				l.world.Forget()
 				begun, acted := time.Now(), time.Time{}
 				l.world.Watch = func(c nodetest.Call) {
-					if time.Since(begun) >= test.lingers {
+					switch passed := time.Since(begun); {
+					case passed >= test.lingers, test.blinks && passed.Truncate(time.Second) == 10*time.Second:
 						l.world.Lingering = nil
+					default:
+						l.world.Lingering = lingering
 					}
 					if acted.IsZero() && c.Operation == api.OpLock {
 						acted = time.Now()
@@ -150,7 +157,7 @@ func TestAMachineThatWasReplacedJustNow(t *testing.T) {
 					}
 				case err != nil:
 					t.Fatal(err)
-				case took < test.lingers || took > test.lingers+2*time.Second, test.lingers == 0 && took > 0:
+				case took < test.lingers || took > test.lingers+3*time.Second, test.lingers == 0 && took > 0:
 					t.Fatalf("it took %s to begin", took)
 				default:
 					l.mustBeAsDesired()
