@@ -1,4 +1,4 @@
-# Clusters of one shape, out of the module beside this: another cluster is another entry in clusters.
+# Several clusters of one shape, by the module in ../module. Each entry of the variable clusters is one cluster.
 
 terraform {
   required_version = ">= 1.11"

@@ -1,5 +1,5 @@
-# Tests of the module: terraform init && terraform test. A mocked provider reaches no host and answers at once. It checks
-# values as the real one does, so that keys and requests have to be real.
+# Tests of the module: terraform init && terraform test. A mocked provider reaches no host and answers at once. It
+# validates arguments as the real provider does, so host keys and recipients have to be well-formed.
 
 mock_provider "etcd" {
   mock_resource "etcd_cluster" {

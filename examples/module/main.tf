@@ -1,5 +1,6 @@
-# A cluster as a module: what a platform team lets others ask for, and what it decides for all. It configures no provider,
-# so that whoever calls it says how hosts are reached. cluster.tftest.hcl tests it with no host: terraform test.
+# A cluster as a module: what a platform team lets others ask for, and what it decides for all. The module configures no
+# provider: the configuration that calls it says how hosts are reached. terraform test runs cluster.tftest.hcl, which
+# needs no host.
 
 terraform {
   required_version = ">= 1.11"
@@ -11,8 +12,8 @@ terraform {
   }
 }
 
-# Whoever loses these keys can issue no certificate to the cluster any more. The cluster's deletion_protection guards them
-# too, since it refuses the plan of a destroy as a whole; with prevent_destroy, terraform test could not clean up.
+# Without these keys nobody can issue certificates for the cluster. The cluster's deletion_protection guards them too: it
+# refuses the plan of a destroy as a whole. With prevent_destroy, terraform test could not clean up.
 resource "etcd_pki" "this" {
   name     = var.name
   revoked  = var.revoked
@@ -40,7 +41,7 @@ resource "etcd_cluster" "this" {
   }
 }
 
-# Each client keeps its own key, and hands in a request that was made with it.
+# Each client keeps its own key, and gives a certificate request that it has made with that key.
 resource "etcd_certificate" "client" {
   for_each = var.clients
 

@@ -13,7 +13,6 @@ output "certificates" {
   value       = { for name, certificate in etcd_certificate.client : name => certificate.certificate }
 }
 
-# What etcd_backups asks for, and etcd_snapshot.
 output "cluster" {
   description = "The cluster, as etcd_snapshot and etcd_backups take it."
   value = {

@@ -1,5 +1,5 @@
-# Terraform drops attributes that a type does not have, silently, and a misspelt one with them. So nothing of a member that
-# matters is optional here: where zone is misspelt, zone is missing, and the plan says so.
+# Terraform silently drops attributes that a type does not have, and so drops a misspelt one. So the attributes of a member
+# that matter are required here: if zone is misspelt, zone is missing, and the plan says so.
 
 variable "name" {
   description = "Name of the cluster."
@@ -7,7 +7,7 @@ variable "name" {
 }
 
 variable "etcd_version" {
-  description = "etcd's minor version, of which the provider runs the newest patch that it carries, or an exact version."
+  description = "A minor version of etcd, of which members run the newest patch that the provider carries, or an exact version."
   type        = string
   default     = "3.7"
 
@@ -19,7 +19,7 @@ variable "etcd_version" {
 
 variable "members" {
   description = "The members, by name: the address of each one's host, the host's SSH key, and its failure domain."
-  # Terraform drops, without a word, what this type does not name: it names all that a member takes.
+  # Terraform silently drops attributes that this type lacks, so it has all attributes of a member.
   type = map(object({
     address     = string
     host_key    = string
@@ -41,12 +41,12 @@ variable "members" {
       for zone in distinct([for member in var.members : member.zone]) :
       length([for member in var.members : member if member.zone == zone]) <= floor((length(var.members) - 1) / 2)
     ])
-    error_message = "A zone has more members than the cluster can lose: its failure would be the loss of the quorum."
+    error_message = "A zone has more members than the cluster can lose: if it failed, the quorum would be lost."
   }
 }
 
 variable "quota_gibibytes" {
-  description = "Size of the database at which it takes no more writes, in GiB."
+  description = "Size of the database at which members refuse further writes, in GiB."
   type        = number
   default     = 8
 
@@ -57,7 +57,7 @@ variable "quota_gibibytes" {
 }
 
 variable "backup" {
-  description = "Backups that the hosts make, encrypted to the recipients (age), in a directory that they share. Null: none."
+  description = "Backups that the hosts make in a directory that they share, encrypted to the recipients (age). Null: none."
   type = object({
     directory  = string
     recipients = set(string)
@@ -67,12 +67,12 @@ variable "backup" {
 
   validation {
     condition     = var.backup == null ? true : length(var.backup.recipients) > 0
-    error_message = "Backups hold all secrets that the cluster holds: name the recipients that they are encrypted to."
+    error_message = "A backup has all secrets of the cluster in it: name the recipients to encrypt it to."
   }
 }
 
 variable "clients" {
-  description = "Certificate requests of clients, by the name of the etcd user that each is."
+  description = "Certificate requests of clients, by the name of each client's etcd user."
   type        = map(object({ csr = string }))
   default     = {}
 }

@@ -38,7 +38,7 @@ variable "private_key_file" {
 
 variable "hosts" {
   description = "The hosts, by the name of the member that each is to carry."
-  # Terraform drops, without a word, what this type does not name: it names all that a member takes.
+  # Terraform silently drops attributes that this type lacks, so it has all attributes of a member.
   type = map(object({
     address     = string
     host_key    = optional(string)
