@@ -102,14 +102,28 @@ func (d *Directory) Put(ctx context.Context, key string, size int64, content io.
 		// Release asks for the file's size, for which a network file system writes all of it: that is on disk by then.
 		err = errors.Join(err, disk.Sync(), durable.Release(next), next.Sync())
 	}
-	// A call that was given up while the disk did not answer is not to change what others have read since.
-	if err = errors.Join(err, next.Close(), context.Cause(ctx)); err == nil {
-		err = os.Rename(next.Name(), path)
-	}
-	if err != nil {
+	if err = errors.Join(err, next.Close()); err != nil {
 		return errors.Join(fmt.Errorf("write %s: %w", path, err), os.Remove(next.Name()))
 	}
-	return syncDir(dir)
+	return publish(ctx, next.Name(), path)
+}
+
+// publish gives a file that is on disk its name. A call that was given up while the disk did not answer is not to change
+// what others have read since, and leaves nothing new: also if it was the renaming that did not come back.
+func publish(ctx context.Context, next, path string) error {
+	_, err := os.Lstat(path)
+	isNew := errors.Is(err, fs.ErrNotExist)
+	if err = context.Cause(ctx); err == nil {
+		err = os.Rename(next, path)
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("write %s: %w", path, err), os.Remove(next))
+	}
+	err = syncDir(filepath.Dir(path))
+	if late := context.Cause(ctx); late != nil && isNew {
+		return errors.Join(fmt.Errorf("write %s: %w", path, late), os.Remove(path))
+	}
+	return err
 }
 
 // Remove implements Destination.

@@ -148,13 +148,5 @@ func (d *Directory) adopt(ctx context.Context, key string, staged *os.File) erro
 	if err := unix.Linkat(unix.AT_FDCWD, fmt.Sprintf("/proc/self/fd/%d", staged.Fd()), unix.AT_FDCWD, next, unix.AT_SYMLINK_FOLLOW); err != nil {
 		return fmt.Errorf("name %s: %w", path, err)
 	}
-	// A call that was given up while the disk did not answer leaves nothing.
-	err = context.Cause(ctx)
-	if err == nil {
-		err = os.Rename(next, path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(next))
-	}
-	return syncDir(dir)
+	return publish(ctx, next, path)
 }

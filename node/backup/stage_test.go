@@ -1,6 +1,7 @@
 package backup
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"os"
@@ -94,6 +95,63 @@ func TestStagedOnStorageThatHangs(t *testing.T) {
 	if _, err := StoreStaged(ctx, quiet, snapshotOf(text[1:], 31), file); !errors.Is(err, ErrBackupDamaged) || moved < 3 {
 		t.Errorf("%v, and it has moved %d times", err, moved)
 	}
+}
+
+// TestACallThatIsGivenUpLeavesNothing: whenever a directory is given up while it takes something, there is nothing
+// under its key once the directory answers again, nor beside it.
+func TestACallThatIsGivenUpLeavesNothing(t *testing.T) {
+	const key = "main/a.db"
+	text := noise(1<<20, 6)
+	for name, take := range map[string]func(t *testing.T, ctx context.Context, d *Directory) error{
+		"it is put": func(_ *testing.T, ctx context.Context, d *Directory) error {
+			return d.Put(ctx, key, int64(len(text)), bytes.NewReader(text))
+		},
+		"it is adopted": func(t *testing.T, ctx context.Context, d *Directory) error {
+			return d.adopt(ctx, key, staged(t, d, text).File)
+		},
+	} {
+		looks := 0
+		for after := 0; ; after++ {
+			d := directory(t)
+			ctx := &givenUpAfter{Context: t.Context(), left: after}
+			err := take(t, ctx, d)
+			if !ctx.ended {
+				if got := keys(t, d); err != nil || len(got) != 1 {
+					t.Errorf("%s: there are %q: %v", name, got, err)
+				}
+				break
+			}
+			looks++
+			if left, _ := os.ReadDir(filepath.Join(d.root, "main")); err == nil || len(left) > 0 {
+				t.Errorf("%s: given up at look %d it leaves %v: %v", name, looks, left, err)
+			}
+			put(t, d, key, "older")
+			ctx.left = after
+			_ = take(t, ctx, d) // whether it was in time
+			if got := keys(t, d); len(got) != 1 {
+				t.Errorf("%s: given up at look %d it leaves %q of what there was", name, looks, got)
+			}
+		}
+		if looks < 2 {
+			t.Errorf("%s: it has looked %d times", name, looks)
+		}
+	}
+}
+
+// givenUpAfter is a context that has ended once it was asked this many times.
+type givenUpAfter struct {
+	context.Context
+	left  int // how often it has not ended yet
+	ended bool
+}
+
+func (c *givenUpAfter) Err() error {
+	if c.left == 0 {
+		c.ended = true
+		return ErrStorageHangs
+	}
+	c.left--
+	return nil
 }
 
 // stagedQuietly is a directory that says when it was listed.
