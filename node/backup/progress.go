@@ -73,7 +73,14 @@ type watcher struct {
 	timer *time.Timer
 }
 
-// watch calls still once beat has not been called for patience.
+// Watch calls still once beat has not been called for patience, until stop is called. A machine that was paused has made
+// no progress meanwhile, and is given the time to.
+func Watch(patience time.Duration, still func()) (beat, stop func()) {
+	w := watch(patience, still)
+	return w.beat, w.stop
+}
+
+// watch does the same.
 func watch(patience time.Duration, still func()) *watcher {
 	w := &watcher{step: max(patience/watchSteps, 1), still: still, left: watchSteps}
 	w.mu.Lock()

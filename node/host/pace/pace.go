@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdclient"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdfs"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
@@ -120,19 +121,19 @@ func (h Host) WhileProcessGains(ctx context.Context, marker api.Marker, patience
 	go func() {
 		defer close(ended)
 		p := h.Of(marker, patience)
-		poll, stall := time.NewTicker(Poll), time.NewTimer(patience)
+		moves, stop := backup.Watch(patience, func() {
+			cancel(fmt.Errorf("member %s has come no further for %s", marker.Member, patience))
+		})
+		defer stop()
+		poll := time.NewTicker(Poll)
 		defer poll.Stop()
-		defer stall.Stop()
 		for {
 			select {
 			case <-ctx.Done():
 				return
-			case <-stall.C:
-				cancel(fmt.Errorf("member %s has come no further for %s", marker.Member, patience))
-				return
 			case <-poll.C:
 				if pid, err := process(ctx); err == nil && p.Gains(ctx, pid) {
-					stall.Reset(patience)
+					moves()
 					gained()
 				}
 			}
@@ -141,7 +142,8 @@ func (h Host) WhileProcessGains(ctx context.Context, marker api.Marker, patience
 	return ctx, func() { cancel(nil); <-ended }
 }
 
-// Flowing reads from a source that has to deliver all the time. It calls giveUp once nothing has come for this long.
+// Flowing reads from a source that has to deliver all the time. It calls giveUp once nothing has come for this long
+// while it was waited for.
 func Flowing(from io.Reader, patience time.Duration, giveUp func()) io.Reader {
 	return flowing{from, patience, giveUp}
 }
@@ -153,7 +155,7 @@ type flowing struct {
 }
 
 func (f flowing) Read(p []byte) (int, error) {
-	timer := time.AfterFunc(f.patience, f.giveUp)
-	defer timer.Stop()
+	_, stop := backup.Watch(f.patience, f.giveUp)
+	defer stop()
 	return f.Reader.Read(p)
 }
