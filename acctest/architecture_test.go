@@ -171,7 +171,7 @@ var rooms = map[string][]string{
 	"users":      {"files", "units"},
 	"datadir":    {"disks", "etcdfs", "files", "inside"},
 	"arrivals":   {"disks", "etcdfs", "files", "inside", "procfs", "records", "snapshots"},
-	"backups":    {"disks", "etcdclient", "etcdfs", "files", "inside", "procfs", "records", "snapshots", "unitfiles", "units"},
+	"backups":    {"disks", "etcdclient", "etcdfs", "files", "inside", "pace", "procfs", "records", "snapshots", "unitfiles", "units"},
 	"preflight":  {"files"},
 	"procfs":     nil,
 	"inside":     nil,

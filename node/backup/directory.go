@@ -108,8 +108,8 @@ func (d *Directory) Put(ctx context.Context, key string, size int64, content io.
 	return publish(ctx, next.Name(), path)
 }
 
-// publish gives a file that is on disk its name. A call that was given up while the disk did not answer is not to change
-// what others have read since, and leaves nothing new: also if it was the renaming that did not come back.
+// publish gives a file that is on disk its name. A call that was given up while the disk did not answer is not to
+// change what others have read since, and leaves nothing new: also if it was the renaming that did not come back.
 func publish(ctx context.Context, next, path string) error {
 	_, err := os.Lstat(path)
 	isNew := errors.Is(err, fs.ErrNotExist)

@@ -73,8 +73,8 @@ type watcher struct {
 	timer *time.Timer
 }
 
-// Watch calls still once beat has not been called for patience, until stop is called. A machine that was paused has made
-// no progress meanwhile, and is given the time to.
+// Watch calls still once beat has not been called for patience, until stop is called. A machine that was paused has
+// made no progress meanwhile, and is given the time to.
 func Watch(patience time.Duration, still func()) (beat, stop func()) {
 	w := watch(patience, still)
 	return w.beat, w.stop

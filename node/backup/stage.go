@@ -66,6 +66,33 @@ func (d *Draft) call(do func(beat func()) error) error {
 	return err
 }
 
+// Mapped runs do, which reads the file by way of memory that it is mapped into: a page that does not come shows in no
+// call. do may last as long as works says, each time it is asked, that this process has worked since.
+func (d *Draft) Mapped(works func() bool, do func(file *os.File) error) error {
+	return d.call(func(beat func()) error {
+		ended := make(chan struct{})
+		defer close(ended)
+		go func() {
+			look := time.NewTicker(max(d.bounds.patience/watchSteps, 1))
+			defer look.Stop()
+			for {
+				select {
+				case <-ended:
+					return
+				case <-look.C:
+					if works() {
+						beat()
+					}
+				}
+			}
+		}()
+		return do(d.File)
+	})
+}
+
+// Hangs tells whether the draft's storage has failed to answer.
+func (d *Draft) Hangs() bool { return d.bounds.hangs.Load() }
+
 // Empty empties the draft to be written anew, and has reserve reserve what that takes.
 func (d *Draft) Empty(reserve func(file *os.File) error) error {
 	return d.call(func(func()) error {

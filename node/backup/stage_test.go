@@ -154,6 +154,38 @@ func (c *givenUpAfter) Err() error {
 	return nil
 }
 
+// TestADraftThatIsMapped holds that whoever reads a draft as memory may take as long as the process works, and is given
+// up once it does not.
+func TestADraftThatIsMapped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		gone := make(chan struct{})
+		defer close(gone)
+		for name, test := range map[string]struct {
+			works, reads bool
+			want         error
+		}{
+			"it reads":               {true, true, nil},
+			"it reads, and is quick": {false, true, nil},
+			"it waits for ever":      {false, false, ErrStorageHangs},
+		} {
+			draft := NewDraft(os.NewFile(0, "draft"), time.Minute)
+			began := time.Now()
+			err := draft.Mapped(func() bool { return test.works }, func(*os.File) error {
+				switch {
+				case !test.reads:
+					<-gone
+				case test.works:
+					time.Sleep(time.Hour)
+				}
+				return nil
+			})
+			if !errors.Is(err, test.want) || draft.Hangs() != (err != nil) || time.Since(began) > time.Hour {
+				t.Errorf("%s: after %s: %v", name, time.Since(began), err)
+			}
+		}
+	})
+}
+
 // stagedQuietly is a directory that says when it was listed.
 type stagedQuietly struct {
 	*Directory

@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"filippo.io/age"
-	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/sample"
@@ -381,36 +380,6 @@ func identityOf(t *testing.T) *age.X25519Identity {
 		t.Fatal(err)
 	}
 	return key
-}
-
-// TestBackupOfAFullCluster holds that a cluster which takes no writes any more is backed up and rehearsed, by one
-// member.
-func TestBackupOfAFullCluster(t *testing.T) {
-	t.Parallel()
-	sample.LeaveToNewestMinor(t, "TestOneMemberDoesEachRun takes a backup with every minor version")
-	members := []*fleetMember{newcomer(t, newAuthority(t), "a")}
-	f := members[0]
-	f.configure(t, members, "new")
-	f.config.Flags = append(f.config.Flags, "--quota-backend-bytes=1000000")
-	f.apply(t)
-	f.start(t)
-	f.await(t, api.AwaitRequest{Members: 1})
-	backedUp(t, backupOf(), f)
-	f.client(t, func(c *clientv3.Client) {
-		// etcd measures its database when it commits: until then it takes what there is no space for.
-		eventually(t, "the database is full", func() bool {
-			_, err := c.Put(t.Context(), "big", strings.Repeat("x", 100_000))
-			return errors.Is(err, rpctypes.ErrNoSpace)
-		})
-	})
-	for _, kind := range backups.Kinds {
-		if err := f.run(t, kind, false); err != nil || f.last(t, kind).Backup == "" {
-			t.Errorf("%s: %v", kind, err)
-		}
-	}
-	if found := f.backups(t).Backups; len(found) != 1 || found[0].VerifiedAt.IsZero() {
-		t.Errorf("there are %+v", found)
-	}
 }
 
 // TestRehearsalByWhoHasTheBackup holds that where backups lie in directories of the hosts' own, a rehearsal is left to

@@ -3,12 +3,16 @@ package host
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/sample"
@@ -208,5 +212,125 @@ func TestARunOutlastsAClusterWithoutAQuorum(t *testing.T) {
 	})
 	if last := a.last(t, backups.KindBackup); err != nil || anew == 0 || last.Backup == "" || last.Error != "" {
 		t.Errorf("it began anew %d times, and its host remembers %+v: %v", anew, last, err)
+	}
+}
+
+// TestARunThatIsDoneStaysDone: a run whose lease ends once its backup is stored has succeeded, and the members know of
+// it, unless one of them has recorded another run since.
+func TestARunThatIsDoneStaysDone(t *testing.T) {
+	t.Parallel()
+	sample.LeaveToNewestMinor(t, "who does a run is agreed on in the same way with each")
+	const last = "_etcd-store/backup/last"
+	for name, test := range map[string]struct {
+		noticed bool   // before the run says that it is done
+		other   string // who has recorded a run meanwhile
+	}{
+		"it is not noticed":            {},
+		"it is noticed":                {noticed: true},
+		"another has done one as well": {other: "b"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := fleetOf(t, newAuthority(t), "a")[0]
+			backedUp(t, backupOf(), f)
+			f.mustRun(t, backups.KindBackup) // there is a record
+			ends := sync.OnceFunc(func() {
+				f.client(t, func(c *clientv3.Client) {
+					for _, lease := range f.leases(t) {
+						if err := persist(t, func() error { _, err := c.Revoke(t.Context(), clientv3.LeaseID(lease)); return err }); err != nil {
+							t.Error(err)
+						}
+					}
+					if test.other == "" {
+						return
+					}
+					if err := persist(t, func() error {
+						_, err := c.Put(t.Context(), last, `{"slot":"another","member":"`+test.other+`","backup":"another"}`)
+						return err
+					}); err != nil {
+						t.Error(err)
+					}
+				})
+				if test.noticed {
+					time.Sleep(15 * time.Second) // a lease is kept alive every 10 s
+				}
+			})
+			err := f.Backups().RunBackup(t.Context(), "main", true, func(text string) {
+				if strings.HasPrefix(text, "stored ") {
+					ends()
+				}
+			})
+			did := f.last(t, backups.KindBackup)
+			if by := f.agreed(t, backups.KindBackup); err != nil || did.Error != "" || by.Backup != did.Backup && test.other == "" || test.other != "" && by.Member != test.other {
+				t.Errorf("it has made %+v, and the members know of %+v: %v", did, by, err)
+			}
+		})
+	}
+}
+
+// TestBackupOfAFullCluster holds that a cluster which takes no writes any more is backed up and rehearsed, by one
+// member.
+func TestBackupOfAFullCluster(t *testing.T) {
+	t.Parallel()
+	sample.LeaveToNewestMinor(t, "TestOneMemberDoesEachRun takes a backup with every minor version")
+	members := []*fleetMember{newcomer(t, newAuthority(t), "a")}
+	f := members[0]
+	f.configure(t, members, "new")
+	f.config.Flags = append(f.config.Flags, "--quota-backend-bytes=1000000")
+	f.apply(t)
+	f.start(t)
+	f.await(t, api.AwaitRequest{Members: 1})
+	backedUp(t, backupOf(), f)
+	f.client(t, func(c *clientv3.Client) {
+		// etcd measures its database when it commits: until then it takes what there is no space for.
+		eventually(t, "the database is full", func() bool {
+			_, err := c.Put(t.Context(), "big", strings.Repeat("x", 100_000))
+			return errors.Is(err, rpctypes.ErrNoSpace)
+		})
+	})
+	for _, kind := range backups.Kinds {
+		if err := f.run(t, kind, false); err != nil || f.last(t, kind).Backup == "" {
+			t.Errorf("%s: %v", kind, err)
+		}
+		f.mustWaitHere(t, kind)
+	}
+	if found := f.backups(t).Backups; len(found) != 1 || found[0].VerifiedAt.IsZero() {
+		t.Errorf("there are %+v", found)
+	}
+}
+
+// mustWaitHere wants a run to wait for that of another process of its host, and to leave the slot to it.
+func (f *fleetMember) mustWaitHere(t *testing.T, kind string) {
+	t.Helper()
+	path := f.path(backups.LockFile(dataDir, kind))
+	under, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer under.Close()
+	if err := syscall.Flock(int(under.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		t.Fatal(err)
+	}
+	waiting := make(chan error, 1)
+	go func() { waiting <- f.run(t, kind, false) }()
+	eventually(t, "it looks at the lock", func() bool {
+		open, _ := filepath.Glob("/proc/self/fd/*")
+		return len(slices.DeleteFunc(open, func(fd string) bool { to, _ := os.Readlink(fd); return to != path })) == 2
+	})
+	record := f.Backups().Record(f.marker, kind)
+	did := *record.Good
+	record.Good.Backup = "another's"
+	if err := errors.Join(f.Backups().PutRecord(f.marker, kind, record), under.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-waiting; err != nil {
+		t.Errorf("%s: %v", kind, err)
+	}
+	if good := f.Backups().Record(f.marker, kind).Good; good.Backup != "another's" {
+		t.Errorf("%s: the slot that was done is done again: %+v", kind, good)
+	}
+	*record.Good = did
+	if err := f.Backups().PutRecord(f.marker, kind, record); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -248,7 +248,7 @@ func (h Host) RemoveState(cluster, dataDir string) error {
 		return err
 	}
 	for _, kind := range Kinds {
-		for _, file := range []string{RecordFile(dataDir, kind), AskedFile(dataDir, kind), MetricsFile(dir, kind, cluster)} {
+		for _, file := range []string{RecordFile(dataDir, kind), AskedFile(dataDir, kind), LockFile(dataDir, kind), MetricsFile(dir, kind, cluster)} {
 			left = append(left, h.Files.Path(file), files.NextName(h.Files.Path(file)))
 		}
 	}

@@ -33,6 +33,11 @@ func AskedFile(dataDir, kind string) string {
 	return path.Join(api.BackupStateDir(dataDir), kind+".asked")
 }
 
+// LockFile keeps runs of the processes of this host apart while the cluster takes no lock.
+func LockFile(dataDir, kind string) string {
+	return path.Join(api.BackupStateDir(dataDir), kind+".lock")
+}
+
 // MetricsFile is the file of the runs' metrics, with the suffix that node_exporter reads.
 func MetricsFile(dir, kind, cluster string) string {
 	return path.Join(dir, "etcd_"+kind+"_"+cluster+".prom")

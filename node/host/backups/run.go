@@ -196,16 +196,11 @@ func (r *run) backUp(ctx context.Context) (string, error) {
 	}()
 	for _, d := range all {
 		m, err := backup.Manifest{}, d.away
-		if err == nil && snapshot == nil {
-			snapshot, err = r.take(ctx, all)
-			if err != nil && !errors.Is(err, backup.ErrStorageHangs) {
-				return "", err
-			}
-		}
 		if err == nil {
-			if m, err = r.storeAt(ctx, d, *snapshot); errors.Is(err, backup.ErrStorageHangs) && snapshot.staged == d.directory {
-				snapshot = nil
-			}
+			m, err = r.storeTaken(ctx, d, &snapshot, func() (*taken, error) { return r.take(ctx, all) })
+		}
+		if none := (notTaken{}); errors.As(err, &none) {
+			return "", errors.Join(append(failed, none.error)...)
 		}
 		if err != nil {
 			failed, done = append(failed, fmt.Errorf("%s: %w", d.kind, err)), false
@@ -220,6 +215,32 @@ func (r *run) backUp(ctx context.Context) (string, error) {
 		return "", errors.Join(failed...)
 	}
 	return r.result.Backup, errors.Join(failed...)
+}
+
+// notTaken says why there is no snapshot, for any destination.
+type notTaken struct{ error }
+
+// storeTaken stores the run's snapshot at a destination. It takes the snapshot if there is none yet, and anew,
+// elsewhere, if the directory that it lies in hangs meanwhile.
+func (r *run) storeTaken(ctx context.Context, to destination, snapshot **taken, take func() (*taken, error)) (m backup.Manifest, err error) {
+	for anew := false; ; anew = true {
+		if *snapshot == nil {
+			if *snapshot, err = take(); err != nil {
+				if *snapshot = nil; !errors.Is(err, backup.ErrStorageHangs) {
+					err = notTaken{err}
+				}
+				return m, err
+			}
+		}
+		m, err = r.storeAt(ctx, to, **snapshot)
+		in := (*snapshot).staged
+		if err == nil || in == nil || !(*snapshot).draft.Hangs() {
+			return m, err
+		}
+		if *snapshot = nil; anew || in == to.directory {
+			return m, err
+		}
+	}
 }
 
 // storeAt stores a snapshot at a destination. It lasts as long as the destination takes bytes.

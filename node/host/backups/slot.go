@@ -5,14 +5,19 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"os"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/concurrency"
+	"golang.org/x/sys/unix"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdclient"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 )
 
 // slotPrefix begins the keys, in the cluster itself, by which its members agree on who does a run. For each kind of run
@@ -51,6 +56,8 @@ type slotRecord struct {
 	Member string    `json:"member"` // that did it
 	Backup string    `json:"backup"` // that was made, or rehearsed
 	At     time.Time `json:"at"`     // by that member's clock
+
+	revision int64 // in which it was written; 0: there is none
 }
 
 // errWaitLost ends a wait for the slot whose lease has ended. Another one may begin.
@@ -76,7 +83,7 @@ func (h Host) runOnce(ctx context.Context, t slotRun, do func(ctx context.Contex
 	}
 	session, lock, err := t.acquire(ctx, client)
 	if errors.Is(err, rpctypes.ErrNoSpace) {
-		return t.withoutLock(ctx, client, do)
+		return h.withoutLock(ctx, client, t, do)
 	}
 	if err != nil {
 		return by, slotError(err)
@@ -90,14 +97,19 @@ func (h Host) runOnce(ctx context.Context, t slotRun, do func(ctx context.Contex
 	defer end(nil)
 	defer context.AfterFunc(session.Ctx(), func() { end(errSlotLost) })()
 	done, err := do(working)
+	lost := err != nil && errors.Is(context.Cause(working), errSlotLost)
 	if done == "" {
-		if lost := context.Cause(working); err != nil && errors.Is(lost, errSlotLost) && !errors.Is(err, lost) {
-			err = errors.Join(err, lost)
+		if lost && !errors.Is(err, errSlotLost) {
+			err = errors.Join(err, errSlotLost)
 		}
 		return slotRecord{}, err
 	}
+	if lost && t.kind == KindBackup && (errors.Is(err, errSlotLost) || errors.Is(err, context.Canceled)) {
+		err = nil // the slot is done: what was cut short behind it, such as retention, the next run does
+	}
+	before := by.revision
 	by = slotRecord{Slot: t.slot, Member: t.marker.Member, Backup: done, At: h.Now().UTC()}
-	return by, errors.Join(err, t.record(ctx, client, lock, by))
+	return by, errors.Join(err, t.record(ctx, client, lock, before, by))
 }
 
 // key is one of the slot's keys.
@@ -179,35 +191,43 @@ func (t slotRun) last(ctx context.Context, client *clientv3.Client) (slotRecord,
 		return slotRecord{}, slotError(err)
 	}
 	var last slotRecord
-	if len(answer.Kvs) > 0 && json.Unmarshal(answer.Kvs[0].Value, &last) != nil {
-		return slotRecord{}, nil // the next run writes it anew
+	if len(answer.Kvs) == 0 {
+		return slotRecord{}, nil
 	}
+	if json.Unmarshal(answer.Kvs[0].Value, &last) != nil {
+		last = slotRecord{} // the next run writes it anew
+	}
+	last.revision = answer.Kvs[0].ModRevision
 	return last, nil
 }
 
-// record tells all members that the slot is completed, if this member still holds the lock.
-func (t slotRun) record(ctx context.Context, client *clientv3.Client, lock *concurrency.Mutex, done slotRecord) error {
+// record tells all members that the slot is completed. A member that has lost the lock says so unless another one has
+// recorded a run since the revision before: the slot is done all the same.
+func (t slotRun) record(ctx context.Context, client *clientv3.Client, lock *concurrency.Mutex, before int64, done slotRecord) error {
 	text, err := json.Marshal(done)
 	if err != nil {
 		return err
 	}
-	var answer *clientv3.TxnResponse
-	err = persist(ctx, func(asking context.Context) (err error) {
-		answer, err = client.Txn(asking).If(lock.IsOwner()).Then(clientv3.OpPut(t.key("last"), string(text))).Commit()
-		return err
-	})
-	if err != nil {
-		return slotError(err)
-	}
-	if !answer.Succeeded {
-		return errSlotLost
+	isLast := clientv3.Compare(clientv3.ModRevision(t.key("last")), "=", before)
+	for _, proof := range []clientv3.Cmp{lock.IsOwner(), isLast} {
+		var answer *clientv3.TxnResponse
+		err = persist(ctx, func(asking context.Context) (err error) {
+			answer, err = client.Txn(asking).If(proof).Then(clientv3.OpPut(t.key("last"), string(text))).Commit()
+			return err
+		})
+		if err != nil {
+			return slotError(err)
+		}
+		if answer.Succeeded {
+			return nil
+		}
 	}
 	return nil
 }
 
-// withoutLock has the leader do the run in a cluster whose database is full, and takes neither a lock nor a record: the
-// cluster is backed up all the same.
-func (t slotRun) withoutLock(ctx context.Context, client *clientv3.Client, do func(context.Context) (string, error)) (slotRecord, error) {
+// withoutLock has the leader do the run in a cluster whose database is full, and takes neither the cluster's lock nor a
+// record: the cluster is backed up all the same. Of the processes of this host one does it at a time.
+func (h Host) withoutLock(ctx context.Context, client *clientv3.Client, t slotRun, do func(context.Context) (string, error)) (slotRecord, error) {
 	asking, cancel := context.WithTimeout(ctx, slotTimeout)
 	defer cancel()
 	status, err := client.Status(asking, client.Endpoints()[0])
@@ -217,8 +237,41 @@ func (t slotRun) withoutLock(ctx context.Context, client *clientv3.Client, do fu
 	if !t.asked && status.Leader != status.Header.MemberId {
 		return slotRecord{}, fmt.Errorf("%w: the cluster's database is full, and takes no lock: the leader does it", errNotNow)
 	}
+	before := h.Record(t.marker, t.kind).Good
+	lock, err := h.lockHere(ctx, t)
+	if err != nil {
+		return slotRecord{}, err
+	}
+	defer lock.Close()
+	good := h.Record(t.marker, t.kind).Good
+	if !t.asked && good != nil && (before == nil || good.Backup != before.Backup || !good.Ended.Equal(before.Ended)) {
+		return slotRecord{Slot: t.slot, Member: t.marker.Member, Backup: good.Backup, At: good.Ended}, nil
+	}
 	done, err := do(ctx)
 	return slotRecord{Slot: t.slot, Member: t.marker.Member, Backup: done}, err
+}
+
+// lockHere waits until no other process of this host does a run of this kind. The lock ends with its file, which lies
+// where the sandbox of runs lets them write.
+func (h Host) lockHere(ctx context.Context, t slotRun) (io.Closer, error) {
+	file, err := inside.OpenFile(h.Files.Path(LockFile(t.marker.DataDir, t.kind)), os.O_RDWR|os.O_CREATE, files.KeyFile)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if err == nil {
+			return file, nil
+		}
+		if !errors.Is(err, unix.EWOULDBLOCK) {
+			return nil, errors.Join(fmt.Errorf("lock %s: %w", file.Name(), err), file.Close())
+		}
+		select {
+		case <-time.After(waitAnew):
+		case <-ctx.Done():
+			return nil, errors.Join(context.Cause(ctx), file.Close())
+		}
+	}
 }
 
 // slotError says what the members could not do without the cluster.

@@ -11,6 +11,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdclient"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdfs"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/pace"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/procfs"
 )
 
 // taken is the snapshot of a backup.
@@ -75,25 +77,51 @@ func (r *run) newFile(to []destination, size int64) (taken, error) {
 // fill takes the snapshot.
 func (r *run) fill(ctx context.Context, member etcdclient.Voter, t *taken) error {
 	var saved api.Saved
+	var inside etcdfs.Revisions
 	for try := 0; try < snapshotTries && saved.Hash == 0; try++ {
 		err := t.draft.Empty(func(file *os.File) error { return disks.Reserve(file, t.room) })
 		if err != nil {
 			return err
 		}
-		if saved, err = r.Snapshots.SaveTo(ctx, member, t.draft.File, t.draft); err != nil {
+		if saved, inside, err = r.Snapshots.SaveTo(ctx, member, examinable{t.draft}); err != nil {
 			return err
 		}
 	}
 	if err := t.draft.Complete(); err != nil {
 		return err
 	}
-	inside, err := etcdfs.RevisionsIn(inside.PathOf(t.draft.File))
 	t.Snapshot = backup.Snapshot{
 		Cluster: r.marker.Cluster, ClusterID: saved.ClusterID, Owner: backup.Owner(r.marker.Owner), Member: r.marker.Member, TakenAt: saved.TakenAt,
 		Revision: saved.Revision, CompactRevision: inside.Compact, Keys: saved.Keys, Hash: saved.Hash,
 		EtcdVersion: saved.Etcd, StorageVersion: api.Minor(saved.Version), SizeBytes: saved.SizeBytes, SHA256: saved.SHA256,
 	}
-	return err
+	return nil
+}
+
+// examinable is a draft that is given up while it is examined once its storage does not answer.
+type examinable struct{ *backup.Draft }
+
+func (e examinable) Examine(do func(path string) error) error {
+	return e.Mapped(works(), func(file *os.File) error { return do(inside.PathOf(file)) })
+}
+
+// leastBusy is how long this process has to compute for that to be work. While it waits for a page of a file, it only
+// keeps its lease alive.
+const leastBusy = 10 * procfs.Tick
+
+// works returns what tells whether this process has computed, or a disk has read something for it, since it was told so
+// last.
+func works() func() bool {
+	kernel := procfs.FS{Root: "/"}
+	mark := kernel.Work(os.Getpid())
+	return func() bool {
+		now := kernel.Work(os.Getpid())
+		if now.Read-mark.Read < pace.LeastRead && now.Busy-mark.Busy < leastBusy {
+			return false
+		}
+		mark = now
+		return true
+	}
 }
 
 // storeAt stores the snapshot as a backup.
