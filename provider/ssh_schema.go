@@ -25,17 +25,17 @@ func sshAttribute() schema.SingleNestedAttribute {
 	attributes := hostAttributes()
 	attributes["bastion"] = schema.SingleNestedAttribute{
 		Optional: true,
-		MarkdownDescription: "Host through which all members are reached. It is verified like any other, by `host_key`, `host_ca` or the provider's known_hosts file. " +
-			"It is logged in to as the hosts are, unless it has a key or an agent of its own; a `certificate` or a passphrase of its own without these is for the hosts' key. " +
-			"It needs to allow nothing but TCP forwarding to the members' sshd. " +
-			"Where it is not set, and the environment variable `" + bastionVariable("address") + "` is, the bastion is what that and the others of its attributes say. " +
-			"Where it is set, they say what it leaves out, unless `" + bastionVariable("address") + "` names another bastion.",
+		MarkdownDescription: "Host through which the provider reaches all members. The provider verifies it like any other host, by `host_key`, `host_ca` or the provider's known_hosts file. " +
+			"The provider logs in to it as it does to the hosts, unless the bastion has a key or an agent of its own; a `certificate` or a passphrase without these is for the hosts' key. " +
+			"The bastion only has to allow TCP forwarding to the members' sshd. " +
+			"If this is not set, and the environment variable `" + bastionVariable("address") + "` is, that and the variables of the other attributes define the bastion. " +
+			"If this is set, the variables fill in what it leaves out, unless `" + bastionVariable("address") + "` names another bastion.",
 		Attributes: bastionAttributes(),
 	}
 	return schema.SingleNestedAttribute{
 		Optional: true,
-		MarkdownDescription: "How hosts are reached. Nothing is dialed before a host is needed, and values may be unknown until then. " +
-			"Host keys are always verified; there is no switch to skip it. Terraform drops an attribute in here that this reference does not name, and says nothing: one that is misspelt counts as not set.",
+		MarkdownDescription: "How the provider reaches hosts. It connects to a host when an operation first needs that host, and values may be unknown until then. " +
+			"It always verifies host keys, and nothing turns that off. Terraform silently drops an attribute that this reference does not name, so that a misspelt one counts as not set.",
 		Attributes: attributes,
 	}
 }
@@ -57,8 +57,8 @@ func hostAttributes() map[string]schema.Attribute {
 		Optional: true,
 		MarkdownDescription: "How long a change waits for a host that it needs, from the first dial until the login succeeds, retries included, as a duration like `30s`: " +
 			"a machine that has just been made refuses connections until it has booted. Default: `30s`. " +
-			"A refresh, and a change that can go on without a host, give it up after 2 s where it refuses connections or there is no way to it, " +
-			"and where it is silent after `5s`, or after the time that is set here, of which `10s` count.",
+			"A refresh, and a change that can go on without a host, give up after 2 s if the host refuses connections or there is no route to it. " +
+			"If the host does not answer, they give up after `5s`, or after the time that is set here, but after `10s` at most.",
 		Validators: []validator.String{validate.Duration},
 	}
 	for name := range attributes {

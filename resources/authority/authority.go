@@ -41,12 +41,12 @@ const (
 	AboutPeer        = "The authority that members trust each other by."
 	AboutClient      = "The authority that clients and servers trust each other by."
 	aboutCertificate = "The authority's certificate, PEM; behind that of an imported intermediate, its chain."
-	aboutGiven       = "The authority's certificate, PEM. Behind that of an intermediate, its chain can follow: the certificate of the authority that has signed it, and so on; the root can be left out. " +
-		"Members trust only the first one, and the others but a root follow the certificates that it signs."
+	aboutGiven       = "The authority's certificate, PEM. If it is an intermediate, its chain can follow: the certificate of the authority that has signed it, and so on; the root can be left out. " +
+		"Members trust only the first certificate. The others, except a root, follow each certificate that this authority signs."
 	aboutPrivateKey = "The authority's private key, PEM."
-	aboutSigningKey = aboutPrivateKey + " Either this or `remote`. A plan that signs nothing does without both, and one that signs is refused where both are left out."
-	aboutTrusted    = "Authorities that members trust beside these: the ones before them, until all clients have certificates of these, or the ones that are to come."
-	aboutTrustedKey = "The authority's private key, PEM. With it, the authority signs for members for as long as not all of them trust the one that is to sign: a member can be replaced meanwhile."
+	aboutSigningKey = aboutPrivateKey + " Either this or `remote`. A plan that signs nothing needs neither; a plan that signs is refused without one of them."
+	aboutTrusted    = "Authorities that members trust beside these: the previous ones, until all clients have certificates of these, or the next ones."
+	aboutTrustedKey = "The authority's private key, PEM. With the key, this authority signs for members until all of them trust the one that is to sign, so that a member can be replaced meanwhile."
 )
 
 // pairType returns the type of one authority.

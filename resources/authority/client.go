@@ -37,7 +37,7 @@ type Certificate struct {
 const (
 	aboutClientAuthority = "The authority for clients, which signs: `etcd_pki.NAME.client_authority`, or an object of the same shape. " +
 		"`etcd_pki.NAME.authority` will do as well; Terraform drops the peers' half of it, so that this provider does not see their key."
-	aboutTrustedClient = "The authority that clients and servers trust beside this one, as during a rotation. `ca_certificate` has both."
+	aboutTrustedClient = "The authority that clients and servers trust beside this one, for example during a rotation. `ca_certificate` has both."
 )
 
 // ForClients returns the half of the authorities that is for clients.

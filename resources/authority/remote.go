@@ -45,16 +45,16 @@ const (
 		"The server's signing profile says for how long certificates are valid. The guide [Authorities that a signing server keeps](../guides/remote-signer.md) has an example."
 	aboutURL      = "The server: `https://HOST:PORT`, with or without a path before `/api/v1/cfssl/authsign`."
 	aboutAuthKey  = "The key that the server's profiles name as their `auth_key`, hexadecimal, at least 16 bytes."
-	aboutLabel    = "Which of several authorities of the server is to sign, as cfssl's `multirootca` has them. Not given: the server has one."
-	aboutProfiles = "Names of the server's signing profiles, by what a certificate is for: `peer`, `server` or `client`. Default: these very names."
-	aboutOnHosts  = "Only in `pki` of `etcd_cluster`: members' hosts ask this server too, by a timer, and renew the certificates of this authority that are due, " +
-		"with no Terraform process. Without it they are renewed by applies alone. `auth_key` then lies on every host, readable by root alone: " +
-		"give hosts a key of their own, with profiles of their own on the server. The guide on signing servers says what these can limit, and what they cannot."
-	aboutHostsKey      = "The key that the server's profiles for hosts name as their `auth_key`. Name that of `remote` again where hosts are to have the same."
-	aboutHostsURL      = "The server as hosts reach it, where that is not `url` of `remote`."
+	aboutLabel    = "Which of the server's authorities signs, if the server has several, as cfssl's `multirootca` does. Not set: the server has one."
+	aboutProfiles = "Names of the server's signing profiles, by what a certificate is for: `peer`, `server` or `client`. Default: these names."
+	aboutOnHosts  = "Only in `pki` of `etcd_cluster`: members' hosts ask this server too, by a timer, and renew certificates of this authority that are due, " +
+		"without a Terraform process. If this is not set, only applies renew them. Every host has the `auth_key` below, which only root can read: " +
+		"give hosts a key of their own, with profiles of their own on the server. The guide on signing servers says what such profiles can limit, and what they cannot."
+	aboutHostsKey      = "The key that the server's profiles for hosts name as their `auth_key`. To give hosts the key of `remote`, repeat it here."
+	aboutHostsURL      = "The server's URL as hosts reach it. Default: `url` of `remote`."
 	aboutHostsLabel    = "Which of the server's authorities is to sign. Default: `label` of `remote`."
 	aboutHostsProfiles = "Names of the server's signing profiles for hosts. Default: `profiles` of `remote`."
-	aboutCA            = "PEM: the authorities that the server's own certificate is verified by. Default: the system's."
+	aboutCA            = "PEM certificates of the authorities that the server's own certificate is verified by. Default: the system's."
 )
 
 // remoteWriteOnly returns the attribute by which a resource takes a Remote.

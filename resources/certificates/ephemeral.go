@@ -51,8 +51,8 @@ func (e *ephemeralCertificate) Metadata(_ context.Context, req ephemeral.Metadat
 // Schema describes the attributes.
 func (e *ephemeralCertificate) Schema(_ context.Context, _ ephemeral.SchemaRequest, resp *ephemeral.SchemaResponse) {
 	resp.Schema = schema.Schema{
-		MarkdownDescription: "A client certificate with its key, for the time of one run: no state and no plan holds any of it. " +
-			"To configure another provider with, or to hand to a write-only attribute. Each run makes another one; they are not revoked, and expire by themselves.",
+		MarkdownDescription: "A client certificate with its key for one run: no state and no plan holds them. " +
+			"Configure another provider by it, or give it to a write-only attribute. Each run makes another certificate, which nobody revokes: it expires.",
 		Attributes: map[string]schema.Attribute{
 			"pki": authority.ClientEphemeral(),
 			"common_name": schema.StringAttribute{

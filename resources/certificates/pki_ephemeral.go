@@ -43,9 +43,9 @@ func (e *ephemeralPKI) Metadata(_ context.Context, req ephemeral.MetadataRequest
 // Schema describes the attributes.
 func (e *ephemeralPKI) Schema(_ context.Context, _ ephemeral.SchemaRequest, resp *ephemeral.SchemaResponse) {
 	resp.Schema = schema.Schema{
-		MarkdownDescription: "The two authorities of a cluster that is to be formed, with their keys, for the time of one run: no state and no plan holds any of it. " +
-			"Each run, and each plan, makes others: write them to a vault once, through a write-only attribute, apply that, and in a later apply give `etcd_cluster` and `etcd_certificate` what an ephemeral resource reads from there. " +
-			"To give them to `pki` themselves is refused: the apply would have other authorities than its plan, and nobody would have their keys.",
+		MarkdownDescription: "The two authorities of a cluster that is to be formed, with their keys, for one run: no state and no plan holds them. " +
+			"Each run, and each plan, makes others. So write them to a vault once, through a write-only attribute, and apply that. In a later apply, give `etcd_cluster` and `etcd_certificate` what an ephemeral resource reads from the vault. " +
+			"The provider refuses them as `pki`: the apply would have other authorities than its plan, and nobody would have their keys.",
 		Attributes: map[string]schema.Attribute{
 			"name": schema.StringAttribute{
 				Required:            true,

@@ -22,12 +22,12 @@ const (
 
 // Descriptions that the resource and the ephemeral resource share.
 const (
-	aboutCommonName   = "Common name of the subject, 1 to 64 characters. Once etcd's authentication is on, it is the name of the user."
+	aboutCommonName   = "Common name of the subject, 1 to 64 characters. If etcd's authentication is on, it is the name of the etcd user."
 	aboutOrganization = "Organizations of the subject, each 1 to 64 characters. Default: none."
-	aboutNames        = "DNS names and IP addresses that the certificate names (its subject alternative name), in lower case and without wildcards. etcd looks at no client's names: a proxy in front of the members needs them, or a program that compares them itself. Default: none."
-	aboutUsages       = "What the certificate is for: `client_auth`, to connect to members, which each of these certificates does, and `server_auth` beside it, for a proxy that clients verify by the same authority. " +
-		"Clients take whoever has a certificate with `server_auth` for what `alternative_names` says: never name a member there. Default: `client_auth` alone."
-	aboutCACertificate = "What the members' certificates are verified with, PEM: the certificate of the authority that signed this one, and after it, during a rotation, that of the one that is trusted beside it."
+	aboutNames        = "DNS names and IP addresses that the certificate names (its subject alternative name), in lower case and without wildcards. etcd itself ignores them: a proxy in front of the members needs them, or a program that compares them itself. Default: none."
+	aboutUsages       = "What the certificate is for. `client_auth`, which is always there, is for connecting to members. Add `server_auth` for a proxy that clients verify by the same authority. " +
+		"Clients accept its holder as the server that `alternative_names` says: never name a member there. Default: `client_auth` alone."
+	aboutCACertificate = "What clients verify members' certificates with, PEM: the certificate of the authority that signed this certificate, and during a rotation, after it, the certificate of the authority that is trusted beside it."
 )
 
 // Validators that the resource and the ephemeral resource share.
@@ -41,11 +41,11 @@ var (
 func certificateSchema() schema.Schema {
 	return schema.Schema{
 		Version: certificateSchemaVersion,
-		MarkdownDescription: "A client certificate, to connect to a cluster with. No state holds its private key: " +
-			"the key is either made by this provider in a file of the machine that runs Terraform (`private_key_file`), or never seen by it (`csr`). " +
-			"For a key and certificate that exist for the time of one run alone, there is the ephemeral resource of the same name.\n\n" +
-			"Changes, and the time before it expires, issue another certificate for the same key, in place.\n\n" +
-			"There is nothing to import: creating it uses the key that is in `private_key_file`, or that of `csr`, and replaces a certificate of the same authority in `certificate_file`. The earlier certificate stays valid until it expires.",
+		MarkdownDescription: "A client certificate, to connect to a cluster with. No state holds its private key: either " +
+			"the provider makes the key in a file on the machine that runs Terraform (`private_key_file`), or it never sees the key (`csr`). " +
+			"The ephemeral resource of the same name makes a key and a certificate for one run alone.\n\n" +
+			"A change of the configuration issues another certificate for the same key, in place, and so does an apply shortly before the certificate expires (`renew_before`).\n\n" +
+			"There is nothing to import: the apply that creates the resource uses the key in `private_key_file`, or the request in `csr`, and overwrites a certificate of the same authority in `certificate_file`. The earlier certificate stays valid until it expires.",
 		Attributes: map[string]schema.Attribute{
 			"pki": authority.ClientWriteOnly(),
 			"common_name": schema.StringAttribute{
@@ -77,14 +77,14 @@ func certificateSchema() schema.Schema {
 			"renew_before": schema.StringAttribute{
 				Optional: true, Computed: true,
 				Default: stringdefault.StaticString(certificateRenewal),
-				MarkdownDescription: "How long before its end a certificate is renewed by the next apply, as a duration shorter than `validity`. " +
-					"Default: `720h` (30 days). A certificate that ends with its authority is not renewed, since another one would end then too: a refresh warns instead.",
+				MarkdownDescription: "How long before the certificate's end the next apply renews it, as a duration shorter than `validity`. " +
+					"Default: `720h` (30 days). A certificate that ends with its authority is not renewed, since another one would end at the same time: a refresh warns instead.",
 				Validators: []validator.String{validate.Duration},
 			},
 			"private_key_file": schema.StringAttribute{
 				Optional: true,
-				MarkdownDescription: "Path of the private key, PEM. Where the file does not exist, a key is made, for its owner alone (mode 0600). A key that is there is used and never overwritten; " +
-					"it has to be readable by its owner alone. Destroying the resource deletes a key that it made. No other resource may name the file of a key that one of them makes, or that of a certificate. Exactly one of this and `csr`.",
+				MarkdownDescription: "Path of the private key, PEM. If the file does not exist, the apply makes a key there, which only its owner can read (mode 0600). The provider uses a key that is there, and never overwrites it; " +
+					"nobody but its owner may be able to read it. A destroy deletes a key that this resource made. No two resources may name one file for a key that one of them makes, or for a certificate. Exactly one of this and `csr`.",
 				Validators: []validator.String{stringvalidator.LengthAtLeast(1)},
 			},
 			"csr": schema.StringAttribute{
@@ -95,18 +95,18 @@ func certificateSchema() schema.Schema {
 			"algorithm": schema.StringAttribute{
 				Optional: true, Computed: true,
 				Default:             stringdefault.StaticString(string(pki.DefaultAlgorithm)),
-				MarkdownDescription: "Algorithm of the key that this resource makes. Another one makes another key in the place of that, and a certificate for it, in the same apply; it does nothing to a key that was there before, or to a request. " + validate.AboutAlgorithms(),
+				MarkdownDescription: "Algorithm of the key that this resource makes. If you change it, the same apply makes another key in its place, and a certificate for that key. It has no effect on a key that was there before, or on a request. " + validate.AboutAlgorithms(),
 				Validators:          []validator.String{validate.OneOfAlgorithms()},
 			},
 			"certificate_file": schema.StringAttribute{
 				Optional:            true,
-				MarkdownDescription: "Path to write the certificate to as well. A file that holds anything but certificates of this authority, or of those that it has replaced by a rotation or an exchange (a certificate of another one, say, or a private key beside its certificate), is never overwritten: this is refused. Destroying the resource deletes the file, if it still holds the certificate. Default: none.",
+				MarkdownDescription: "Path of a file to write the certificate to as well. The provider overwrites only a file that holds nothing but certificates of this authority, or of those that it has replaced by a rotation or an exchange. It refuses any other file, such as one with a private key beside its certificate. A destroy deletes the file if it still holds the certificate. Default: none.",
 				Validators:          []validator.String{stringvalidator.LengthAtLeast(1)},
 			},
 			"ca_certificate_file": schema.StringAttribute{
 				Optional: true,
-				MarkdownDescription: "Path to write `ca_certificate` to as well. Several of these resources may name one file. It is overwritten on the same conditions as `certificate_file`, and also where it holds a bundle of this authority and the one before or after it. " +
-					"It stays when the resource is destroyed, since others may use it, and is deleted where the `etcd_pki` whose certificate it holds is destroyed in the same run. Default: none.",
+				MarkdownDescription: "Path of a file to write `ca_certificate` to as well. Several of these resources may name one file. The provider overwrites it on the same conditions as `certificate_file`, and also if it holds a bundle of this authority and the one before or after it. " +
+					"A destroy leaves the file, since others may use it, unless the same run destroys the `etcd_pki` whose certificate the file holds. Default: none.",
 				Validators: []validator.String{stringvalidator.LengthAtLeast(1)},
 			},
 
@@ -116,7 +116,7 @@ func certificateSchema() schema.Schema {
 			"serial_number":  schema.StringAttribute{Computed: true, MarkdownDescription: "Serial number of the certificate, hexadecimal."},
 			"renewal_due": schema.StringAttribute{
 				Computed:            true,
-				MarkdownDescription: "Why the next apply issues another certificate: it is about to expire, or one of its files is gone or holds something else, or a key that this resource made is not of `algorithm`. Null: it does not. Known after apply where a plan leaves a certificate in its last week, since `pki` leaves out the key; `planned_change` is `none` then.",
+				MarkdownDescription: "Why the next apply issues another certificate: the certificate is about to expire, one of its files is gone or holds something else, or a key that this resource made is not of `algorithm`. Null: the next apply issues none. Known after apply if a plan leaves a certificate in its last week unrenewed because `pki` has no key; `planned_change` is `none` then.",
 			},
 			"planned_change": schema.StringAttribute{
 				Computed: true,

@@ -104,7 +104,7 @@ func hostSchema() schema.Schema {
 		},
 		"paths": schema.ListAttribute{
 			Optional: true, ElementType: types.StringType,
-			MarkdownDescription: fmt.Sprintf("Directories whose file systems are of interest. One that is not there stands for its nearest parent that is. Default: `%s`, where members have their data.", dataParent),
+			MarkdownDescription: fmt.Sprintf("Directories whose file systems to report. A directory that does not exist stands for its nearest parent that does. Default: `%s`, where members have their data.", dataParent),
 			Validators:          []validator.List{listvalidator.SizeAtLeast(1), listvalidator.NoNullValues(), listvalidator.UniqueValues(), listvalidator.ValueStringsAre(validate.Path)},
 		},
 
@@ -112,18 +112,18 @@ func hostSchema() schema.Schema {
 		"os_id":                  text("`ID` of its `/etc/os-release`: `debian`, `rhel`."),
 		"os_version":             text("`VERSION_ID` of its `/etc/os-release`: `13`, `9.6`."),
 		"kernel":                 text("Release of the kernel."),
-		"architecture":           text("`amd64` or `arm64`, which members run on, or the kernel's name of another one."),
+		"architecture":           text("`amd64` or `arm64`, on which members run, or the kernel's name of any other architecture."),
 		"systemd_version":        number("Version of systemd: `257`."),
 		"memory":                 number("Memory in bytes."),
-		"swap":                   number("Swap that is in use, in bytes of its size; 0: none."),
+		"swap":                   number("Size of all swap that is turned on, in bytes. 0: none."),
 		"cpus":                   number("Number of CPUs."),
 		"cpu_governors":          texts("Governors of the CPUs' frequencies, each once. Empty where the kernel has none, as in most virtual machines."),
 		"machine_id":             text("Content of `/etc/machine-id`. Machines that were cloned from one image may share it."),
 		"boot_id":                text("Random ID of this boot."),
 		"host_keys":              texts("Public keys of its sshd in `/etc/ssh`, for `host_key`. They are as trustworthy as the key by which this host was reached."),
-		"addresses":              texts("Addresses of its interfaces, but for loopback and link-local ones."),
+		"addresses":              texts("Addresses of its interfaces, except loopback and link-local ones."),
 		"time":                   text("Its clock, as RFC 3339 in UTC."),
-		"clock_skew":             number("Whole seconds by which its clock is ahead of this machine's at least, or, if negative, behind it. The time that the answer took is no skew, and 0 means that none is known."),
+		"clock_skew":             number("By how many whole seconds, at least, the host's clock is ahead of the clock of the machine that runs Terraform, or behind it if negative. The time that the answer took does not count. 0: no skew is known."),
 		"clock_synchronized":     schema.BoolAttribute{Computed: true, MarkdownDescription: "Whether its clock is synchronized, as systemd-timesyncd or chrony says. Null where neither runs."},
 		"transparent_huge_pages": text("`always`, `madvise` or `never`."),
 		"cgroup_version":         number("Version of its cgroups: 1 or 2."),
@@ -147,17 +147,17 @@ func hostSchema() schema.Schema {
 			NestedObject: schema.NestedAttributeObject{Attributes: map[string]schema.Attribute{
 				"id":       text("Name of the finding, which stays the same: `rotational_disk`."),
 				"severity": text(values(preflight.Error, preflight.Warning, preflight.Info) + ": no member may be put on the host; a member runs there, and may be slow or fail; nothing is wrong, and some hosts do better."),
-				"text":     text("What is found, and what is wanted."),
+				"text":     text("What was found, and what should be there instead."),
 				"remedy":   text("What to do about it."),
 			}},
 		},
 	})
 	return schema.Schema{
-		MarkdownDescription: "What a host is and has, and what speaks against it as the host of a member. Every plan reads it in one round trip over SSH, by a shell script that changes nothing: " +
-			"nothing is installed for it, and the host may carry a cluster or none. An attribute that the host cannot tell is null. " +
-			"A host that does not answer within `ssh.connect_timeout` is no error: it has the one finding `unreachable`, or `barred` where it answers and keeps the provider out, and everything else is null or empty.\n\n" +
-			"Plans of `etcd_cluster` look at new hosts by themselves. This is for conditions of your own, and for hosts that no cluster has yet. " +
-			"A condition that refuses `findings` refuses every plan while the host is down, also the one that repairs the cluster: take it out once a member is on the host.",
+		MarkdownDescription: "Facts about a host, and what speaks against it as the host of a member. Every plan reads them in one round trip over SSH, by a shell script: " +
+			"the script installs and changes nothing, and the host may carry a cluster or none. An attribute that the host cannot tell is null. " +
+			"A host that does not answer within `ssh.connect_timeout` is no error. Its only finding is `unreachable`, or `barred` if it answers and keeps the provider out, and all other attributes are null or empty.\n\n" +
+			"Plans of `etcd_cluster` check new hosts by themselves. This data source is for conditions of your own, and for hosts that no cluster has yet. " +
+			"A condition on `findings` fails every plan while the host is down, also the plan that repairs the cluster: remove the condition once a member is on the host.",
 		Attributes: attributes,
 	}
 }

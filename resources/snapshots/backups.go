@@ -82,17 +82,17 @@ func backupsSchema() schema.Schema {
 		ways[name] = schema.StringAttribute{Optional: true, MarkdownDescription: "As in `etcd_cluster`."}
 	}
 	return schema.Schema{
-		MarkdownDescription: "The backups of a cluster with `backup`, as its hosts find them at their destinations. Every plan reads them from the manifests beside them.",
+		MarkdownDescription: "The backups of a cluster that has `backup`, as its hosts find them. For every plan, the hosts read the manifests at the destinations.",
 		Attributes: map[string]schema.Attribute{
 			"cluster": schema.SingleNestedAttribute{
 				Required:            true,
 				MarkdownDescription: "The cluster: `{ name = etcd_cluster.NAME.name, owner = etcd_cluster.NAME.owner, members = etcd_cluster.NAME.members }`.",
 				Attributes: map[string]schema.Attribute{
 					"name":  schema.StringAttribute{Required: true, MarkdownDescription: "`name` of the cluster."},
-					"owner": schema.StringAttribute{Required: true, MarkdownDescription: "`owner` of the cluster: hosts that carry another are not asked."},
+					"owner": schema.StringAttribute{Required: true, MarkdownDescription: "`owner` of the cluster. Hosts that carry a cluster of another owner are left out."},
 					"members": schema.MapNestedAttribute{
 						Required:            true,
-						MarkdownDescription: "`members` of the cluster, of which only the attributes that say how to reach their hosts are used.",
+						MarkdownDescription: "`members` of the cluster. Only the attributes that say how to reach the hosts are used.",
 						NestedObject:        schema.NestedAttributeObject{Attributes: ways},
 						Validators:          []validator.Map{mapvalidator.SizeAtLeast(1)},
 					},
@@ -100,24 +100,24 @@ func backupsSchema() schema.Schema {
 			},
 			"backups": schema.ListNestedAttribute{
 				Computed:            true,
-				MarkdownDescription: "The backups, the newest first. One that is stored at two destinations is there twice.",
+				MarkdownDescription: "The backups, the newest first. A backup that is stored at two destinations is listed twice.",
 				NestedObject: schema.NestedAttributeObject{Attributes: map[string]schema.Attribute{
 					"name":         text("Name of the backup."),
 					"destination":  text("`directory` or `s3`."),
-					"seen_by":      schema.ListAttribute{Computed: true, ElementType: types.StringType, MarkdownDescription: "Names of the members whose hosts find it there. A directory that the hosts do not share is each host's own."},
+					"seen_by":      schema.ListAttribute{Computed: true, ElementType: types.StringType, MarkdownDescription: "Names of the members whose hosts find the backup there. A directory that the hosts do not share is each host's own."},
 					"taken_at":     text("When it was taken, as RFC 3339 in UTC."),
-					"revision":     number("etcd's revision that it holds."),
-					"keys":         number("Number of entries in it: of all revisions of all keys that were not compacted."),
+					"revision":     number("etcd's revision that the backup holds."),
+					"keys":         number("Number of entries: all revisions of all keys that were not compacted."),
 					"hash":         number("etcd's hash of the key space at the revision."),
-					"sha256":       text("SHA-256 of the snapshot, decrypted: what `restore.sha256` wants."),
-					"size":         number("Size of the snapshot in bytes, decrypted."),
-					"stored_size":  number("Size in bytes as it is stored."),
+					"sha256":       text("SHA-256 of the decrypted snapshot, for `restore.sha256`."),
+					"size":         number("Size of the decrypted snapshot in bytes."),
+					"stored_size":  number("Size in bytes of what is stored."),
 					"etcd_version": text("Version of etcd that it was taken from."),
-					"cluster_id":   text("etcd's ID of the cluster that it was taken from, hexadecimal: another one before a restore than after."),
+					"cluster_id":   text("etcd's ID of the cluster that it was taken from, hexadecimal. A restore changes the cluster's ID."),
 					"member":       text("Name of the member that it was taken from."),
 					"encrypted":    schema.BoolAttribute{Computed: true, MarkdownDescription: "Whether it is encrypted by age."},
-					"foreign":      schema.BoolAttribute{Computed: true, MarkdownDescription: "Whether another cluster of this name has made it, which keeps its backups at the same place. It is never dropped, and never the latest."},
-					"verified_at":  text("When a rehearsal has proved that it restores, as RFC 3339 in UTC. Not set while none has."),
+					"foreign":      schema.BoolAttribute{Computed: true, MarkdownDescription: "Whether the backup is of another cluster of this name, which keeps its backups at the same place. This cluster never deletes such a backup, and `latest` never means one."},
+					"verified_at":  text("When a rehearsal proved that the backup can be restored, as RFC 3339 in UTC. Null: no rehearsal has."),
 				}},
 			},
 			"problems": schema.ListAttribute{

@@ -24,22 +24,22 @@ func snapshotSchema(ctx context.Context) schema.Schema {
 	}
 	return schema.Schema{
 		Version: snapshotSchemaVersion,
-		MarkdownDescription: "A snapshot of a cluster, taken when the resource is created: of a healthy voter that has all that was agreed on, never of a learner, and of one that does not lead where there is one. " +
-			"It is verified at once, by the SHA-256 that it ends in, which etcd's own `snapshot status` does not look at, and by a read of all of its keys. " +
-			"It is sent over SSH into a file of the machine that runs Terraform, or uploaded to S3-compatible storage by the host. A file gets its name once the whole snapshot is in it, verified and on the disk.\n\n" +
-			"It is not taken anew by itself: change `triggers` for that. The new snapshot then takes the place of the one before, or, where that fails, the one before stays. " +
-			"It cannot be imported, since it is verified when it is taken; a restore needs the file alone.",
+		MarkdownDescription: "A snapshot of a cluster. The apply that creates the resource takes it from a healthy voter that has all committed writes: from a follower if there is one, and never from a learner. " +
+			"The host verifies the snapshot at once, by the SHA-256 at its end, which etcd's own `snapshot status` does not check, and by reading all of its keys. " +
+			"The host sends it over SSH to the machine that runs Terraform, or uploads it to S3-compatible storage. A file gets its name once the whole snapshot is in it, verified and synced to the disk.\n\n" +
+			"A later apply takes another snapshot only if `triggers`, the place or the cluster change. At the same place, the new snapshot replaces the previous one once it is complete. " +
+			"A snapshot cannot be imported, since it is verified when it is taken. A restore needs only the file.",
 		Attributes: map[string]schema.Attribute{
 			"cluster": schema.SingleNestedAttribute{
 				Required: true,
 				MarkdownDescription: "The cluster: `{ name = etcd_cluster.NAME.name, owner = etcd_cluster.NAME.owner, members = etcd_cluster.NAME.members }`. " +
-					"A change of the members takes no other snapshot.",
+					"A change of `members` alone takes no other snapshot.",
 				Attributes: map[string]schema.Attribute{
 					"name":  schema.StringAttribute{Required: true, MarkdownDescription: "`name` of the cluster."},
-					"owner": schema.StringAttribute{Required: true, MarkdownDescription: "`owner` of the cluster: hosts that carry another are not asked."},
+					"owner": schema.StringAttribute{Required: true, MarkdownDescription: "`owner` of the cluster. Hosts that carry a cluster of another owner are left out."},
 					"members": schema.MapNestedAttribute{
 						Required:            true,
-						MarkdownDescription: "`members` of the cluster, of which only the attributes that say how to reach their hosts are used.",
+						MarkdownDescription: "`members` of the cluster. Only the attributes that say how to reach the hosts are used.",
 						NestedObject:        schema.NestedAttributeObject{Attributes: memberReferenceAttributes()},
 						Validators:          []validator.Map{mapvalidator.SizeAtLeast(1)},
 					},
@@ -48,32 +48,32 @@ func snapshotSchema(ctx context.Context) schema.Schema {
 			"file": schema.StringAttribute{
 				Optional: true,
 				MarkdownDescription: "Path of the file, on the machine that runs Terraform, in an existing directory; `~/` is the home directory of the user who runs Terraform. Only that user can read the file (mode 0600). " +
-					"A file that is there already is refused, but for the snapshot that this resource has taken before.",
+					"The provider refuses to overwrite a file that is there already, unless it is the snapshot that this resource took before.",
 				Validators: []validator.String{stringvalidator.LengthAtLeast(1)},
 			},
 			"s3": schema.SingleNestedAttribute{
 				Optional:            true,
-				MarkdownDescription: "S3-compatible storage that the host uploads the snapshot to. It is not looked at again afterwards: no state holds the credentials for that.",
-				Attributes:          s3.ObjectAttributes("Key of the object. One that is there is overwritten."),
+				MarkdownDescription: "S3-compatible storage that the host uploads the snapshot to. No refresh looks at the object, since no state holds the credentials for that.",
+				Attributes:          s3.ObjectAttributes("Key of the object. An object that has this key already is overwritten."),
 			},
 			"triggers": schema.MapAttribute{
 				Optional: true, ElementType: types.StringType,
-				MarkdownDescription: "Any values. Where one of them changes, another snapshot is taken in the place of this one.",
+				MarkdownDescription: "Any values. If one of them changes, the next apply takes another snapshot.",
 			},
 			"purge_data": schema.BoolAttribute{
 				Optional: true, Computed: true, Default: booldefault.StaticBool(false),
-				MarkdownDescription: "Whether a destroy deletes the file. Otherwise, and for an object in S3, Terraform only stops managing it. A replacement (`terraform taint`, `-replace`) never deletes it: " +
-					"it is renamed, `.REVISION-SHA256` appended. Default: `false`.",
+				MarkdownDescription: "Whether a destroy deletes the file. Otherwise, and for an object in S3, Terraform only stops managing it. A replacement (`terraform taint`, `-replace`) deletes no file: " +
+					"it appends `.REVISION-SHA256` to the name, with the first 12 digits of the SHA-256. Default: `false`.",
 			},
 			"timeouts": snapshotTimeouts(ctx),
 
-			"status":       computed("What the last refresh found of the file: `intact`, `missing`, or how it has changed. A plan warns of a file that is missing, as on another machine, or has changed, and leaves it at that: nothing takes its place until `triggers` change. One that has changed is not overwritten even then: such a plan is refused. What lies in S3 is always `intact`."),
+			"status":       computed("What the last refresh found of the file: `intact`, `missing`, or how it has changed. A plan warns of a missing file, which may be on another machine, and of a changed one, and goes on: no apply takes another snapshot until `triggers` change. Even then the provider overwrites no changed file, and refuses the plan. A snapshot in S3 shows as `intact`, since no refresh looks at it."),
 			"revision":     number("etcd's revision that the snapshot holds."),
-			"keys":         number("Number of entries in it: of all revisions of all keys that were not compacted."),
-			"size":         number("Its size in bytes."),
+			"keys":         number("Number of entries: all revisions of all keys that were not compacted."),
+			"size":         number("Size of the snapshot in bytes."),
 			"sha256":       computed("SHA-256 of the whole file, hexadecimal."),
 			"hash":         number("etcd's hash of the key space at the revision, as `etcdctl endpoint hashkv --rev` prints it."),
-			"etcd_version": computed("Version of etcd that it was taken from, like `3.7.3`. A snapshot can be restored by this minor version of etcd or a newer one, never by an older."),
+			"etcd_version": computed("Version of etcd that it was taken from, like `3.7.3`. Only this minor version of etcd or a newer one can restore the snapshot."),
 			"cluster_id":   computed("etcd's ID of the cluster that it was taken from, hexadecimal."),
 			"member":       computed("Name of the member that it was taken from."),
 			"taken_at":     computed("When it was taken, as RFC 3339 in UTC, by the clock of the host."),
@@ -95,7 +95,7 @@ func memberReferenceAttributes() map[string]schema.Attribute {
 func snapshotTimeouts(ctx context.Context) schema.Attribute {
 	return timeout.Bounded("How long operations may take.", timeouts.Attributes(ctx, timeouts.Opts{
 		Create: true, Update: true,
-		CreateDescription: "How long taking it may take, as a duration like `30m`. Default: `30m`.",
-		UpdateDescription: "How long taking another may take, as a duration. Default: `30m`.",
+		CreateDescription: "How long the apply that creates the snapshot may take, as a duration like `30m`. Default: `30m`.",
+		UpdateDescription: "How long an apply that takes another snapshot may take, as a duration. Default: `30m`.",
 	}))
 }

@@ -45,7 +45,7 @@ func StatusAttribute() schema.SingleNestedAttribute {
 		Attributes: map[string]schema.Attribute{
 			"backup":            text("Name of the newest backup that was stored."),
 			"taken_at":          text("When its run ended, as RFC 3339 in UTC."),
-			"revision":          number("etcd's revision that it holds."),
+			"revision":          number("etcd's revision that the backup holds."),
 			"error":             text("Why the newest run failed. Not set where it succeeded."),
 			"rehearsed":         text("Name of the backup that was rehearsed last."),
 			"rehearsed_at":      text("When that rehearsal ended, as RFC 3339 in UTC."),

@@ -43,7 +43,7 @@ func Attribute() schema.SingleNestedAttribute {
 			},
 			renewBefore: schema.StringAttribute{
 				Optional: true,
-				MarkdownDescription: "How long before its end a certificate is renewed by the next apply, as a duration shorter than `validity`. Plan at least once in this time. " +
+				MarkdownDescription: "How long before the certificate's end the next apply renews it, as a duration shorter than `validity`. Plan at least once in this time. " +
 					"A change counts from the plan after its apply on. Default: in the last third of its life.",
 				Validators: []validator.String{validate.Duration},
 			},
