@@ -83,12 +83,13 @@ func (p *etcdProvider) Configure(ctx context.Context, req provider.ConfigureRequ
 		return
 	}
 	data := &providerdata.Data{
-		Hosts:    p.hosts(ctx, config.SSH, stores, resp),
-		Stores:   stores,
-		Progress: p.progress(orVariable(config.ProgressLog, progressLogVariable), resp),
-		Who:      operator(),
-		Random:   rand.Reader,
-		Now:      p.now,
+		Snapshots: &providerdata.Snapshots{},
+		Hosts:     p.hosts(ctx, config.SSH, stores, resp),
+		Stores:    stores,
+		Progress:  p.progress(orVariable(config.ProgressLog, progressLogVariable), resp),
+		Who:       operator(),
+		Random:    rand.Reader,
+		Now:       p.now,
 	}
 	resp.ResourceData, resp.EphemeralResourceData, resp.DataSourceData = data, data, data
 }

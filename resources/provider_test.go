@@ -63,6 +63,9 @@ type world struct {
 	// forgets is a key of private state that is missing in the state of a cluster after a refresh, as after an import.
 	forgets string
 
+	// snapshots outlive a process here: Terraform refreshes and plans in one, and the tests' harness in two.
+	snapshots providerdata.Snapshots
+
 	// observed changes what a host answers when it is observed; nil: nothing.
 	observed func(*api.Observation)
 
@@ -370,7 +373,7 @@ func (w *world) Metadata(_ context.Context, _ provider.MetadataRequest, resp *pr
 func (w *world) Schema(context.Context, provider.SchemaRequest, *provider.SchemaResponse) {}
 
 func (w *world) Configure(_ context.Context, _ provider.ConfigureRequest, resp *provider.ConfigureResponse) {
-	s := &providerdata.Data{Hosts: ways{w}, Stores: w, Who: "ops@ci-7", Random: rand.Reader, Now: w.Now,
+	s := &providerdata.Data{Hosts: ways{w}, Stores: w, Who: "ops@ci-7", Random: rand.Reader, Now: w.Now, Snapshots: &w.snapshots,
 		Progress: func(cluster, line string) {
 			w.progress.Lock()
 			defer w.progress.Unlock()

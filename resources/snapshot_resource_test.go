@@ -204,27 +204,48 @@ func TestSnapshotLife(t *testing.T) {
 }
 
 // TestSnapshotOverNothingElse holds that an existing file is never overwritten, and that a destroy without purge_data
-// leaves the snapshot.
+// leaves the snapshot. A plan refuses each place where the apply could not write, before any host is changed.
 func TestSnapshotOverNothingElse(t *testing.T) {
-	w, file := newWorld(t), filepath.Join(t.TempDir(), "prod.db")
-	if err := os.WriteFile(file, []byte("mine"), 0o600); err != nil {
+	w, dir := newWorld(t), t.TempDir()
+	file, mine, closed := filepath.Join(dir, "prod.db"), filepath.Join(dir, "mine.db"), filepath.Join(dir, "closed")
+	if err := errors.Join(os.WriteFile(mine, []byte("mine"), 0o600), os.Symlink("nowhere", filepath.Join(dir, "link.db")), os.Mkdir(closed, 0o500)); err != nil {
 		t.Fatal(err)
 	}
-	w.run(t,
-		tftest.TestStep{Config: withSnapshot("file = %q", file), ExpectError: says("there is something there already: move it away, or choose another name")},
-		tftest.TestStep{
-			PreConfig: func() {
-				if text := string(mustRead(t, file)); text != "mine" {
-					t.Errorf("it holds %q by now", text)
-				}
-				if err := os.Remove(file); err != nil {
-					t.Error(err)
-				}
-			},
-			Config: withSnapshot("file = %q", file), Check: snapshotIs(file),
-		},
-		tftest.TestStep{Config: three(unprotected), Check: alone(t, file, "prod.db")},
-	)
+	type place struct{ file, why string }
+	refused := []place{
+		{mine, "there is something there already: move it away, or choose another name"},
+		{filepath.Join(dir, "link.db"), "there is something there already"},
+		{dir, "there is something there already"},
+		{filepath.Join(dir, "missing", "prod.db"), "its directory has to exist when this is planned"},
+		{filepath.Join(mine, "prod.db"), "what should be its directory is none"},
+	}
+	if os.Geteuid() != 0 {
+		refused = append(refused, place{filepath.Join(closed, "prod.db"), "no file can be written to its directory"})
+	}
+	still := func() {
+		if err := w.untouched(nil); err != nil {
+			t.Error(err)
+		}
+		if text := string(mustRead(t, mine)); text != "mine" {
+			t.Errorf("it holds %q by now", text)
+		}
+	}
+	var steps []tftest.TestStep
+	refuse := func() {
+		for _, p := range refused {
+			steps = append(steps, tftest.TestStep{PreConfig: still, Config: withSnapshot("file = %q", p.file), ExpectError: saysInOrder("No snapshot can be written there", p.why)})
+		}
+	}
+	refuse() // together with the cluster
+	steps = append(steps,
+		tftest.TestStep{PreConfig: still, Config: withSnapshot("file = %q", file), Check: tftest.ComposeAggregateTestCheckFunc(snapshotIs(file), func(*terraform.State) error {
+			w.changes()
+			return nil
+		})})
+	refuse() // as another path of the snapshot that there is
+	steps = append(steps, tftest.TestStep{PreConfig: still, Config: withSnapshot("file = %q", file), Check: w.untouched},
+		tftest.TestStep{Config: three(unprotected), Check: alone(t, file, "closed", "link.db", "mine.db", "prod.db")})
+	w.run(t, steps...)
 }
 
 // TestSnapshotOfWhom holds that a snapshot is taken of a member that answers, and of a follower if there is one.

@@ -27,6 +27,7 @@ type Data struct {
 	Files          Files          // that this run's plans use
 	Rotations      Rotations      // of authorities, that this run's plans make
 	Ephemeral      Ephemeral      // authorities that nobody has kept yet
+	Snapshots      *Snapshots     // files that states describe; nil: none are known
 
 	owners sync.Map // tokens of the clusters whose states this run has met
 }

@@ -100,8 +100,10 @@ func writeSnapshot(file string, replace bool, save func(io.Writer) (api.Saved, e
 	if err != nil {
 		return saved, err
 	}
-	if _, err := os.Lstat(local); !replace && !errors.Is(err, fs.ErrNotExist) {
-		return saved, fmt.Errorf("file is %q, and there is something there already: move it away, or choose another name", file)
+	if !replace {
+		if err := mustBeFree(file, local); err != nil {
+			return saved, err
+		}
 	}
 	draft, err := os.CreateTemp(filepath.Dir(local), "."+filepath.Base(local)+".*.part") // made with mode 0600
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/providerdata"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/s3"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/timeout"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/value"
 )
 
 var (
@@ -81,6 +82,7 @@ func (r *snapshotResource) Read(ctx context.Context, req resource.ReadRequest, r
 		return
 	}
 	state.Status = types.StringValue(state.look())
+	state.note(r.providerData)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &state)...)
 }
 
@@ -121,7 +123,7 @@ func (r *snapshotResource) Delete(ctx context.Context, req resource.DeleteReques
 	}
 }
 
-// ModifyPlan depends on configuration and state alone. The last refresh has found what became of the file.
+// ModifyPlan looks at where a new file would be written. The last refresh has found what became of the state's file.
 func (r *snapshotResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
 	if req.Plan.Raw.IsNull() {
 		resp.Diagnostics.Append(private.PlanDestroy(ctx, resp.Private)...)
@@ -130,6 +132,7 @@ func (r *snapshotResource) ModifyPlan(ctx context.Context, req resource.ModifyPl
 	var plan snapshotModel
 	resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...)
 	if req.State.Raw.IsNull() {
+		resp.Diagnostics.Append(plan.mustFit(r.providerData)...)
 		plan.notTaken()
 		resp.Diagnostics.Append(resp.Plan.Set(ctx, &plan)...)
 		return
@@ -142,6 +145,13 @@ func (r *snapshotResource) ModifyPlan(ctx context.Context, req resource.ModifyPl
 	plan.keep(state)
 	status, another := state.Status.ValueString(), plan.wantsAnother(state)
 	resp.Diagnostics.Append(state.compared(another && plan.File.Equal(state.File))...)
+	state.note(r.providerData)
+	switch {
+	case !plan.File.Equal(state.File):
+		resp.Diagnostics.Append(plan.mustFit(r.providerData)...)
+	case another && value.Known(ctx, plan.Triggers, plan.Cluster): // else the apply may turn out to write nothing
+		resp.Diagnostics.Append(plan.mustBeWritable()...)
+	}
 	switch {
 	case !another:
 		plan.Cluster = state.Cluster // other ways to its hosts are for the next snapshot

@@ -47,8 +47,8 @@ func snapshotSchema(ctx context.Context) schema.Schema {
 			},
 			"file": schema.StringAttribute{
 				Optional: true,
-				MarkdownDescription: "Path of the file, on the machine that runs Terraform, in an existing directory; `~/` is the home directory of the user who runs Terraform. Only that user can read the file (mode 0600). " +
-					"The provider refuses to overwrite a file that is there already, unless it is the snapshot that this resource took before.",
+				MarkdownDescription: "Path of the file, on the machine that runs Terraform, in a directory that exists at plan time; `~/` is the home directory of the user who runs Terraform. Only that user can read the file (mode 0600). " +
+					"The plan refuses a path where something is already, unless it is the snapshot that this resource took before, and a directory that is missing or cannot be written to.",
 				Validators: []validator.String{stringvalidator.LengthAtLeast(1)},
 			},
 			"s3": schema.SingleNestedAttribute{
