@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,13 +22,14 @@ import (
 
 // unpack runs the install script on this machine, into root.
 func unpack(root, hash string, archive []byte) error {
-	command := unpacking(root, hash)
+	command := unpacking(root, hash, archive)
 	command.Stdin = bytes.NewReader(archive)
 	return command.Run()
 }
 
-func unpacking(root, hash string) *exec.Cmd {
-	return exec.Command("sh", "-c", "root="+ssh.Quote(root)+"\nhash="+hash+"\nwanted="+ssh.Quote(wantedAt(root))+"\nsilence=1\n"+installScript)
+func unpacking(root, hash string, archive []byte) *exec.Cmd {
+	return exec.Command("sh", "-c", fmt.Sprintf("root=%s\nhash=%s\nwanted=%s\nsilence=1\ncluster=main\narchive=%x\nbytes=%d\n%s",
+		ssh.Quote(root), hash, ssh.Quote(wantedAt(root)), sha256.Sum256(archive), len(archive), installScript))
 }
 
 // wantedAt returns the file in which an install beside a root demands its store.
@@ -43,7 +45,7 @@ func TestInstallEndsOnceNothingComes(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			root := filepath.Join(t.TempDir(), "etcd-store")
-			command := unpacking(root, hash)
+			command := unpacking(root, hash, packed)
 			var said bytes.Buffer
 			command.Stderr = &said
 			input, err := command.StdinPipe()
@@ -75,7 +77,7 @@ func TestInstallEndsOnceNothingComes(t *testing.T) {
 			case <-time.After(time.Minute):
 				t.Fatal("it waits for its sender still")
 			}
-			if names := entries(t, root); len(names) > 0 == sleeps {
+			if names := entries(t, root); len(names) != 1 || sleeps != strings.HasPrefix(names[0], ".incoming.") {
 				t.Errorf("there lie %v", names)
 			}
 		})
@@ -193,7 +195,7 @@ func TestInstallMendsADirectoryThatLostItsStore(t *testing.T) {
 				t.Fatal(err)
 			}
 			links := len(entries(t, root))
-			command := unpacking(root, hash)
+			command := unpacking(root, hash, packed)
 			command.Stdin = bytes.NewReader(packed)
 			said, err := command.CombinedOutput()
 			if names := entries(t, root); len(names) != links {

@@ -219,9 +219,10 @@ func (h Host) BytesCame(cluster string) func() {
 	}
 }
 
-// arrivesStill tells whether bytes have come within some time: content of a call, or a store that is uploaded.
+// arrivesStill tells whether bytes have come within some time for a cluster: content of a call, or a store that is
+// uploaded, to a directory that is named after the cluster.
 func (h Host) arrivesStill(cluster string, within time.Duration) bool {
-	stores, err := filepath.Glob(h.Files.Path(filepath.Join(api.StoreRoot, ".incoming.*", "store")))
+	stores, err := filepath.Glob(h.Files.Path(filepath.Join(api.StoreRoot, ".incoming.*.*."+cluster+"-??????", "*")))
 	if err != nil {
 		return false
 	}

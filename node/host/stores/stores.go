@@ -13,6 +13,7 @@ import (
 	"path"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
 
@@ -218,8 +219,42 @@ func (s Stores) sweep(cluster, dropped string) error {
 			}
 		}
 	}
+	if err := s.sweepUploads(cluster, entries); err != nil {
+		return err
+	}
 	// RemoveEmpty keeps a directory that holds anything.
 	return s.Files.RemoveEmpty(api.StoreRoot)
+}
+
+// upload matches the directory of an upload: the boot, the number of its shell, and its cluster.
+var upload = regexp.MustCompile(`^\.incoming\.([0-9a-f-]{36})\.([0-9]+)\.(.+)-[^-]{6}$`)
+
+// sweepUploads removes what is left of uploads that were cut off, which the next upload would go on with: those for
+// this cluster, and those that are not recent or of an earlier boot.
+func (s Stores) sweepUploads(cluster string, entries []fs.DirEntry) error {
+	boot, err := os.ReadFile(s.Files.Path("/proc/sys/kernel/random/boot_id"))
+	if err != nil {
+		return nil // nobody knows which are under way
+	}
+	kernel := procfs.FS{Root: s.Files.Root}
+	for _, entry := range entries {
+		of := upload.FindStringSubmatch(entry.Name())
+		if of == nil {
+			continue
+		}
+		isNow := of[1] == strings.TrimSpace(string(boot))
+		if shell, err := strconv.Atoi(of[2]); err != nil || isNow && kernel.Runs(shell) {
+			continue
+		}
+		info, err := entry.Info()
+		if err != nil || isNow && of[3] != cluster && s.Now().Sub(info.ModTime()) < Recent {
+			continue
+		}
+		if err := files.RemoveAll(s.Files.Path(filepath.Join(api.StoreRoot, entry.Name()))); err != nil {
+			return fmt.Errorf("remove an upload that was cut off: %w", err)
+		}
+	}
+	return nil
 }
 
 // removeStore removes a store that no run of another cluster has demanded, or the rest of one whose removal was cut

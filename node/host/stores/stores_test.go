@@ -94,3 +94,38 @@ func TestAMachineWithoutStores(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestUploadsThatWereCutOffGo: with the last of a cluster goes what is left of its uploads, and what nobody goes on
+// with; an upload that is under way stays, and so does the recent rest of another cluster's.
+func TestUploadsThatWereCutOffGo(t *testing.T) {
+	const boot, other = "6f0f2c2e-0a38-4a3c-8c51-6e4f3f3f0d6b", "11111111-2222-3333-4444-555555555555"
+	s := newStores(t)
+	writeFile(t, s, "/proc/sys/kernel/random/boot_id", boot+"\n")
+	writeFile(t, s, "/proc/42/stat", "")
+	old := time.Now().Add(-2 * Recent)
+	for name, stays := range map[string]bool{
+		boot + ".42.main-AbCdEf":    true, // under way
+		boot + ".43.main-AbCdEf":    false,
+		boot + ".43.x-main-AbCdEf":  true,
+		boot + ".43.main-x-AbCdEf":  true,
+		boot + ".44.other-AbCdEf":   false, // old
+		other + ".42.other-AbCdEf":  false,
+		other + ".42.other2-AbCdEf": false,
+	} {
+		at := api.StoreRoot + "/.incoming." + name
+		writeFile(t, s, at+"/"+storeB, "half")
+		if strings.Contains(name, ".44.") {
+			if err := os.Chtimes(s.Files.Path(at), old, old); err != nil {
+				t.Fatal(err)
+			}
+		}
+		t.Cleanup(func() {
+			if _, err := os.Stat(s.Files.Path(at)); (err == nil) != stays {
+				t.Errorf("%s is there: %t", name, err == nil)
+			}
+		})
+	}
+	if err := s.Deselect("main"); err != nil {
+		t.Error(err)
+	}
+}
