@@ -190,7 +190,7 @@ func (v *underLoad) progressed() []string {
 	return steps
 }
 
-// judge ends the load and judges all that was recorded: no acknowledged write lost, one change of membership
+// check ends the load and checks all that was recorded: no acknowledged write lost, one change of membership
 // at a time, always a quorum of healthy voters, and, in the phases of planned changes, no failed request and
 // no gap longer than twice that of a bare move of the leadership.
 func (v *underLoad) check(limits func(*load.Report)) *load.Report {

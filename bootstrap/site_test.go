@@ -150,7 +150,7 @@ func request(t *testing.T, want api.KeyRequest) string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der}))
 }
 
-// judged is what is made of reports; of members that are not there, the hosts are bare.
+// assessed returns what reports amount to. The hosts of members that have no report are bare.
 func assessed(c bootstrap.Cluster, reports map[string]bootstrap.Report, at time.Time) membership.Observed {
 	for _, m := range c.Members {
 		if _, given := reports[m.Name]; !given {

@@ -195,7 +195,7 @@ func TestTheChainsFirstEndBounds(t *testing.T) {
 	}
 }
 
-// TestNameConstraints holds that constraints are judged before anything is signed, and as verifiers judge them.
+// TestNameConstraints holds that constraints are checked before anything is signed, and as verifiers check them.
 func TestNameConstraints(t *testing.T) {
 	network := func(text string) *net.IPNet {
 		_, parsed, err := net.ParseCIDR(text)

@@ -68,7 +68,7 @@ func constraintsOf(c *x509.Certificate) string {
 	return strings.Join(says, ", and ")
 }
 
-// rulesOf has the verifier that etcd uses judge single names by an authority's name constraints. The verifier gets a
+// rulesOf has the verifier that etcd uses check single names by an authority's name constraints. The verifier gets a
 // throw-away certificate with the name, signed by a throw-away authority with the constraints.
 func rulesOf(c *x509.Certificate) (permits func(host string) bool, err error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

@@ -7,8 +7,8 @@ import (
 	"github.com/cloudflare/cfssl/log"
 )
 
-// cfssl logs to stderr through a global logger: keys and certificates at Info, and its returned errors at Error.
-// Nobody reads a provider's stderr, so the logger is limited to fatal messages.
+// The library cfssl logs to stderr through a global logger: keys and certificates at Info, and its returned errors at
+// Error. Nobody reads a provider's stderr, so the logger is limited to fatal messages.
 func init() { log.Level = log.LevelFatal }
 
 // plain returns the message of a cfssl error, whose text is a JSON object.

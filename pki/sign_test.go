@@ -71,7 +71,7 @@ func TestSignEveryProfileAndKey(t *testing.T) {
 	}
 }
 
-// hostnames are names and other texts that a Request may hold.
+// desired draws requests with names and other texts that a Request may hold.
 func desired() *rapid.Generator[Request] {
 	name := rapid.StringMatching(`[a-z]([a-z0-9-]{0,8}[a-z0-9])?(\.[a-z][a-z0-9]{0,5}){0,2}`)
 	ip := rapid.OneOf(

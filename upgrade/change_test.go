@@ -380,7 +380,6 @@ func (l *life) another() *signing.Authority {
 	return another
 }
 
-// set changes a setting.
 // carry has the provider carry these stores of a version.
 func (l *life) carry(version string, stores map[string]string) {
 	if l.versions[version] = stores; !slices.Contains(l.cluster.Carried, version) {

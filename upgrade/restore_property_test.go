@@ -62,7 +62,7 @@ func TestRestoreConverges(t *testing.T) {
 	})
 }
 
-// intact tells whether no client can have seen the restore yet. Once a member was opened, the cluster is a living one,
+// intact tells whether no client can have seen the restore yet. Once a member was opened, the cluster runs,
 // and other changes repair it if it loses a host.
 func (r *restoreCase) intact() bool {
 	for _, m := range r.cluster.Members {

@@ -253,7 +253,7 @@ func TestAgainstACluster(t *testing.T) {
 	if failed || quiet.Lowest.Healthy != 3 {
 		t.Errorf("the quiet phase was not quiet:\n%s", report)
 	}
-	// Judged by what an election takes, one member was down and the others were not.
+	// Measured by what an election takes, one member was down and the others were not.
 	report.Limits.Unread = 20 * time.Second
 	killed = report.Phase("leader killed")
 	if l := killed.Lowest; l.Healthy != 2 || l.Voters != 3 || len(l.Down) != 1 || !strings.HasSuffix(l.Down[0], "="+ids[leader]) {

@@ -39,7 +39,7 @@ type Config struct {
 	Limits    Limits        // what counts as healthy
 }
 
-// Limits are the bounds of what counts as healthy, as the package's documentation explains. They are judged
+// Limits are the bounds of what counts as healthy, as the package's documentation explains. They are applied
 // after the run: a Report's may be changed.
 type Limits struct {
 	Silent    time.Duration // between two answered statuses; 0: 300 ms

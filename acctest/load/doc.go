@@ -57,7 +57,7 @@
 // has ended: so successive answers are in the order of the cluster's own log, whichever member gave them. Two
 // answers may differ by one change of one member: two changes within that time are taken for two at once, and a
 // member that came and went within it is not seen. Between the last answer that surely was before a change and
-// the first after it nothing is judged.
+// the first after it nothing is checked.
 //
 // Each member is asked for its status and for a linearizable read every Config.Every. An answer proves the
 // member healthy when it was given. A member is unhealthy between two proofs, or between a proof and the

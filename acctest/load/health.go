@@ -79,7 +79,7 @@ func levels(configurations []Configuration, probes []Probe, writes []time.Durati
 		}
 	}
 
-	// A voter is judged from when it became one until it surely still was.
+	// A voter is checked from when it became one until it surely still was.
 	voted := map[string]span{}
 	for i, c := range configurations {
 		until := end

@@ -79,7 +79,7 @@ func (r *Report) warm() bool {
 	return true
 }
 
-// yardstick judges the moves from the given one on.
+// yardstick checks the moves from the given one on.
 func (r *Report) yardstick(from int) Yardstick {
 	return yardstickOf(slices.Sorted(slices.Values(ends(r.Puts))), r.Moves[from:])
 }
@@ -203,7 +203,7 @@ func lowest(all []Level, from, to, tolerance time.Duration) Level {
 	return worst
 }
 
-// writesOf judges the puts, in the order of their ends, that ended within a phase.
+// writesOf assesses the puts, in the order of their ends, that ended within a phase.
 func writesOf(puts []Put, within func(time.Duration) bool, from, to time.Duration) Writes {
 	w := Writes{Kinds: map[string]int{}, Gap: longest(ends(puts), from, to)}
 	var took []time.Duration
@@ -239,7 +239,7 @@ func kind(text string) string { return address.ReplaceAllString(text, "ADDRESS")
 
 // Violations are the rules that the cluster broke: one change of membership at a time, one learner at a
 // time, and a quorum of healthy voters, all as the package's documentation says it. The yardstick's own phase is
-// measured and not judged: there nothing but etcd moves the leadership, and on a busy machine such a move ends in
+// measured and not checked: there nothing but etcd moves the leadership, and on a busy machine such a move ends in
 // an election.
 func (r *Report) Violations() []Violation {
 	limits := r.Limits.complete()

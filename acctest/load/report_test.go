@@ -235,18 +235,18 @@ func TestHealth(t *testing.T) {
 	}
 }
 
-// TestYardstickIsNotJudged: an election that etcd's own move of the leadership ends in is none of the operations that
-// are judged by it, and one in any other phase is.
-func TestYardstickIsNotJudged(t *testing.T) {
+// TestYardstickIsNotChecked: an election that etcd's own move of the leadership ends in is none of the operations that
+// are checked by it, and one in any other phase is.
+func TestYardstickIsNotChecked(t *testing.T) {
 	const end = 10 * time.Second
 	var probes []Probe
 	for _, member := range []string{"a", "b", "c"} {
 		probes = slices.Concat(probes, alive(member, 0, 2*time.Second), failing(member, "etcdserver: no leader", 2*time.Second, 3500*ms), alive(member, 3500*ms, end))
 	}
-	for name, judged := range map[string]bool{bareMove: false, "replace c": true} {
+	for name, checked := range map[string]bool{bareMove: false, "replace c": true} {
 		r := Report{Limits: Limits{Told: true}, Configurations: []Configuration{voters(0, 0, "a", "b", "c")}, Probes: probes, End: end,
 			Marks: []Mark{{Name: name, At: time.Second}, {Name: "after " + name, At: 5 * time.Second}}}
-		if broken := r.Violations(); len(broken) > 0 != judged {
+		if broken := r.Violations(); len(broken) > 0 != checked {
 			t.Errorf("%s: violations: %v", name, broken)
 		}
 	}

@@ -111,7 +111,7 @@ func verdict(puts []Put, entries []entry, endpoints []string, name func(sequence
 	return v
 }
 
-// history judges the acknowledged revisions alone: no two puts may share one, and a put that began after
+// history checks the acknowledged revisions alone: no two puts may share one, and a put that began after
 // another had ended must have the newer one. Both are broken where a cluster was split, or set back.
 func history(puts []Put, name func(sequence int) string) (reused, disordered []string) {
 	var begun []Put

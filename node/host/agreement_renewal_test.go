@@ -182,9 +182,9 @@ var renewingHost = arrangement{hosts: []string{"a"}, arrange: func(s *stage) { s
 	{name: "renew peers' by another, and the others as before", at: "a", op: api.OpRenewOnHost, body: renewing("2", "", ofPeers)},
 	{name: "its settings are damaged", event: func(s *stage) { s.damageRenewals("a") }},
 	{name: "renew peers' by another, and nobody knows how the others", at: "a", op: api.OpRenewOnHost, body: renewing("3", "", ofPeers), want: api.CodeRefused, says: "apply once with the signers of both"},
-	{name: "cease for clients, and nobody knows how the others", at: "a", op: api.OpRenewOnHost, body: renewing("", "", ofClients), want: api.CodeRefused, says: "apply once with the signers of both"},
+	{name: "disable for clients, and nobody knows how the others", at: "a", op: api.OpRenewOnHost, body: renewing("", "", ofClients), want: api.CodeRefused, says: "apply once with the signers of both"},
 	{name: "renew both over what is damaged", at: "a", op: api.OpRenewOnHost, body: renewing("3", "1", ofBoth)},
-	{name: "cease for peers", at: "a", op: api.OpRenewOnHost, body: renewing("", "", ofPeers)},
+	{name: "disable for peers", at: "a", op: api.OpRenewOnHost, body: renewing("", "", ofPeers)},
 	{name: "its settings are damaged again", event: func(s *stage) { s.damageRenewals("a") }},
-	{name: "cease over what is damaged", at: "a", op: api.OpRenewOnHost, body: renewing("", "", ofBoth)},
+	{name: "disable over what is damaged", at: "a", op: api.OpRenewOnHost, body: renewing("", "", ofBoth)},
 }}

@@ -372,7 +372,7 @@ func flip(t *testing.T, path string) {
 	}
 }
 
-// identity returns an age key.
+// identityOf returns an age key.
 func identityOf(t *testing.T) *age.X25519Identity {
 	t.Helper()
 	key, err := age.GenerateX25519Identity()

@@ -124,7 +124,7 @@ func TestBackUpAndDisable(t *testing.T) {
 		delete(after, path)
 	}
 	if diff := cmp.Diff(before, after); diff != "" || backupsOf(t, m) != nil {
-		t.Errorf("it has ceased, and left:\n%s", diff)
+		t.Errorf("backups are disabled, and left:\n%s", diff)
 	}
 	if len(tree(t, m, metrics)) != 2 || after[backupDir+"/main/kept"] == "" {
 		t.Errorf("there are %q", paths(after))

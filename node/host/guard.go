@@ -101,7 +101,7 @@ func (m *Machine) guardData(marker api.Marker) error {
 	return fmt.Errorf("it has joined its cluster, and data directory %s holds no member's data (%d entries): if it is on a disk of its own, mount that; if it is lost, the plan says what can be done. It must not start again without what it has confirmed", marker.DataDir, len(names))
 }
 
-// guardIdentity requires that the data is this member's. The guard does not judge a log that does not say whose it is:
+// guardIdentity requires that the data is this member's. The guard does not check a log that does not say whose it is:
 // etcd does not start on it.
 func (m *Machine) guardIdentity(marker api.Marker) error {
 	if marker.Phase == api.PhaseForming || !m.etcd(marker.DataDir).HasMember() {

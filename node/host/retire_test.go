@@ -34,7 +34,7 @@ func formed(t *testing.T) (*Machine, *fakeUnits, api.PrepareRequest) {
 	return m, units, r
 }
 
-// bare returns what is left on a machine that no longer carries a cluster, except for data.
+// leftovers returns what is left on a machine that no longer carries a cluster, except for data.
 func leftovers(t *testing.T, m *Machine) []string {
 	t.Helper()
 	return slices.DeleteFunc(paths(tree(t, m, "/")), func(path string) bool {

@@ -50,7 +50,7 @@ func TestBackupsOfAHost(t *testing.T) {
 	}
 	d.must(first, api.OpBackUp, api.BackUpRequest{Owner: "us"}, nil)
 	if o := d.observe(0); o.Backup != nil {
-		t.Errorf("ceased, it says %+v", o.Backup)
+		t.Errorf("disabled, it says %+v", o.Backup)
 	}
 }
 

@@ -17,7 +17,7 @@ func ExampleQuote() {
 	// Output: echo 'it'\''s' '' '$HOME' 'a b' plain/path-1.0
 }
 
-// The shell is the judge.
+// The shell decides.
 func TestQuotedArgumentsComeBack(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		argv := rapid.SliceOfN(rapid.OneOf(

@@ -208,7 +208,7 @@ func TestCommandPastItsDeadline(t *testing.T) {
 }
 
 func TestNothingIsWrittenAfterRun(t *testing.T) {
-	// The race detector is the judge.
+	// The race detector decides.
 	client := start(t, func(_ context.Context, s *sshtest.Session) sshtest.Exit {
 		for {
 			if _, err := io.WriteString(s.Stdout, "noise\n"); err != nil {

@@ -57,14 +57,14 @@ func (r *certificateResource) issue(ctx context.Context, object types.Object, pl
 	own := func(key crypto.Signer) bool {
 		return state != nil && noted == plan.PrivateKeyFile.ValueString() && belongs(state.Certificate.ValueString(), key)
 	}
-	certificate, origin, err := r.sign(ctx, clients, want, *plan, own)
+	certificate, source, err := r.sign(ctx, clients, want, *plan, own)
 	switch {
 	case err != nil:
 		diags.AddError("The certificate was not issued", err.Error())
 		return diags
-	case origin == newKey:
+	case source == newKey:
 		diags.Append(noteKeyMade(ctx, private, plan.PrivateKeyFile.ValueString())...)
-	case origin == foundKey && noted == plan.PrivateKeyFile.ValueString(): // somebody has put another one in its place
+	case source == foundKey && noted == plan.PrivateKeyFile.ValueString(): // somebody has put another one in its place
 		diags.Append(private.SetKey(ctx, keyMadeAt, nil)...)
 	}
 	info, err := cert.Inspect(certificate)
@@ -144,18 +144,18 @@ func (connects) ValidateSet(ctx context.Context, req validator.SetRequest, resp 
 		fmt.Sprintf("usages has to have %q: the authority for clients signs no certificate that is for servers alone.", clientAuth))
 }
 
-// keyOrigin says where a certified key comes from.
-type keyOrigin int
+// keySource says where a certified key comes from.
+type keySource int
 
 const (
-	foundKey keyOrigin = iota // it was there, or a request is for it
+	foundKey keySource = iota // it was there, or a request is for it
 	keptKey                   // the resource made it earlier
 	newKey                    // the resource has just made it
 )
 
 // sign certifies the key of the given request, or the key in private_key_file. If that file does not exist, or holds
 // the resource's own key of another algorithm than is desired, sign makes a key.
-func (r *certificateResource) sign(ctx context.Context, clients *pki.Authority, want pki.Request, plan certificateModel, own func(crypto.Signer) bool) (certificate []byte, origin keyOrigin, err error) {
+func (r *certificateResource) sign(ctx context.Context, clients *pki.Authority, want pki.Request, plan certificateModel, own func(crypto.Signer) bool) (certificate []byte, source keySource, err error) {
 	now, file := r.providerData.Now(), plan.PrivateKeyFile.ValueString()
 	if file == "" {
 		certificate, err = clients.SignRequest(ctx, []byte(plan.CSR.ValueString()), want, now)
@@ -164,9 +164,9 @@ func (r *certificateResource) sign(ctx context.Context, clients *pki.Authority, 
 	renews := plan.PlannedChange.ValueString() == purposeRenewal
 	key, err := readKey(file)
 	if err == nil && own(key) {
-		origin = keptKey
+		source = keptKey
 	}
-	switch rekeys := origin == keptKey && !renews && algorithmOf(key) != plan.Algorithm.ValueString(); {
+	switch rekeys := source == keptKey && !renews && algorithmOf(key) != plan.Algorithm.ValueString(); {
 	case errors.Is(err, fs.ErrNotExist) && renews:
 		return nil, foundKey, fmt.Errorf("private_key_file: %s was there when this was planned, and is not by now: no other key is made for what was to be a renewal. Plan again, on the machine that has the key", file)
 	case errors.Is(err, fs.ErrNotExist), rekeys:
@@ -188,10 +188,10 @@ func (r *certificateResource) sign(ctx context.Context, clients *pki.Authority, 
 	}
 	request, err := requestFor(key, r.providerData.Random)
 	if err != nil {
-		return nil, origin, err
+		return nil, source, err
 	}
 	certificate, err = clients.SignRequest(ctx, request, want, now)
-	return certificate, origin, err
+	return certificate, source, err
 }
 
 // certificates returns the content of each file that the resource writes.

@@ -31,7 +31,7 @@ type change struct {
 	before, members map[string]memberModel // of the state, and as they are desired
 	cluster         bootstrap.Cluster      // as it is desired
 	seen            bootstrap.Reports
-	at              time.Time                // by which certificates are judged
+	at              time.Time                // at which certificates are checked
 	others          providerdata.Routes      // to hosts that an earlier change has not come to its end on
 	began           membership.ClusterStatus // what the plan begins with
 	plan            plan.Plan

@@ -107,7 +107,7 @@ func secondWays(owner string, cluster bootstrap.Cluster, reports bootstrap.Repor
 // moments are the time of an observation, and the time that the previous one kept; the zero time if it kept none.
 type moments struct{ now, before time.Time }
 
-// since returns the time by which plans judge whether certificates are expired or due: the zero time if time makes no
+// since returns the time by which plans decide whether certificates are expired or due: the zero time if time makes no
 // difference, or the time that was kept before as long as that gives the same result. So observations of an unchanged
 // cluster are equal.
 func (m moments) since(status membership.ClusterStatus, reports bootstrap.Reports, at func(time.Time) membership.ClusterStatus) time.Time {

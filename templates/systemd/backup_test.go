@@ -69,10 +69,10 @@ func TestNoSandboxNamesADirectoryOfRuns(t *testing.T) {
 }
 
 // TestSystemdReadsRuns holds that systemd understands every word.
-func TestSystemdReadsRuns(t *testing.T) { mustBeUnderstood(t, rendered(t, runOptions())) }
+func TestSystemdReadsRuns(t *testing.T) { mustBeRead(t, rendered(t, runOptions())) }
 
-// mustBeUnderstood has systemd read units, by the names of their files.
-func mustBeUnderstood(t *testing.T, units map[string]string) {
+// mustBeRead has systemd read units, by the names of their files.
+func mustBeRead(t *testing.T, units map[string]string) {
 	t.Helper()
 	analyze, err := exec.LookPath("systemd-analyze")
 	if err != nil {

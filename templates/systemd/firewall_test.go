@@ -53,6 +53,6 @@ func TestFirewallComesBeforeTheMember(t *testing.T) {
 // of that of a backup's. What it has beyond that is the right to have the kernel filter.
 func TestSystemdReadsFirewall(t *testing.T) {
 	units := map[string]string{firewallName: firewall(t, firewallOptions())}
-	mustBeUnderstood(t, units)
+	mustBeRead(t, units)
 	mustBeExposedBy(t, "21", firewallName, units[firewallName])
 }

@@ -60,7 +60,7 @@ func TestRenderRenewalRefuses(t *testing.T) {
 // of that of a backup's. What it has beyond that is the right to give keys to the user that members run as.
 func TestSystemdReadsRenewal(t *testing.T) {
 	units := renewal(t, renewOptions())
-	mustBeUnderstood(t, units)
+	mustBeRead(t, units)
 	const service = "etcd-renew@main.service"
 	mustBeExposedBy(t, "20", service, units[service])
 }

@@ -247,8 +247,8 @@ func (e *etcd) drawLearner(t *rapid.T, join func(membership.Member, string) *ent
 	}
 }
 
-// plan is what the planner says of the cluster as it is now. It holds what is true of every answer: the
-// same question has the same answer, the question stays as it was, and what is not done is explained.
+// planned returns what the planner says of the cluster as it is now. It checks what is true of every answer: the same
+// question has the same answer, the question stays as it was, and what is not done is explained.
 func (e *etcd) planned(t *rapid.T) (plan.Plan, error) {
 	asked := e.status()
 	planned, err := plan.Change(asked, e.want)

@@ -144,7 +144,7 @@ func (e *etcd) countHealthy() int {
 
 func quorum(n int) int { return n/2 + 1 }
 
-// breathe is what the cluster does by itself between two looks at it.
+// heartbeat does what the cluster does by itself between two looks at it.
 func (e *etcd) heartbeat() {
 	if e.active() < quorum(len(e.voters())) {
 		e.serves, e.leader = false, ""

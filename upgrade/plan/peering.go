@@ -8,11 +8,11 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 )
 
-// Members come to demand a common name of their peers in two moves, and cease to in the same two, backwards. First
-// every member's peer certificate gets the name, without a restart. Then members are rolled, one by one, to demand it.
-// So no member ever demands a name that another's certificate lacks: the two would refuse each other, in both
-// directions. The next move follows from what all members have, so an interrupted run continues where it was. It waits
-// while nobody knows what some member has.
+// Members come to demand a common name of their peers in two moves, and stop demanding it in the same two, backwards.
+// First every member's peer certificate gets the name, without a restart. Then members are rolled, one by one, to
+// demand it. So no member ever demands a name that another's certificate lacks: the two would refuse each other, in
+// both directions. The next move follows from what all members have, so an interrupted run continues where it was. It
+// waits while nobody knows what some member has.
 
 // peers is what matters of the members' peer certificates as a whole.
 type peers struct {

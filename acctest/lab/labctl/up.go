@@ -8,7 +8,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/lab"
 )
 
-// desired is the lab that the flags of up ask for.
+// wanted is the lab that the flags of up ask for.
 type wanted struct {
 	hosts, port int
 	device      size

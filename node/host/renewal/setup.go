@@ -22,7 +22,7 @@ import (
 // tryTimeout bounds for how long a signing server is tried that may be away, once for each certificate.
 const tryTimeout = time.Minute
 
-// SetUp has the host renew certificates by a timer, or cease to.
+// SetUp has the host renew certificates by a timer, or disables that.
 //
 // What it goes by is written after the units, so that who finds it knows that they are there, and before the timer
 // runs.

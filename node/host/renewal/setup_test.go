@@ -205,10 +205,10 @@ func TestDamagedSettings(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := w.SetUp(t.Context(), "main", api.RenewOnHostRequest{Owner: "us", Of: both}); err != nil {
-		t.Errorf("told to cease: %v", err)
+		t.Errorf("told to disable renewals: %v", err)
 	}
 	if s := must[*api.RenewalStatus](t)(w.Status(t.Context(), "main")); s != nil {
-		t.Errorf("told to cease, it is %+v", s)
+		t.Errorf("told to disable renewals, it is %+v", s)
 	}
 }
 
