@@ -142,3 +142,8 @@ func TestNothingIsRequiredBelowElements(t *testing.T) {
 		t.Error("there are no elements: that shows nothing")
 	}
 }
+
+// unknownAddress makes the address of member a known only at apply.
+func unknownAddress(config string) string {
+	return strings.Replace(config, `"192.0.2.11"`, `terraform_data.host.output`, 1) + "\nresource \"terraform_data\" \"host\" { input = \"192.0.2.11\" }\n"
+}

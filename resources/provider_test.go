@@ -446,8 +446,3 @@ func of(members, more string) string {
 			%s
 		}`, strings.Join(lines, "\n\t\t\t\t"), more)
 }
-
-// unknownAddress makes the address of member a known only at apply.
-func unknownAddress(config string) string {
-	return strings.Replace(config, `"192.0.2.11"`, `terraform_data.host.output`, 1) + "\nresource \"terraform_data\" \"host\" { input = \"192.0.2.11\" }\n"
-}
