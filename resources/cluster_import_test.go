@@ -84,6 +84,61 @@ func TestImportRefuses(t *testing.T) {
 		}, Config: three(unprotected)})
 }
 
+// keepAuthorities writes the authorities of the state into the directory of another workspace, as an operator keeps them.
+func (x *terminal) keepAuthorities(t *testing.T, at *terminal) {
+	t.Helper()
+	x.rewrite(func(kind string, instance map[string]any) {
+		if kind != "etcd_pki" {
+			return
+		}
+		authorities := instance["attributes"].(map[string]any)["authority"].(map[string]any)
+		for _, role := range []string{"peer", "client"} {
+			of := authorities[role].(map[string]any)
+			at.write(role+"-ca.crt", of["certificate"].(string))
+			at.write(role+"-ca.key", of["private_key"].(string))
+			if err := os.Chmod(filepath.Join(at.dir, role+"-ca.key"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}
+
+// TestRevokedAfterALostState holds what the guide on a lost state says of revoked certificates: an import brings none,
+// so that the apply after it keeps the hosts' list only if `revoked` has the same serial numbers as before.
+func TestRevokedAfterALostState(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	before := w.terminal(t)
+	before.write("main.tf", revoking("3af10c5e", "a1"))
+	before.must("init", "-no-color")
+	before.must("apply", "-no-color", "-auto-approve")
+	w.Forget()
+	for _, test := range []struct {
+		serials []string
+		changes bool
+	}{{[]string{"a1", "3af10c5e"}, false}, {nil, true}} {
+		after := w.terminal(t)
+		before.keepAuthorities(t, after)
+		after.write("main.tf", revoking(test.serials...)+fmt.Sprintf(`
+			import {
+				to = etcd_pki.prod
+				id = "prod@%s"
+			}
+			import {
+				to = etcd_cluster.prod
+				id = "prod@192.0.2.11"
+			}`, after.dir))
+		after.must("init", "-no-color")
+		after.must("apply", "-no-color", "-auto-approve")
+		if err := w.untouched(nil); (err != nil) != test.changes {
+			t.Errorf("with %q in revoked after the import: %v", test.serials, err)
+		}
+		if err := w.revoked(1, test.serials...)(nil); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // TestImportGeneratesTheConfiguration imports a cluster whose configuration is lost too: Terraform writes the
 // configuration from what the hosts tell, except for the authorities, which no attribute can be read from.
 func TestImportGeneratesTheConfiguration(t *testing.T) {
@@ -97,20 +152,7 @@ func TestImportGeneratesTheConfiguration(t *testing.T) {
 		extra_flags = { max-wals = "7" }`))
 	before.must("init", "-no-color")
 	before.must("apply", "-no-color", "-auto-approve")
-	before.rewrite(func(kind string, instance map[string]any) {
-		if kind != "etcd_pki" {
-			return
-		}
-		authorities := instance["attributes"].(map[string]any)["authority"].(map[string]any)
-		for _, role := range []string{"peer", "client"} {
-			of := authorities[role].(map[string]any)
-			after.write(role+"-ca.crt", of["certificate"].(string))
-			after.write(role+"-ca.key", of["private_key"].(string))
-			if err := os.Chmod(filepath.Join(after.dir, role+"-ca.key"), 0o600); err != nil {
-				t.Fatal(err)
-			}
-		}
-	})
+	before.keepAuthorities(t, after)
 
 	w.Forget()
 	after.write("main.tf", fmt.Sprintf(`
