@@ -84,7 +84,7 @@ func TestImportRefuses(t *testing.T) {
 		}, Config: three(unprotected)})
 }
 
-// keepAuthorities writes the authorities of the state into the directory of another workspace, as an operator keeps them.
+// keepAuthorities writes the authorities of the state into another workspace, as an operator keeps them.
 func (x *terminal) keepAuthorities(t *testing.T, at *terminal) {
 	t.Helper()
 	x.rewrite(func(kind string, instance map[string]any) {
