@@ -1,6 +1,6 @@
 # A cluster on machines that the same configuration makes. To replace a machine that has failed, raise its generation,
-# or say terraform apply -replace='terraform_data.machine["c"]': its successor is made, and takes the member's place in
-# the cluster, in one apply.
+# or run terraform apply -replace='terraform_data.machine["c"]': one apply makes the new machine, and gives it the
+# member's place in the cluster.
 #
 # terraform_data stands for the machine resource of your cloud or hypervisor, and its output for the address that such
 # a resource gives once the machine is there.
@@ -52,9 +52,9 @@ resource "terraform_data" "machine" {
   input            = each.value.address
   triggers_replace = each.value.generation
 
-  # The new machine first, then the cluster, and the old machine last: a member that is well hands over before it goes,
-  # and never are there fewer members than before. Without this, Terraform destroys the old machine first, and the
-  # cluster has one member less until the new one has joined.
+  # Terraform makes the new machine first, then changes the cluster, and destroys the old machine last. So a healthy
+  # member hands over before it leaves, and the cluster never has fewer members. Without this, Terraform destroys the
+  # old machine first, and the cluster has one member less until the new one has joined.
   lifecycle {
     create_before_destroy = true
   }
@@ -70,8 +70,8 @@ resource "etcd_cluster" "prod" {
   pki        = etcd_pki.prod.authority
   client_crl = etcd_pki.prod.client_crl # clients can be revoked later without a restart
 
-  # The names are known before apply. The address of a machine that is about to be made is not, and counts as a member
-  # that moves: a plan that makes two of three machines anew is refused before Terraform has destroyed any.
+  # The names are known before apply, and the address of a machine that is about to be made is not. The provider takes
+  # such a machine for a member that moves, and refuses a plan that makes two of three machines anew.
   members = {
     for name, machine in terraform_data.machine : name => { address = machine.output }
   }

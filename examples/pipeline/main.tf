@@ -1,5 +1,5 @@
-# A pipeline, whose hosts are behind a bastion and come with SSH host certificates. Its own key is a variable of
-# one run (TF_VAR_ssh_private_key), which no plan and no state holds. repair.sh is what a scheduled job runs;
+# The configuration of a pipeline. The hosts are behind a bastion, and have SSH host certificates. The pipeline's key is
+# a variable of one run (TF_VAR_ssh_private_key), which no plan and no state holds. A scheduled job runs repair.sh;
 # github-actions.yml and gitlab-ci.yml are such jobs. Their runs share a state: add a backend that has locks.
 
 terraform {
@@ -23,7 +23,7 @@ provider "etcd" {
       host_key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGiCWGFwVkjrgYgLcBqo7nieiPfEYBuAwSbz1FhFJJRa"
     }
   }
-  progress_log = "progress.log" # a line a step, for the job to keep
+  progress_log = "progress.log" # a line for each step, for the job to keep
 }
 
 variable "ssh_private_key" {

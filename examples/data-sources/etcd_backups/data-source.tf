@@ -25,7 +25,7 @@ data "etcd_backups" "prod" {
   }
 }
 
-# No output: its value would change by itself with every backup, and plan -detailed-exitcode end with 2 for that alone.
+# A check, and no output: an output changes with every backup, so that plan -detailed-exitcode ends with 2.
 check "backed_up" {
   assert {
     condition     = length(data.etcd_backups.prod.backups) > 0

@@ -1,6 +1,6 @@
-# terraform_data stands for the resource of your cloud or hypervisor that makes a machine. The host is read once that is
-# there, before anything else uses it. Take the data source out once a member is on the host: its conditions refuse
-# every plan while the host is down, also one that repairs the cluster.
+# terraform_data stands for the resource of your cloud or hypervisor that makes a machine. Terraform reads the host once
+# the machine is there, before anything else uses it. Remove the data source once a member is on the host: its conditions
+# fail every plan while the host is down, also the plan that repairs the cluster.
 resource "terraform_data" "machine" {
   input = "192.0.2.14"
 }
@@ -17,7 +17,7 @@ data "etcd_host" "new" {
     }
     postcondition {
       condition     = coalesce(self.filesystems["/var/lib/etcd"].disk_kind, "ssd") != "hdd"
-      error_message = "etcd's data is to lie on an SSD."
+      error_message = "etcd's data has to be on an SSD."
     }
   }
 }

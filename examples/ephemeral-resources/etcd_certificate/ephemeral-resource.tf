@@ -8,14 +8,14 @@ variable "endpoint" {
   default     = "https://192.0.2.11:2379"
 }
 
-# Made anew by each run, and kept by nobody.
+# Each run makes another certificate, and nothing keeps it.
 ephemeral "etcd_certificate" "smoke_test" {
   pki         = etcd_pki.prod.client_authority
   common_name = "smoke-test"
   validity    = "10m"
 }
 
-# To be used in another provider's configuration, in write-only attributes, or in a provisioner like this one.
+# Use it in another provider's configuration, in a write-only attribute, or in a provisioner like this one.
 resource "terraform_data" "smoke_test" {
   provisioner "local-exec" {
     interpreter = ["bash", "-c"]

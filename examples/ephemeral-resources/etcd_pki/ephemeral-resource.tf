@@ -1,9 +1,9 @@
-# Made anew by each run, and kept by nobody but the vault that a run writes it to.
+# Each run makes other authorities. The vault keeps those that a run writes to it.
 ephemeral "etcd_pki" "new" {
   name = "prod"
 }
 
-# Any resource with a write-only attribute takes it: a secret of a vault, say, which is written when its version changes.
+# Give them to a write-only attribute, for example to a secret of a vault, which is written when its version changes.
 #
 #   resource "vault_kv_secret_v2" "etcd" {
 #     mount                = "kv"
@@ -12,8 +12,8 @@ ephemeral "etcd_pki" "new" {
 #     data_json_wo         = jsonencode({ peer = ephemeral.etcd_pki.new.peer, client = ephemeral.etcd_pki.new.client })
 #   }
 #
-# Apply that first (terraform apply -target=vault_kv_secret_v2.etcd): in the run that makes authorities, they are refused
-# as pki. The cluster reads them from the vault in every later run:
+# Apply that first (terraform apply -target=vault_kv_secret_v2.etcd): the provider refuses authorities as pki in the run
+# that makes them. In every later run the cluster reads them from the vault:
 #
 #   ephemeral "vault_kv_secret_v2" "etcd" {
 #     mount = "kv"

@@ -2,7 +2,7 @@ resource "etcd_pki" "prod" {
   name = "prod"
 }
 
-# The key is made here, in a file for its owner alone, and is in no state.
+# The provider makes the key here, in a file that only its owner can read. No state has it.
 resource "etcd_certificate" "operator" {
   pki                 = etcd_pki.prod.client_authority
   common_name         = "root"
@@ -11,11 +11,11 @@ resource "etcd_certificate" "operator" {
   ca_certificate_file = "ca.crt"
 }
 
-# The key is made elsewhere, and Terraform sees a request alone.
+# The client has made its key itself, and Terraform only sees a certificate request.
 resource "etcd_certificate" "api_server" {
   pki          = etcd_pki.prod.client_authority
   common_name  = "api-server"
   csr          = file("${path.module}/api-server.csr")
-  validity     = "2160h" # 90 days,
-  renew_before = "360h"  # and another one by the first apply in the last 15
+  validity     = "2160h" # 90 days
+  renew_before = "360h"  # the first apply in the last 15 days renews it
 }

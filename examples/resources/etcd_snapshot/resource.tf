@@ -17,7 +17,7 @@ resource "etcd_cluster" "prod" {
   }
 }
 
-# Over SSH into a file here; with each release another one takes its place.
+# The host sends it over SSH into a file here. For each release another snapshot replaces it.
 resource "etcd_snapshot" "before_release" {
   cluster = {
     name    = etcd_cluster.prod.name
