@@ -87,7 +87,7 @@ func (p *etcdProvider) Configure(ctx context.Context, req provider.ConfigureRequ
 		Hosts:     p.hosts(ctx, config.SSH, stores, resp),
 		Stores:    stores,
 		Progress:  p.progress(orVariable(config.ProgressLog, progressLogVariable), resp),
-		Who:       operator(),
+		Operator:  operator(),
 		Random:    rand.Reader,
 		Now:       p.now,
 	}

@@ -373,7 +373,7 @@ func (w *world) Metadata(_ context.Context, _ provider.MetadataRequest, resp *pr
 func (w *world) Schema(context.Context, provider.SchemaRequest, *provider.SchemaResponse) {}
 
 func (w *world) Configure(_ context.Context, _ provider.ConfigureRequest, resp *provider.ConfigureResponse) {
-	s := &providerdata.Data{Hosts: ways{w}, Stores: w, Who: "ops@ci-7", Random: rand.Reader, Now: w.Now, Snapshots: &w.snapshots,
+	s := &providerdata.Data{Hosts: ways{w}, Stores: w, Operator: "ops@ci-7", Random: rand.Reader, Now: w.Now, Snapshots: &w.snapshots,
 		Progress: func(cluster, line string) {
 			w.progress.Lock()
 			defer w.progress.Unlock()

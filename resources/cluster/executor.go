@@ -146,7 +146,7 @@ func (r *clusterResource) executor(ctx context.Context, cluster bootstrap.Cluste
 	return &upgrade.Executor{
 		Cluster:  cluster,
 		Hosts:    hosts,
-		Holder:   api.Holder{ID: run, Who: fmt.Sprintf("%s, %s", r.providerData.Who, operation)},
+		Holder:   api.Holder{ID: run, Who: fmt.Sprintf("%s, %s", r.providerData.Operator, operation)},
 		Now:      r.providerData.Now,
 		Progress: r.providerData.ProgressOf(ctx, cluster.Name),
 	}, nil

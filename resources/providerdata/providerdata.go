@@ -18,7 +18,7 @@ type Data struct {
 	Hosts    Hosts
 	Stores   Stores
 	Progress func(cluster, line string) // a line a step, as it begins; never with a secret
-	Who      string                     // user@machine of this run, for whom a lock keeps waiting
+	Operator string                     // user@machine of this run, which a lock shows to other runs
 	Random   io.Reader                  // of cryptographic quality
 	Now      func() time.Time
 
