@@ -14,10 +14,11 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup/s3test"
 )
 
-// TestTransfersGoOn has a snapshot of many megabytes on its way to a host. On a slow connection, where the heartbeats
-// of the lock wait behind it, the run keeps its lock. Then its machine falls asleep in the middle: the host is free
-// again after the 30 s that the guide promises, and the next run sends the rest. At last the host fetches from S3, its
-// call is killed, and the next one fetches the rest.
+// TestTransfersGoOn has a run killed while a store is on its way to a host, which the next one sends the rest of.
+// Then it has a snapshot of many megabytes on its way. On a slow connection, where the heartbeats of the lock wait
+// behind it, the run keeps its lock. Then its machine falls asleep in the middle: the host is free again after the
+// 30 s that the guide promises, and the next run sends the rest. At last the host fetches from S3, its call is
+// killed, and the next one fetches the rest.
 func TestTransfersGoOn(t *testing.T) {
 	sample.Leave(t, "TestUploadIsGoneOnWith and TestFetchIsGoneOnWith go on with the same transfers")
 	t.Parallel()
@@ -27,7 +28,7 @@ func TestTransfersGoOn(t *testing.T) {
 	storage.MakeBucket(t, "backups")
 
 	v := &saved{workspace: newWorkspace(t, l, configuration(t, l, setup{}))}
-	v.apply()
+	goOnWithAStore(t, v, a)
 	v.fill("kept", kept)
 	inHost(t, a, "sh", "-ec", `for i in $(seq 20); do head -c 750000 /dev/urandom | base64 -w0 |
 		etcdctl --endpoints=https://127.0.0.1:2379 --cacert /etc/etcd/prod/tls/client-ca.crt --cert /etc/etcd/prod/tls/admin.crt --key /etc/etcd/prod/tls/admin.key put big/$i; done`)
@@ -136,6 +137,42 @@ func TestTransfersGoOn(t *testing.T) {
 	v.mustBeRestored()
 	v.destroy()
 	mustBeBare(t, a)
+}
+
+// goOnWithAStore applies, after a run that was killed while the store was on its way to a host.
+func goOnWithAStore(t *testing.T, v *saved, a *lab.Host) {
+	t.Helper()
+	const store = 11 << 20 // packed
+	has := func() int64 {
+		return number(t, inHost(t, a, "sh", "-c", "cat /usr/local/lib/etcd-store/.incoming.*/* 2>/dev/null | wc -c"))
+	}
+	throttle(t, a, "8mbit")
+	command, output := v.command("apply", "-auto-approve", "-no-color")
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- command.Wait() }()
+	for has() < store/2 {
+		select {
+		case err := <-ended:
+			t.Fatalf("the run has ended: %v\n%s", err, output)
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+	for _, pid := range append(v.providers(command.Process.Pid), command.Process.Pid) {
+		_ = syscall.Kill(pid, syscall.SIGKILL)
+	}
+	<-ended
+	throttle(t, a, "")
+	from := received(t, a)
+	v.apply()
+	if came := received(t, a) - from; came > store*3/4 {
+		t.Errorf("%d bytes came, though half of the store was there", came)
+	}
+	if left := strings.TrimSpace(inHost(t, a, "sh", "-c", "ls -d /usr/local/lib/etcd-store/.incoming.* 2>/dev/null || true")); left != "" {
+		t.Errorf("%s is left", left)
+	}
 }
 
 // throttle limits what a host receives; empty: no more.

@@ -59,8 +59,8 @@ func (n *Node) Upload(ctx context.Context, store string, request api.Request, co
 	return n.exchange(ctx, store, request, content, &answer{}, result)
 }
 
-// Download makes a call, and writes the content of the answer as it arrives. The content is of use only if there is no
-// error.
+// Download makes a call, and writes the content of the answer as it arrives. After an error the content is of no use
+// but to a call that asks for the rest.
 func (n *Node) Download(ctx context.Context, store string, request api.Request, content io.Writer, result any) error {
 	return n.exchange(ctx, store, request, nil, &answer{content: content}, result)
 }

@@ -220,7 +220,8 @@ type Host interface {
 	// Upload is a Call that sends content after the request. The host may not read all of it.
 	Upload(ctx context.Context, store string, request api.Request, content io.Reader, result any) error
 
-	// Download is a Call that returns content, written as it arrives. After an error the written content is of no use.
+	// Download is a Call that returns content, written as it arrives. After an error the written content is of no use
+	// but to a call that asks for the rest.
 	Download(ctx context.Context, store string, request api.Request, content io.Writer, result any) error
 
 	// Lock takes the cluster's lock on the host without waiting: an *api.Error with api.CodeBusy names the holder if

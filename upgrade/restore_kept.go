@@ -3,6 +3,7 @@ package upgrade
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -68,16 +69,46 @@ func (r *restoreRun) findKept(ctx context.Context) (*keptBackup, error) {
 
 // receive downloads a backup from a member's host to this machine.
 func (r *restoreRun) receive(ctx context.Context, from membership.Member, name string) (Opener, error) {
-	body, err := json.Marshal(api.SendBackupRequest{Name: name})
-	if err != nil {
-		return nil, fmt.Errorf("encode %s: %w", api.OpSendBackup, err)
-	}
-	request := api.Request{Version: api.Version, Operation: api.OpSendBackup, Cluster: r.Cluster.Name, Body: body}
-	open, err := r.order.Content.Kept.Receive(func(to io.Writer) error {
-		return r.Hosts[from].Download(ctx, "", request, to, &api.Done{})
-	})
+	open, err := r.order.Content.Kept.Receive(func(to io.Writer) error { return r.bring(ctx, from, name, to) })
 	if err != nil {
 		return nil, fmt.Errorf("receive backup %s from %s (%s): %w", name, from.Name, from.Address, err)
 	}
 	return open, nil
+}
+
+// bring downloads a backup. After a connection that broke it asks for the rest, as long as each brings something.
+func (r *restoreRun) bring(ctx context.Context, from membership.Member, name string, to io.Writer) error {
+	arrived := &arrived{to: to}
+	for {
+		before := arrived.bytes
+		body, err := json.Marshal(api.SendBackupRequest{Name: name, From: before})
+		if err != nil {
+			return fmt.Errorf("encode %s: %w", api.OpSendBackup, err)
+		}
+		var sent api.Sent
+		request := api.Request{Version: api.Version, Operation: api.OpSendBackup, Cluster: r.Cluster.Name, Body: body}
+		err = r.Hosts[from].Download(ctx, "", request, arrived, &sent)
+		switch {
+		case err == nil && sent.From != before:
+			return fmt.Errorf("the connection broke after %d bytes, and the store of an earlier release cannot send the rest: apply again", before)
+		case err == nil:
+			return nil
+		case arrived.bytes == before, arrived.failed, ctx.Err() != nil, errors.As(err, new(*api.Error)):
+			return err
+		}
+		r.Progress(fmt.Sprintf("%s: %d bytes of backup %s have arrived, and the rest is asked for: %v", from, arrived.bytes, name, err))
+	}
+}
+
+// arrived counts what is written to a writer.
+type arrived struct {
+	to     io.Writer
+	bytes  int64
+	failed bool // the writer has
+}
+
+func (a *arrived) Write(p []byte) (int, error) {
+	n, err := a.to.Write(p)
+	a.bytes, a.failed = a.bytes+int64(n), a.failed || err != nil
+	return n, err
 }

@@ -27,7 +27,7 @@ const (
 	OpRunNow  Operation = "run-now" // RunNowRequest -> BackupStatus; takes no lock
 	OpBackups Operation = "backups" // BackupsRequest -> Backups; only reads
 
-	OpSendBackup Operation = "send-backup" // SendBackupRequest -> Done, with content; only reads
+	OpSendBackup Operation = "send-backup" // SendBackupRequest -> Sent, with content; only reads
 )
 
 // Backup configures the backups of a cluster. Every member has the same configuration; one of them does each run.
@@ -168,4 +168,10 @@ func (b StoredBackup) Taken() Taken {
 // SendBackupRequest sends a backup as it is stored at a destination of the host, encrypted if it is.
 type SendBackupRequest struct {
 	Name string `json:"name"`
+	From int64  `json:"from,omitempty"` // the first byte that the caller does not have; an older store sends all
+}
+
+// Sent says from which byte on a backup was sent.
+type Sent struct {
+	From int64 `json:"from"`
 }

@@ -276,6 +276,7 @@ var preparedHost = arrangement{hosts: []string{"a"}, rows: []row{
 	{name: "run what is not backed up", at: "a", op: api.OpRunNow, body: body(api.RunNowRequest{Owner: fleetOwner, Timeout: time.Second}), want: api.CodeRefused},
 	{name: "list backups where none are made", at: "a", op: api.OpBackups, body: body(api.BackupsRequest{}), want: api.CodeRefused},
 	{name: "send a backup where none are made", at: "a", op: api.OpSendBackup, body: body(api.SendBackupRequest{Name: "x"}), want: api.CodeRefused},
+	{name: "send the rest of one where none are made", at: "a", op: api.OpSendBackup, body: body(api.SendBackupRequest{Name: "x", From: 5}), want: api.CodeRefused},
 	{at: "a", op: api.OpSetAside, body: body(api.SetAsideRequest{Owner: fleetOwner, Why: "unfinished"})},
 	{at: "a", op: api.OpRetire, body: body(api.RetireRequest{Owner: fleetOwner, Purge: true})},
 }}

@@ -115,7 +115,7 @@ var operations = map[api.Operation]operation{
 		return m.Backups().List(ctx, c.Cluster)
 	}),
 	api.OpSendBackup: reads(func(ctx context.Context, m *Machine, c call, r api.SendBackupRequest) (any, error) {
-		return api.Done{}, m.Backups().Send(ctx, c.Cluster, r, c.content)
+		return api.Sent{From: r.From}, m.Backups().Send(ctx, c.Cluster, r, c.content)
 	}),
 	api.OpArrived: reads(func(_ context.Context, m *Machine, _ call, r api.ArrivedRequest) (any, error) {
 		return m.arrivals().Arrived(r)

@@ -323,13 +323,20 @@ func TestFetchOfABackup(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	send := func(name string) (string, error) {
+	sendFrom := func(name string, from int64) (string, error) {
 		var sent strings.Builder
-		err := f.Backups().Send(t.Context(), "main", api.SendBackupRequest{Name: name}, &sent)
+		err := f.Backups().Send(t.Context(), "main", api.SendBackupRequest{Name: name, From: from}, &sent)
 		return sent.String(), err
 	}
-	if sent, err := send(made.Backup); err != nil || sent != string(want) {
-		t.Errorf("sent are %d bytes of %d, %v", len(sent), len(want), err)
+	send := func(name string) (string, error) { return sendFrom(name, 0) }
+	for _, from := range []int64{0, 1, int64(len(want)) / 2, int64(len(want))} {
+		if sent, err := sendFrom(made.Backup, from); err != nil || sent != string(want[from:]) {
+			t.Errorf("from byte %d on, sent are %d bytes of %d, %v", from, len(sent), len(want), err)
+		}
+	}
+	for _, from := range []int64{-1, int64(len(want)) + 1} {
+		_, err = sendFrom(made.Backup, from)
+		mustRefuse(t, err, "cannot be sent from byte")
 	}
 	_, err = send(made.Backup + "x")
 	mustRefuse(t, err, "no backup")
@@ -337,8 +344,10 @@ func TestFetchOfABackup(t *testing.T) {
 	if _, err = fetch(); err == nil || !strings.Contains(err.Error(), "damaged") {
 		t.Errorf("a flipped bit: %v", err)
 	}
-	if _, err = send(made.Backup); err == nil || !strings.Contains(err.Error(), "damaged") {
-		t.Errorf("a flipped bit: %v", err)
+	for _, from := range []int64{0, int64(len(want)) - 1} { // behind the bit, too
+		if _, err = sendFrom(made.Backup, from); err == nil || !strings.Contains(err.Error(), "damaged") {
+			t.Errorf("a flipped bit, from byte %d on: %v", from, err)
+		}
 	}
 	r.Source.Path = "/x"
 	_, err = fetch()

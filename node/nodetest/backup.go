@@ -254,16 +254,19 @@ func (c call) backupContent(from api.Source, owner string) (string, error) {
 }
 
 // sendBackup sends the content of a backup at a destination of the host.
-func (c call) sendBackup(r api.SendBackupRequest) (api.Done, error) {
+func (c call) sendBackup(r api.SendBackupRequest) (api.Sent, error) {
 	marker := c.on(c.cluster).marker
 	if marker == nil {
-		return api.Done{}, refuse("this host carries no cluster %s", c.cluster)
+		return api.Sent{}, refuse("this host carries no cluster %s", c.cluster)
 	}
 	content, err := c.backupContent(api.Source{Backup: r.Name}, marker.Owner)
-	if err == nil {
-		_, err = io.WriteString(c.out, content)
+	if err == nil && (r.From < 0 || r.From > int64(len(content))) {
+		err = refuse("backup %s has %d bytes, and cannot be sent from byte %d on", r.Name, len(content), r.From)
 	}
-	return api.Done{}, err
+	if err == nil {
+		_, err = io.WriteString(c.out, content[r.From:])
+	}
+	return api.Sent{From: r.From}, err
 }
 
 // status returns what the host reports of its backups, or nil if it makes none.

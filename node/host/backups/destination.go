@@ -327,7 +327,8 @@ func (h Host) isFresh(cluster string) (bool, error) {
 	return under != nil && under.Marker == nil, err
 }
 
-// Send sends a backup as it is stored at a destination of this host, and fails if it does not match its manifest.
+// Send sends a backup as it is stored at a destination of this host, without the bytes that the caller has. It fails if
+// the whole does not match its manifest.
 func (h Host) Send(ctx context.Context, cluster string, r api.SendBackupRequest, content io.Writer) error {
 	marker, err := h.Records.Marker(cluster)
 	if err != nil {
@@ -341,8 +342,15 @@ func (h Host) Send(ctx context.Context, cluster string, r api.SendBackupRequest,
 		return err
 	}
 	defer from.Close()
+	if r.From < 0 || r.From > from.Size {
+		return api.Refuse("%s has %d bytes, and cannot be sent from byte %d on", from.What, from.Size, r.From)
+	}
 	sent := &snapshots.Counted{From: from, Hash: sha256.New()}
-	if _, err := io.Copy(content, sent); err != nil {
+	_, err = io.CopyN(io.Discard, sent, r.From)
+	if err == nil {
+		_, err = io.Copy(content, sent)
+	}
+	if err != nil && !errors.Is(err, io.EOF) {
 		return fmt.Errorf("send %s: %w", from.What, err)
 	}
 	if sum := hex.EncodeToString(sent.Hash.Sum(nil)); sent.Bytes != from.Size || sum != from.SHA256 {
