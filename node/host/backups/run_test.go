@@ -13,6 +13,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/procfs"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 )
 
@@ -102,5 +103,25 @@ func TestARunSaysAllThatFailed(t *testing.T) {
 	_, err := h.runOf(t, b).backUp(t.Context())
 	if err == nil || !strings.Contains(err.Error(), "not mounted") || strings.Count(err.Error(), "\n") == 0 {
 		t.Errorf("it says %v", err)
+	}
+}
+
+// TestWhatIsWork: a run that computes works, one that waits does not, and one of which the kernel says nothing is not
+// given up.
+func TestWhatIsWork(t *testing.T) {
+	works := works()
+	for end := time.Now().Add(time.Minute); !works(); {
+		for began := time.Now(); time.Since(began) < 10*time.Millisecond; {
+			_ = sha256.Sum256([]byte(t.Name()))
+		}
+		if time.Now().After(end) {
+			t.Fatal("a minute of it is no work")
+		}
+	}
+	if works() {
+		t.Error("the same work counts twice")
+	}
+	if !workingIn(procfs.FS{Root: t.TempDir()})() {
+		t.Error("a kernel that says nothing counts as a run that does nothing")
 	}
 }
