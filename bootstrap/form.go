@@ -3,6 +3,7 @@
 package bootstrap
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -114,10 +115,7 @@ func claimable(observed membership.Observed, spec membership.Spec) error {
 // etcd_pki can sign nothing for them. The planner does not know the addresses of resources, so the text says which ones
 // the blocks name.
 func HowToImport(spec membership.Spec) string {
-	var hosts []string
-	for _, m := range spec.Members {
-		hosts = append(hosts, m.Address)
-	}
+	hosts, port := importable(spec)
 	resource := strings.ReplaceAll(spec.Name, "-", "_")
 	return fmt.Sprintf("To manage the existing cluster from here, put these blocks beside its resources, with their addresses in `to`:\n\n"+
 		"import {\n  to = etcd_pki.%[1]s\n  id = \"%[2]s@./authorities\"\n}\n\n"+
@@ -125,8 +123,30 @@ func HowToImport(spec membership.Spec) string {
 		"./authorities is a directory with the kept PEM files of the cluster's own authorities: peer-ca.crt, peer-ca.key, client-ca.crt and client-ca.key. "+
 		"Members trust no other authority. If an apply has made another etcd_pki meanwhile, run `terraform state rm etcd_pki.%[1]s` first. "+
 		"Leave the first block out where the state still holds the cluster's own etcd_pki, or where pki comes from elsewhere. "+
-		"In a module the address is module.NAME.etcd_cluster.NAME, and the blocks belong into the root module. The guide state-lost.md has all of it",
-		resource, spec.Name, strings.Join(hosts, ","))
+		"%[4]sIn a module the address is module.NAME.etcd_cluster.NAME, and the blocks belong into the root module. The guide state-lost.md has all of it",
+		resource, spec.Name, strings.Join(hosts, ","), port)
+}
+
+// importable returns the hosts that an import can ask, and what to set for it. An import has no configuration of the
+// resource: it dials the addresses of its ID, all of them at the port of the provider. The hosts that it does not name
+// are asked by the first apply.
+func importable(spec membership.Spec) (hosts []string, how string) {
+	ports := map[int][]string{}
+	most := 0
+	for i, m := range spec.Members {
+		sshd := spec.SSHD[m.Name]
+		ports[sshd.Port] = append(ports[sshd.Port], cmp.Or(sshd.Host, m.Address))
+		if i == 0 || len(ports[sshd.Port]) > len(ports[most]) {
+			most = sshd.Port
+		}
+	}
+	switch {
+	case most != 0:
+		how = fmt.Sprintf("An import reads no ssh_port: set ssh.port of the provider, or ETCD_SSH_PORT, to %d for it. ", most)
+	case len(ports) > 1:
+		how = "An import reads no ssh_port, so the block names only hosts without one. "
+	}
+	return ports[most], how
 }
 
 // agreed tells whether every member is ready, in one cluster, under one leader.

@@ -26,6 +26,7 @@ type Spec struct {
 	Backups      string            // describes its backups, differently after every change of them; empty: none
 	Renewals     string            // describes by whom its hosts have certificates renewed, likewise; empty: by nobody
 	Firewall     string            // describes who may reach its members besides each other, likewise; empty: anybody
+	SSHD         map[string]SSHD   // where members' hosts are reached, by name, if not at Address and the default port
 	// OtherRenewals tells that Renewals says nothing of one of the two authorities: hosts keep what they do for that.
 	OtherRenewals bool
 }
@@ -35,6 +36,12 @@ type Recovery struct {
 	Member   string   // becomes the whole cluster; empty: nothing is recovered
 	Abandons []string // the names of all other voters
 	Loses    []string // those of them that may have writes that Member lacks, though their hosts were observed
+}
+
+// SSHD says where the sshd of a member's host is reached.
+type SSHD struct {
+	Host string // host name or IP address
+	Port int    // 0: the provider's
 }
 
 // Member is a desired member.

@@ -124,6 +124,12 @@ func (c clusterModel) spec(members map[string]memberModel) membership.Spec {
 			spec.Members = append(spec.Members, membership.Member{Name: name, Address: m.Address.ValueString()})
 			setText(&spec.Built, name, m.Rebuild)
 			setText(&spec.Zones, name, m.Zone)
+			if to := m.sshTarget(); to.Address != m.Address.ValueString() || to.Port != 0 {
+				if spec.SSHD == nil {
+					spec.SSHD = map[string]membership.SSHD{}
+				}
+				spec.SSHD[name] = membership.SSHD{Host: to.Address, Port: to.Port}
+			}
 		}
 	}
 	return spec
