@@ -403,3 +403,23 @@ func TestMembersCertificatesBecomeDue(t *testing.T) {
 		renews,
 	)
 }
+
+// TestHostsNotAskedAreOneWarning holds that hosts which cannot be asked are one warning, which names all of them.
+func TestHostsNotAskedAreOneWarning(t *testing.T) {
+	w := newWorld(t)
+	w.run(t, w.begun(t, of("a b c d e", unprotected)),
+		tftest.TestStep{
+			PreConfig: func() { w.host(14).Unreachable, w.host(15).Unreachable = errGone, errGone; w.warned() },
+			Config:    of("a b c d e", unprotected), ExpectNonEmptyPlan: true,
+			Check: func(*terraform.State) error {
+				const want = "2 members of cluster prod could not be asked: d (192.0.2.14): unreachable over SSH: no route to host\ne (192.0.2.15): unreachable over SSH: no route to host\n\nNothing is done to them"
+				warned := w.warned()
+				if !strings.Contains(warned, want) || strings.Contains(warned, "Member d of cluster") || !strings.Contains(warned, "this plan replaces it.\n") && !strings.HasSuffix(warned, "this plan replaces it.") {
+					return fmt.Errorf("it warns of %s", warned)
+				}
+				return nil
+			},
+		},
+		tftest.TestStep{PreConfig: func() { w.host(14).Unreachable, w.host(15).Unreachable = nil, nil }, Config: of("a b c d e", unprotected)},
+	)
+}

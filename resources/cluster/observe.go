@@ -34,22 +34,19 @@ import (
 // Besides the members' hosts, it keeps how to reach the hosts on which an interrupted change is unfinished.
 func (c *clusterModel) observe(ctx context.Context, cluster bootstrap.Cluster, members map[string]memberModel, reports bootstrap.Reports, hosts providerdata.Routes, when moments) (kept refreshed.Reports, diags diag.Diagnostics) {
 	status := plan.WithAuthorities(cluster.Status(c.Owner.ValueString(), reports, when.now))
+	var unasked []membership.MemberStatus
 	for _, s := range status.Members {
 		m, known := members[s.Name]
 		if !known || !s.Desired {
 			continue
 		}
 		if s.State == membership.Unreachable {
-			way := "Bring the host back, or the network to it, and apply again; if it is gone for good, give the member the address of another host. Where the configuration does so already, this plan replaces it"
-			if s.Barred != "" { // nothing says that anything is wrong with the member
-				way = strings.ToUpper(s.Why[:1]) + s.Why[1:] + ": the member may serve, and is not given up. To let the provider in, " + s.Barred + "; then plan again"
-			}
-			diags.AddAttributeWarning(path.Root("members").AtMapKey(s.Name), fmt.Sprintf("Member %s of cluster %s could not be asked", s.Name, c.Name.ValueString()),
-				fmt.Sprintf("%s: %s\n\nNothing is done to it, and the state keeps what was last seen of it, but for its health. %s.", s, reports[s.Member].Err, way))
+			unasked = append(unasked, s)
 		}
 		m.observe(s, reports[s.Member].Observation)
 		members[s.Name] = m
 	}
+	diags.Append(notAsked(c.Name.ValueString(), unasked, reports)...)
 	for _, s := range status.Unmanaged {
 		members[unmanagedKey(s, members)] = unmanagedModel(s)
 	}
@@ -62,6 +59,34 @@ func (c *clusterModel) observe(ctx context.Context, cluster bootstrap.Cluster, m
 		return plan.WithAuthorities(cluster.Status(c.Owner.ValueString(), reports, at))
 	})
 	return refreshed.New(reports, cluster.Members, unfinished(status, hosts).And(secondWays(c.Owner.ValueString(), cluster, reports, hosts)), at), diags
+}
+
+// notAsked warns, once for all of them, of members whose hosts could not be asked.
+func notAsked(cluster string, unasked []membership.MemberStatus, reports bootstrap.Reports) (diags diag.Diagnostics) {
+	var said, ways []string
+	for _, s := range unasked {
+		said = append(said, fmt.Sprintf("%s: %s", s, reports[s.Member].Err))
+		way := "Bring the host back, or the network to it, and apply again; if it is gone for good, give the member the address of another host. Where the configuration does so already, this plan replaces it"
+		if s.Barred != "" { // nothing says that anything is wrong with the member
+			way = strings.ToUpper(s.Why[:1]) + s.Why[1:] + ": the member may serve, and is not given up. To let the provider in, " + s.Barred + "; then plan again"
+			if len(unasked) > 1 {
+				way = fmt.Sprintf("%s: %s", s.Name, way)
+			}
+		}
+		if !slices.Contains(ways, way) {
+			ways = append(ways, way)
+		}
+	}
+	at, title, kept := path.Root("members"), fmt.Sprintf("%d members of cluster %s could not be asked", len(unasked), cluster), "Nothing is done to them, and the state keeps what was last seen of them, but for their health."
+	switch len(unasked) {
+	case 0:
+		return nil
+	case 1:
+		at, title = at.AtMapKey(unasked[0].Name), fmt.Sprintf("Member %s of cluster %s could not be asked", unasked[0].Name, cluster)
+		kept = "Nothing is done to it, and the state keeps what was last seen of it, but for its health."
+	}
+	diags.AddAttributeWarning(at, title, fmt.Sprintf("%s\n\n%s %s.", strings.Join(said, "\n"), kept, strings.Join(ways, ". ")))
+	return diags
 }
 
 // servedID returns the cluster ID that all healthy members report. It differs from the state's if a restore was
