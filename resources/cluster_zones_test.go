@@ -27,7 +27,8 @@ func TestZones(t *testing.T) {
 			},
 		}
 	}
-	w.run(t, plan("r1 r1", false), plan("r1 r2 r3", false), plan("r1 r1 r2", true), plan("r1 r1 r2", false), plan("r2 r1 r3", false))
+	// A member without a zone is in none of those that are known: a and b are too many already.
+	w.run(t, plan("r1 r2", false), plan("r1 r1", true), plan("r1 r2 r3", false), plan("r1 r1 r2", true), plan("r1 r1 r2", false), plan("r2 r1 r3", false))
 }
 
 // TestZonesOrderRolls has members restarted zone by zone, as the plan shows. While a zone is unknown, the steps that it

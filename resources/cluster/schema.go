@@ -249,7 +249,7 @@ func memberAttributes() map[string]schema.Attribute {
 		},
 		"zone": schema.StringAttribute{
 			Optional:            true,
-			MarkdownDescription: "Failure domain of the host (a rack, a region). Members are restarted zone by zone: those of one zone after another, the leader's zone last. Where every member has one, a plan that changes members or zones warns of a zone whose loss is the loss of the quorum. Can be changed at any time.",
+			MarkdownDescription: "Failure domain of the host (a rack, a region). Members are restarted zone by zone: those of one zone after another, the leader's zone last. A plan that changes members or zones warns of a zone whose loss is the loss of the quorum. Can be changed at any time.",
 		},
 		"rebuild": schema.StringAttribute{
 			Optional: true,

@@ -23,14 +23,13 @@ func (ch change) ordersByUnknownZones() bool {
 }
 
 // warnZones says where the loss of one zone is the loss of the quorum, while members or their zones change. It counts
-// zones only where every member has one that is known.
+// the members whose zones are known: they may be too many already, wherever the others are.
 func warnZones(members, before map[string]memberModel) (diags diag.Diagnostics) {
 	zones, changed := map[string]int{}, len(members) != len(before)
 	for name, m := range members {
-		if m.Zone.ValueString() == "" {
-			return diags
+		if m.Zone.ValueString() != "" {
+			zones[m.Zone.ValueString()]++
 		}
-		zones[m.Zone.ValueString()]++
 		old, known := before[name]
 		changed = changed || !known || !old.Zone.Equal(m.Zone)
 	}
