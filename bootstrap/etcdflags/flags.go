@@ -162,6 +162,14 @@ const experimental = "experimental-"
 // Names returns the flags that a configuration may set, sorted.
 func Names() []string { return slices.Sorted(maps.Keys(free)) }
 
+// Refused returns the flags that a configuration must not set since the provider does, sorted, and those with an
+// attribute in settings. A name that ends in * stands for all that begin so.
+func Refused() (ours, ownAttribute []string) {
+	ours = append(slices.Collect(maps.Keys(owned)), discovery+"*")
+	slices.Sort(ours)
+	return ours, slices.Clone(settings)
+}
+
 // Check refuses a flag that a configuration must not set, that etcd does not have in this version or minor version, or
 // whose value etcd would not accept. An empty version stands for any.
 func Check(name, value, version string) error {

@@ -139,3 +139,18 @@ func TestOneSetsAFlag(t *testing.T) {
 		t.Errorf("a flag is named twice among %v", all)
 	}
 }
+
+// TestRefused holds that what the reference lists as refused is refused, and nothing that may be set.
+func TestRefused(t *testing.T) {
+	ours, own := Refused()
+	for _, name := range append(ours, own...) {
+		if CheckName(strings.Replace(name, "*", "-srv", 1)) == nil {
+			t.Errorf("--%s is listed, and is not refused", name)
+		}
+	}
+	for _, name := range Names() {
+		if slices.Contains(ours, name) || slices.Contains(own, name) {
+			t.Errorf("--%s is listed, and may be set", name)
+		}
+	}
+}

@@ -1,8 +1,10 @@
 package settings
 
 import (
+	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/hashicorp/terraform-plugin-framework-validators/mapvalidator"
 	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
@@ -23,9 +25,16 @@ func ExtraFlagsAttribute() schema.MapAttribute {
 		ElementType: types.StringType,
 		MarkdownDescription: "Flags of etcd that no attribute stands for, by their names without dashes, and the same on all members: `{ \"warning-apply-duration\" = \"200ms\" }`. " +
 			"A flag that the provider sets itself is refused, with the attribute to use instead; so is one that etcd of this `version` does not have, and a value that it would not take. " +
+			refusedFlags() +
 			"`feature-gates` are added to those that the provider sets. Files that a flag names have to be on every host already. What a flag does is etcd's: it may change with a minor version." + ByRoll,
 		Validators: []validator.Map{mapvalidator.KeysAre(stringvalidator.LengthAtLeast(1))},
 	}
+}
+
+// refusedFlags lists the flags that extra_flags refuses, for the reference.
+func refusedFlags() string {
+	ours, own := etcdflags.Refused()
+	return fmt.Sprintf("The provider sets `%s`; `settings` has `%s`. ", strings.Join(ours, "`, `"), strings.Join(own, "`, `"))
 }
 
 // Flags returns all flags of etcd that a configuration sets, by name without dashes. It leaves out what is not known.
