@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/hashicorp/terraform-plugin-go/tfprotov6"
+	"github.com/hashicorp/terraform-plugin-go/tftypes"
 	tftest "github.com/hashicorp/terraform-plugin-testing/helper/resource"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
@@ -17,6 +19,45 @@ type forbidden struct {
 	hosts  func(*world)
 	config string
 	says   []string
+	at     string // the attribute that the refusal points at; empty: any
+}
+
+// refusal is the error of a plan: its summary, and the attribute that it points at.
+type refusal struct{ summary, at string }
+
+// keepRefusals keeps the errors of a plan.
+func (w *world) keepRefusals(diags []*tfprotov6.Diagnostic) {
+	w.progress.Lock()
+	defer w.progress.Unlock()
+	for _, d := range diags {
+		if d.Severity == tfprotov6.DiagnosticSeverityError {
+			w.progress.refusals = append(w.progress.refusals, refusal{d.Summary, attributeOf(d.Attribute)})
+		}
+	}
+}
+
+// attributeOf returns an attribute's path as people write it; empty: there is none.
+func attributeOf(path *tftypes.AttributePath) string {
+	var names []string
+	for _, step := range path.Steps() {
+		switch s := step.(type) {
+		case tftypes.AttributeName:
+			names = append(names, string(s))
+		case tftypes.ElementKeyString:
+			names = append(names, string(s))
+		}
+	}
+	return strings.Join(names, ".")
+}
+
+// textsOf returns the diagnostics of one severity as texts.
+func textsOf(diags []*tfprotov6.Diagnostic, severity tfprotov6.DiagnosticSeverity) (texts []string) {
+	for _, d := range diags {
+		if d.Severity == severity {
+			texts = append(texts, d.Summary+": "+d.Detail)
+		}
+	}
+	return texts
 }
 
 // unreachableHosts makes hosts unreachable.
@@ -116,8 +157,8 @@ func TestForbiddenPlans(t *testing.T) {
 			"one may move while another is down":   {hosts: unreachableHosts(13), config: unknown(of("a b c", line), 12), says: []string{"Of 3 members, 1 stay"}},
 			"one address twice":                    {config: of("a b c@12", line), says: []string{"c (192.0.2.12): member b has the same address", "give every member a host of its own"}},
 			"renamed on its host":                  {config: of("a b d@13", line), says: []string{"d (192.0.2.13): this is the host of member c", "leave the name c with this one", "once c has left it"}},
-			"growth while one is down":             {hosts: unreachableHosts(13), config: of("a b c d e", line), says: []string{"it cannot be added: 2 of 3 voters are healthy, and all have to be", "bring back what is down: c (192.0.2.13)"}},
-			"shrunk to the one that is down":       {hosts: unreachableHosts(13), config: of("c", line), says: []string{"it cannot be removed: 2 of 3 voters are healthy"}},
+			"growth while one is down":             {hosts: unreachableHosts(13), config: of("a b c d e", line), says: []string{"it cannot be added: 2 of 3 voters are healthy, and all have to be", "bring back what is down: c (192.0.2.13)"}, at: "members.d"},
+			"shrunk to the one that is down":       {hosts: unreachableHosts(13), config: of("c", line), says: []string{"it cannot be removed: 2 of 3 voters are healthy"}, at: "members.b"},
 			"nobody knows which there are":         {config: strings.Replace(of("a b c", line), "members = {", "members = terraform_data.members.output != \"\" ? {} : {", 1) + "\nresource \"terraform_data\" \"members\" { input = timestamp() }\n", says: []string{"Which members there are is not known before apply"}},
 			"an address that is none":              {config: strings.Replace(of("a b c", line), "192.0.2.12", "192.0.2.12:22", 1), says: []string{`"192.0.2.12:22": this is neither`}},
 			"a member called like no member is":    {config: strings.Replace(of("a b c", line), "b = {", `"b_" = {`, 1), says: []string{"no hyphen at either end"}},
@@ -125,22 +166,23 @@ func TestForbiddenPlans(t *testing.T) {
 			"two hosts that are another's by now":  {hosts: otherOwner("b", "c"), config: of("a b c", line), says: []string{"find out what manages those hosts now"}},
 		}},
 		"settings and versions of three": {carried: []string{"3.9.0", newest, older, "3.5.35"}, from: three(line) + otherPKI, plans: map[string]forbidden{
-			"a minor skipped":                                    {config: three(unprotected + `version = "3.9"`), says: []string{"The cluster cannot change to this version yet", `version = "3.9"`, "it runs etcd 3.7.3, and version asks for etcd 3.9.0: etcd changes by one minor version at a time", "set version to the minor version in between"}},
+			"a minor skipped":                                    {config: three(unprotected + `version = "3.9"`), says: []string{"The cluster cannot change to this version yet", `version = "3.9"`, "it runs etcd 3.7.3, and version asks for etcd 3.9.0: etcd changes by one minor version at a time", "set version to the minor version in between"}, at: "version"},
 			"down by two":                                        {config: three(unprotected + `version = "3.5"`), says: []string{"it runs etcd 3.7.3, and version asks for etcd 3.5.35: etcd changes by one minor version at a time"}},
 			"a minor version that is not carried":                {config: three(unprotected + `version = "3.8"`), says: []string{"this build carries no store of etcd 3.8"}},
 			"a patch that is not carried":                        {config: three(unprotected + `version = "3.7.9"`), says: []string{"this build carries no store of etcd 3.7.9"}},
 			"no version":                                         {config: three(unprotected + `version = "latest"`), says: []string{`"latest"`}},
-			"settings while one is down":                         {hosts: unreachableHosts(13), config: three(settled), says: []string{"it cannot be restarted (flags --snapshot-count (not set) -> 5000): 2 of 3 voters are healthy, and all have to be", "bring back what is down: c (192.0.2.13)"}},
-			"settings while a disk is not there":                 {hosts: unmounted("c"), config: three(settled), says: []string{"it cannot be restarted (flags --snapshot-count (not set) -> 5000): 2 of 3 voters are healthy"}},
-			"a downgrade while one is down":                      {hosts: unreachableHosts(13), config: three(unprotected + `version = "3.6"`), says: []string{"etcd cannot be downgraded to 3.6: 2 of 3 voters are healthy, and all have to be"}},
-			"another port while one is down":                     {hosts: unreachableHosts(13), config: three(line + "client_port = 12379"), says: []string{"it cannot be restarted"}},
+			"settings while one is down":                         {hosts: unreachableHosts(13), config: three(settled), says: []string{"it cannot be restarted (flags --snapshot-count (not set) -> 5000): 2 of 3 voters are healthy, and all have to be", "bring back what is down: c (192.0.2.13)"}, at: "settings"},
+			"settings while a disk is not there":                 {hosts: unmounted("c"), config: three(settled), says: []string{"it cannot be restarted (flags --snapshot-count (not set) -> 5000): 2 of 3 voters are healthy"}, at: "settings"},
+			"a downgrade while one is down":                      {hosts: unreachableHosts(13), config: three(unprotected + `version = "3.6"`), says: []string{"etcd cannot be downgraded to 3.6: 2 of 3 voters are healthy, and all have to be"}, at: "version"},
+			"another port while one is down":                     {hosts: unreachableHosts(13), config: three(line + "client_port = 12379"), says: []string{"it cannot be restarted"}, at: "client_port"},
 			"settings while a stranger votes":                    {hosts: joined(false), config: three(settled), says: []string{"The member list has an unmanaged member", "member x (ID 66, peer URL https://192.0.2.66:2380), and neither this configuration nor its state knows it", "etcdctl member remove 66"}},
 			"settings while a stranger learns":                   {hosts: joined(true), config: three(settled), says: []string{"member x (ID 66, peer URL https://192.0.2.66:2380)"}},
 			"settings with the quorum lost":                      {hosts: dataLost("b", "c"), config: three(settled), says: []string{"The quorum is lost", "the quorum is lost: 1 of 3 voters serve or can be started, and 2 are needed", "restore a snapshot"}},
 			"settings with no quorum to be seen":                 {hosts: unreachableHosts(12, 13), config: three(settled), says: []string{"no quorum can be seen: 1 of 3 voters serve or can be started, and 2 are needed", "fix those hosts, or the network to them"}},
 			"settings while one host is another's":               {hosts: otherOwner("c"), config: three(settled), says: []string{"its host carries member c of a cluster prod that another state manages", "give the member another address"}},
-			"another name":                                       {config: strings.Replace(three(line), `name    = "prod"`, `name = "other"`, 1), says: []string{"name cannot be changed", `Put back "prod"`}},
-			"another peer port while one is down":                {hosts: unreachableHosts(13), config: three(line + "peer_port = 9999"), says: []string{"it cannot be given another address than https://192.0.2.12:2380, which takes a restart: 2 of 3 voters are healthy, and all have to be"}},
+			"another name":                                       {config: strings.Replace(three(line), `name    = "prod"`, `name = "other"`, 1), says: []string{"name cannot be changed", `Put back "prod"`}, at: "name"},
+			"a flag while one is down":                           {hosts: unreachableHosts(13), config: three(line + `extra_flags = { "max-wals" = "7" }`), says: []string{"A member cannot be restarted now", "2 of 3 voters are healthy"}, at: "extra_flags"},
+			"another peer port while one is down":                {hosts: unreachableHosts(13), config: three(line + "peer_port = 9999"), says: []string{"it cannot be given another address than https://192.0.2.12:2380, which takes a restart: 2 of 3 voters are healthy, and all have to be"}, at: "peer_port"},
 			"another directory":                                  {config: three(line + `data_dir = "/data"`), says: []string{`Put back "/var/lib/etcd/prod"`, "mount that at this directory of a spare host"}},
 			"two ports that are one":                             {config: three(twoPorts), says: []string{"client_port and metrics_port are both 2381"}},
 			"settings that do not fit together":                  {config: three(line + `settings = { heartbeat_interval = "300ms" }`), says: []string{"etcd wants 5 heartbeats at least, which is 1.5s"}},
@@ -175,6 +217,18 @@ func TestForbiddenPlans(t *testing.T) {
 			}
 			was := ""
 			mend := func() {
+				w.progress.Lock()
+				for _, is := range w.progress.refusals {
+					if is.summary == "This plan is refused" || is.at == "" {
+						t.Errorf("%s: the refusal %q points at %q", was, is.summary, is.at)
+					}
+				}
+				at := group.plans[was].at
+				if at != "" && !slices.ContainsFunc(w.progress.refusals, func(is refusal) bool { return is.at == at }) {
+					t.Errorf("%s: none of the refusals %q points at %s", was, w.progress.refusals, at)
+				}
+				w.progress.refusals = nil
+				w.progress.Unlock()
 				if changes := w.changes(); len(changes) > 0 {
 					t.Errorf("%s: hosts were changed: %v", was, changes)
 				}

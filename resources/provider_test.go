@@ -75,6 +75,7 @@ type world struct {
 		warnings []string
 		applied  []string // warnings of applies
 		errors   []string
+		refusals []refusal // errors of plans
 		private  [][]byte
 		answers  map[string]answer // answers of the last refresh or apply, by kind of resource
 		awaited  []string          // addresses of hosts that operations insisted on
@@ -216,6 +217,7 @@ func (l listening) ReadResource(ctx context.Context, req *tfprotov6.ReadResource
 func (l listening) PlanResourceChange(ctx context.Context, req *tfprotov6.PlanResourceChangeRequest) (*tfprotov6.PlanResourceChangeResponse, error) {
 	resp, err := l.ProviderServer.PlanResourceChange(ctx, req)
 	l.world.keep(resp.Diagnostics)
+	l.world.keepRefusals(resp.Diagnostics)
 	return resp, err
 }
 
@@ -257,16 +259,6 @@ func (w *world) keep(diags []*tfprotov6.Diagnostic) {
 	defer w.progress.Unlock()
 	w.progress.warnings = append(w.progress.warnings, textsOf(diags, tfprotov6.DiagnosticSeverityWarning)...)
 	w.progress.errors = append(w.progress.errors, textsOf(diags, tfprotov6.DiagnosticSeverityError)...)
-}
-
-// textsOf returns the diagnostics of one severity as texts.
-func textsOf(diags []*tfprotov6.Diagnostic, severity tfprotov6.DiagnosticSeverity) (texts []string) {
-	for _, d := range diags {
-		if d.Severity == severity {
-			texts = append(texts, d.Summary+": "+d.Detail)
-		}
-	}
-	return texts
 }
 
 // drain returns what one of the lists of progress holds, and empties that list.

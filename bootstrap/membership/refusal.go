@@ -16,13 +16,33 @@ type Refusal struct {
 	Rule   string // what forbids it, with the arithmetic or the evidence
 	Remedy string // what the user can do
 
-	// Summary names the rule in a few words that stay the same; empty: there is only Rule.
+	// Summary names the rule in a few words that stay the same. Every refusal of a change has one.
 	Summary string
+	// Waits means that a step of the plan has to wait: a warning where it is a repair.
+	Waits bool
 	// Outdated means that the plan no longer fits what is there: a new plan is needed.
 	Outdated bool
 	// Attribute is the cluster's attribute that is refused or has to change; empty: members.
 	Attribute string
 }
+
+// Summaries of steps that have to wait. Guides list them, and people search for them.
+const (
+	NotAdded           = "A member cannot be added now"
+	NotRemoved         = "A member cannot be removed now"
+	NotRebuilt         = "A member cannot be built anew now"
+	NotPromoted        = "A learner cannot become a voter now"
+	NotRestarted       = "A member cannot be restarted now"
+	NotReaddressed     = "A member cannot be re-addressed now"
+	NotStarted         = "A member does not start"
+	NotCleanedUp       = "A host cannot be cleaned up now"
+	NotReissued        = "Certificates of another authority have to wait"
+	NotToldRenewals    = "A host cannot be told now how to renew certificates"
+	BeforeCertificates = "A step waits until certificates can be signed"
+	StepFailed         = "A step has failed"
+	CorruptStays       = "The alarm CORRUPT stays"
+	NoFirewall         = "A host cannot have a firewall"
+)
 
 // HoldRestarts is the attribute that holds restarts back.
 const HoldRestarts = "hold_restarts"

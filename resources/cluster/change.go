@@ -207,13 +207,13 @@ func (c *clusterModel) foresee(ch change, state clusterModel) (diags diag.Diagno
 	for _, deferred := range ch.plan.Deferred {
 		switch {
 		case ch.asksOfAll(state) && !ch.mayWait(deferred):
-			refusePlan(&diags, deferred)
+			refusePlan(&diags, c.asking(deferred, state))
 		case deferred.Summary == membership.LacksCertificate:
 			diags.AddAttributeWarning(refusedAt(deferred), deferred.Summary, deferred.Error()+".\n\n"+ch.unsigned())
-		case deferred.Summary != "":
-			diags.AddAttributeWarning(refusedAt(deferred), deferred.Summary, deferred.Error())
-		default:
+		case deferred.Waits:
 			diags.AddAttributeWarning(refusedAt(deferred), "A repair has to wait", deferred.Error())
+		default:
+			diags.AddAttributeWarning(refusedAt(deferred), deferred.Summary, deferred.Error())
 		}
 	}
 	if diags.HasError() {

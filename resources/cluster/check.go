@@ -107,11 +107,69 @@ func refusedAt(err error) path.Path {
 
 // refusePlan reports why a plan is refused, at the attribute that the refusal is about.
 func refusePlan(diags *diag.Diagnostics, err error) {
-	summary := "This plan is refused"
-	if refusal := (*membership.Refusal)(nil); errors.As(err, &refusal) && refusal.Summary != "" {
-		summary = refusal.Summary
+	summaries, of := bySummary(err, "This plan is refused")
+	for _, summary := range summaries {
+		diags.AddAttributeError(refusedAt(of[summary]), summary, of[summary].Error()+".\n\nNo host was changed.")
 	}
-	diags.AddAttributeError(refusedAt(err), summary, err.Error()+".\n\nNo host was changed.")
+}
+
+// asking returns the refusal of a step that has to wait, at the attribute that asks for it. The planner knows what
+// members run by and are to run by, and not which attributes say so.
+func (c clusterModel) asking(deferred *membership.Refusal, state clusterModel) *membership.Refusal {
+	refusal := *deferred
+	for _, of := range []struct {
+		name    string
+		is, was attr.Value
+		by      []string // summaries of the steps that it asks for
+	}{
+		{"peer_port", c.PeerPort, state.PeerPort, []string{membership.NotReaddressed}},
+		{"version", c.Version, state.Version, restarts},
+		{"settings", c.Settings, state.Settings, restarts},
+		{"extra_flags", c.ExtraFlags, state.ExtraFlags, restarts},
+		{"client_port", c.ClientPort, state.ClientPort, restarts},
+		{"metrics_port", c.MetricsPort, state.MetricsPort, restarts},
+		{"peer_common_name", c.PeerCommonName, state.PeerCommonName, restarts},
+		{"client_crl", c.ClientCRL, state.ClientCRL, restarts},
+		{"pki", c.PeerCACertificate, state.PeerCACertificate, restarts},
+		{"pki", c.CACertificate, state.CACertificate, restarts},
+	} {
+		if refusal.Attribute == "" && slices.Contains(of.by, refusal.Summary) && !of.is.Equal(of.was) {
+			refusal.Attribute = of.name
+		}
+	}
+	return &refusal
+}
+
+// restarts are the summaries of restarts that have to wait.
+var restarts = []string{membership.NotRestarted}
+
+// refusals returns refusals that were joined, one by one. What is none of the planner's is one of its own.
+func refusals(err error) []error {
+	if joined, is := err.(interface{ Unwrap() []error }); is {
+		var all []error
+		for _, one := range joined.Unwrap() {
+			all = append(all, refusals(one)...)
+		}
+		return all
+	}
+	return []error{err}
+}
+
+// bySummary groups refusals that were joined by their summaries, in the order of the first of each. Those without one
+// get the given summary.
+func bySummary(err error, otherwise string) (summaries []string, of map[string]error) {
+	of = map[string]error{}
+	for _, one := range refusals(err) {
+		summary := otherwise
+		if refusal := (*membership.Refusal)(nil); errors.As(one, &refusal) && refusal.Summary != "" {
+			summary = refusal.Summary
+		}
+		if !slices.Contains(summaries, summary) {
+			summaries = append(summaries, summary)
+		}
+		of[summary] = errors.Join(of[summary], one)
+	}
+	return summaries, of
 }
 
 // refuseUnfollowed refuses what an etcd_pki goes on to in this run, if members have not followed what it did before.

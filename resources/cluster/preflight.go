@@ -323,11 +323,14 @@ func (c clusterModel) refuseHosts(ctx context.Context, state clusterModel, from 
 	if refused == nil {
 		return nil
 	}
-	text := refused.Error() + ".\n\nNo host was changed."
+	text := ".\n\nNo host was changed."
 	if slices.ContainsFunc(slices.Collect(maps.Values(seen)), func(report bootstrap.Report) bool { return errors.Is(report.Err, ssh.ErrUnreachable) }) {
 		text += " Where this very plan is to make the machine, take the address from the resource that makes it, so that it is known after apply, or set preflight_at_plan = false."
 	}
-	diags.AddAttributeError(refusedAt(refused), "The hosts do not allow this plan", text)
+	summaries, of := bySummary(refused, "The hosts do not allow this plan")
+	for _, summary := range summaries {
+		diags.AddAttributeError(refusedAt(of[summary]), summary, of[summary].Error()+text)
+	}
 	return diags
 }
 

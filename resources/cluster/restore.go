@@ -125,7 +125,7 @@ func (c *clusterModel) planRestore(ctx context.Context, state clusterModel, want
 		if deferred.HeldBack() {
 			continue // of a cluster that is about to be stopped
 		}
-		diags.AddAttributeWarning(refusedAt(deferred), "A host is left out of the restore", deferred.Error())
+		diags.AddAttributeWarning(refusedAt(deferred), deferred.Summary, deferred.Error())
 	}
 	c.plansSteps(c.asked(ch, state), ch.plan.Steps)
 	c.Endpoints = value.List(ch.cluster.Endpoints())

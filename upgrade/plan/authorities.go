@@ -101,7 +101,7 @@ func (c *planner) reissue(s *membership.MemberStatus) {
 		if who.Issued != (membership.Issued{}) {
 			doubt, remedy = fmt.Sprintf("%s does not trust that", who), cmp.Or(c.downVoters(), "let that member leave first: see what keeps it")
 		}
-		c.defers(*s, fmt.Sprintf("its certificates are of authority %s, and none of another is issued while %s", others, doubt), remedy)
+		c.defers(*s, membership.NotReissued, fmt.Sprintf("its certificates are of authority %s, and none of another is issued while %s", others, doubt), remedy)
 	case c.sign == c.Signers.First():
 		s.Invalid = "they are of authority " + others.String()
 	}

@@ -37,7 +37,7 @@ func (c *planner) renewOnHosts() (membership.Step, bool) {
 					api.RenewalUnit(c.want.Name), api.RenewalFile(c.want.Name))})
 		case backsUp(s) && s.OldStore: // why it does not get another one is said already
 		case stays(s) && s.Unrenewed != "":
-			c.defers(s, s.Unrenewed+", and its host is told only once it is a healthy voter", c.bringBack())
+			c.defers(s, membership.NotToldRenewals, s.Unrenewed+", and its host is told only once it is a healthy voter", c.bringBack())
 		}
 	}
 	if len(names) == 0 {

@@ -393,22 +393,22 @@ func (c *planner) failed() bool {
 			found = true
 			switch {
 			case s.Waits:
-				c.defers(s, "this is not done while certificates of other members cannot be signed: "+s.Failed, "plan again once they can be")
+				c.defers(s, membership.BeforeCertificates, "this is not done while certificates of other members cannot be signed: "+s.Failed, "plan again once they can be")
 				continue
 			case s.Lacks:
 				c.deferred = append(c.deferred, &membership.Refusal{Summary: membership.LacksCertificate, Member: s.Name, At: s.Address,
 					Rule: "this waits while certificates cannot be signed: " + s.Failed, Remedy: "plan again once they can be"})
 				continue
 			}
-			c.defers(s, "this has failed: "+s.Failed, "fix what the error says, and apply again")
+			c.defers(s, membership.StepFailed, "this has failed: "+s.Failed, "fix what the error says, and apply again")
 		}
 	}
 	return found
 }
 
 // defers records that a step has to wait, and why. For a member with several reasons it keeps the first.
-func (c *planner) defers(s membership.MemberStatus, rule, remedy string) (membership.Step, bool) {
-	c.deferAs(&membership.Refusal{Member: s.Name, At: s.Address, Rule: rule, Remedy: remedy})
+func (c *planner) defers(s membership.MemberStatus, summary, rule, remedy string) (membership.Step, bool) {
+	c.deferAs(&membership.Refusal{Summary: summary, Waits: true, Member: s.Name, At: s.Address, Rule: rule, Remedy: remedy})
 	return membership.Step{}, false
 }
 

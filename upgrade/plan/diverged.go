@@ -149,9 +149,9 @@ func (c *planner) deferCorrupt() (membership.Step, bool) {
 		switch {
 		case s.Diverged:
 		case s.State == membership.Healthy && s.Data == "":
-			c.defers(s, "the alarm CORRUPT stays until every voter was compared, and this one was not yet", "apply again once it is up")
+			c.defers(s, membership.CorruptStays, "the alarm CORRUPT stays until every voter was compared, and this one was not yet", "apply again once it is up")
 		case s.State != membership.Healthy:
-			c.defers(s, "it could not be compared, and the alarm CORRUPT stays until every voter was: "+s.Why, "bring it up, or give the member another address; until then the cluster takes no writes")
+			c.defers(s, membership.CorruptStays, "it could not be compared, and the alarm CORRUPT stays until every voter was: "+s.Why, "bring it up, or give the member another address; until then the cluster takes no writes")
 		}
 	}
 	return membership.Step{}, false

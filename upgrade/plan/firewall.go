@@ -15,7 +15,7 @@ func (c *planner) firewall() (membership.Step, bool) {
 		switch {
 		case !filtersOtherwise(c.ClusterStatus, s, c.want):
 		case s.NoNftables != "":
-			c.defers(s, "its host cannot filter: "+s.NoNftables, membership.FilterRemedy)
+			c.deferAs(&membership.Refusal{Summary: membership.NoFirewall, Attribute: "firewall", Waits: true, Member: s.Name, At: s.Address, Rule: "its host cannot filter: " + s.NoNftables, Remedy: membership.FilterRemedy})
 		default:
 			names = append(names, s.Name)
 		}
@@ -72,7 +72,7 @@ func unfilterable(p membership.ClusterStatus, want membership.Spec) error {
 	_, begun := first(p.Members, func(s membership.MemberStatus) bool { return s.Role != membership.Absent && s.Admits != "" })
 	for _, s := range p.Members {
 		if want.Firewall != "" && s.NoNftables != "" && s.Desired && (s.Role == membership.Absent || !begun) {
-			refusals = append(refusals, &membership.Refusal{Summary: "A host cannot have a firewall", Attribute: "firewall", Member: s.Name, At: s.Address, Rule: s.NoNftables,
+			refusals = append(refusals, &membership.Refusal{Summary: membership.NoFirewall, Attribute: "firewall", Member: s.Name, At: s.Address, Rule: s.NoNftables,
 				Remedy: membership.FilterRemedy})
 		}
 	}

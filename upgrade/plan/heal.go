@@ -127,16 +127,16 @@ func (c *planner) heal() (membership.Step, bool) {
 	}
 	for _, s := range c.Members {
 		if c.heldByPeer(s) {
-			c.defers(s, "it does not start, since a peer holds different data, and it is not known yet which of the serving members is right", "make sure that all of them answer (check their disks and the network between them), and plan again")
+			c.defers(s, membership.NotStarted, "it does not start, since a peer holds different data, and it is not known yet which of the serving members is right", "make sure that all of them answer (check their disks and the network between them), and plan again")
 		}
 		if c.crashLoops(s) {
-			c.defers(s, s.Why+", with its desired configuration", fmt.Sprintf("fix what ends it (see journalctl -u etcd@%s on its host), and apply again; if its data is the cause, give the member another rebuild: it is built anew from the others", c.want.Name))
+			c.defers(s, membership.NotStarted, s.Why+", with its desired configuration", fmt.Sprintf("fix what ends it (see journalctl -u etcd@%s on its host), and apply again; if its data is the cause, give the member another rebuild: it is built anew from the others", c.want.Name))
 		}
 		switch {
 		case stays(s) && s.Alone:
-			c.defers(s, s.Why, "give the member another rebuild: it is built anew from the others, which are left as they are until then")
+			c.defers(s, membership.NotStarted, s.Why, "give the member another rebuild: it is built anew from the others, which are left as they are until then")
 		case stays(s) && s.State == membership.Blocked:
-			c.defers(s, s.Why, "fix that on the host, and apply again; the others are left as they are")
+			c.defers(s, membership.NotStarted, s.Why, "fix that on the host, and apply again; the others are left as they are")
 		}
 	}
 	return membership.Step{}, false
@@ -170,7 +170,7 @@ func (c *planner) configureDown() (membership.Step, bool) {
 		return c.mustConfigureFirst(s) && s.State == membership.Unhealthy
 	}
 	if s, found := first(c.Members, failing); found && !c.HasQuorum() && len(c.Healthy()) > 0 {
-		return c.defers(s, fmt.Sprintf("it seems to serve nobody, and is outdated (%s), and it is not known whether the others are a quorum without it", strings.Join(s.Outdated, ", ")), c.bringBack())
+		return c.defers(s, membership.NotRestarted, fmt.Sprintf("it seems to serve nobody, and is outdated (%s), and it is not known whether the others are a quorum without it", strings.Join(s.Outdated, ", ")), c.bringBack())
 	}
 	if s, found := first(c.Members, func(s membership.MemberStatus) bool { return failing(s) && c.mayStopUnhealthy(s) }); found {
 		stop := step(membership.Stop, s)
@@ -374,7 +374,7 @@ func (c *planner) rebuild() (membership.Step, bool) {
 	}
 	for _, s := range c.Members {
 		if asked(s) && !rebuildable(s) {
-			c.defers(s, "it cannot be built anew: "+s.Why, cmp.Or(s.Barred, "fix that, and apply again; or give the member another address"))
+			c.defers(s, membership.NotRebuilt, "it cannot be built anew: "+s.Why, cmp.Or(s.Barred, "fix that, and apply again; or give the member another address"))
 		}
 	}
 	healthy, n := len(c.Healthy()), c.Size()
@@ -387,13 +387,13 @@ func (c *planner) rebuild() (membership.Step, bool) {
 	case !found:
 		return membership.Step{}, false
 	case n == 1:
-		return c.defers(s, "it cannot be built anew: nobody else has its data", "let the cluster have three members, and apply again; or restore a snapshot")
+		return c.defers(s, membership.NotRebuilt, "it cannot be built anew: nobody else has its data", "let the cluster have three members, and apply again; or restore a snapshot")
 	case healthy < n:
-		return c.defers(s, fmt.Sprintf("it cannot be built anew: %d of %d voters are healthy, and all have to be", healthy, n), c.bringBack())
+		return c.defers(s, membership.NotRebuilt, fmt.Sprintf("it cannot be built anew: %d of %d voters are healthy, and all have to be", healthy, n), c.bringBack())
 	case n != len(c.want.Members) || len(c.Learners()) > 0:
-		return c.defers(s, fmt.Sprintf("it cannot be built anew: there are %d voters and %d learners, and %d voters are desired", n, len(c.Learners()), len(c.want.Members)), "wait until the cluster has its desired size")
+		return c.defers(s, membership.NotRebuilt, fmt.Sprintf("it cannot be built anew: there are %d voters and %d learners, and %d voters are desired", n, len(c.Learners()), len(c.want.Members)), "wait until the cluster has its desired size")
 	case !c.led():
-		return c.defers(s, "it cannot be built anew: no healthy voter is known to lead", "apply again once the members have elected a leader")
+		return c.defers(s, membership.NotRebuilt, "it cannot be built anew: no healthy voter is known to lead", "apply again once the members have elected a leader")
 	case c.joinVersion() == "":
 		return c.uncarried(s)
 	}

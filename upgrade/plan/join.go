@@ -27,7 +27,7 @@ func (c *planner) addable(s membership.MemberStatus) bool {
 
 // deferToOccupant defers a member whose address the list still has for another one.
 func (c *planner) deferToOccupant(s, by membership.MemberStatus) {
-	c.defers(s, fmt.Sprintf("the member list has %s at this address until that is re-addressed", by.Name), "give one of the two another address, or apply them one after the other")
+	c.defers(s, membership.NotAdded, fmt.Sprintf("the member list has %s at this address until that is re-addressed", by.Name), "give one of the two another address, or apply them one after the other")
 }
 
 // hasLeft tells whether a host carries remains of a member that is no longer in the list.
@@ -49,7 +49,7 @@ func (c *planner) cleanUp() (membership.Step, bool) {
 	}
 	for _, s := range c.Members {
 		if !s.Desired && s.Role == membership.Absent && s.Traces && s.State == membership.Blocked && !s.Alone {
-			c.defers(s, "it has left the cluster, and its host still carries it: "+s.Why, "fix that on the host, and apply again: its data is moved aside then")
+			c.defers(s, membership.NotCleanedUp, "it has left the cluster, and its host still carries it: "+s.Why, "fix that on the host, and apply again: its data is moved aside then")
 		}
 	}
 	s, found := first(c.Members, hasLeft)
@@ -127,7 +127,7 @@ func (c *planner) admit() (membership.Step, bool) {
 	s := learners[0]
 	n, healthy := c.Size(), len(c.Healthy())
 	if stuck(s) {
-		return c.defers(s, fmt.Sprintf("it is a learner that has not caught up, and %s", s.Why), wayOn(s)+"; no other member is added, rolled or replaced meanwhile")
+		return c.defers(s, membership.NotPromoted, fmt.Sprintf("it is a learner that has not caught up, and %s", s.Why), wayOn(s)+"; no other member is added, rolled or replaced meanwhile")
 	}
 	if s.State != membership.Healthy { // the join is safe to repeat, however far it has come
 		version := c.joinVersion()
@@ -143,7 +143,7 @@ func (c *planner) admit() (membership.Step, bool) {
 	}
 	// The other voters have to be a quorum without the learner: it may fail the moment it has its vote.
 	if healthy < n && healthy < membership.Quorum(n+1) {
-		return c.defers(s, fmt.Sprintf("it cannot be given a vote: of %d voters %d would be healthy without it, and %d are needed", n+1, healthy, membership.Quorum(n+1)), c.bringBack())
+		return c.defers(s, membership.NotPromoted, fmt.Sprintf("it cannot be given a vote: of %d voters %d would be healthy without it, and %d are needed", n+1, healthy, membership.Quorum(n+1)), c.bringBack())
 	}
 	if before, needed := c.secure(); needed {
 		return before, true
@@ -180,10 +180,10 @@ func (c *planner) add() (membership.Step, bool) {
 	}
 	n, healthy := c.Size(), len(c.Healthy())
 	if n%2 != 0 && healthy < n {
-		return c.defers(s, fmt.Sprintf("it cannot be added: %d of %d voters are healthy, and all have to be", healthy, n), c.bringBack())
+		return c.defers(s, membership.NotAdded, fmt.Sprintf("it cannot be added: %d of %d voters are healthy, and all have to be", healthy, n), c.bringBack())
 	}
 	if healthy < membership.Quorum(n+1) && healthy < n {
-		return c.defers(s, fmt.Sprintf("it cannot be added: of %d voters %d would be healthy without it, and %d are needed", n+1, healthy, membership.Quorum(n+1)), c.bringBack())
+		return c.defers(s, membership.NotAdded, fmt.Sprintf("it cannot be added: of %d voters %d would be healthy without it, and %d are needed", n+1, healthy, membership.Quorum(n+1)), c.bringBack())
 	}
 	version := c.joinVersion()
 	if version == "" {
@@ -210,7 +210,7 @@ func (c *planner) deferUnaddable() (membership.Step, bool) {
 		if by, occupied := c.occupant(s); joinable(s) && occupied {
 			c.deferToOccupant(s, by)
 		} else if s.Desired && s.Role == membership.Absent && s.Failed == "" {
-			c.defers(s, s.Why, wayOn(s)+"; it is not added meanwhile")
+			c.defers(s, membership.NotAdded, s.Why, wayOn(s)+"; it is not added meanwhile")
 		}
 	}
 	return membership.Step{}, false
@@ -218,7 +218,7 @@ func (c *planner) deferUnaddable() (membership.Step, bool) {
 
 // uncarried defers a member that would join with a version of etcd that this provider does not carry.
 func (c *planner) uncarried(s membership.MemberStatus) (membership.Step, bool) {
-	return c.defers(s, fmt.Sprintf("it cannot join: the others run etcd %[1]s, which an older etcd cannot join, and this provider carries no etcd %[1]s", c.joinMinor()), "apply with a release of this provider that carries it")
+	return c.defers(s, membership.NotAdded, fmt.Sprintf("it cannot join: the others run etcd %[1]s, which an older etcd cannot join, and this provider carries no etcd %[1]s", c.joinMinor()), "apply with a release of this provider that carries it")
 }
 
 // joinMinor returns the minor version of etcd that a member joins with: the desired one once a voter runs it, and

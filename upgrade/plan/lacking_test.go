@@ -238,7 +238,7 @@ func TestWhatWaitsForCertificates(t *testing.T) {
 	}
 	want := []string{
 		membership.LacksCertificate + ": b (192.0.2.12): this waits while certificates cannot be signed: renew certificates of b (192.0.2.12): its certificates have expired; with new keys, loaded without a restart; plan again once they can be",
-		": c (192.0.2.13): this is not done while certificates of other members cannot be signed: remove c (192.0.2.13): dead, its host cannot be reached; voters 5 -> 4, quorum 3, healthy 4; plan again once they can be",
+		membership.BeforeCertificates + ": c (192.0.2.13): this is not done while certificates of other members cannot be signed: remove c (192.0.2.13): dead, its host cannot be reached; voters 5 -> 4, quorum 3, healthy 4; plan again once they can be",
 	}
 	if err != nil || !strings.HasPrefix(fmt.Sprint(planned.Steps), "[start d (192.0.2.14)") || !slices.Equal(deferred, want) {
 		t.Errorf("%v, %v, and these wait (-want +is):\n%s", err, planned.Steps, cmp.Diff(want, deferred))

@@ -34,17 +34,17 @@ func (c *planner) removeDead() (membership.Step, bool) {
 	}
 	for _, s := range c.Voters() {
 		if s.Barred != "" && !s.Desired {
-			c.defers(s, "it cannot be removed: "+s.Why+", and it may serve", s.Barred+"; or switch the host off; where another machine has its address by now, etcdctl member remove "+s.ID+" ends it")
+			c.defers(s, membership.NotRemoved, "it cannot be removed: "+s.Why+", and it may serve", s.Barred+"; or switch the host off; where another machine has its address by now, etcdctl member remove "+s.ID+" ends it")
 			continue
 		}
 		if !dead(s) || c.staysListed(s) {
 			continue
 		}
 		if s.ID != "" && s.ID == c.Leader { // it is dead only as seen from here
-			return c.defers(s, "it cannot be removed: "+s.Why+", and it leads", "make its host reachable, or switch it off, so that another voter leads")
+			return c.defers(s, membership.NotRemoved, "it cannot be removed: "+s.Why+", and it leads", "make its host reachable, or switch it off, so that another voter leads")
 		}
 		if healthy < membership.Quorum(n-1) {
-			return c.defers(s, fmt.Sprintf("it cannot be removed: of %d voters %d would be healthy, and %d are needed", n-1, healthy, membership.Quorum(n-1)), c.bringBack())
+			return c.defers(s, membership.NotRemoved, fmt.Sprintf("it cannot be removed: of %d voters %d would be healthy, and %d are needed", n-1, healthy, membership.Quorum(n-1)), c.bringBack())
 		}
 		if before, needed := c.secure(); needed {
 			return before, true
@@ -70,7 +70,7 @@ func (c *planner) staysListed(s membership.MemberStatus) bool {
 		return true
 	}
 	if s.Desired && s.State == membership.Foreign {
-		c.defers(s, s.Why, "give the member another address")
+		c.defers(s, membership.NotAdded, s.Why, "give the member another address")
 		return true
 	}
 	if (s.Desired || c.awaitsReplacement(s)) && c.joinVersion() == "" {
@@ -83,7 +83,7 @@ func (c *planner) staysListed(s membership.MemberStatus) bool {
 		return true
 	}
 	if found && heir.Role == membership.Absent && !joinable(heir) {
-		c.defers(heir, heir.Why, wayOn(heir)+"; the dead member stays in the list until its replacement can come")
+		c.defers(heir, membership.NotAdded, heir.Why, wayOn(heir)+"; the dead member stays in the list until its replacement can come")
 		return true
 	}
 	return false
@@ -115,11 +115,11 @@ func (c *planner) removeLeaver() (membership.Step, bool) {
 	case !found:
 		return membership.Step{}, false
 	case healthy < n:
-		return c.defers(s, fmt.Sprintf("it cannot be removed: %d of %d voters are healthy, and all have to be", healthy, n), c.bringBack())
+		return c.defers(s, membership.NotRemoved, fmt.Sprintf("it cannot be removed: %d of %d voters are healthy, and all have to be", healthy, n), c.bringBack())
 	case len(c.Learners()) > 0:
 		return membership.Step{}, false
 	case !c.led():
-		return c.defers(s, "it cannot be removed: no healthy voter is known to lead", "apply again once the members have elected a leader")
+		return c.defers(s, membership.NotRemoved, "it cannot be removed: no healthy voter is known to lead", "apply again once the members have elected a leader")
 	}
 	if before, needed := c.secure(); needed {
 		return before, true
@@ -159,7 +159,7 @@ func (c *planner) lead(from membership.MemberStatus, why string) (membership.Ste
 		to, found = first(c.Healthy(), other)
 	}
 	if !found {
-		return c.defers(from, "it leads, and there is no other healthy voter to take over", c.bringBack())
+		return c.defers(from, membership.NotRemoved, "it leads, and there is no other healthy voter to take over", c.bringBack())
 	}
 	move := step(membership.MoveLeader, from)
 	move.Member, move.At = from.Name, from.Address

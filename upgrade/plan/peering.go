@@ -127,7 +127,7 @@ func (c *planner) limitPeers() (membership.Step, bool) {
 	if !left || c.peers.unknown == "" {
 		return membership.Step{}, false
 	}
-	c.deferred = append(c.deferred, &membership.Refusal{Attribute: "peer_common_name",
+	c.deferred = append(c.deferred, &membership.Refusal{Summary: "Common names of peers stay as they are", Attribute: "peer_common_name", Waits: true,
 		Rule:   fmt.Sprintf("members go on with the common names that they have: it is not known which one the peer certificate of %s has, or which one it demands", c.peers.unknown),
 		Remedy: cmp.Or(c.downVoters(), c.bringBack())})
 	return membership.Step{}, false

@@ -96,7 +96,7 @@ func (c *planner) move() (membership.Step, bool) {
 		return c.deferSwapped()
 	}
 	what := fmt.Sprintf("it cannot be given another address than %s, which takes a restart", readdress(s).To)
-	if step, stops := c.mayStop(s, what, "is re-addressed last"); stops {
+	if step, stops := c.mayStop(s, membership.NotReaddressed, what, "is re-addressed last"); stops {
 		return step, step != (membership.Step{})
 	}
 	n, healthy := c.Size(), len(c.Healthy())

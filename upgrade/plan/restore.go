@@ -215,7 +215,7 @@ func (r *restorePlanner) save() (membership.Step, bool) {
 // leftOut lists the hosts that the restore leaves out, and why.
 func (r *restorePlanner) leftOut() (deferred []*membership.Refusal) {
 	hold := func(s membership.RestoreStatus, rule, remedy string) {
-		deferred = append(deferred, &membership.Refusal{Member: s.Name, At: s.Address, Rule: rule, Remedy: remedy})
+		deferred = append(deferred, &membership.Refusal{Summary: "A host is left out of the restore", Member: s.Name, At: s.Address, Rule: rule, Remedy: remedy})
 	}
 	for _, s := range r.Members {
 		switch {

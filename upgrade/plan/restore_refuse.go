@@ -60,6 +60,9 @@ func underWay(s membership.RestoreStatus) *membership.Refusal {
 	return &membership.Refusal{Summary: "A restore is under way", Attribute: "restore", Member: s.Name, At: s.Address, Rule: fmt.Sprintf("a restore of %s is under way since %s", s.Source, s.Since), Remedy: remedy}
 }
 
+// notRestorable is the summary where a host cannot take part in a restore.
+const notRestorable = "A host cannot take part in the restore"
+
 // unreached is said of a host that does not answer.
 const unreached = "its host cannot be reached"
 
@@ -71,10 +74,10 @@ func (r *restorePlanner) allReachable() error {
 		unimported = unimported || s.Desired && s.Unimported
 		switch {
 		case s.Desired && s.Unreachable:
-			refusals = append(refusals, &membership.Refusal{Member: s.Name, At: s.Address, Rule: cmp.Or(s.Unasked, unreached) + ", and a cluster is restored on all of its hosts or none",
+			refusals = append(refusals, &membership.Refusal{Summary: notRestorable, Attribute: "restore", Member: s.Name, At: s.Address, Rule: cmp.Or(s.Unasked, unreached) + ", and a cluster is restored on all of its hosts or none",
 				Remedy: cmp.Or(s.Barred, "bring it back, or give the member another host") + "; nothing is changed until that is fixed"})
 		case s.Desired && s.Refused != "":
-			refusals = append(refusals, &membership.Refusal{Member: s.Name, At: s.Address, Rule: s.Refused, Remedy: "nothing is changed until that is fixed"})
+			refusals = append(refusals, &membership.Refusal{Summary: notRestorable, Attribute: "restore", Member: s.Name, At: s.Address, Rule: s.Refused, Remedy: "nothing is changed until that is fixed"})
 		}
 	}
 	if unimported {
@@ -88,7 +91,7 @@ func (r *restorePlanner) oneMemberPerHost() error {
 	for _, s := range r.Members {
 		for _, other := range r.Members {
 			if s.Desired && !other.Desired && s.Address == other.Address {
-				return &membership.Refusal{Member: s.Name, At: s.Address, Rule: fmt.Sprintf("this is the host of member %s, and a host carries one member at a time", other.Name),
+				return &membership.Refusal{Summary: "Two members have one host", Member: s.Name, At: s.Address, Rule: fmt.Sprintf("this is the host of member %s, and a host carries one member at a time", other.Name),
 					Remedy: fmt.Sprintf("give %s another host, or leave the name %s with this one", s.Name, other.Name)}
 			}
 		}
@@ -120,7 +123,7 @@ func (r *restorePlanner) overwriteConfirmed() error {
 func (r *restorePlanner) aboveSeen() error {
 	for _, s := range r.Members {
 		if r.Top > 0 && s.Seen > 0 && r.Top < s.Seen+clearance {
-			return &membership.Refusal{Member: s.Name, At: s.Address, Rule: fmt.Sprintf("its member has come back since, and its clients may have seen revision %d; the restored cluster begins with %d", s.Seen, r.Top),
+			return &membership.Refusal{Summary: "The restore cannot be completed", Attribute: "restore", Member: s.Name, At: s.Address, Rule: fmt.Sprintf("its member has come back since, and its clients may have seen revision %d; the restored cluster begins with %d", s.Seen, r.Top),
 				Remedy: "set restore.roll_back = true, apply, and restore again"}
 		}
 	}

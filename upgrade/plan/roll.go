@@ -58,7 +58,9 @@ func (c *planner) rollBackward() (membership.Step, bool) {
 		return c.roll()
 	}
 	if healthy, n := len(c.Healthy()), c.Size(); healthy < n {
-		return c.defers(membership.MemberStatus{}, fmt.Sprintf("etcd cannot be downgraded to %s: %d of %d voters are healthy, and all have to be", minor, healthy, n), c.bringBack())
+		c.deferAs(&membership.Refusal{Summary: "The cluster cannot be downgraded now", Attribute: "version", Waits: true,
+			Rule: fmt.Sprintf("etcd cannot be downgraded to %s: %d of %d voters are healthy, and all have to be", minor, healthy, n), Remedy: c.bringBack()})
+		return membership.Step{}, false
 	}
 	if before, needed := c.secure(); needed {
 		return before, true
@@ -102,7 +104,7 @@ func (c *planner) roll() (membership.Step, bool) {
 		return c.hold()
 	}
 	what := fmt.Sprintf("it cannot be restarted (%s)", strings.Join(s.Outdated, ", "))
-	if step, stops := c.mayStop(s, what, "is rolled last"); stops {
+	if step, stops := c.mayStop(s, membership.NotRestarted, what, "is rolled last"); stops {
 		return step, step != (membership.Step{})
 	}
 	n, healthy := c.Size(), len(c.Healthy())
@@ -146,12 +148,12 @@ func (c *planner) hold() (membership.Step, bool) {
 }
 
 // mayStop returns the step that has to come before a serving voter stops for a moment, or the zero Step if the stop has
-// to wait. false: it may stop now. what says in the refusal what cannot be done, and last says why the leadership
-// moves.
-func (c *planner) mayStop(s membership.MemberStatus, what, last string) (before membership.Step, stops bool) {
+// to wait. false: it may stop now. summary and what say in the refusal what cannot be done, and last says why the
+// leadership moves.
+func (c *planner) mayStop(s membership.MemberStatus, summary, what, last string) (before membership.Step, stops bool) {
 	n, healthy := c.Size(), len(c.Healthy())
 	hold := func(rule, remedy string) (membership.Step, bool) {
-		step, _ := c.defers(s, what+rule, remedy)
+		step, _ := c.defers(s, summary, what+rule, remedy)
 		return step, true
 	}
 	switch {
