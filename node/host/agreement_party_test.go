@@ -27,22 +27,38 @@ type machineParty struct {
 	t     *testing.T
 	hosts map[string]*machineHost
 	signs *signingServer
+
+	written int // how many keys
 }
 
 type machineHost struct {
 	*Machine
 	place place
-	live  *liveUnits
+	live  *endingUnits
 	held  *holding
 }
 
-// endingUnits tell of a member that has ended by itself, as one does that was removed.
-type endingUnits struct{ *liveUnits }
+// endingUnits tell of a member that has ended by itself, as one does that was removed, or that ends at each start.
+type endingUnits struct {
+	*liveUnits
+	journal []string // of a member that ends at each start; nil: it does not
+}
 
-func (u endingUnits) State(ctx context.Context, unit string) (api.UnitState, error) {
+func (u *endingUnits) Start(ctx context.Context, unit string) error {
+	if u.journal != nil && unit == api.Unit("main") {
+		return u.fakeUnits.Start(ctx, unit)
+	}
+	return u.liveUnits.Start(ctx, unit)
+}
+
+func (u *endingUnits) State(ctx context.Context, unit string) (api.UnitState, error) {
 	state, err := u.liveUnits.State(ctx, unit)
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	if u.journal != nil && unit == api.Unit("main") && state.ActiveState == "active" {
+		state.ActiveState, state.SubState, state.MainPID, state.Restarts = "activating", "auto-restart", 0, lostRestarts
+		return state, err
+	}
 	select {
 	case <-u.ended: // nil, and so never, before the first start
 		if u.process != nil {
@@ -66,8 +82,14 @@ func newMachineParty(t *testing.T, names []string) *machineParty {
 				t.Fatal(err)
 			}
 		}
-		live := &liveUnits{fakeUnits: units, t: t}
-		m.Units = endingUnits{live}
+		live := &endingUnits{liveUnits: &liveUnits{fakeUnits: units, t: t}}
+		m.Units = live
+		m.Run = func(_ context.Context, name string, args ...string) ([]byte, error) {
+			if name != "journalctl" {
+				return nil, fmt.Errorf("nobody runs %s %q", name, args)
+			}
+			return []byte(strings.Join(live.journal, "\n") + "\n"), nil
+		}
 		t.Cleanup(func() { live.end(syscall.SIGKILL) })
 		h := p.hosts[name]
 		h.Machine, h.live = m, live
@@ -79,7 +101,7 @@ func (p *machineParty) place(at string) place { return p.hosts[at].place }
 func (p *machineParty) comeToRest()           {}
 func (p *machineParty) complaints() []string  { return nil }
 
-func (p *machineParty) exchange(at string, r api.Request, content []byte, result any) error {
+func (p *machineParty) exchange(at string, r api.Request, content []byte, answer io.Writer, result any) error {
 	if !p.hosts[at].stores().IsInstalled(storeA) {
 		return &api.Error{Code: api.CodeNoStore, Message: "there is no store on it to call"}
 	}
@@ -101,7 +123,7 @@ func (p *machineParty) exchange(at string, r api.Request, content []byte, result
 		}
 		switch {
 		case line.Content > 0:
-			if _, err := io.CopyN(io.Discard, answers, int64(line.Content)); err != nil {
+			if _, err := io.CopyN(answer, answers, int64(line.Content)); err != nil {
 				return err
 			}
 		case line.Error != nil:
@@ -152,6 +174,28 @@ func (p *machineParty) garble(at string, garbled bool) {
 
 func (p *machineParty) litter(at, dir string) {
 	writeFile(p.t, p.hosts[at].Machine, dir+"/something", "of somebody")
+}
+
+func (p *machineParty) neighbour(at string, marker api.Marker) {
+	m := p.hosts[at].Machine
+	must(p.t, os.MkdirAll(m.path(api.ConfigDir(marker.Cluster)), 0o755))
+	must(p.t, m.records().PutMarker(marker, etcdOwner))
+}
+
+func (p *machineParty) write(at string, keys int) {
+	m := p.hosts[at].Machine
+	marker, err := m.records().Marker("main")
+	must(p.t, err)
+	client, err := m.local(*marker).Dial(p.t.Context())
+	must(p.t, err)
+	defer client.Close()
+	for range keys {
+		p.written++
+		must(p.t, persist(p.t, func() error {
+			_, err := client.Put(p.t.Context(), fmt.Sprintf("key-%d", p.written), "value")
+			return err
+		}))
+	}
 }
 
 func (p *machineParty) loseData(at string) {
@@ -237,8 +281,10 @@ func newFakeParty() *fakeParty {
 	}
 	p.world = nodetest.New(p, addresses...)
 	p.world.RefuseFields(p.world.Stores["amd64"], laterField)
+	p.world.RefuseOperations(p.world.Stores["amd64"], laterField)
 	// What a run must not ask for is the world's own to say. Here it is asked what a host would answer.
-	p.world.Waive(nodetest.KeepQuorum, nodetest.LeaderMoves, nodetest.OneChange, nodetest.CaughtUp, nodetest.VerifiedFirst, nodetest.HoldsThere)
+	p.world.Waive(nodetest.KeepQuorum, nodetest.LeaderMoves, nodetest.OneChange, nodetest.CaughtUp, nodetest.VerifiedFirst, nodetest.HoldsThere,
+		nodetest.AgreedTwice, nodetest.NewRevisions, nodetest.NoneServes, nodetest.OneServes, nodetest.Isolated)
 	return p
 }
 
@@ -270,12 +316,12 @@ func (p *fakeParty) comeToRest() {
 	}
 }
 
-func (p *fakeParty) exchange(at string, r api.Request, content []byte, result any) error {
+func (p *fakeParty) exchange(at string, r api.Request, content []byte, answer io.Writer, result any) error {
 	store := p.world.Stores["amd64"]
 	if content != nil {
 		return p.host(at).Upload(context.Background(), store, r, bytes.NewReader(content), result)
 	}
-	return p.host(at).Call(context.Background(), store, r, result)
+	return p.host(at).Download(context.Background(), store, r, answer, result)
 }
 
 func (p *fakeParty) lock(at string) {
@@ -290,6 +336,8 @@ func (p *fakeParty) lock(at string) {
 func (p *fakeParty) unlock(at string)                       { p.host(at).LoseLock("main") }
 func (p *fakeParty) edit(at string, edit func(*api.Marker)) { p.host(at).EditMarker("main", edit) }
 func (p *fakeParty) litter(at, dir string)                  { p.host(at).Litter(dir) }
+func (p *fakeParty) neighbour(at string, m api.Marker)      { p.host(at).Neighbour(m) }
+func (p *fakeParty) write(at string, keys int)              { p.host(at).WriteMany("main", keys) }
 func (p *fakeParty) loseKey(at, key string)                 { p.host(at).LoseKey("main", key) }
 func (p *fakeParty) swapKey(at, key, by string)             { p.host(at).SwapKey("main", key, by) }
 func (p *fakeParty) stop(at string)                         { p.host(at).StopUnit("main") }

@@ -3,11 +3,14 @@ package host
 import (
 	"encoding/json"
 	"errors"
+	"io"
 	"maps"
 	"testing"
 	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 )
 
 const (
@@ -15,24 +18,31 @@ const (
 	noSum   = "0000000000000000000000000000000000000000000000000000000000000000"
 	nobody  = "ff" // the ID of no member
 
-	laterField = "later" // of a request: only a store knows it that is newer than that of the arrangements
+	laterField = "later" // of a request, or an operation: only stores know it that are newer than the arrangements'
 )
 
 // agreements are all arrangements, by the state of their hosts. A new call of api gets rows here.
 var agreements = map[string]arrangement{
-	"a host that carries no cluster":    bareHost,
-	"a host that is prepared":           preparedHost,
-	"a host of another owner":           foreignHost,
-	"a host whose marker is damaged":    damagedMarker,
-	"a call for another machine":        wrongTarget,
-	"a cluster of one":                  oneMember,
-	"a cluster of one that was stopped": stoppedMember,
-	"a cluster of three":                threeMembers,
-	"a cluster without its quorum":      lostQuorum,
-	"a host that is fenced":             fencedHost,
-	"a host that renews certificates":   renewingHost,
-	"a host whose disk is away":         diskAway,
-	"a member that hangs":               frozenMember,
+	"a host that carries no cluster":     bareHost,
+	"a host that is prepared":            preparedHost,
+	"a host of another owner":            foreignHost,
+	"a host whose marker is damaged":     damagedMarker,
+	"a call for another machine":         wrongTarget,
+	"a cluster of one":                   oneMember,
+	"a cluster of one that was stopped":  stoppedMember,
+	"a cluster of three":                 threeMembers,
+	"a cluster without its quorum":       lostQuorum,
+	"a host that is fenced":              fencedHost,
+	"a host that renews certificates":    renewingHost,
+	"a member that is restored":          restoredMember,
+	"a restore that is rolled back":      rolledBack,
+	"a host whose disk is away":          diskAway,
+	"a member that hangs":                frozenMember,
+	"a member with alarms":               alarmedMember,
+	"a member whose log is damaged":      damagedMember(nodetest.Log),
+	"a member whose database is damaged": damagedMember(nodetest.Database),
+	"a member that holds other data":     differingMember,
+	"a machine that was put back":        putBackMember,
 }
 
 // TestTheFakeAgreesWithTheMachine asks machines and fakes that are arranged alike for the same: they have to answer
@@ -70,7 +80,23 @@ func TestEveryCallHasRows(t *testing.T) {
 
 // neverCarriedOut are the calls that no row carries out, since they need content, storage or a unit that runs a backup.
 // They have tests of their own.
-var neverCarriedOut = map[api.Operation]bool{api.OpRunNow: true, api.OpSendBackup: true, api.OpBackups: true, api.OpFetch: true, api.OpRestore: true, api.OpDowngrade: true}
+var neverCarriedOut = map[api.Operation]bool{api.OpRunNow: true, api.OpSendBackup: true, api.OpBackups: true}
+
+// later adds a field to a request that only a later store knows.
+func later(request any) func(*stage) any {
+	return func(s *stage) any {
+		fields := map[string]any{}
+		text, err := json.Marshal(secret.Revealed(request))
+		if err == nil {
+			err = json.Unmarshal(text, &fields)
+		}
+		if err != nil {
+			s.Fatal(err)
+		}
+		fields[laterField] = true
+		return fields
+	}
+}
 
 func body(b any) func(*stage) any { return func(*stage) any { return b } }
 
@@ -163,6 +189,15 @@ func ofKind(algorithm string) func(*api.PrepareRequest) {
 	return func(r *api.PrepareRequest) { r.Keys[0].Algorithm = algorithm }
 }
 
+// neighbour has host a carry a member of another cluster, which shares nothing with its own but what change makes it.
+func neighbour(change func(m *api.Marker, a place)) func(*stage) {
+	return func(s *stage) {
+		m := api.Marker{Cluster: "events", Owner: another, Member: "a", Phase: api.PhaseFormed, Token: "t1", DataDir: "/var/lib/other", ClientPort: 1, PeerPort: 2, MetricsPort: 3}
+		change(&m, s.place("a"))
+		s.neighbour("a", m)
+	}
+}
+
 // bareHost has nothing on it but a store.
 var bareHost = arrangement{hosts: []string{"a"}, rows: joined(
 	each(changing(fleetOwner), api.CodeRefused, "this host carries no cluster main"),
@@ -178,6 +213,11 @@ var bareHost = arrangement{hosts: []string{"a"}, rows: joined(
 		{at: "a", op: api.OpSendBackup, body: body(api.SendBackupRequest{Name: "x"}), want: api.CodeRefused},
 		{at: "a", op: api.OpBackups, body: body(api.BackupsRequest{}), want: api.CodeRefused},
 		{at: "a", op: api.OpPreflight, body: body(api.PreflightRequest{Token: noSum, Timeout: time.Second, DataDir: dataDir})},
+		{name: "preflight of what only a later store knows", at: "a", op: api.OpPreflight, body: later(api.PreflightRequest{Token: noSum, Timeout: time.Second}), want: api.CodeUnsupported, says: `unknown field "later"`},
+		{name: "observe what only a later store knows", at: "a", op: api.OpProbe, body: later(api.ProbeRequest{})},
+		{name: "what only a later store does", at: "a", op: laterField, body: body(struct{}{}), want: api.CodeUnsupported, says: `knows no operation "later"`},
+		{name: "prepare what is no path", at: "a", op: api.OpPrepare, body: prepareA(func(r *api.PrepareRequest) { r.Marker.DataDir = "data" }), want: api.CodeRefused, says: "data directory"},
+		{name: "prepare a directory of the system", at: "a", op: api.OpPrepare, body: prepareA(func(r *api.PrepareRequest) { r.Marker.DataDir = "/home/etcd" }), want: api.CodeRefused, says: "data directory"},
 		{name: "preflight for another machine", at: "a", op: api.OpPreflight, target: func(*stage) *api.Target { return &api.Target{MachineID: "another"} }, body: body(api.PreflightRequest{Token: noSum, Timeout: time.Second}), want: api.CodeRefused, says: "this call is for the machine with the ID another"},
 		{name: "preflight without a token", at: "a", op: api.OpPreflight, body: body(api.PreflightRequest{Timeout: time.Second}), want: api.CodeRefused, says: "no token of a preflight"},
 		{name: "preflight without an end", at: "a", op: api.OpPreflight, body: body(api.PreflightRequest{Token: noSum}), want: api.CodeRefused, says: "a time limit of 0s was given for a preflight"},
@@ -205,6 +245,11 @@ var bareHost = arrangement{hosts: []string{"a"}, rows: joined(
 		{name: "retire where there is nothing", at: "a", op: api.OpRetire, body: body(api.RetireRequest{Owner: another})},
 		{name: "a store comes again", event: func(s *stage) { s.unlock("a"); s.lock("a") }},
 		{name: "something lies in the data directory", event: func(s *stage) { s.litter("a", dataDir) }},
+		{name: "a neighbour has its port", event: neighbour(func(m *api.Marker, a place) { m.PeerPort = a.client })},
+		{name: "prepare with a neighbour's port", at: "a", op: api.OpPrepare, body: prepareA(nil), want: api.CodeRefused, says: "cluster events on this host has port"},
+		{name: "a neighbour's data lies in its directory", event: neighbour(func(m *api.Marker, _ place) { m.DataDir = dataDir + "/events" })},
+		{name: "prepare around a neighbour's data", at: "a", op: api.OpPrepare, body: prepareA(nil), want: api.CodeRefused, says: "cluster events on this host has data directory"},
+		{name: "a neighbour shares nothing", event: neighbour(func(*api.Marker, place) {})},
 		{name: "prepare over what is somebody's", at: "a", op: api.OpPrepare, body: prepareA(nil), want: api.CodeRefused, says: "is not empty"},
 	},
 )}
@@ -223,12 +268,8 @@ var preparedHost = arrangement{hosts: []string{"a"}, rows: []row{
 	{name: "configure a certificate of no key", at: "a", op: api.OpConfigure, body: configureA(func(r *api.ConfigureRequest) { r.Certificates["spare"] = r.Certificates[api.KeyAdmin] }), want: api.CodeRefused, says: `"spare"`},
 	{name: "configure what is no bundle", at: "a", op: api.OpConfigure, body: configureA(func(r *api.ConfigureRequest) { r.PeerCA = "none" }), want: api.CodeRefused, says: "bundle"},
 	{name: "configure what is no list of revoked certificates", at: "a", op: api.OpConfigure, body: configureA(func(r *api.ConfigureRequest) { r.ClientCRL = "none" }), want: api.CodeRefused, says: "revoked certificates"},
-	{name: "configure what only a later store knows", at: "a", op: api.OpConfigure, body: func(s *stage) any {
-		return struct {
-			api.ConfigureRequest
-			Later bool `json:"later"`
-		}{configureA(nil)(s).(api.ConfigureRequest), true}
-	}, want: api.CodeUnsupported, says: `unknown field "later"`},
+	{name: "configure for another cluster", at: "a", op: api.OpConfigure, body: configureA(func(r *api.ConfigureRequest) { r.Marker.Cluster = "events" }), want: api.CodeRefused, loud: true},
+	{name: "configure what only a later store knows", at: "a", op: api.OpConfigure, body: func(s *stage) any { return later(configureA(nil)(s))(s) }, want: api.CodeUnsupported, says: `unknown field "later"`},
 	{at: "a", op: api.OpConfigure, body: configureA(nil)},
 	{name: "configure, and keep the certificates", at: "a", op: api.OpConfigure, body: configureA(func(r *api.ConfigureRequest) { r.Certificates, r.PeerCA, r.ClientCA = nil, "", "" })},
 	{name: "a key of another kind waits for its certificate", at: "a", op: api.OpPrepare, body: prepareA(ofKind("ecdsa-p384"))},
@@ -311,7 +352,7 @@ var damagedMarker = arrangement{hosts: []string{"a"},
 		s.must("a", api.OpConfigure, s.prepare("a", s.marker("a"), "new"), nil)
 		s.garble("a", true)
 	},
-	rows: each(also(changing(fleetOwner), map[api.Operation]func(*stage) any{
+	rows: joined(each(also(changing(fleetOwner), map[api.Operation]func(*stage) any{
 		api.OpPrepare:  prepareA(nil),
 		api.OpStart:    body(api.StartRequest{}),
 		api.OpRetire:   body(api.RetireRequest{Owner: fleetOwner}),
@@ -322,7 +363,12 @@ var damagedMarker = arrangement{hosts: []string{"a"},
 		},
 		api.OpObserve:    body(api.ObserveRequest{DataDir: dataDir}),
 		api.OpSendBackup: body(api.SendBackupRequest{Name: "x"}),
-	}), api.CodeFailed, ""),
+		api.OpProbe:      body(api.ProbeRequest{}),
+		api.OpHash:       body(api.HashRequest{}),
+		api.OpAwait:      body(api.AwaitRequest{Timeout: time.Second}),
+	}), api.CodeFailed, ""), []row{
+		{name: "list backups where none are made", at: "a", op: api.OpBackups, body: body(api.BackupsRequest{}), want: api.CodeRefused},
+	}),
 }
 
 // wrongTarget is a host that gets requests meant for another one.
@@ -377,7 +423,7 @@ func TestTheFakeLocksAsTheMachineDoes(t *testing.T) {
 	}
 	_, _, refused := fake.host("a").Lock(t.Context(), fake.world.Stores["amd64"], "main", second)
 	for name, err := range map[string]error{
-		"machine": machine.exchange("a", api.Request{Version: api.Version, Operation: api.OpLock, Cluster: "main", Body: body}, nil, nil),
+		"machine": machine.exchange("a", api.Request{Version: api.Version, Operation: api.OpLock, Cluster: "main", Body: body}, nil, io.Discard, nil),
 		"fake":    refused,
 	} {
 		var busy *api.Error

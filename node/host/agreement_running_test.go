@@ -1,6 +1,7 @@
 package host
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -52,7 +53,7 @@ func recovering(change func(*api.RecoverRequest)) func(*stage) any {
 var oneMember = arrangement{hosts: []string{"a"}, arrange: func(s *stage) { s.form("a") }, rows: []row{
 	{at: "a", op: api.OpAwait, body: body(api.AwaitRequest{Members: 1, Timeout: inTime})},
 	{at: "a", op: api.OpProbe, body: body(api.ProbeRequest{})},
-	{at: "a", op: api.OpHash, body: body(api.HashRequest{})},
+	{at: "a", op: api.OpHash, body: body(api.HashRequest{}), same: []string{"hash_revision", "compact_revision", "revision"}},
 	{name: "hash of the future", at: "a", op: api.OpHash, body: body(api.HashRequest{Revision: 1 << 40}), want: api.CodeFailed},
 	// The database is still empty.
 	{at: "a", op: api.OpSnapshot, body: body(api.SnapshotRequest{Owner: fleetOwner, Keep: 3}), same: []string{"revision", "keys"}},
@@ -79,6 +80,10 @@ var oneMember = arrangement{hosts: []string{"a"}, arrange: func(s *stage) { s.fo
 	{name: "add a learner in no time", at: "a", op: api.OpAddLearner, body: func(s *stage) any { return api.AddLearnerRequest{Owner: fleetOwner, PeerURL: s.place("b").peerURL()} }, want: api.CodeRefused, says: "time limit"},
 	{name: "add a voter as a learner", at: "a", op: api.OpAddLearner, body: adding("a"), want: api.CodeRefused, says: "has this peer URL"},
 	{name: "go down to no minor version", at: "a", op: api.OpDowngrade, body: body(api.DowngradeRequest{Owner: fleetOwner, Version: "3.6.0"}), want: api.CodeRefused},
+	{name: "go down", at: "a", op: api.OpDowngrade, body: goingDown(-1)},
+	{name: "go down again", at: "a", op: api.OpDowngrade, body: goingDown(-1)},
+	{name: "go down further meanwhile", at: "a", op: api.OpDowngrade, body: goingDown(-2), want: api.CodeRefused, says: "is under way"},
+	{name: "cancel that", at: "a", op: api.OpDowngrade, body: body(api.DowngradeRequest{Owner: fleetOwner})},
 	{name: "cancel no downgrade", at: "a", op: api.OpDowngrade, body: body(api.DowngradeRequest{Owner: fleetOwner})},
 	{name: "go down by two minor versions", at: "a", op: api.OpDowngrade, body: body(api.DowngradeRequest{Owner: fleetOwner, Version: "3.2"}), want: api.CodeRefused, says: "downgrade to 3.2"},
 	{name: "fence for no snapshot", at: "a", op: api.OpFence, body: body(api.FenceRequest{Owner: fleetOwner, Source: "a file", Snapshot: "x"}), want: api.CodeRefused, says: "SHA-256"},
@@ -176,9 +181,25 @@ var lostQuorum = arrangement{hosts: []string{"a", "b", "c"},
 			return api.PromoteRequest{Owner: fleetOwner, ID: s.ids["b"], Timeout: time.Second}
 		}, want: api.CodeFailed},
 		{name: "save without a quorum", at: "a", op: api.OpSave, body: body(api.SaveRequest{Owner: fleetOwner}), want: api.CodeRefused},
+		{name: "lead by another without a quorum", at: "a", op: api.OpMoveLeader, body: leading("b")},
+		{name: "lead by nobody without a quorum", at: "a", op: api.OpMoveLeader, body: body(api.MoveLeaderRequest{Owner: fleetOwner, To: nobody}), want: api.CodeRefused, says: "no voter"},
+		{name: "cancel a downgrade without a quorum", at: "a", op: api.OpDowngrade, body: body(api.DowngradeRequest{Owner: fleetOwner})},
+		{name: "disarm without a quorum", at: "a", op: api.OpDisarm, body: body(api.DisarmRequest{Owner: fleetOwner})},
+		{name: "a snapshot without a quorum", at: "a", op: api.OpSnapshot, body: body(api.SnapshotRequest{Owner: fleetOwner, Keep: 3}), same: []string{"revision", "keys"}},
+		{name: "hash without a quorum", at: "a", op: api.OpHash, body: body(api.HashRequest{}), same: []string{"hash_revision"}},
 		{name: "recover another cluster", at: "a", op: api.OpRecover, body: recovering(func(r *api.RecoverRequest) { r.ClusterID = nobody }), want: api.CodeRefused},
 		// The member runs on.
 		{name: "recover one that ends too early", at: "a", op: api.OpRecover, body: recovering(func(r *api.RecoverRequest) { r.Term = 1 << 20 }), want: api.CodeRefused, says: "is not recovered from"},
+		{name: "it stops", event: func(s *stage) { s.stop("a") }},
+		{name: "a recovery is cut off", event: func(s *stage) { s.cutRecovery("a") }},
+		{name: "start it among the others", at: "a", op: api.OpStart, body: body(api.StartRequest{}), want: api.CodeRefused, says: "must not meet the other voters"},
+		{name: "restart it among the others", at: "a", op: api.OpRestart, body: body(api.RestartRequest{Owner: fleetOwner}), want: api.CodeRefused, says: "must not meet the other voters"},
+		{name: "configure it among the others", at: "a", op: api.OpConfigure, body: func(s *stage) any {
+			m := s.marker("a", "b", "c")
+			m.Phase, m.ClusterID, m.MemberID = api.PhaseFormed, s.clusterID, s.ids["a"]
+			return s.prepare("a", m, "new")
+		}},
+		{name: "start it among the others still", at: "a", op: api.OpStart, body: body(api.StartRequest{}), want: api.CodeRefused, says: "must not meet the other voters"},
 		{at: "a", op: api.OpRecover, body: recovering(nil)},
 		{name: "recover again", at: "a", op: api.OpRecover, body: recovering(nil)},
 	},
@@ -224,6 +245,8 @@ var diskAway = arrangement{hosts: []string{"a"},
 	rows: []row{
 		{at: "a", op: api.OpSetAside, body: body(api.SetAsideRequest{Owner: fleetOwner, Why: "lost"}), want: api.CodeRefused, says: "was on the file system"},
 		{at: "a", op: api.OpFence, body: body(api.FenceRequest{Owner: fleetOwner, Source: "a file", Snapshot: noSum}), want: api.CodeRefused, says: "was on the file system"},
+		{at: "a", op: api.OpPrepare, body: prepareA(nil), want: api.CodeRefused, says: "was on the file system"},
+		{name: "recover without it", at: "a", op: api.OpRecover, body: recovering(nil), want: api.CodeRefused, says: "was on the file system"},
 		{at: "a", op: api.OpRetire, body: body(api.RetireRequest{Owner: fleetOwner}), want: api.CodeRefused, says: "was on the file system"},
 		{name: "purge without it", at: "a", op: api.OpRetire, body: body(api.RetireRequest{Owner: fleetOwner, Purge: true}), want: api.CodeRefused, says: "was on the file system"},
 		{name: "the disk comes", event: func(s *stage) { s.mount("a") }},
@@ -234,6 +257,19 @@ var diskAway = arrangement{hosts: []string{"a"},
 		{name: "roll back with it", at: "a", op: api.OpRollBack, body: body(api.RollBackRequest{Owner: fleetOwner})},
 		{name: "purge with it", at: "a", op: api.OpRetire, body: body(api.RetireRequest{Owner: fleetOwner, Purge: true})},
 	},
+}
+
+// minor returns a minor version: the one of the members, or one that is that much newer.
+func (s *stage) minor(newer int) string {
+	var number int
+	if _, err := fmt.Sscanf(s.version, "3.%d.", &number); err != nil {
+		s.Fatal(err)
+	}
+	return fmt.Sprintf("3.%d", number+newer)
+}
+
+func goingDown(by int) func(*stage) any {
+	return func(s *stage) any { return api.DowngradeRequest{Owner: fleetOwner, Version: s.minor(by)} }
 }
 
 // learn keeps the ID of a member that was added, as another has it.

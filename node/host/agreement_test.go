@@ -1,24 +1,23 @@
 package host
 
 import (
+	"bytes"
 	"cmp"
-	"crypto/ecdsa"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
-	"path"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/sample"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdclient"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest/signing"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
-	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 )
 
 // row is one request, or one event, of an arrangement. The machine and the fake have to answer it alike.
@@ -30,6 +29,8 @@ type row struct {
 	body   func(*stage) any
 	target func(*stage) *api.Target
 
+	content func(*stage) []byte // follows the request
+
 	want api.Code // empty: the call is carried out
 	says string   // words that both refusals have; empty: none are shared
 	same []string // what is the same in both results
@@ -37,6 +38,8 @@ type row struct {
 	// loud is true where no provider ever asks for this: the machine answers want, and the fake fails the test of who
 	// asked.
 	loud bool
+
+	keep func(*stage, map[string]any) // what later rows need of the result
 
 	event func(*stage) // in place of a request
 }
@@ -48,12 +51,16 @@ type stage struct {
 	authority *signing.Authority
 	ids       map[string]string // member IDs, by the members' names
 	clusterID string
+	names     map[string]string // of what was restored, by ID
 	store     string
+	version   string // of etcd, once a cluster was formed
+	received  []byte // the content of the last answer that had some
+	saved     []byte // the snapshot that is restored
 }
 
 // party is what the machine and the fake each do in their own way.
 type party interface {
-	exchange(at string, r api.Request, content []byte, result any) error
+	exchange(at string, r api.Request, content []byte, answer io.Writer, result any) error
 	place(at string) place
 	comeToRest()
 	complaints() []string // that the party has had since it was asked last: who asked for this has a fault
@@ -63,6 +70,8 @@ type party interface {
 	edit(at string, edit func(*api.Marker))
 	garble(at string, garbled bool)
 	litter(at, dir string)
+	neighbour(at string, marker api.Marker) // of another cluster on the host
+	write(at string, keys int)
 	loseData(at string)
 	freeze(at string, frozen bool)
 	loseKey(at, key string)
@@ -72,6 +81,7 @@ type party interface {
 	unmount(at string) // the disk that the data lies on, after the member was stopped
 	mount(at string)
 	renewingParty
+	failingParty
 }
 
 // place is the address and the ports of a member.
@@ -89,16 +99,21 @@ const noHolder = "none"
 
 // ask makes one call.
 func (s *stage) ask(at string, op api.Operation, body, result any) error {
-	return s.askAs(agreementHolder, &api.Target{For: at}, at, op, body, result)
+	return s.askAs(agreementHolder, &api.Target{For: at}, at, op, body, nil, result)
 }
 
-func (s *stage) askAs(holder string, target *api.Target, at string, op api.Operation, body, result any) error {
+func (s *stage) askAs(holder string, target *api.Target, at string, op api.Operation, body any, content []byte, result any) error {
 	s.Helper()
 	encoded, err := json.Marshal(secret.Revealed(body))
 	if err != nil {
 		s.Fatal(err)
 	}
-	return s.exchange(at, api.Request{Version: api.Version, Operation: op, Cluster: "main", Holder: holder, Target: target, Body: encoded}, nil, result)
+	var answer bytes.Buffer
+	err = s.exchange(at, api.Request{Version: api.Version, Operation: op, Cluster: "main", Holder: holder, Target: target, Body: encoded}, content, &answer, result)
+	if answer.Len() > 0 {
+		s.received = answer.Bytes()
+	}
+	return err
 }
 
 // must makes a call that has to be carried out.
@@ -192,7 +207,7 @@ func (s *stage) form(names ...string) {
 	}
 	for _, name := range names {
 		o := s.await(name, api.AwaitRequest{Members: len(names)})
-		s.ids[name], s.clusterID = o.Member.MemberID, o.Member.ClusterID
+		s.ids[name], s.clusterID, s.version = o.Member.MemberID, o.Member.ClusterID, o.Member.Version
 		r := configured[name]
 		r.Marker.Phase, r.Marker.ClusterID, r.Marker.MemberID = api.PhaseFormed, s.clusterID, s.ids[name]
 		s.must(name, api.OpConfigure, r, nil)
@@ -222,120 +237,6 @@ func without(names []string, name string) []string {
 	return slices.DeleteFunc(slices.Clone(names), func(n string) bool { return n == name })
 }
 
-// bearing is what has to be equal of both hosts after a request.
-type bearing struct {
-	Error        string
-	Marker       string
-	UnitText     string
-	Enabled      bool
-	Running      bool
-	Flags        []string // their names
-	Selected     bool     // its store is the one that it was configured with
-	Data         string
-	Aside        []string // why it was moved
-	Certificates map[string]string
-	Served       []string // the keys whose certificates are served as they lie in their files
-	Guard        api.GuardCheck
-	Member       string
-	List         []string
-	Restore      string
-	Backup       string
-	Renewal      string
-}
-
-var asideName = regexp.MustCompile(`\.` + regexp.QuoteMeta(api.AsidePrefix) + `([a-z-]*[a-z])-`)
-
-// bear describes a host in words that both parties share.
-func (s *stage) bear(at string) bearing {
-	o, err := s.observe(at)
-	if err != nil {
-		return bearing{Error: string(asError(err).Code)}
-	}
-	b := bearing{
-		UnitText: o.Unit.Text, Enabled: o.Unit.FileState == "enabled", Running: running(o.Unit), Selected: o.Store.Selected == s.store,
-		Data: fmt.Sprintf("there %t, empty %t, of a member %t", o.Data.Exists, o.Data.Empty || !o.Data.Exists, o.Data.HasMember), Guard: o.GuardCheck, Certificates: map[string]string{},
-	}
-	if m := o.Marker; m != nil {
-		var added []string
-		for _, url := range m.Added {
-			added = append(added, s.named(url))
-		}
-		b.Marker = fmt.Sprintf("%s of %s, %s, token %s, IDs %s %s, added %v", m.Member, m.Owner, m.Phase, m.Token, s.cluster(m.ClusterID), s.named(m.MemberID), added)
-	}
-	for _, flag := range o.Flags {
-		name, _, _ := strings.Cut(flag, "=")
-		b.Flags = append(b.Flags, name)
-	}
-	for _, dir := range o.Data.Aside {
-		why := "?"
-		if found := asideName.FindStringSubmatch(path.Base(dir)); found != nil {
-			why = found[1]
-		}
-		b.Aside = append(b.Aside, why)
-	}
-	slices.Sort(b.Aside)
-	for name, c := range o.Certificates {
-		if c.PEM != "" || c.HasKey {
-			b.Certificates[name] = fmt.Sprintf("%s, its key there %t", kindOf(c.PEM), c.HasKey)
-		}
-	}
-	for name, served := range o.Served {
-		if leaf, err := cert.ParseLeaf([]byte(o.Certificates[name].PEM)); err == nil && cert.InfoOf(leaf).SHA256 == served.SHA256 {
-			b.Served = append(b.Served, name)
-		}
-	}
-	slices.Sort(b.Served)
-	if m := o.Member; m.Responding {
-		b.Member = fmt.Sprintf("%s healthy %t, learner %t, led %t, alarms %d", s.named(m.MemberID), m.Healthy, m.Learner, m.Leader != "", len(m.Alarms))
-		for _, l := range m.Members {
-			b.List = append(b.List, fmt.Sprintf("%q at %s, learner %t", l.Name, s.named(l.PeerURLs[0]), l.Learner))
-		}
-		slices.Sort(b.List)
-	}
-	if r := o.Restore; r != nil {
-		b.Restore = fmt.Sprintf("%s of %s, enabled before %t", r.Stage, r.Source, r.Enabled)
-	}
-	if o.Backup != nil {
-		b.Backup = o.Backup.Digest
-	}
-	b.Renewal = renewalOf(o)
-	return b
-}
-
-// kindOf returns the kind of key that a certificate is for.
-func kindOf(certificate string) string {
-	leaf, err := cert.ParseLeaf([]byte(certificate))
-	if err != nil {
-		return "not there"
-	}
-	if public, ok := leaf.PublicKey.(*ecdsa.PublicKey); ok {
-		return public.Params().Name
-	}
-	return leaf.PublicKeyAlgorithm.String()
-}
-
-// named returns the name of the member with an ID or a peer URL, or the text itself.
-func (s *stage) named(text string) string {
-	for name, id := range s.ids {
-		if id == text && text != "" {
-			return name
-		}
-	}
-	for _, name := range agreementMembers {
-		if s.place(name).peerURL() == text {
-			return name
-		}
-	}
-	return text
-}
-
-func (s *stage) cluster(id string) string {
-	if id == s.clusterID && id != "" {
-		return "ours"
-	}
-	return id
-}
-
 // agreementMembers are the hosts in each arrangement.
 var agreementMembers = []string{"a", "b", "c", "d"}
 
@@ -363,12 +264,18 @@ func (s *stage) play(r row) answer {
 	}
 	var a answer
 	var result any
-	if len(r.same) > 0 {
+	if len(r.same) > 0 || r.keep != nil {
 		result = &a.result
 	}
-	err := s.askAs(holder, target, r.at, r.op, r.body(s), result)
+	var content []byte
+	if r.content != nil {
+		content = r.content(s)
+	}
+	err := s.askAs(holder, target, r.at, r.op, r.body(s), content, result)
 	if err != nil {
 		a.code, a.message = asError(err).Code, err.Error()
+	} else if r.keep != nil {
+		r.keep(s, a.result)
 	}
 	return a
 }
@@ -386,18 +293,22 @@ type arrangement struct {
 	hosts   []string
 	arrange func(*stage)
 	rows    []row
+	newest  string // why make test plays it with the newest minor version of etcd alone; empty: it does not
 }
 
 // playBoth plays an arrangement on machines and on the fake.
 func playBoth(t *testing.T, a arrangement) {
 	t.Parallel()
+	if a.newest != "" {
+		sample.LeaveToNewestMinor(t, a.newest)
+	}
 	authority, err := signing.NewAuthority(time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
-	machine := &stage{T: t, party: newMachineParty(t, a.hosts), authority: authority, ids: map[string]string{}, store: storeA}
+	machine := &stage{T: t, party: newMachineParty(t, a.hosts), authority: authority, ids: map[string]string{}, names: map[string]string{}, store: storeA}
 	fakes := newFakeParty()
-	fake := &stage{T: t, party: fakes, authority: authority, ids: map[string]string{}, store: fakes.world.Stores["amd64"]}
+	fake := &stage{T: t, party: fakes, authority: authority, ids: map[string]string{}, names: map[string]string{}, store: fakes.world.Stores["amd64"]}
 	stages := map[string]*stage{"machine": machine, "fake": fake}
 	for _, name := range slices.Sorted(maps.Keys(stages)) {
 		for _, at := range a.hosts {
@@ -431,6 +342,7 @@ func playBoth(t *testing.T, a arrangement) {
 				t.Errorf("%s: the %s answers %q (%s), want %q with %q", what, name, got.code, got.message, r.want, r.says)
 			}
 			if r.want == api.CodeRefused || r.want == api.CodeBusy || r.want == api.CodeUnsupported {
+				stages["fake"].comeToRest() // a member that was stopped for it, and ends at each start, has ended again
 				if _, diff := stages[name].becomes(before[name], a.hosts); diff != "" {
 					t.Errorf("%s: it was refused, and has changed the %s (-):\n%s", what, name, diff)
 				}

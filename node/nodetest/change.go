@@ -135,14 +135,15 @@ func (c call) moveLeader(r api.MoveLeaderRequest) (api.Done, error) {
 	if _, err := api.ParseID(r.To); err != nil {
 		return api.Done{}, err
 	}
-	leader, s, err := c.changing(r.Owner, leaderTime)
+	p, err := c.voter(r.Owner)
 	if err != nil {
 		return api.Done{}, err
 	}
-	if !s.Votes(r.To) {
+	if !p.Member.State().Votes(r.To) { // its own list, whoever leads
 		return api.Done{}, refuse("move the leadership to member %s: it is no voter of this cluster", r.To)
 	}
-	if leader != c.on(c.cluster).unit.Process.Member || leader.ID == r.To {
+	leader := p.Member
+	if p.Leader != leader.ID || leader.ID == r.To {
 		return api.Done{}, nil
 	}
 	to := c.reached(r.To)
@@ -151,7 +152,7 @@ func (c call) moveLeader(r api.MoveLeaderRequest) (api.Done, error) {
 	}
 	// It is brought to the end of the log first.
 	to.member().Follow(leader, leader.Index)
-	lead(c.world, c.group(to.process()), to.member())
+	lead(c.world, c.local().group(), to.member())
 	c.world.convene()
 	return api.Done{}, nil
 }
@@ -161,17 +162,23 @@ func (c call) downgrade(r api.DowngradeRequest) (api.Done, error) {
 	if minor := model.MinorOf(r.Version); r.Version != "" && (minor == 0 || minor.String() != r.Version+".0") {
 		return api.Done{}, refuse("%q is no minor version to downgrade to: give one like 3.6", r.Version)
 	}
-	leader, s, err := c.changing(r.Owner, leaderTime)
+	p, err := c.voter(r.Owner)
 	if err != nil {
 		return api.Done{}, err
 	}
-	target := model.MinorOf(r.Version)
+	target, known := model.MinorOf(r.Version), p.Member.State()
 	switch {
-	case target == s.Downgrade:
+	case target == known.Downgrade:
 		return api.Done{}, nil
-	case target != 0 && s.Downgrade != 0:
-		return api.Done{}, refuse("downgrade to %s: a downgrade to %s is under way; finish or cancel that first", r.Version, s.Downgrade)
-	case r.Version != "" && (target == 0 || target != s.Version-1):
+	case target != 0 && known.Downgrade != 0:
+		return api.Done{}, refuse("downgrade to %s: a downgrade to %s is under way; finish or cancel that first", r.Version, known.Downgrade)
+	}
+	leader, err := c.leader()
+	if err != nil {
+		return api.Done{}, err
+	}
+	s := leader.State()
+	if r.Version != "" && target != s.Version-1 {
 		return api.Done{}, refuse("downgrade to %s: etcd goes down by one minor version at a time: etcdserver: invalid downgrade target version", r.Version)
 	}
 	s.Downgrade = target
@@ -181,16 +188,13 @@ func (c call) downgrade(r api.DowngradeRequest) (api.Done, error) {
 	return api.Done{}, nil
 }
 
-// leaderTime is how long a host itself waits for what it asks of a leader.
-const leaderTime = 20 * time.Second
-
 // changing returns who leads the local member's cluster, and what the cluster has agreed on, for a call of its owner
 // that changes this.
 func (c call) changing(owner string, timeout time.Duration) (*model.Member, model.State, error) {
 	if err := api.CheckTimeout(timeout); err != nil {
 		return nil, model.State{}, err
 	}
-	if err := c.mayChange(owner); err != nil {
+	if _, err := c.voter(owner); err != nil {
 		return nil, model.State{}, err
 	}
 	leader, err := c.leader()
@@ -200,8 +204,11 @@ func (c call) changing(owner string, timeout time.Duration) (*model.Member, mode
 	return leader, leader.State(), nil
 }
 
-// leader returns who leads the local member's cluster, for what has to be agreed on.
-func (c call) leader() (*model.Member, error) {
+// voter returns the local member, for a call of its owner that a voter answers by itself.
+func (c call) voter(owner string) (*model.Process, error) {
+	if err := c.mayChange(owner); err != nil {
+		return nil, err
+	}
 	p := c.on(c.cluster).unit.Process
 	switch why := c.on(c.cluster).unidentified(); {
 	case why != "":
@@ -212,15 +219,25 @@ func (c call) leader() (*model.Member, error) {
 		return nil, failed("ask the local member: context deadline exceeded")
 	case !p.Member.State().Votes(p.Member.ID):
 		return nil, refuse("member %s is a learner, through which nothing of the cluster can be changed or saved: ask a voter", p.Member.Name)
-	case p.Leader == "":
+	}
+	return p, nil
+}
+
+// leader returns who leads the cluster of the local member, which answers, for what has to be agreed on.
+func (c call) leader() (*model.Member, error) {
+	p := c.on(c.cluster).unit.Process
+	if p.Leader == "" {
 		return nil, failed("ask the local member: etcdserver: no leader")
 	}
-	return leaderOf(c.group(p)), nil
+	return leaderOf(c.local().group()), nil
 }
+
+// local returns the member on this host, which runs.
+func (c call) local() running { return running{c.Host, c.on(c.cluster)} }
 
 // reached returns the running member of this ID that the local one is connected to, or nil.
 func (c call) reached(id string) *running {
-	for _, r := range c.group(c.on(c.cluster).unit.Process) {
+	for _, r := range c.local().group() {
 		if r.member().ID == id {
 			return &r
 		}
@@ -243,25 +260,24 @@ func (c call) connected(s model.State) int {
 
 // disarm defragments the local database, and disarms the NOSPACE alarm that the member has raised.
 func (c call) disarm(r api.DisarmRequest) (api.Done, error) {
-	if err := c.mayChange(r.Owner); err != nil {
+	p, err := c.voter(r.Owner)
+	if err != nil {
 		return api.Done{}, err
 	}
 	if r.Corrupt {
 		return c.dropAlarms(func(alarm string) bool { return strings.HasPrefix(alarm, "CORRUPT ") })
 	}
-	p := c.on(c.cluster).unit.Process
-	switch {
-	case p == nil || !p.Answers():
-		return api.Done{}, failed("defragment: the local member does not answer")
-	case !p.Member.State().Votes(p.Member.ID):
-		return api.Done{}, refuse("member %s is a learner, through which nothing of the cluster can be changed or saved: ask a voter", p.Member.Name)
+	if size, used := p.Member.Size(); size-used > size/4 || size > used && size >= p.Quota() {
+		if c.dataFree() < used {
+			return api.Done{}, refuse("%s has %d MiB free, and the copy of the database that a defragmentation makes wants %d MiB: free some space", c.on(c.cluster).marker.DataDir, c.dataFree()>>20, used>>20)
+		}
+		p.Member.DBSize = 0
 	}
-	p.Member.DBSize = 0
 	if !r.Alarms {
 		return api.Done{}, nil
 	}
-	if _, used := p.Member.Size(); used >= p.Quota() {
-		return api.Done{}, refuse("the database holds %d bytes after a defragmentation, and its quota is %d: delete keys and compact, or raise the quota", used, p.Quota())
+	if size, _ := p.Member.Size(); size >= p.Quota() {
+		return api.Done{}, refuse("disarm the alarm that member %s has no space: its database has %d bytes, and its quota is %d: delete keys and compact, or raise the quota", p.Member.Name, size, p.Quota())
 	}
 	return c.dropAlarms(func(alarm string) bool {
 		id, space := strings.CutPrefix(alarm, "NOSPACE ")

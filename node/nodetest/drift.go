@@ -281,7 +281,7 @@ func (h *Host) RaiseAlarm(cluster, alarm string) {
 		if alarm == "NOSPACE" {
 			m.DBSize = p.Quota()
 		}
-		leader := leaderOf(h.group(p))
+		leader := leaderOf(running{h, part}.group())
 		s := leader.State()
 		s.Alarms = append(slices.Clone(s.Alarms), alarm+" "+m.ID)
 		slices.Sort(s.Alarms)

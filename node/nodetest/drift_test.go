@@ -172,5 +172,5 @@ func TestSnapshots(t *testing.T) {
 	d.start(3)
 	d.refused(3, api.OpSnapshot, api.SnapshotRequest{Owner: "us", Keep: 2}, "learner")
 	d.world.Host(d.addresses[3]).StopUnit("prod")
-	d.refused(3, api.OpSnapshot, api.SnapshotRequest{Owner: "us", Keep: 2}, "does not answer")
+	d.refused(3, api.OpSnapshot, api.SnapshotRequest{Owner: "us", Keep: 2}, "connection refused")
 }

@@ -3,6 +3,7 @@ package nodetest
 import (
 	"fmt"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -16,7 +17,7 @@ func (h *Host) boot(part *installation) {
 		part.unit.Fail("guard: there is no marker")
 		return
 	}
-	if _, why := h.guard(part); why != "" {
+	if _, why := h.maySetOut(part); why != "" {
 		part.unit.Fail("guard: " + why)
 		return
 	}
@@ -44,12 +45,13 @@ func (h *Host) boot(part *installation) {
 		part.unit.Crash(why)
 		return
 	}
-	if h.differs(dir.member) {
+	peers := h.world.groups()[h.networkOf(dir.member.Cluster, part)]
+	if differs(dir.member, peers) {
 		part.unit.Crash(otherData)
 		return
 	}
-	if why := h.beyondLog(dir.member); why != "" {
-		part.unit.Crash(why)
+	if leader := leaderOf(peers); dir.member.IsBeyondLog(leader) {
+		part.unit.Crash(dir.member.BeyondLog())
 		return
 	}
 	h.pids++
@@ -69,41 +71,20 @@ func (h *Host) boot(part *installation) {
 // otherData is the error of a member that ends because it finds other data at a peer before it serves.
 const otherData = "checkInitialHashKV failed: found data inconsistency with peers"
 
-// differs tells whether a starting member finds other data at a peer. Before it serves, it asks each serving peer for
-// the hash at its own revision, which a peer that has not reached that revision cannot tell. A member without data does
-// not ask. Logs that contradict each other are found later.
-func (h *Host) differs(m *model.Member) bool {
+// differs tells whether a starting member finds other data at one of its peers. Before it serves, it asks those that
+// serve for the hash at its own revision. A peer that has not reached that revision cannot tell, and one that is
+// compacted to elsewhere has another hash of the same data. A member without data does not ask. Logs that contradict
+// each other are found later.
+func differs(m *model.Member, peers []running) bool {
 	if m.Last == nil {
 		return false
 	}
 	own := m.RevisionIn(m.Last.State)
-	for at, group := range h.world.groups() {
-		if at.cluster != m.Cluster || at.alone != "" && at.alone != h.Address || at.alone == "" && h.CutOff {
-			continue
-		}
-		for _, r := range group {
-			if has := r.member().Last; r.process().Serves && r.member() != m && has != nil && r.member().RevisionIn(has.State) >= own && has.Holds(m.Last) && r.member().HashAt(own) != m.HashAt(own) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// beyondLog returns why a starting member ends over what its leader tells it, or "" if it does not. A leader that was
-// elected since asks what the member has.
-func (h *Host) beyondLog(m *model.Member) string {
-	if m.Told <= m.Index {
-		return ""
-	}
-	at := network{cluster: m.Cluster}
-	if h.CutOff {
-		at.alone = h.Address
-	}
-	if leader := leaderOf(h.world.groups()[at]); leader == nil || leader.Term != m.ToldTerm {
-		return ""
-	}
-	return m.BeyondLog()
+	return slices.ContainsFunc(peers, func(r running) bool {
+		p, its := r.process(), r.member()
+		return p.Serves && its != m && its.Last != nil && its.Last.Holds(m.Last) && its.RevisionIn(its.Last.State) >= own &&
+			p.CompactedAt(own) == m.CompactedTo() && its.HashAt(own) != m.HashAt(own)
+	})
 }
 
 // cannotRun returns why a member's process ends before it reads its data, or "" if it does not.
@@ -257,7 +238,8 @@ func (w *World) pass() {
 func (w *World) tick() {
 	w.each(func(h *Host, part *installation) {
 		if p := part.unit.Process; p != nil && p.Answers() {
-			if leader := leaderOf(h.group(p)); p.Catching && leader != nil { // it has copied the leader's database
+			if leader := leaderOf(running{h, part}.group()); p.Catching && leader != nil {
+				// It has copied the leader's database.
 				p.Member.Corrupt, p.Member.Missed = leader.Corrupt, leader.Missed
 			}
 			p.Catching, p.Settling = false, false

@@ -58,6 +58,13 @@ func (h *Host) Litter(dir string) {
 	h.data[dir] = &directory{litter: true}
 }
 
+// Neighbour has the host carry the member of another cluster that this marker says, which does not run.
+func (h *Host) Neighbour(marker api.Marker) {
+	h.world.mu.Lock()
+	defer h.world.mu.Unlock()
+	h.clusters[marker.Cluster] = &installation{marker: &marker}
+}
+
 // StopUnit stops the cluster's unit, as an operator on the host does.
 func (h *Host) StopUnit(cluster string) {
 	h.world.mu.Lock()
@@ -250,7 +257,7 @@ func (h *Host) write(cluster string, n int) error {
 	if p == nil || p.Leader == "" {
 		return fmt.Errorf("no member of cluster %s serves there", cluster)
 	}
-	leader := leaderOf(h.group(p))
+	leader := leaderOf(running{h, h.on(cluster)}.group())
 	s := leader.State()
 	switch {
 	case !s.Votes(p.Member.ID):

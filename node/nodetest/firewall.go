@@ -5,7 +5,6 @@ import (
 	"slices"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
-	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest/model"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/templates/systemd"
 )
 
@@ -141,16 +140,6 @@ func (h *Host) keptOut(part *installation) bool {
 		}
 	})
 	return apart*2 > others
-}
-
-// isKeptOut is keptOut for the member that a process is of.
-func (h *Host) isKeptOut(p *model.Process) bool {
-	for _, part := range h.clusters {
-		if part.unit.Process == p {
-			return h.keptOut(part)
-		}
-	}
-	return false
 }
 
 // mustBeLetIn fails the test if a member is added whom a running member's host keeps out: it could not copy the data.

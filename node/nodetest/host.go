@@ -117,6 +117,7 @@ type installation struct {
 	renewals     *renewals        // nil: the host makes none
 	filter       *filter          // nil: the host lets anybody reach its member
 	recovery     *recovery        // that is under way; nil: none
+	before       before           // the restore that is under way
 }
 
 // directory is a data directory.
@@ -279,13 +280,14 @@ func (h *Host) exchange(ctx context.Context, store string, request api.Request, 
 		if request.Version != api.Version {
 			return h.world.unexpected("%s: a call of version %d", h.Address, request.Version)
 		}
+		c := call{Host: h, cluster: request.Cluster, store: h.resolve(store, request.Cluster), in: in, out: out}
+		body, err := c.known(request.Operation, request.Body)
+		if err != nil {
+			return err
+		}
 		carryOut, known := operations[request.Operation]
 		if !known {
 			return h.world.unexpected("%s: operation %q", h.Address, request.Operation)
-		}
-		c := call{Host: h, cluster: request.Cluster, store: h.resolve(store, request.Cluster), in: in, out: out}
-		if err := c.known(request.Operation, request.Body); err != nil {
-			return err
 		}
 		if !request.Operation.ReadOnly() && request.Operation != api.OpSave && request.Operation != api.OpRunNow {
 			switch held := h.locks[request.Cluster]; {
@@ -303,7 +305,7 @@ func (h *Host) exchange(ctx context.Context, store string, request api.Request, 
 		if err := h.markerKnown(request.Operation); err != nil {
 			return err
 		}
-		do := func() (any, error) { return carryOut(c, request.Body) }
+		do := func() (any, error) { return carryOut(c, body) }
 		// During a wait, a restarted member becomes ready.
 		if !request.Operation.ReadOnly() || request.Operation == api.OpAwait {
 			one := do
@@ -358,7 +360,7 @@ func (h *Host) Lock(ctx context.Context, store, cluster string, holder api.Holde
 // markerKnown refuses calls that depend on a marker that cannot be read: nobody knows whose host this is.
 func (h *Host) markerKnown(op api.Operation) error {
 	switch op {
-	case api.OpTry, api.OpArrived, api.OpProbe, api.OpAwait:
+	case api.OpTry, api.OpArrived, api.OpAwait, api.OpBackups:
 		return nil // they do not depend on the marker, or report the problem themselves
 	}
 	if h.MarkerError != "" {

@@ -64,7 +64,7 @@ func (c call) observe(ask api.ObserveRequest) (api.Observation, error) {
 	}
 	observation.Data.Cramped = c.cramped(observation.Member)
 	if part.marker != nil {
-		observation.GuardCheck, observation.Guard = c.guard(part)
+		observation.GuardCheck, observation.Guard = c.maySetOut(part)
 	}
 	if view := observation.Member; held.member != nil && !view.Healthy && !(view.Responding && view.Learner && view.Leader != "") {
 		observation.Data.Log = held.member.Log()
@@ -76,7 +76,7 @@ func (c call) observe(ask api.ObserveRequest) (api.Observation, error) {
 		observation.Data.Damage = held.member.Damaged
 		observation.Data.Differs = held.member.Damaged == "" && len(part.unit.Journal) > 0 && part.unit.Journal[0] == otherData
 		if own := held.member.Revision(); observation.Data.Differs && !c.Terse {
-			observation.Data.Own = &api.Hash{Hash: held.member.HashAt(own), HashRevision: own, Revision: own}
+			observation.Data.Own = &api.Hash{Hash: held.member.HashAt(own), HashRevision: own, CompactRevision: held.member.CompactedTo(), Revision: own}
 		}
 	}
 	if l := observation.Data.Log; l != nil && part.unit.Restarts >= lostRestarts && observation.Data.Damage == "" {
@@ -227,7 +227,7 @@ func (h *Host) view(cluster string) api.Member {
 		// A learner answers a request for its status, and none for the list of members.
 		view.HealthError = "etcdserver: rpc not supported for learner"
 		view.Members, view.Alarms = nil, s.Alarms
-	case h.lags(p):
+	case running{h, h.on(cluster)}.lags():
 		view.HealthError, view.Alarms = "context deadline exceeded", s.Alarms
 	default:
 		view.Healthy, view.Ready, view.Alarms = true, !p.Settling, s.Alarms
@@ -236,9 +236,9 @@ func (h *Host) view(cluster string) api.Member {
 }
 
 // lags tells whether a member has not applied all that its leader has: it serves no linearizable read before.
-func (h *Host) lags(p *model.Process) bool {
-	leader := leaderOf(h.group(p))
-	return h.Lag > 0 && leader != nil && p.Member.Index < leader.Index
+func (r running) lags() bool {
+	leader := leaderOf(r.group())
+	return r.host.Lag > 0 && leader != nil && r.member().Index < leader.Index
 }
 
 // patience is how many ticks a waiting call takes before its own time is over.
@@ -322,16 +322,13 @@ func (c call) hash(r api.HashRequest) (api.Hash, error) {
 	if r.Revision > own {
 		return api.Hash{}, failed("hash at revision %d: etcdserver: mvcc: required revision is a future revision", r.Revision)
 	}
-	at, compacted := r.Revision, p.Member.State().Compacted
-	switch {
-	case at == 0:
-		at = own
-	case at < compacted:
+	if r.Revision != 0 && r.Revision < p.Member.State().Compacted {
 		return api.Hash{}, failed("hash at revision %d: etcdserver: mvcc: required revision has been compacted", r.Revision)
-	case at == p.Compacted:
-		compacted = p.Member.State().Before
 	}
-	hash := api.Hash{Hash: p.Member.HashAt(at), HashRevision: at, CompactRevision: compacted, Revision: own}
+	hash := api.Hash{Hash: p.Member.HashAt(own), HashRevision: own, CompactRevision: p.Member.CompactedTo(), Revision: own}
+	if at := r.Revision; at > 0 {
+		hash.Hash, hash.HashRevision, hash.CompactRevision = p.Member.HashAt(at), at, p.CompactedAt(at)
+	}
 	if r.CountAt > 0 {
 		hash.Keys = int64(p.Member.State().Keys())
 		if !p.Proved {

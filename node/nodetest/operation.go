@@ -12,6 +12,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest/signing"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/templates/systemd"
 )
 
 // call is one call as it is carried out.
@@ -83,6 +84,9 @@ func operation[Q, R any](carryOut func(call, Q) (R, error)) func(call, json.RawM
 // the key that the member uses stays until then.
 func (c call) prepare(r api.PrepareRequest) (api.Prepared, error) {
 	part := c.on(c.cluster)
+	if err := systemd.CheckDataDir(r.Marker.DataDir); err != nil {
+		return api.Prepared{}, refuse("data directory %q: %s", r.Marker.DataDir, err)
+	}
 	for _, want := range r.Keys {
 		if err := known(want); err != nil {
 			return api.Prepared{}, err
@@ -94,6 +98,11 @@ func (c call) prepare(r api.PrepareRequest) (api.Prepared, error) {
 	ours := part.marker != nil && part.marker.DataDir == r.Marker.DataDir && part.marker.Token == r.Marker.Token
 	if !ours && !c.directory(r.Marker.DataDir).empty() {
 		return api.Prepared{}, refuse("data directory %s is not empty, and was not made by this cluster", r.Marker.DataDir)
+	}
+	if part.marker != nil && part.marker.Phase != api.PhaseForming && part.marker.DataDir == r.Marker.DataDir {
+		if err := c.mustHaveDisk(part); err != nil {
+			return api.Prepared{}, err
+		}
 	}
 	keys, next, prepared := maps.Clone(part.keys), maps.Clone(part.next), api.Prepared{Requests: map[string]string{}}
 	if keys == nil {
@@ -140,6 +149,9 @@ func (c call) prepare(r api.PrepareRequest) (api.Prepared, error) {
 // configure writes everything that a member runs by.
 func (c call) configure(r api.ConfigureRequest) (api.Done, error) {
 	part := c.on(c.cluster)
+	if r.Marker.Cluster != c.cluster {
+		return api.Done{}, c.world.unexpected("%s: a marker of cluster %q in a call for cluster %q", c.Address, r.Marker.Cluster, c.cluster)
+	}
 	if err := c.mayChange(r.Marker.Owner); err != nil {
 		return api.Done{}, err
 	}
@@ -190,7 +202,9 @@ func (c call) configure(r api.ConfigureRequest) (api.Done, error) {
 	part.keys, part.next, part.certificates, part.peerCA, part.clientCA = keys, next, certificates, peerCA, clientCA
 	part.selected, part.flags, part.unit.Text = r.Store, slices.Clone(r.Flags), r.Unit
 	delete(c.wanted, demand{c.cluster, r.Store})
-	part.recovery = nil
+	if c.mustBeAlone(part) == "" {
+		part.recovery = nil
+	}
 	c.record(part, c.keepFormed(part.marker, r.Marker))
 	return api.Done{}, nil
 }
@@ -213,7 +227,7 @@ func (c call) start(api.StartRequest) (api.Done, error) {
 	if part.marker == nil {
 		return api.Done{}, refuse("this host carries no cluster %s", c.cluster)
 	}
-	if err := part.mustNotBeFenced(); err != nil {
+	if err := c.mayStart(part); err != nil {
 		return api.Done{}, err
 	}
 	if part.unit.Text == "" {
@@ -223,10 +237,13 @@ func (c call) start(api.StartRequest) (api.Done, error) {
 	return api.Done{}, nil
 }
 
-// mustNotBeFenced refuses to start a member that a restore has fenced.
-func (i *installation) mustNotBeFenced() error {
-	if under := i.restore; under != nil && under.Stage == api.StageFenced {
+// mayStart refuses to start a member that a restore has fenced, or that an interrupted recovery has left.
+func (c call) mayStart(part *installation) error {
+	if under := part.restore; under != nil && under.Stage == api.StageFenced {
 		return refuse("a restore of %s is under way: its member must not be started", under.Source)
+	}
+	if why := c.mustBeAlone(part); why != "" {
+		return refuse("member %s of cluster %s: %s", part.marker.Member, c.cluster, why)
 	}
 	return nil
 }
@@ -248,7 +265,7 @@ func (c call) restart(r api.RestartRequest) (api.Done, error) {
 		return api.Done{}, err
 	}
 	part := c.on(c.cluster)
-	if err := part.mustNotBeFenced(); err != nil {
+	if err := c.mayStart(part); err != nil {
 		return api.Done{}, err
 	}
 	if part.unit.Text == "" {
@@ -286,7 +303,7 @@ func (c call) setAside(r api.SetAsideRequest) (api.SetAside, error) {
 	if err := c.mustHaveDisk(part); err != nil {
 		return api.SetAside{}, err
 	}
-	ran := part.unit.Process != nil
+	ran := part.unit.Active != "" && part.unit.Active != "inactive"
 	c.halt(part, "set aside")
 	if m := c.directory(part.marker.DataDir).member; r.Unwritten && m != nil && m.Log().Revision > 1 {
 		if ran {
@@ -313,6 +330,9 @@ func (c call) retire(r api.RetireRequest) (api.Retired, error) {
 	c.unlisted(part)
 	part.unit.Stop()
 	dir, path := part.marker.DataDir, ""
+	if part.restore != nil {
+		c.removeFetched(dir, "")
+	}
 	if r.Purge {
 		for _, aside := range c.aside(dir) {
 			delete(c.data, aside)
@@ -381,43 +401,6 @@ func (c call) record(part *installation, marker api.Marker) {
 		part.progress = 0
 	}
 	part.marker = &marker
-}
-
-// mayClaim refuses a host that another owner's finished cluster is on.
-func (c call) mayClaim(part *installation, marker api.Marker) error {
-	if marker.Cluster != c.cluster {
-		return c.world.unexpected("%s: a marker of cluster %q in a call for cluster %q", c.Address, marker.Cluster, c.cluster)
-	}
-	if old := part.marker; old != nil && old.Phase != api.PhaseForming && old.Owner != marker.Owner {
-		return refuse("this host is member %s of cluster %s already, which is formed and managed by another Terraform object", old.Member, old.Cluster)
-	}
-	if old := part.marker; old != nil && old.Phase == api.PhaseFormed && marker.Phase == api.PhaseJoining && c.directory(old.DataDir).member != nil {
-		return refuse("this host is to join cluster %s as a learner, and %s holds the data of member %s, which has joined it already: set that aside first", old.Cluster, old.DataDir, old.Member)
-	}
-	if part.marker != nil {
-		return nil
-	}
-	for name, other := range c.clusters {
-		if b := other.backups; name != c.cluster && b != nil {
-			for _, dir := range []string{b.Directory, b.MetricsDir} {
-				if dir != "" && api.Overlap(dir, marker.DataDir) != "" {
-					return refuse("data directory %s lies in %s, or that in it, where cluster %s on this host keeps its backups", marker.DataDir, dir, name)
-				}
-			}
-		}
-	}
-	return nil
-}
-
-// mayChange refuses a host that carries no such cluster, or another owner's.
-func (c call) mayChange(owner string) error {
-	switch marker := c.on(c.cluster).marker; {
-	case marker == nil:
-		return refuse("this host carries no cluster %s", c.cluster)
-	case marker.Owner != owner:
-		return refuse("cluster %s on this host is managed by another Terraform object", c.cluster)
-	}
-	return nil
 }
 
 func refuse(format string, args ...any) error {

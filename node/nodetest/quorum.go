@@ -34,28 +34,30 @@ func (w *World) groups() map[network][]running {
 	groups := map[network][]running{}
 	w.each(func(h *Host, part *installation) {
 		if p := part.unit.Process; p != nil && !p.Frozen {
-			at := network{cluster: p.Member.Cluster}
-			if h.CutOff || !h.heard(p) || h.keptOut(part) {
-				at.alone = h.Address
-			}
+			at := h.networkOf(p.Member.Cluster, part)
 			groups[at] = append(groups[at], running{h, part})
 		}
 	})
 	return groups
 }
 
-// group returns the running members that the one on this host reaches, including itself.
-func (h *Host) group(p *model.Process) []running {
-	at := network{cluster: p.Member.Cluster}
-	if h.CutOff || h.unheard(p.Member.Cluster) || h.isKeptOut(p) {
+// networkOf returns the part of a cluster that a member on this host reaches, whether it runs or starts.
+func (h *Host) networkOf(cluster string, part *installation) network {
+	at := network{cluster: cluster}
+	if p := part.unit.Process; h.CutOff || p != nil && (!h.heard(p) || h.keptOut(part)) {
 		at.alone = h.Address
 	}
-	return h.world.groups()[at]
+	return at
+}
+
+// group returns the running members that this one reaches, including itself.
+func (r running) group() []running {
+	return r.host.world.groups()[r.host.networkOf(r.member().Cluster, r.part)]
 }
 
 // connected returns the IDs of the other members that a member has connections with and has in its list, sorted.
 func (r running) connected() (ids []string) {
-	linked := r.host.group(r.process())
+	linked := r.group()
 	r.host.world.each(func(h *Host, part *installation) {
 		if p := part.unit.Process; p != nil && p.Frozen && p.Member.Cluster == r.member().Cluster && !h.CutOff && !r.host.CutOff {
 			linked = append(linked, running{h, part})

@@ -89,16 +89,6 @@ func (h *Host) heard(p *model.Process) bool {
 	return err == nil && h.has(at.Hostname())
 }
 
-// unheard tells whether nobody reaches the host's member of a cluster.
-func (h *Host) unheard(cluster string) bool {
-	for _, part := range h.clusters {
-		if p := part.unit.Process; p != nil && p.Member.Cluster == cluster {
-			return !h.heard(p)
-		}
-	}
-	return false
-}
-
 // has tells whether the host can listen on an address.
 func (h *Host) has(address string) bool {
 	return address == "0.0.0.0" || address == "127.0.0.1" || slices.Contains(h.addresses, address)
@@ -106,11 +96,11 @@ func (h *Host) has(address string) bool {
 
 // updateMember gives a voter another peer URL.
 func (c call) updateMember(r api.UpdateMemberRequest) (api.Done, error) {
-	if _, err := api.ParseID(r.ID); err != nil {
-		return api.Done{}, err
-	}
 	if r.PeerURL == "" {
 		return api.Done{}, refuse("no peer URL was given for member %s", r.ID)
+	}
+	if _, err := api.ParseID(r.ID); err != nil {
+		return api.Done{}, err
 	}
 	leader, s, err := c.changing(r.Owner, r.Timeout)
 	if err != nil {

@@ -14,6 +14,16 @@ import (
 type recovery struct {
 	copy        string
 	term, index uint64
+	agreed      bool // the whole log counts as agreed on by now, although only this member has agreed on it
+}
+
+// CutRecovery has a recovery of the cluster from its stopped member begin, and be killed once the whole log of the
+// member counts as agreed on.
+func (h *Host) CutRecovery(cluster string) {
+	h.onData(cluster, func(part *installation, m *model.Member) {
+		h.copyForRecovery(part, m)
+		part.recovery.agreed = true
+	})
 }
 
 // copySpare is the space that a copy of a member's data leaves free.
@@ -34,10 +44,11 @@ func (c call) recover(r api.RecoverRequest) (api.Recovered, error) {
 		return api.Recovered{}, refuse("this host is of cluster %q, and cluster %q is to be recovered", part.marker.ClusterID, r.ClusterID)
 	case part.marker.Phase != api.PhaseFormed:
 		return api.Recovered{}, refuse("member %s of cluster %s has not joined it: recover one that has", part.marker.Member, c.cluster)
-	case part.restore != nil && part.restore.Stage == api.StageFenced:
-		return api.Recovered{}, refuse("its guard lets the member not start (%s): a restore of %s is under way", api.GuardRestore, part.restore.Source)
-	case m == nil || m.Cluster != r.ClusterID:
-		return api.Recovered{}, refuse("data directory %s holds no data of cluster %s", part.marker.DataDir, r.ClusterID)
+	}
+	if check, why := c.guard(part); why != "" {
+		return api.Recovered{}, refuse("its guard lets the member not start (%s): %s", check, why)
+	}
+	switch {
 	case part.unit.Process != nil && part.unit.Process.Leader != "" && len(m.State().Members) == 1 && part.recovery == nil:
 		return api.Recovered{Path: c.lastRecovered(part.marker.DataDir)}, nil
 	case part.unit.Process != nil && part.unit.Process.Leader != "" && len(m.State().Members) > 1:
@@ -45,12 +56,13 @@ func (c call) recover(r api.RecoverRequest) (api.Recovered, error) {
 	case !m.State().Votes(m.ID):
 		return api.Recovered{}, refuse("the local member is a learner, which may lack what the voters have agreed on")
 	}
-	if under := part.recovery; under == nil || (under.term != m.LastTerm() || under.index != m.Index) && len(m.State().Members) > 1 {
+	if under := part.recovery; under == nil || !under.agreed && (under.term != m.LastTerm() || under.index != m.Index) && len(m.State().Members) > 1 {
 		if err := c.beginRecovery(part, m, r); err != nil {
 			return api.Recovered{}, err
 		}
 	}
 	part.unit.Stop()
+	part.recovery.agreed = true
 	done := api.Recovered{Path: part.recovery.copy}
 	s := m.State()
 	for _, l := range s.Members {
@@ -91,9 +103,13 @@ func (c call) beginRecovery(part *installation, m *model.Member, r api.RecoverRe
 	if size, _ := m.Size(); c.dataFree() < size+copySpare {
 		return refuse("%s has %d MiB free, and a copy of the data in it wants %d MiB: free some space", part.marker.DataDir, c.dataFree()>>20, (size+copySpare)>>20)
 	}
-	copied := *m
-	to := c.asideOf(part.marker.DataDir, "recovered")
-	c.data[to] = &directory{litter: true, member: &copied}
-	part.recovery = &recovery{copy: to, term: m.LastTerm(), index: m.Index}
+	c.copyForRecovery(part, m)
 	return nil
+}
+
+func (h *Host) copyForRecovery(part *installation, m *model.Member) {
+	copied := *m
+	to := h.asideOf(part.marker.DataDir, "recovered")
+	h.data[to] = &directory{litter: true, member: &copied}
+	part.recovery = &recovery{copy: to, term: m.LastTerm(), index: m.Index}
 }

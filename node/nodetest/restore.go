@@ -5,12 +5,13 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
-	"path"
+	"maps"
 	"slices"
 	"strings"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest/model"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/templates/systemd"
 )
 
 // content is the content of a snapshot.
@@ -44,7 +45,16 @@ func (c call) fetch(r api.FetchRequest) (api.Snapshot, error) {
 	if marker := c.on(c.cluster).marker; marker != nil && marker.Owner != r.Owner {
 		return api.Snapshot{}, refuse("cluster %s on this host is managed by another Terraform object", c.cluster)
 	}
-	if held, there := c.fetched[api.FetchedSnapshot(r.DataDir, r.SHA256)]; there {
+	known := r.SHA256
+	if known == "" && r.Source.Upload != nil {
+		known = r.Source.Upload.SHA256
+	}
+	keep := known
+	if under := c.on(c.cluster).restore; under != nil && under.Stage != api.StageFenced {
+		keep = under.Snapshot
+	}
+	c.removeFetched(r.DataDir, keep)
+	if held, there := c.fetched[api.FetchedSnapshot(r.DataDir, known)]; there {
 		return held.describe(r.DataDir), nil
 	}
 	sent, err := c.sent(r.Source, r.Owner, r.From)
@@ -54,10 +64,10 @@ func (c call) fetch(r api.FetchRequest) (api.Snapshot, error) {
 	sum := sha256.Sum256(sent)
 	read := content{sha256: hex.EncodeToString(sum[:]), size: int64(len(sent))}
 	if _, err := fmt.Sscanf(string(sent), "snapshot %d %d %s", &read.revision, &read.bumped, &read.content); err != nil {
-		return api.Snapshot{}, failed("what was sent is no snapshot: %v", err)
+		return api.Snapshot{}, refuse("what was sent is no snapshot: %v", err)
 	}
 	if r.SHA256 != "" && r.SHA256 != read.sha256 {
-		return api.Snapshot{}, failed("the snapshot has SHA-256 %s, and should have %s", read.sha256, r.SHA256)
+		return api.Snapshot{}, refuse("what was sent has the SHA-256 %s, and %s was asked for", read.sha256, r.SHA256)
 	}
 	described := read.describe(r.DataDir)
 	if desired := 64<<20 + int64(described.Keys)*192; desired > c.MemoryBytes {
@@ -69,15 +79,16 @@ func (c call) fetch(r api.FetchRequest) (api.Snapshot, error) {
 
 // checkFetch refuses a request that makes no sense on any host.
 func checkFetch(r api.FetchRequest) error {
+	if err := systemd.CheckDataDir(r.DataDir); err != nil {
+		return refuse("data directory %q: %s", r.DataDir, err)
+	}
 	switch {
-	case !path.IsAbs(r.DataDir):
-		return refuse("data directory %q: it is no absolute path", r.DataDir)
 	case r.From < 0 || r.From > 0 && (r.Source.Upload == nil || r.From > r.Source.Upload.SizeBytes):
 		return refuse("an upload cannot be resumed after byte %d", r.From)
+	case r.SHA256 != "" && api.CheckSHA256(r.SHA256, "a snapshot") != nil:
+		return api.CheckSHA256(r.SHA256, "a snapshot")
 	case model.MinorOf(r.MinorVersion) == 0:
 		return refuse("%q is no minor version of etcd, like 3.7", r.MinorVersion)
-	case r.SHA256 != "":
-		return api.CheckSHA256(r.SHA256, "an upload")
 	}
 	return nil
 }
@@ -90,6 +101,10 @@ func (c call) sent(s api.Source, owner string, from int64) ([]byte, error) {
 		return []byte(text), err
 	case s.Upload != nil && c.in != nil:
 		return c.receive(*s.Upload, from)
+	case s == (api.Source{}):
+		return nil, refuse("a snapshot comes from one place: an upload, a path of the host, S3, or a backup")
+	case s.Path != "":
+		return nil, refuse("%s is not there", s.Path)
 	}
 	return nil, failed("there is no snapshot at %+v", s)
 }
@@ -142,6 +157,12 @@ func (c call) fence(r api.FenceRequest) (api.Restoration, error) {
 	if err := c.mayChange(r.Owner); err != nil {
 		return api.Restoration{}, err
 	}
+	if under := part.restore; under != nil && under.Stage != api.StageFenced {
+		if under.Snapshot != r.Snapshot {
+			return api.Restoration{}, refuse("a restore of %s is under way", under.Source)
+		}
+		return *under, nil
+	}
 	if err := c.mustHaveDisk(part); err != nil {
 		return api.Restoration{}, err
 	}
@@ -151,65 +172,115 @@ func (c call) fence(r api.FenceRequest) (api.Restoration, error) {
 			c.broken(VerifiedFirst, "fence: %s has no snapshot %s", address, r.Snapshot)
 		}
 	}
-	switch under := part.restore; {
-	case under == nil:
-		m := c.directory(part.marker.DataDir).member
-		part.restore = &api.Restoration{Stage: api.StageFenced, Began: c.world.Clock, Marker: part.markerCopy(), Flags: slices.Clone(part.flags), Enabled: part.unit.Enabled, ClusterID: part.marker.ClusterID}
-		if m != nil && m.Last != nil {
-			part.restore.Revision = m.Last.State.Revision + int64(m.Index-m.Last.Index)
-		}
-	case under.Stage != api.StageFenced && under.Snapshot != r.Snapshot:
-		return api.Restoration{}, refuse("a restore of %s is under way", under.Source)
+	part.unit.Stop()
+	if part.restore == nil {
+		part.restore = &api.Restoration{Stage: api.StageFenced, Began: c.world.Clock}
+		c.remember(part)
 	}
-	if part.restore.Stage == api.StageFenced {
-		part.restore.Source, part.restore.Snapshot = r.Source, r.Snapshot
-		part.unit.Stop()
-		part.unit.Enabled = false
-		c.world.convene()
+	if m := c.directory(part.marker.DataDir).member; m != nil {
+		part.restore.ClusterID, part.restore.Revision = m.Cluster, m.HighestRevision()
 	}
+	part.restore.Source, part.restore.Snapshot = r.Source, r.Snapshot
+	part.unit.Enabled = false
+	c.world.convene()
 	return *part.restore, nil
+}
+
+// before is the rest of what a host has recorded of a restore: what it was before, and the cluster that was made.
+type before struct {
+	selected, unit string
+	progress       uint64
+	made           string // cluster ID
 }
 
 // restore makes the data directory from the fetched snapshot.
 func (c call) restore(r api.RestoreRequest) (api.Restored, error) {
 	part := c.on(c.cluster)
+	if err := systemd.CheckDataDir(r.Marker.DataDir); err != nil {
+		return api.Restored{}, refuse("data directory %q: %s", r.Marker.DataDir, err)
+	}
 	if err := api.CheckRestore(c.cluster, r); err != nil {
 		return api.Restored{}, err
 	}
-	if err := c.mayClaim(part, r.Marker); err != nil {
+	if err := c.mayRestore(part, r); err != nil {
 		return api.Restored{}, err
 	}
-	dir := r.Marker.DataDir
-	held, there := c.fetched[api.FetchedSnapshot(dir, r.Snapshot)]
-	switch under := part.restore; {
-	case !there:
-		return api.Restored{}, refuse("snapshot %s was not fetched", r.Snapshot)
-	case part.marker != nil && part.marker.Owner != r.Marker.Owner:
-		return api.Restored{}, refuse("cluster %s on this host is managed by another Terraform object", c.cluster)
-	case part.marker != nil && under == nil:
-		return api.Restored{}, refuse("the member on this host was not fenced")
-	case part.unit.Runs():
-		return api.Restored{}, refuse("a member runs on this host")
-	case under != nil && under.Stage != api.StageFenced && (under.Token != r.Marker.Token || under.Bump != r.Bump):
-		return api.Restored{}, refuse("this host was restored with token %s and bump %d", under.Token, under.Bump)
-	case under != nil && under.Stage != api.StageFenced:
+	if under := part.restore; under != nil && under.Stage != api.StageFenced {
 		return api.Restored{ClusterID: part.marker.ClusterID, MemberID: part.marker.MemberID, Aside: under.Aside}, nil
 	}
 	if err := c.mustHaveDisk(part); err != nil {
 		return api.Restored{}, err
 	}
+	if err := c.mustNotCollide(r.Marker); err != nil {
+		return api.Restored{}, err
+	}
+	dir := r.Marker.DataDir
+	held := c.fetched[api.FetchedSnapshot(dir, r.Snapshot)]
+	begins := held.state().Raised(r.Bump).Revision
+	if under := part.restore; under != nil && under.Revision > 0 && begins < under.Revision+2 {
+		return api.Restored{}, refuse("the restored cluster would begin at revision %d, and clients may have seen revision %d from this host: raise revisions by %d more", begins, under.Revision, under.Revision+2-begins)
+	}
 	m := c.reborn(r, held)
 	c.noneServes(m.Cluster)
 	if part.restore == nil {
+		part.unit.Stop()
 		part.restore = &api.Restoration{Began: c.world.Clock}
+		if part.marker != nil && part.marker.Token != r.Marker.Token {
+			c.remember(part)
+		}
 	}
 	part.restore.Source, part.restore.Snapshot, part.restore.Stage = r.Source, r.Snapshot, api.StageRestored
 	part.restore.Token, part.restore.Bump, part.restore.Aside = r.Marker.Token, r.Bump, c.moveAside(dir, "restore")
+	part.before.made = m.Cluster
 	c.data[dir] = &directory{member: m}
 	r.Marker.ClusterID, r.Marker.MemberID = m.Cluster, m.ID
 	c.record(part, r.Marker)
-	part.flags = nil
 	return api.Restored{ClusterID: m.Cluster, MemberID: m.ID, Aside: part.restore.Aside}, nil
+}
+
+// mayRestore refuses a host that is not fenced for this restore, and a directory that holds anything except the old
+// member's data and this restore's.
+func (c call) mayRestore(part *installation, r api.RestoreRequest) error {
+	if part.marker != nil {
+		if err := c.mayChange(r.Marker.Owner); err != nil {
+			return err
+		}
+	}
+	dir, under := r.Marker.DataDir, part.restore
+	switch {
+	case under != nil && under.Snapshot != r.Snapshot:
+		return refuse("a restore of %s is under way, with snapshot %s, and snapshot %s is to be restored: fence the host for that", under.Source, under.Snapshot, r.Snapshot)
+	case under == nil && part.marker != nil && (part.marker.Phase != api.PhaseForming || c.directory(part.marker.DataDir).member != nil):
+		return refuse("member %s of cluster %s is not fenced: fence it first", part.marker.Member, c.cluster)
+	}
+	if under != nil && under.Stage != api.StageFenced {
+		if under.Token != r.Marker.Token || under.Bump != r.Bump {
+			return refuse("a restore of %s is under way, with token %s and revisions raised by %d", under.Source, under.Token, under.Bump)
+		}
+		if why := c.notRestored(part); why != "" {
+			return refuse("%s", why)
+		}
+		return nil
+	}
+	if _, there := c.fetched[api.FetchedSnapshot(dir, r.Snapshot)]; !there {
+		return refuse("snapshot %s is not on this host: fetch it first", r.Snapshot)
+	}
+	if !c.directory(dir).empty() && (under == nil || under.Marker == nil || under.Marker.DataDir != dir) {
+		return refuse("data directory %s is not empty, and what lies in it was not made by this cluster", dir)
+	}
+	return nil
+}
+
+// remember records what a host is before a restore.
+func (c call) remember(part *installation) {
+	part.restore.Marker, part.restore.Flags, part.restore.Enabled = part.markerCopy(), slices.Clone(part.flags), part.unit.Enabled
+	part.restore.ClusterID = part.marker.ClusterID
+	part.before = before{selected: part.selected, unit: part.unit.Text, progress: part.progress}
+}
+
+// removeFetched removes the snapshots for a data directory that were fetched, except one of this SHA-256.
+func (h *Host) removeFetched(dir, keep string) {
+	maps.DeleteFunc(h.fetched, func(at string, s content) bool { return at == api.FetchedSnapshot(dir, s.sha256) && s.sha256 != keep })
 }
 
 // reborn returns a member of the restored cluster. All of them begin with the same log.
@@ -259,17 +330,19 @@ func (c call) advance(r api.AdvanceRequest) (api.Done, error) {
 	m := c.directory(part.marker.DataDir).member
 	switch r.Stage {
 	case api.StageChecked:
-		if m.Proofs < 1 {
+		if m != nil && m.Proofs < 1 {
 			c.broken(AgreedTwice, "it was checked, and nobody has compared it")
 		}
 	case api.StageOpened:
-		if m.Proofs < 2 {
+		if m != nil && m.Proofs < 2 {
 			c.broken(AgreedTwice, "it was opened, and was compared %d times", m.Proofs)
 		}
-		c.open(m)
+		if m != nil {
+			c.open(m)
+		}
 	case "":
-		delete(c.Host.fetched, api.FetchedSnapshot(part.marker.DataDir, part.restore.Snapshot))
-		part.restore = nil
+		c.removeFetched(part.marker.DataDir, "")
+		part.restore, part.before = nil, before{}
 		return api.Done{}, nil
 	}
 	part.restore.Stage = r.Stage
@@ -319,14 +392,19 @@ func (c call) rollBack(r api.RollBackRequest) (api.Done, error) {
 		c.data[dir] = c.data[under.Aside]
 		delete(c.data, under.Aside)
 	}
-	part.restore = nil
+	c.removeFetched(dir, "")
+	was := part.before
+	part.restore, part.before = nil, before{}
 	if under.Marker == nil {
 		delete(c.clusters, c.cluster)
+		c.sweep(c.cluster, part.selected)
 		return api.Done{}, nil
 	}
-	part.marker, part.flags, part.unit.Enabled, part.selected = under.Marker, under.Flags, under.Enabled, orElse(under.Marker.Store, part.selected)
-	part.progress = 0 // it was the restored member's
-	c.note(part)
+	part.marker, part.flags, part.unit.Enabled, part.progress = under.Marker, under.Flags, under.Enabled, was.progress
+	if c.hasStore(was.selected) {
+		part.selected = was.selected
+	}
+	part.unit.Text = orElse(was.unit, part.unit.Text)
 	return api.Done{}, nil
 }
 

@@ -17,17 +17,15 @@ const snapshotSize = 512 + sha256.Size
 
 // save sends a snapshot of the local member, or reports that it was uploaded.
 func (c call) save(r api.SaveRequest) (api.Saved, error) {
-	if err := c.mayChange(r.Owner); err != nil {
+	p, err := c.voter(r.Owner)
+	if err != nil {
 		return api.Saved{}, err
 	}
-	p := c.on(c.cluster).unit.Process
-	switch {
-	case p == nil || !p.Answers():
-		return api.Saved{}, failed("save a snapshot: the local member does not answer")
-	case !p.Member.State().Votes(p.Member.ID):
-		return api.Saved{}, refuse("member %s is a learner, through which nothing of the cluster can be changed or saved: ask a voter", p.Member.Name)
-	case p.Leader == "":
+	if p.Leader == "" {
 		return api.Saved{}, refuse("member %s cannot reach a majority of the voters, and may be behind: ask another voter", p.Member.Name)
+	}
+	if err := c.mustHoldSnapshot(); err != nil {
+		return api.Saved{}, err
 	}
 	s := p.Member.State()
 	content := snapshotOf(s)
@@ -40,7 +38,7 @@ func (c call) save(r api.SaveRequest) (api.Saved, error) {
 	if r.S3 != nil || c.out == nil {
 		return saved, nil
 	}
-	_, err := c.out.Write([]byte(content))
+	_, err = c.out.Write([]byte(content))
 	return saved, err
 }
 
@@ -53,25 +51,18 @@ func snapshotOf(s model.State) string {
 
 // snapshot saves the data of the local member.
 func (c call) snapshot(r api.SnapshotRequest) (api.Snapshot, error) {
-	if err := c.mayChange(r.Owner); err != nil {
-		return api.Snapshot{}, err
-	}
 	if r.Keep < 1 {
 		return api.Snapshot{}, c.world.unexpected("%s: a snapshot of which %d are kept", c.Address, r.Keep)
 	}
-	part := c.on(c.cluster)
-	p := part.unit.Process
-	switch {
-	case p == nil || !p.Answers():
-		return api.Snapshot{}, failed("save a snapshot: the local member does not answer")
-	case !p.Member.State().Votes(p.Member.ID):
-		return api.Snapshot{}, refuse("member %s is a learner, through which nothing of the cluster can be changed or saved: ask a voter", p.Member.Name)
+	p, err := c.voter(r.Owner)
+	if err != nil {
+		return api.Snapshot{}, err
 	}
-	if c.cramped(c.view(c.cluster)) {
-		return api.Snapshot{}, refuse("%s has %d MiB free, and a snapshot of the member's database wants more", api.SnapshotDir(part.marker.DataDir), c.FreeBytes>>20)
+	if err := c.mustHoldSnapshot(); err != nil {
+		return api.Snapshot{}, err
 	}
 	s := p.Member.State()
-	dir := part.marker.DataDir
+	dir := c.on(c.cluster).marker.DataDir
 	c.taken++
 	saved := api.Snapshot{
 		Path:      path.Join(api.SnapshotDir(dir), fmt.Sprintf("%06d-%d.db", c.taken, s.Stored())),
@@ -84,6 +75,14 @@ func (c call) snapshot(r api.SnapshotRequest) (api.Snapshot, error) {
 	kept := append(slices.Clone(c.snapshots[dir]), saved.Path)
 	c.snapshots[dir] = kept[max(0, len(kept)-r.Keep):]
 	return saved, nil
+}
+
+// mustHoldSnapshot refuses a snapshot of the local member that there is no room for.
+func (c call) mustHoldSnapshot() error {
+	if c.cramped(c.view(c.cluster)) {
+		return refuse("%s has %d MiB free, and a snapshot of the member's database wants more", api.SnapshotDir(c.on(c.cluster).marker.DataDir), c.FreeBytes>>20)
+	}
+	return nil
 }
 
 // Snapshots returns the paths of the snapshots beside a data directory, oldest first.

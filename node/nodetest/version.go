@@ -16,9 +16,10 @@ import (
 type archive struct {
 	version      string
 	architecture string
-	doomed       string   // why it ends as soon as it is started; empty: it does not
-	unknown      []string // flags that it does not know
-	lacks        []string // fields of requests that it does not know
+	doomed       string          // why it ends as soon as it is started; empty: it does not
+	unknown      []string        // flags that it does not know
+	lacks        []string        // fields of requests that it does not know
+	ignores      []api.Operation // that it does not know
 }
 
 // AddStores adds stores of another version of etcd to the world, and returns their hashes by architecture, as
@@ -53,18 +54,31 @@ func (w *World) RefuseFields(store string, fields ...string) {
 	w.archive(store).lacks = fields
 }
 
-// known refuses a request that changes a host with a field that the store does not know.
-func (c call) known(op api.Operation, body json.RawMessage) error {
+// RefuseOperations has a store not know some operations, like a store that is older than they are.
+func (w *World) RefuseOperations(store string, operations ...api.Operation) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.archive(store).ignores = operations
+}
+
+// known refuses an operation that the store does not know, and such a field of a request that changes a host. It takes
+// such fields away from a request that only reads, since a store ignores them there.
+func (c call) known(op api.Operation, body json.RawMessage) (json.RawMessage, error) {
 	var fields map[string]json.RawMessage
-	if op.ReadOnly() || json.Unmarshal(body, &fields) != nil {
-		return nil
+	lacks := c.world.archive(c.store).lacks
+	if slices.Contains(c.world.archive(c.store).ignores, op) {
+		return nil, &api.Error{Code: api.CodeUnsupported, Message: fmt.Sprintf("this store knows no operation %q", op)}
 	}
-	for _, name := range c.world.archive(c.store).lacks {
-		if _, given := fields[name]; given {
-			return &api.Error{Code: api.CodeUnsupported, Message: fmt.Sprintf("this store cannot carry out the request %s: json: unknown field %q", op, name)}
+	if len(lacks) == 0 || json.Unmarshal(body, &fields) != nil {
+		return body, nil
+	}
+	for _, name := range lacks {
+		if _, given := fields[name]; given && (!op.ReadOnly() || op == api.OpPreflight) {
+			return nil, &api.Error{Code: api.CodeUnsupported, Message: fmt.Sprintf("this store cannot carry out the request %s: json: unknown field %q", op, name)}
 		}
+		delete(fields, name)
 	}
-	return nil
+	return json.Marshal(fields)
 }
 
 // Doom has every start of a member with this store end at once, for the reason why; empty: no longer.

@@ -85,6 +85,12 @@ func (m *Member) BeyondLog() string {
 	return fmt.Sprintf("panic: tocommit(%d) is out of range [lastIndex(%d)]. Was the raft log corrupted, truncated, or lost?", m.Told, m.Index)
 }
 
+// IsBeyondLog tells whether the member has told a leader more than it has. A leader that was elected since asks what it
+// has; nil: none leads.
+func (m *Member) IsBeyondLog(leader *Member) bool {
+	return leader != nil && m.Told > m.Index && leader.Term == m.ToldTerm
+}
+
 // LastTerm returns the term of the member's last entry.
 func (m *Member) LastTerm() uint64 {
 	if m.Last == nil {
@@ -145,10 +151,12 @@ func (s State) Stored() int64 {
 	return s.Revision
 }
 
-// Raised returns the state with its revisions raised by a restore, from that of its newest record.
+// Raised returns the state with its revisions raised by a restore, from that of its newest record, and compacted up to
+// there.
 func (s State) Raised(by int64) State {
 	begins := max(1, s.Stored()+by)
 	s.Revision, s.Bumped = begins, s.Bumped+begins-s.Revision
+	s.Compacted, s.Before = begins, 0
 	return s
 }
 

@@ -28,6 +28,14 @@ func (m *Member) Log() *api.Log {
 	return log
 }
 
+// HighestRevision returns a revision that no client can have seen a higher one than, or 0 if the data cannot be read.
+func (m *Member) HighestRevision() int64 {
+	if m.Damaged != "" || m.Last == nil {
+		return 0
+	}
+	return m.Revision() + int64(m.Index-m.Last.Index)
+}
+
 // Size returns the size of the member's database, and how much of it is used.
 func (m *Member) Size() (bytes, used int64) {
 	// A restore raises the revision by far more than there were writes.

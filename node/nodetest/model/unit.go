@@ -51,6 +51,26 @@ type Process struct {
 // Answers tells whether clients get answers from the process.
 func (p *Process) Answers() bool { return p.Serves && !p.Frozen }
 
+// CompactedAt returns the revision up to which the process says that it is compacted, if it is asked for the hash at a
+// revision. For the revision of its last compaction it answers with the hash that it has computed before that.
+func (p *Process) CompactedAt(revision int64) int64 {
+	if p.Compacted > 0 && revision == p.Compacted {
+		return everCompacted(p.Member.State().Before)
+	}
+	return p.Member.CompactedTo()
+}
+
+// CompactedTo returns the revision up to which a member says that it is compacted.
+func (m *Member) CompactedTo() int64 { return everCompacted(m.State().Compacted) }
+
+// everCompacted returns a compacted revision as etcd tells it: -1 if there was never a compaction.
+func everCompacted(revision int64) int64 {
+	if revision == 0 {
+		return -1
+	}
+	return revision
+}
+
 // Start has systemd start a unit that does not run yet.
 func (u *Unit) Start() {
 	if u.Runs() {
