@@ -19,6 +19,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/freeport"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdclient"
+	hostunits "github.com/etcd-on-hosts/terraform-provider-etcd/node/host/units"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
 )
 
@@ -84,9 +85,10 @@ func newMachineParty(t *testing.T, names []string) *machineParty {
 		}
 		live := &endingUnits{liveUnits: &liveUnits{fakeUnits: units, t: t}}
 		m.Units = live
-		m.Run = func(_ context.Context, name string, args ...string) ([]byte, error) {
+		units.run = func(string) error { return m.Backups().RunBackup(t.Context(), "main", true, func(string) {}) }
+		m.Run = func(ctx context.Context, name string, args ...string) ([]byte, error) {
 			if name != "journalctl" {
-				return nil, fmt.Errorf("nobody runs %s %q", name, args)
+				return hostunits.Exec(ctx, name, args...)
 			}
 			return []byte(strings.Join(live.journal, "\n") + "\n"), nil
 		}

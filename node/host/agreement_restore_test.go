@@ -160,3 +160,47 @@ func same(r row, fields ...string) row {
 	r.same = fields
 	return r
 }
+
+func backingUp(change func(*api.Backup)) func(*stage) any {
+	return func(*stage) any {
+		b := api.Backup{Digest: "1", Schedule: "daily", Directory: backupDir}
+		if change != nil {
+			change(&b)
+		}
+		return api.BackUpRequest{Owner: fleetOwner, Backup: &b}
+	}
+}
+
+// backedUpMember is a cluster of one that is backed up to a directory, and what is fetched from there.
+var backedUpMember = arrangement{hosts: []string{"a"},
+	arrange: func(s *stage) { s.form("a"); s.write("a", 3) },
+	rows: []row{
+		{name: "back up into the data", at: "a", op: api.OpBackUp, body: backingUp(func(b *api.Backup) { b.Directory = dataDir + "/backups" }), want: api.CodeRefused, says: "the member's own"},
+		{name: "back up around the data", at: "a", op: api.OpBackUp, body: backingUp(func(b *api.Backup) { b.Directory = "/var/lib" }), want: api.CodeRefused, says: "the member's own"},
+		{at: "a", op: api.OpBackUp, body: backingUp(nil)},
+		{name: "no backup yet", at: "a", op: api.OpBackups, body: body(api.BackupsRequest{})},
+		{name: "send what is not there", at: "a", op: api.OpSendBackup, body: body(api.SendBackupRequest{Name: "x"}), want: api.CodeRefused},
+		{name: "rehearse what is not rehearsed", at: "a", op: api.OpRunNow, body: body(api.RunNowRequest{Owner: fleetOwner, Rehearsal: true, Timeout: patience}), want: api.CodeRefused},
+		{name: "back up in no time", at: "a", op: api.OpRunNow, body: body(api.RunNowRequest{Owner: fleetOwner}), want: api.CodeRefused, says: "no time to wait"},
+		{name: "back up for another", at: "a", op: api.OpRunNow, body: body(api.RunNowRequest{Owner: another, Timeout: patience}), want: api.CodeRefused, says: "another Terraform object"},
+		{at: "a", op: api.OpRunNow, body: body(api.RunNowRequest{Owner: fleetOwner, Timeout: patience}), same: []string{"digest"}},
+		{name: "the backup", at: "a", op: api.OpBackups, body: body(api.BackupsRequest{}), keep: func(s *stage, result map[string]any) {
+			all, _ := result["backups"].([]any)
+			if len(all) != 1 {
+				s.Fatalf("it lists %v", result)
+			}
+			listed, _ := all[0].(map[string]any)
+			s.backup, _ = listed["name"].(string)
+		}},
+		{name: "send it", at: "a", op: api.OpSendBackup, body: func(s *stage) any { return api.SendBackupRequest{Name: s.backup} }, keep: func(s *stage, _ map[string]any) { s.saved = slices.Clone(s.received) }},
+		{name: "fetch the latest", at: "a", op: api.OpFetch, body: func(s *stage) any {
+			return api.FetchRequest{Owner: fleetOwner, DataDir: dataDir, MinorVersion: s.minor(0), Source: api.Source{Backup: api.LatestBackup}}
+		}},
+		{name: "fetch what is not there", at: "a", op: api.OpFetch, body: func(s *stage) any {
+			return api.FetchRequest{Owner: fleetOwner, DataDir: dataDir, MinorVersion: s.minor(0), Source: api.Source{Backup: "x"}}
+		}, want: api.CodeRefused},
+		fetching("fetch what was sent", "a", nil), // real backups have the key of their run in them
+		{name: "back up no more", at: "a", op: api.OpBackUp, body: body(api.BackUpRequest{Owner: fleetOwner})},
+		{name: "the backups of before", at: "a", op: api.OpBackups, body: body(api.BackupsRequest{}), want: api.CodeRefused},
+	},
+}

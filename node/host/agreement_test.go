@@ -56,6 +56,7 @@ type stage struct {
 	version   string // of etcd, once a cluster was formed
 	received  []byte // the content of the last answer that had some
 	saved     []byte // the snapshot that is restored
+	backup    string // its name
 }
 
 // party is what the machine and the fake each do in their own way.
