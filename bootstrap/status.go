@@ -129,10 +129,11 @@ func markReverted(p *membership.ClusterStatus, reports Reports) {
 	}
 }
 
-// isOfNewerEtcd tells whether a member would run an older etcd than its own log needs, while its cluster has agreed on
-// an older version than that: the member had agreed on it before it got the older etcd.
+// isOfNewerEtcd tells whether a member's log is of a newer etcd than its cluster has agreed on. The member had agreed
+// on the older one, since no downgrade ends without it. While a downgrade is under way, that shows only in a member
+// that would run an older etcd than its log needs.
 func isOfNewerEtcd(s membership.MemberStatus, o *api.Observation, p membership.ClusterStatus) bool {
-	return s.Behind && o != nil && o.Data.Log != nil && o.Data.Log.Error == "" && olderMinor(p.ClusterVersion, o.Data.Log.Version)
+	return (s.Behind || p.Downgrade == "") && o != nil && o.Data.Log != nil && o.Data.Log.Error == "" && olderMinor(p.ClusterVersion, o.Data.Log.Version)
 }
 
 // hasOtherMemberID tells whether the log of a voter that does not serve has another member ID than the cluster's list.

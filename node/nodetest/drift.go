@@ -228,10 +228,18 @@ func (h *Host) RollBack(cluster string, n uint64) {
 }
 
 // Revert returns the whole machine to its state n entries ago, with everything that it records of its member's
-// progress. The unit stays stopped.
+// progress, the store, and what it was configured with. The unit stays stopped.
 func (h *Host) Revert(cluster string, n uint64) {
 	h.RollBack(cluster, n)
-	h.change(cluster, func(part *installation) { part.progress -= min(n, part.progress) })
+	h.onData(cluster, func(part *installation, m *model.Member) {
+		part.progress -= min(n, part.progress)
+		for _, was := range part.configured {
+			if was.index <= m.Index {
+				part.selected, part.unit.Text, part.flags = was.selected, was.unit, was.flags
+			}
+		}
+		h.stores[part.selected] = h.world.Clock
+	})
 }
 
 // ForeignData stops the cluster's unit, and replaces the member's data by another cluster's. The unit stays stopped.

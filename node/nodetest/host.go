@@ -100,6 +100,7 @@ type Host struct {
 // installation is what a host carries of one cluster, except for the data.
 type installation struct {
 	selected     string // hash of a store; empty: none
+	configured   []configured
 	marker       *api.Marker
 	keys         map[string]signing.Key
 	next         map[string]signing.Key // keys that replace others once they have a certificate
@@ -118,6 +119,13 @@ type installation struct {
 	filter       *filter          // nil: the host lets anybody reach its member
 	recovery     *recovery        // that is under way; nil: none
 	before       before           // the restore that is under way
+}
+
+// configured is what a host was configured with once.
+type configured struct {
+	index          uint64 // of the last entry in the member's log then
+	selected, unit string
+	flags          []string
 }
 
 // directory is a data directory.

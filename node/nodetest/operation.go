@@ -201,6 +201,11 @@ func (c call) configure(r api.ConfigureRequest) (api.Done, error) {
 	part.renewed = renewed
 	part.keys, part.next, part.certificates, part.peerCA, part.clientCA = keys, next, certificates, peerCA, clientCA
 	part.selected, part.flags, part.unit.Text = r.Store, slices.Clone(r.Flags), r.Unit
+	now := configured{selected: r.Store, unit: r.Unit, flags: part.flags}
+	if m := c.directory(r.Marker.DataDir).member; m != nil {
+		now.index = m.Index
+	}
+	part.configured = append(part.configured, now)
 	delete(c.wanted, demand{c.cluster, r.Store})
 	if c.mustBeAlone(part) == "" {
 		part.recovery = nil
