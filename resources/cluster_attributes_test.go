@@ -5,14 +5,17 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 
+	"github.com/hashicorp/terraform-plugin-framework/resource"
 	tftest "github.com/hashicorp/terraform-plugin-testing/helper/resource"
 	"github.com/hashicorp/terraform-plugin-testing/plancheck"
 	"github.com/hashicorp/terraform-plugin-testing/terraform"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
 )
 
@@ -51,8 +54,36 @@ var laters = map[string]later{
 	"peer_port":           {"peer_port = terraform_data.later.output", `12380`, ""},
 	"metrics_port":        {"metrics_port = terraform_data.later.output", `12381`, ""},
 	"data_dir":            {"data_dir = terraform_data.later.output", `"/var/lib/etcd/prod"`, ""},
+	"certificates":        {"certificates = jsondecode(terraform_data.later.output)", `jsonencode({ renew_before = "480h" })`, ""},
+	"a certificate's end": {"certificates = { validity = terraform_data.later.output }", `"8000h"`, ""},
 	"a recovery":          {"recover_from = jsondecode(terraform_data.later.output)", `jsonencode(null)`, "says what a running cluster gives up"},
 	"a restore":           {"restore = jsondecode(terraform_data.later.output)", `jsonencode(null)`, "says what a running cluster gives up"},
+}
+
+// TestLatersAreAll holds that laters has every attribute of a cluster that a configuration sets.
+func TestLatersAreAll(t *testing.T) {
+	elsewhere := []string{
+		"name", "pki", "client_crl", // TestFixedValuesMayBeKnownLater, TestAuthoritiesAreNotExchangedUnseen, TestClientsAreRevoked
+		"members",             // TestUnknownAddresses, TestObjectsThatAreNotKnown
+		"deletion_protection", // of every configuration in tests
+	}
+	var has resource.SchemaResponse
+	for _, make := range resources.Managed() {
+		var named resource.MetadataResponse
+		if make().Metadata(t.Context(), resource.MetadataRequest{ProviderTypeName: "etcd"}, &named); named.TypeName == "etcd_cluster" {
+			make().Schema(t.Context(), resource.SchemaRequest{}, &has)
+		}
+	}
+	var missing []string
+	for name, attribute := range has.Schema.Attributes {
+		held := func(one later) bool { return strings.HasPrefix(one.attribute, name+" ") }
+		if (attribute.IsOptional() || attribute.IsRequired()) && !slices.Contains(elsewhere, name) && !slices.ContainsFunc(slices.Collect(maps.Values(laters)), held) {
+			missing = append(missing, name)
+		}
+	}
+	if len(has.Schema.Attributes) == 0 || len(missing) > 0 {
+		t.Errorf("of %d attributes no value is known later: %q", len(has.Schema.Attributes), missing)
+	}
 }
 
 // TestEveryAttributeMayBeKnownLater forms a cluster, and changes one, by a value that the plan does not know. The apply
