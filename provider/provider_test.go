@@ -83,7 +83,9 @@ func TestBadSettings(t *testing.T) {
 	var steps []tftest.TestStep
 	with := func(more string) string { return fmt.Sprintf("ssh = { private_key = %q, %s }", privateKey(t), more) }
 	for name, test := range map[string]struct{ block, want string }{
-		"no key":             {`ssh = { private_key = "nonsense" }`, "private_key is no private key that can be read"},
+		"no key":             {`ssh = { private_key = "nonsense" }`, "This is no private key"},
+		"a public key":       {`ssh = { private_key = "ssh-ed25519 AAAA" }`, "it is a public key: set the private one"},
+		"a bastion's no key": {with(`bastion = { address = "b", private_key = "nonsense" }`), "ssh.bastion.private_key: it is no private key"},
 		"a key that is gone": {fmt.Sprintf(`ssh = { private_key_file = %q }`, missing), "private_key_file: open " + missing},
 		"two keys":           {fmt.Sprintf(`ssh = { private_key_file = %q, private_key = "x" }`, missing), "Attribute \"ssh.private_key_file\" cannot be specified when \"ssh.private_key\" is specified"},
 		"no credentials":     {`ssh = { user = "ops" }`, "no SSH credentials: set private_key, private_key_file or agent"},

@@ -249,3 +249,22 @@ func TestTheEnvironmentIsTaken(t *testing.T) {
 		}
 	}
 }
+
+// TestTheEnvironmentHasAProgressLog: ETCD_PROGRESS_LOG counts where the configuration has no progress_log.
+func TestTheEnvironmentHasAProgressLog(t *testing.T) {
+	dir := t.TempDir()
+	set := filepath.Join(dir, "set.log")
+	t.Setenv("ETCD_PROGRESS_LOG", set)
+	for configured, want := range map[string]string{"": set, filepath.Join(dir, "configured.log"): filepath.Join(dir, "configured.log")} {
+		value := types.StringNull()
+		if configured != "" {
+			value = types.StringValue(configured)
+		}
+		var resp provider.ConfigureResponse
+		(&etcdProvider{now: time.Now}).progress(orVariable(value, progressLogVariable), &resp)("prod", "1/2 start a (192.0.2.11)")
+		text, err := os.ReadFile(want)
+		if err != nil || !strings.HasSuffix(string(text), "prod 1/2 start a (192.0.2.11)\n") || resp.Diagnostics.HasError() {
+			t.Errorf("configured %q: the log is %q (%v, %v)", configured, text, err, resp.Diagnostics)
+		}
+	}
+}

@@ -1,6 +1,9 @@
 package provider
 
 import (
+	"context"
+	"fmt"
+
 	"github.com/hashicorp/terraform-plugin-framework-validators/int64validator"
 	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
 	"github.com/hashicorp/terraform-plugin-framework/path"
@@ -18,6 +21,22 @@ var notEmpty = []validator.String{stringvalidator.LengthAtLeast(1)}
 // notEmptyInsteadOf is notEmpty, and requires that another attribute beside it is not set.
 func notEmptyInsteadOf(name string) []validator.String {
 	return append([]validator.String{stringvalidator.ConflictsWith(path.MatchRelative().AtParent().AtName(name))}, notEmpty...)
+}
+
+// privateKeyCheck refuses what is no private key. Its error does not cite the text.
+type privateKeyCheck struct{}
+
+func (privateKeyCheck) Description(context.Context) string { return "has to be a private key" }
+
+func (c privateKeyCheck) MarkdownDescription(ctx context.Context) string { return c.Description(ctx) }
+
+func (privateKeyCheck) ValidateString(_ context.Context, req validator.StringRequest, resp *validator.StringResponse) {
+	if req.ConfigValue.ValueString() == "" { // unknown, or refused by another check
+		return
+	}
+	if err := ssh.CheckPrivateKey(req.ConfigValue.ValueString()); err != nil {
+		resp.Diagnostics.AddAttributeError(req.Path, "This is no private key", fmt.Sprintf("%s: %s.", req.Path, err))
+	}
 }
 
 // sshAttribute returns the ssh attribute.
@@ -119,7 +138,7 @@ func loginAttributes() map[string]schema.Attribute {
 		"private_key": schema.StringAttribute{
 			Optional: true, Sensitive: true, CustomType: sensitive.StringType{},
 			MarkdownDescription: "Private key to log in with: OpenSSH, or PEM with PKCS#1, SEC1 or PKCS#8. An ephemeral value is accepted. At most one of this and `private_key_file`.",
-			Validators:          notEmptyInsteadOf("private_key_file"),
+			Validators:          append(notEmptyInsteadOf("private_key_file"), privateKeyCheck{}),
 		},
 		"private_key_file": schema.StringAttribute{
 			Optional:            true,

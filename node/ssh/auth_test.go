@@ -109,6 +109,9 @@ func TestPrivateKeyFormats(t *testing.T) {
 			mustContain(t, err, "private_key_file "+wrong.PrivateKeyFile, "the passphrase does not open it")
 			err = logIn(t, server, ssh.Auth{PrivateKey: secret.New(text)})
 			mustContain(t, err, "private_key is encrypted: set passphrase")
+			if err := ssh.CheckPrivateKey(text); err != nil {
+				t.Errorf("refused without its passphrase: %v", err)
+			}
 		})
 	}
 }

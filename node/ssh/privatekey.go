@@ -75,3 +75,22 @@ func commonMistake(text string) string {
 	}
 	return ""
 }
+
+// CheckPrivateKey refuses a text that is no private key, as far as that shows without its passphrase. Its error holds
+// nothing of the text.
+func CheckPrivateKey(text string) error {
+	key, err := rawKey([]byte(unindent(text)))
+	if locked := (*gossh.PassphraseMissingError)(nil); errors.As(err, &locked) {
+		return nil
+	}
+	if err == nil {
+		_, err = gossh.NewSignerFromKey(key)
+	}
+	if err == nil {
+		return nil
+	}
+	if hint := commonMistake(text); hint != "" {
+		return errors.New(hint)
+	}
+	return fmt.Errorf("it is no private key that can be read (OpenSSH, or PEM with PKCS#1, SEC1 or PKCS#8): %w", err)
+}
