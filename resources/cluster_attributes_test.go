@@ -62,11 +62,9 @@ var laters = map[string]later{
 
 // TestLatersAreAll holds that laters has every attribute of a cluster that a configuration sets.
 func TestLatersAreAll(t *testing.T) {
-	elsewhere := []string{
-		"name", "pki", "client_crl", // TestFixedValuesMayBeKnownLater, TestAuthoritiesAreNotExchangedUnseen, TestClientsAreRevoked
-		"members",             // TestUnknownAddresses, TestObjectsThatAreNotKnown
-		"deletion_protection", // of every configuration in tests
-	}
+	// TestFixedValuesMayBeKnownLater, TestAuthoritiesAreNotExchangedUnseen, TestClientsAreRevoked, TestUnknownAddresses
+	// and TestObjectsThatAreNotKnown have these, and every configuration in tests has the last.
+	elsewhere := []string{"name", "pki", "client_crl", "members", "deletion_protection"}
 	var has resource.SchemaResponse
 	for _, make := range resources.Managed() {
 		var named resource.MetadataResponse
