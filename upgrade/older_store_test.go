@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
@@ -99,6 +100,35 @@ func TestOlderStoreIsExchangedForRenewals(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestOlderStoreIsExchangedForAFirewall holds that a host is told whom it lets in by a store that knows the call,
+// whatever else is to be done with the cluster.
+func TestOlderStoreIsExchangedForAFirewall(t *testing.T) {
+	for name, happen := range map[string]func(*life){
+		"nothing else":    func(*life) {},
+		"one is stopped":  func(l *life) { l.host("b").StopUnit(cluster) },
+		"one is replaced": func(l *life) { l.want("a", "b@21", "c") },
+		"one is lost":     func(l *life) { l.host("c").Wipe() },
+		"settings":        func(l *life) { l.set("quota-backend-bytes", "8589934592") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				l := serving(t, 3, nodetest.EtcdVersion)
+				l.world.RefuseOperations(l.versions[nodetest.EtcdVersion]["amd64"], api.OpFirewall)
+				l.carry(nodetest.EtcdVersion, l.world.Rebuild(nodetest.EtcdVersion))
+				l.run(nodetest.EtcdVersion)
+				l.cluster = l.cluster.Filtered(&bootstrap.Firewall{Clients: []string{"10.0.1.0/24"}})
+				happen(l)
+				l.mustConverge(2)
+				for _, m := range l.cluster.Members {
+					if l.world.Host(m.Address).Filters(cluster) == nil {
+						t.Errorf("%s filters nothing", m)
+					}
+				}
+			})
+		})
+	}
 }
 
 // TestRefusedConfigurationRestartsNobody has a host refuse its member's configuration: the host has written nothing, so
