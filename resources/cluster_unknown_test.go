@@ -57,6 +57,39 @@ func TestObjectsThatAreNotKnown(t *testing.T) {
 		{"a restore", later("restore", `{ url = "file:///srv/backup.db" }`) + cluster(known, "restore = jsondecode(terraform_data.restore.output)"), "says what a running cluster gives up"},
 		{"time limits", later("limits", `{ create = "30m", update = "1h" }`) + cluster(known, "timeouts = jsondecode(terraform_data.limits.output)"), ""},
 		{"who is left behind", later("names", `["c"]`) + cluster(known, "abandon_on_destroy = jsondecode(terraform_data.names.output)"), ""},
+		{"what beside a cluster names it", later("of", `{ name = "prod", owner = "nobody", members = { a = { address = "192.0.2.11" } } }`) + cluster(known, "") + `
+			locals { of = jsondecode(terraform_data.of.output) }
+			resource "etcd_snapshot" "whole" {
+				cluster = local.of
+				file    = "unknown-whole.db"
+			}
+			resource "etcd_snapshot" "merged" {
+				cluster  = merge(local.of, { name = "prod" })
+				s3       = local.of.s3
+				triggers = local.of.triggers
+			}
+			resource "etcd_snapshot" "each" {
+				for_each = toset(["a"])
+				cluster  = { name = "prod", owner = local.of.owner, members = { (each.key) = local.of.members[each.key] } }
+				file     = local.of.file
+			}
+			data "etcd_backups" "whole" { cluster = local.of }
+			data "etcd_backups" "merged" { cluster = merge(local.of, { name = "prod" }) }
+			data "etcd_backups" "each" {
+				for_each = toset(["a"])
+				cluster  = { name = "prod", owner = local.of.owner, members = { (each.key) = local.of.members[each.key] } }
+			}
+			data "etcd_host" "each" {
+				for_each = toset(["a"])
+				address  = local.of.members[each.key].address
+				paths    = local.of.paths
+			}
+			resource "etcd_certificate" "whole" {
+				pki              = local.of.pki
+				common_name      = local.of.name
+				private_key_file = local.of.file
+			}
+			`, ""},
 		{"a module", `
 			module "host" {
 				for_each = { a = 11, b = 12, c = 13 }
