@@ -123,6 +123,17 @@ func (x *terminal) done() string {
 	return text.String()
 }
 
+// clusterID returns the cluster's ID, as its state has it.
+func (x *terminal) clusterID() (id string) {
+	x.t.Helper()
+	x.rewrite(func(kind string, instance map[string]any) {
+		if kind == "etcd_cluster" {
+			id, _ = instance["attributes"].(map[string]any)["cluster_id"].(string)
+		}
+	})
+	return id
+}
+
 // stored returns the state in its file.
 func (x *terminal) stored() (file map[string]any) {
 	x.t.Helper()
@@ -215,6 +226,18 @@ func TestRolloutInPlans(t *testing.T) {
 	}
 	x.must("apply", "-refresh-only", "-auto-approve")
 	is("in the state, refreshed", x.done())
+
+	file := filepath.Join(x.dir, "prod.db")
+	x.plan(applied + fmt.Sprintf(`
+		resource "etcd_snapshot" "before" {
+			cluster = { name = etcd_cluster.prod.name, owner = etcd_cluster.prod.owner, members = etcd_cluster.prod.members }
+			file    = %q
+		}`, file))
+	x.must("apply", "saved.tfplan")
+	restored := of("a b c@21", unprotected+fmt.Sprintf("restore = {\nfile = %q\noverwrite_cluster_id = %q\n}\n", file, x.clusterID()))
+	is("restore", strings.ReplaceAll(x.plan(restored), x.dir, "..."))
+	x.must("apply", "saved.tfplan")
+	is("in the state", strings.ReplaceAll(x.done(), x.dir, "..."))
 
 	golden := filepath.Join("testdata", "rollout.txt")
 	if *update {
