@@ -2,9 +2,12 @@ package host
 
 import (
 	"slices"
+	"strconv"
+	"syscall"
 	"testing"
 	"time"
 
+	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/sample"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/records"
 )
@@ -117,3 +120,57 @@ func TestMembershipOfAMemberThatDoesNotRun(t *testing.T) {
 		t.Errorf("a cluster that is not there reads %+v, %v", view, err)
 	}
 }
+
+// TestChangesOutlastAStall has the other members stand still for longer than etcd itself waits, as busy disks make
+// them: a change of the member list that was asked for before is made once they go on.
+func TestChangesOutlastAStall(t *testing.T) {
+	t.Parallel()
+	sample.LeaveToNewestMinor(t, "each gives requests up after the same time")
+	ca := newAuthority(t)
+	members := fleetOf(t, ca, "a", "b", "c")
+	through, others := split(t, members)
+	signal := func(signal syscall.Signal) {
+		for _, f := range others {
+			if err := f.units.process.Process.Signal(signal); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	learner := ""
+	for _, change := range []struct {
+		name string
+		make func() error
+	}{
+		{"add", func() error {
+			added, err := through.AddLearner(t.Context(), "main", api.AddLearnerRequest{Owner: fleetOwner, PeerURL: "https://127.0.0.1:1", Timeout: patience})
+			learner = added.ID
+			return err
+		}},
+		{"remove", func() error {
+			return through.RemoveMember(t.Context(), "main", api.RemoveMemberRequest{Owner: fleetOwner, ID: learner, Timeout: patience})
+		}},
+		{"update", func() error {
+			return through.UpdateMember(t.Context(), "main", api.UpdateMemberRequest{Owner: fleetOwner, ID: others[0].id, PeerURL: "https://localhost:" + strconv.Itoa(others[0].marker.PeerPort), Timeout: patience})
+		}},
+	} {
+		signal(syscall.SIGSTOP)
+		goOn := make(chan struct{})
+		go func() {
+			defer close(goOn)
+			time.Sleep(etcdGivesUp + 2*time.Second)
+			signal(syscall.SIGCONT)
+		}()
+		began := time.Now()
+		if err := change.make(); err != nil {
+			t.Errorf("%s: %v", change.name, err)
+		}
+		if time.Since(began) < etcdGivesUp {
+			t.Errorf("%s was made by one member of three", change.name)
+		}
+		<-goOn
+		eventually(t, "there is a leader", func() bool { return through.probe(t).Healthy })
+	}
+}
+
+// etcdGivesUp is how long etcd itself waits until members have agreed on a request.
+const etcdGivesUp = 7 * time.Second

@@ -28,21 +28,32 @@ func (v Voter) SetDowngrade(ctx context.Context, version string) error {
 		return nil
 	default:
 		if version == "" {
-			_, err := v.Downgrade(ctx, clientv3.DowngradeCancel, "")
-			if err != nil && !errors.Is(err, rpctypes.ErrNoInflightDowngrade) {
-				return fmt.Errorf("cancel the downgrade to %s: %w", underWay, err)
-			}
-			return nil
+			return Retried(ctx, Overloaded, func() error {
+				_, err := v.Downgrade(ctx, clientv3.DowngradeCancel, "")
+				if err != nil && !errors.Is(err, rpctypes.ErrNoInflightDowngrade) {
+					return fmt.Errorf("cancel the downgrade to %s: %w", underWay, err)
+				}
+				return nil
+			})
 		}
 		return api.Refuse("downgrade to %s: a downgrade to %s is under way; finish or cancel that first", version, underWay)
 	}
 	for _, action := range []clientv3.DowngradeAction{clientv3.DowngradeValidate, clientv3.DowngradeEnable} {
-		_, err := v.Downgrade(ctx, action, version)
-		if errors.Is(err, rpctypes.ErrInvalidDowngradeTargetVersion) {
-			return api.Refuse("downgrade to %s: etcd goes down by one minor version at a time: %s", version, err)
-		}
-		if err != nil {
+		asked := false
+		if err := Retried(ctx, Overloaded, func() error {
+			_, err := v.Downgrade(ctx, action, version)
+			again := asked
+			asked = true
+			switch {
+			case err == nil, again && errors.Is(err, rpctypes.ErrDowngradeInProcess):
+				// The request before this one was carried out, though its answer came too late.
+				return nil
+			case errors.Is(err, rpctypes.ErrInvalidDowngradeTargetVersion):
+				return api.Refuse("downgrade to %s: etcd goes down by one minor version at a time: %s", version, err)
+			}
 			return fmt.Errorf("downgrade to %s: %w", version, err)
+		}); err != nil {
+			return err
 		}
 	}
 	return nil

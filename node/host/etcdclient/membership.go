@@ -12,6 +12,12 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
+// inPassing are the errors of changes that are made again: etcd refuses them for a short while, or members could not
+// agree in time. A change may have been made all the same, so each is one that can be asked for twice.
+func inPassing(more ...error) []error {
+	return slices.Concat([]error{rpctypes.ErrUnhealthy}, Overloaded, more)
+}
+
 // members returns the list of members that all voters agree on.
 func (v Voter) members(ctx context.Context) ([]api.ListedMember, error) {
 	list, err := v.MemberList(ctx)
@@ -24,22 +30,23 @@ func (v Voter) members(ctx context.Context) ([]api.ListedMember, error) {
 // AddLearner adds a learner with this peer URL, unless the learner is in the list already. It calls announce before it
 // changes the list.
 func (v Voter) AddLearner(ctx context.Context, peerURL string, announce func() error) (added api.AddedLearner, err error) {
-	members, err := v.members(ctx)
-	if err != nil {
-		return added, err
-	}
-	at := slices.IndexFunc(members, func(l api.ListedMember) bool { return slices.Contains(l.PeerURLs, peerURL) })
-	if at >= 0 && !members[at].Learner {
-		return added, api.Refuse("add learner %s: voter %s (%s) has this peer URL; remove it first", peerURL, members[at].Name, members[at].ID)
-	}
-	if err := announce(); err != nil {
-		return added, err
-	}
-	if at >= 0 {
-		return api.AddedLearner{ID: members[at].ID, Members: members}, nil
-	}
 	// For a second after a member was removed, etcd answers "member not found" for its peer URL.
-	err = Retried(ctx, []error{rpctypes.ErrUnhealthy, rpctypes.ErrMemberNotFound}, func() error {
+	err = Retried(ctx, inPassing(rpctypes.ErrMemberNotFound), func() error {
+		members, err := v.members(ctx)
+		if err != nil {
+			return err
+		}
+		at := slices.IndexFunc(members, func(l api.ListedMember) bool { return slices.Contains(l.PeerURLs, peerURL) })
+		if at >= 0 && !members[at].Learner {
+			return api.Refuse("add learner %s: voter %s (%s) has this peer URL; remove it first", peerURL, members[at].Name, members[at].ID)
+		}
+		if err := announce(); err != nil {
+			return err
+		}
+		if at >= 0 {
+			added = api.AddedLearner{ID: members[at].ID, Members: members}
+			return nil
+		}
 		response, err := v.MemberAddAsLearner(ctx, []string{peerURL})
 		if errors.Is(err, rpctypes.ErrTooManyLearners) {
 			return api.Refuse("add learner %s: the cluster has a learner already, and takes one at a time; promote or remove that first", peerURL)
@@ -59,7 +66,7 @@ func (v Voter) Remove(ctx context.Context, id uint64) error {
 	if id == v.ID {
 		return api.Refuse("remove member %s: it is the one that was asked; ask another voter, since a member that removes itself may not live to tell", name)
 	}
-	err := Retried(ctx, []error{rpctypes.ErrUnhealthy}, func() error {
+	err := Retried(ctx, inPassing(), func() error {
 		_, err := v.MemberRemove(ctx, id)
 		if errors.Is(err, rpctypes.ErrMemberNotFound) {
 			return nil
@@ -79,22 +86,28 @@ func (v Voter) Remove(ctx context.Context, id uint64) error {
 
 // Update gives a voter another peer URL, and waits until the local list has that URL.
 func (v Voter) Update(ctx context.Context, id uint64, peerURL string) error {
-	members, err := v.members(ctx)
+	name := api.FormatID(id)
+	err := Retried(ctx, inPassing(), func() error {
+		members, err := v.members(ctx)
+		if err != nil {
+			return err
+		}
+		at := slices.IndexFunc(members, func(l api.ListedMember) bool { return l.ID == name })
+		switch {
+		case at < 0:
+			return api.Refuse("update member %s: it is not in the list", name)
+		case members[at].Learner:
+			return api.Refuse("update member %s: it is a learner, to which some versions of etcd would give a vote by this; remove it, and add it anew", name)
+		case slices.Equal(members[at].PeerURLs, []string{peerURL}):
+			return nil
+		}
+		if _, err := v.MemberUpdate(ctx, id, []string{peerURL}); err != nil {
+			return fmt.Errorf("update member %s: %w", name, err)
+		}
+		return nil
+	})
 	if err != nil {
 		return err
-	}
-	name := api.FormatID(id)
-	at := slices.IndexFunc(members, func(l api.ListedMember) bool { return l.ID == name })
-	switch {
-	case at < 0:
-		return api.Refuse("update member %s: it is not in the list", name)
-	case members[at].Learner:
-		return api.Refuse("update member %s: it is a learner, to which some versions of etcd would give a vote by this; remove it, and add it anew", name)
-	case slices.Equal(members[at].PeerURLs, []string{peerURL}):
-		return nil
-	}
-	if _, err := v.MemberUpdate(ctx, id, []string{peerURL}); err != nil {
-		return fmt.Errorf("update member %s: %w", name, err)
 	}
 	return v.untilListed(ctx, "that member "+name+" is at "+peerURL, func(list []api.ListedMember) bool {
 		return slices.ContainsFunc(list, func(l api.ListedMember) bool { return l.ID == name && slices.Equal(l.PeerURLs, []string{peerURL}) })
@@ -104,7 +117,7 @@ func (v Voter) Update(ctx context.Context, id uint64, peerURL string) error {
 // Promote promotes a learner, and waits until the local list has it as a voter.
 func (v Voter) Promote(ctx context.Context, id uint64) error {
 	name := api.FormatID(id)
-	err := Retried(ctx, []error{rpctypes.ErrUnhealthy}, func() error {
+	err := Retried(ctx, inPassing(), func() error {
 		_, err := v.MemberPromote(ctx, id)
 		switch {
 		case err == nil, errors.Is(err, rpctypes.ErrMemberNotLearner):
@@ -137,8 +150,14 @@ func (v Voter) HandOver(ctx context.Context, to uint64) error {
 	if v.Leader != v.ID || to == v.ID {
 		return nil
 	}
-	if _, err := v.MoveLeader(ctx, to); err != nil && !errors.Is(err, rpctypes.ErrNotLeader) {
-		return fmt.Errorf("move the leadership to member %s: %w", name, err)
+	if err := Retried(ctx, inPassing(), func() error {
+		_, err := v.MoveLeader(ctx, to)
+		if err != nil && !errors.Is(err, rpctypes.ErrNotLeader) {
+			return fmt.Errorf("move the leadership to member %s: %w", name, err)
+		}
+		return nil
+	}); err != nil {
+		return err
 	}
 	return Repeat(ctx, "that another member leads", func() (bool, error) {
 		status, err := v.Status(ctx, v.Endpoints()[0])
