@@ -79,9 +79,11 @@ data "etcd_backups" "prod" {
 	for _, host := range []string{"a", "b", "c"} {
 		backupsEnd(t, l.Host(host))
 	}
+	// Runs that overlapped, or that the apply ended, have left what one by itself removes.
+	inHost(t, l.Host("a"), "/usr/local/lib/etcd-store/prod/store", "backup", "prod", "--now")
 	newest := v.await(func(map[string]any, string) bool { return true })["backup"].(string)
 	found, _ := v.state("data.etcd_backups.prod")
-	// The newest that is proved stays beside the five newest, by what was proved when a run has last removed any.
+	// The newest that is proved stays beside the five newest.
 	tooMany := func(all []any) bool {
 		return len(all) > 6 || len(all) == 6 && all[5].(map[string]any)["verified_at"] == nil
 	}
