@@ -49,6 +49,33 @@ func TestShortStallChangesNothing(t *testing.T) {
 	})
 }
 
+// TestShortStallsAreOutlasted has no member serve for a few questions from each moment of a change on, as elections and
+// slow disks have it: the run carries the change out as shown.
+func TestShortStallsAreOutlasted(t *testing.T) {
+	for at, over := 0, false; !over; at++ {
+		t.Run(fmt.Sprintf("at %d", at), func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				l := serving(t, 3, nodetest.EtcdVersion)
+				l.set("quota-backend-bytes", "8589934592")
+				shown := l.planned().Steps
+				l.world.Forget()
+				arrived := 0
+				l.world.Watch = func(nodetest.Call) {
+					if arrived++; arrived == at+1 {
+						l.hang(3)
+					}
+				}
+				_, err := l.change(context.Background(), shown)
+				l.world.Watch = nil
+				if over = arrived <= at; err != nil {
+					t.Fatalf("change: %v", err)
+				}
+				l.mustBeAsDesired()
+			})
+		})
+	}
+}
+
 // TestNothingIsStoppedThatOnlySeemedToFail has all members seem to serve nobody, permanently, from each moment of a
 // change on, both with shown steps and without. No member is stopped for that: the cluster keeps serving its clients,
 // as the world's rules check.

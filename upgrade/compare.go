@@ -37,8 +37,8 @@ type asker struct {
 	reports bootstrap.Reports
 }
 
-func (a asker) Probe(ctx context.Context, m membership.Member) (api.Member, error) {
-	return call[api.Member](ctx, a.Hosts[m], storeOn(a.reports[m]), api.OpProbe, a.Cluster.Name, "", api.ProbeRequest{})
+func (a asker) Probe(ctx context.Context, m membership.Member, waited time.Duration) (api.Member, error) {
+	return call[api.Member](ctx, a.Hosts[m], storeOn(a.reports[m]), api.OpProbe, a.Cluster.Name, "", api.ProbeRequest{Waited: waited})
 }
 
 func (a asker) Hash(ctx context.Context, m membership.Member, revision int64) (api.Hash, error) {
@@ -232,7 +232,7 @@ func names(members []membership.Member) string {
 
 // sameHash checks that members have the same hash at a revision that all of them have.
 func (r *changeRun) sameHash(ctx context.Context, members []membership.Member) error {
-	found := hashes.Compare(ctx, asker{r.Executor, r.reports}, hashes.Question{Members: members, Tries: runTries, Patience: stopPatience, Confirm: differsConfirm})
+	found := hashes.Compare(ctx, asker{r.Executor, r.reports}, hashes.Question{Members: members, Tries: runTries, Patience: runPatience, Confirm: differsConfirm})
 	compared := slices.DeleteFunc(slices.Clone(members), func(m membership.Member) bool { return found.Data[m] == "" })
 	switch {
 	case len(compared) == len(members) && found.Alike(members):

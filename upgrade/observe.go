@@ -47,10 +47,30 @@ func (e *Executor) observeAll(ctx context.Context, members []membership.Member, 
 	return reports
 }
 
+// answerPatience is how long a host may take to answer a look at it, beside what it is asked to wait for its member. A
+// file system that hangs holds an answer for as long as it hangs, and the host counts as away.
+const answerPatience = 2 * time.Minute
+
+var errNoAnswer = fmt.Errorf("it takes connections, and has not answered within %s: a file system may hang there (dmesg tells), or it is too busy", answerPatience)
+
+// within makes a call that only looks at a host, for a limited time.
+func within(ctx context.Context, patience time.Duration, look func(context.Context) error) error {
+	limited, cancel := context.WithTimeout(ctx, answerPatience+patience)
+	defer cancel()
+	if err := look(limited); err == nil || limited.Err() == nil || ctx.Err() != nil {
+		return err
+	}
+	return errNoAnswer
+}
+
 // contact reads what one host tells before a store is called on it.
 func (e *Executor) contact(ctx context.Context, m membership.Member) bootstrap.Report {
 	asked := e.clock()
-	contact, err := e.Hosts[m].Contact(ctx, e.Cluster.Name, e.Cluster.AskOf(m))
+	var contact api.Contact
+	err := within(ctx, 0, func(ctx context.Context) (err error) {
+		contact, err = e.Hosts[m].Contact(ctx, e.Cluster.Name, e.Cluster.AskOf(m))
+		return err
+	})
 	return bootstrap.Report{Contact: contact, Err: err, Clock: clocks.Of(asked, e.clock(), contact.Time, time.Second)}
 }
 
@@ -68,7 +88,11 @@ func (e *Executor) observe(ctx context.Context, m membership.Member, store strin
 	ask := e.Cluster.AskOf(m)
 	ask.Patience = patience
 	asked := e.clock()
-	o, err := call[api.Observation](ctx, e.Hosts[m], store, api.OpObserve, e.Cluster.Name, "", ask)
+	var o api.Observation
+	err := within(ctx, patience, func(ctx context.Context) (err error) {
+		o, err = call[api.Observation](ctx, e.Hosts[m], store, api.OpObserve, e.Cluster.Name, "", ask)
+		return err
+	})
 	var refusal *api.Error
 	switch {
 	case errors.As(err, &refusal) && refusal.Code == api.CodeNoStore:

@@ -37,7 +37,11 @@ type AwaitRequest struct {
 }
 
 // ProbeRequest asks only for the local member's status. It is cheap enough to poll.
-type ProbeRequest struct{}
+type ProbeRequest struct {
+	// Waited is for how long the member was asked in vain already, nanoseconds: each question may take as long, since a
+	// member on a starved host answers each one late.
+	Waited time.Duration `json:"waited,omitempty"`
+}
 
 // HashRequest asks the local member, learner or voter, for the hash of its key space up to a revision, over its peer
 // port: etcd answers for learners nowhere else.

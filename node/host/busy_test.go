@@ -21,7 +21,7 @@ func TestBackupOfABusyMember(t *testing.T) {
 	f := fleetOf(t, newAuthority(t), "a")[0]
 	backedUp(t, backupOf(), f)
 	busy(t, f)
-	if view, err := f.Probe(t.Context(), "main"); err != nil || view.Responding {
+	if view, err := f.Probe(t.Context(), "main", api.ProbeRequest{}); err != nil || view.Responding {
 		t.Fatalf("it is not busy: %+v, %v", view, err)
 	}
 	made := f.mustRun(t, backups.KindBackup)

@@ -99,8 +99,8 @@ var operations = map[api.Operation]operation{
 	api.OpAwait: reads(func(ctx context.Context, m *Machine, c call, r api.AwaitRequest) (any, error) {
 		return m.Await(ctx, c.Cluster, r)
 	}),
-	api.OpProbe: reads(func(ctx context.Context, m *Machine, c call, _ api.ProbeRequest) (any, error) {
-		return m.Probe(ctx, c.Cluster)
+	api.OpProbe: reads(func(ctx context.Context, m *Machine, c call, r api.ProbeRequest) (any, error) {
+		return m.Probe(ctx, c.Cluster, r)
 	}),
 	api.OpHash: reads(func(ctx context.Context, m *Machine, c call, r api.HashRequest) (any, error) {
 		return m.Hash(ctx, c.Cluster, r)

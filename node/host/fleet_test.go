@@ -275,7 +275,7 @@ func (f *fleetMember) probe(t *testing.T) (view api.Member) {
 	t.Helper()
 	eventually(t, "member "+f.marker.Member+" answers", func() bool {
 		var err error
-		if view, err = f.Probe(t.Context(), "main"); err != nil {
+		if view, err = f.Probe(t.Context(), "main", api.ProbeRequest{}); err != nil {
 			t.Fatalf("member %s: %v", f.marker.Member, err)
 		}
 		return view.Responding

@@ -113,10 +113,10 @@ func TestMembershipOfAMemberThatDoesNotRun(t *testing.T) {
 	}
 	mustRefuse(t, m.Promote(t.Context(), "main", api.PromoteRequest{Owner: fleetOwner, ID: "g", Timeout: patience}), `"g"`)
 	mustRefuse(t, m.RemoveMember(t.Context(), "main", api.RemoveMemberRequest{Owner: fleetOwner, ID: "1", Timeout: -1}), "-1ns")
-	if view, err := m.Probe(t.Context(), "main"); err != nil || view.Responding || view.Error == "" || view.Healthy {
+	if view, err := m.Probe(t.Context(), "main", api.ProbeRequest{}); err != nil || view.Responding || view.Error == "" || view.Healthy {
 		t.Errorf("it reads %+v, %v", view, err)
 	}
-	if view, err := m.Probe(t.Context(), "events"); err != nil || view.Error != records.NoCluster {
+	if view, err := m.Probe(t.Context(), "events", api.ProbeRequest{}); err != nil || view.Error != records.NoCluster {
 		t.Errorf("a cluster that is not there reads %+v, %v", view, err)
 	}
 }

@@ -104,6 +104,9 @@ func (h *Host) serve(ctx context.Context, op api.Operation, effect func() error)
 		w.Watch(call)
 		w.watching.Unlock()
 	}
+	if h.Hung {
+		<-ctx.Done()
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	switch {

@@ -258,13 +258,15 @@ func (c call) await(ask api.AwaitRequest) (api.Observation, error) {
 		reading := c.Reading
 		c.world.pass()
 		c.Silent = max(0, c.Silent-1)
+		hung := c.Hangs > 0
+		c.Hangs = max(0, c.Hangs-1)
 		if c.Reading < reading { // the member makes progress, which restarts its time
 			left, gained = patience, true
 		}
 		// A start by hand resets the count.
 		u := &c.on(c.cluster).unit
 		before = min(before, u.Restarts)
-		if u.Active == "failed" || u.Restarts >= before+lostRestarts || isReady(u, c.view(c.cluster), ask) && api.ServesAll(c.shown(c.on(c.cluster)), ask.Serving) {
+		if u.Active == "failed" || u.Restarts >= before+lostRestarts || !hung && isReady(u, c.view(c.cluster), ask) && api.ServesAll(c.shown(c.on(c.cluster)), ask.Serving) {
 			break
 		}
 		if p := u.Process; ask.Stalled && p != nil && p.Stalled && p.Leader != "" {

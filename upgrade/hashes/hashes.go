@@ -17,8 +17,9 @@ import (
 
 // Asker asks members.
 type Asker interface {
-	// Probe returns a member's status, as it is after a linearizable read if that succeeds.
-	Probe(ctx context.Context, m membership.Member) (api.Member, error)
+	// Probe returns a member's status, as it is after a linearizable read if that succeeds. The member may take as long
+	// as it was waited for already.
+	Probe(ctx context.Context, m membership.Member, waited time.Duration) (api.Member, error)
 
 	// Hash returns the hash of what a member holds up to a revision; 0: of all that it holds.
 	Hash(ctx context.Context, m membership.Member, revision int64) (api.Hash, error)
@@ -61,7 +62,7 @@ func Compare(ctx context.Context, ask Asker, q Question) Comparison {
 	began, differed := time.Now(), 0
 	for tries := 0; ; {
 		last := tries+1 >= q.Tries
-		c, ready := q.observe(ctx, ask, tries)
+		c, ready := q.observe(ctx, ask, tries, time.Since(began))
 		if ready || last || time.Since(began) >= q.Patience {
 			tries++
 			last = last || !ready
@@ -114,11 +115,11 @@ func (q Question) lacks(c Comparison, m membership.Member) bool {
 func (q Question) waits(m membership.Member) bool { return q.Waits == nil || q.Waits(m) }
 
 // observe finds out at which revision members can be compared, and whether all for which the comparison waits can be.
-func (q Question) observe(ctx context.Context, ask Asker, try int) (c Comparison, ready bool) {
+func (q Question) observe(ctx context.Context, ask Asker, try int, waited time.Duration) (c Comparison, ready bool) {
 	c = Comparison{Views: map[membership.Member]api.Member{}, Data: map[membership.Member]string{}, Apart: map[membership.Member]string{},
 		at: map[membership.Member]int64{}, short: map[membership.Member]bool{}}
-	c.probe(ctx, ask, q.Members)
-	q.chooseRevisions(ctx, ask, &c, try)
+	c.probe(ctx, ask, q.Members, waited)
+	q.chooseRevisions(ctx, ask, &c, try, waited)
 	return c, !slices.ContainsFunc(q.Members, func(m membership.Member) bool { return q.lacks(c, m) })
 }
 
@@ -161,12 +162,12 @@ func (q Question) ask(ctx context.Context, ask Asker, c *Comparison, last bool) 
 }
 
 // probe asks members for their status, all at once.
-func (c *Comparison) probe(ctx context.Context, ask Asker, members []membership.Member) {
+func (c *Comparison) probe(ctx context.Context, ask Asker, members []membership.Member, waited time.Duration) {
 	var mu sync.Mutex
 	var group sync.WaitGroup
 	for _, m := range members {
 		group.Go(func() {
-			view, err := ask.Probe(ctx, m)
+			view, err := ask.Probe(ctx, m, waited)
 			mu.Lock()
 			defer mu.Unlock()
 			switch {
@@ -198,7 +199,7 @@ func (c *Comparison) probe(ctx context.Context, ask Asker, members []membership.
 // revision stays what it was at that entry. All members that show the alarm stand at that entry, however many clients
 // write, and are compared by all that they hold: a different revision means different data. One that does not show the
 // alarm lags behind.
-func (q Question) chooseRevisions(ctx context.Context, ask Asker, c *Comparison, try int) {
+func (q Question) chooseRevisions(ctx context.Context, ask Asker, c *Comparison, try int, waited time.Duration) {
 	if q.Alarmed != nil {
 		for m, view := range c.Views {
 			if q.Alarmed(view) {
@@ -226,7 +227,7 @@ func (q Question) chooseRevisions(ctx context.Context, ask Asker, c *Comparison,
 		}
 	}
 	again := Comparison{Views: map[membership.Member]api.Member{}, Apart: map[membership.Member]string{}}
-	again.probe(ctx, ask, lower)
+	again.probe(ctx, ask, lower, waited)
 	lowest, lowestShort, latestShort := int64(0), latest, int64(0)
 	for _, m := range lower {
 		switch view, told := again.Views[m]; {
@@ -350,7 +351,7 @@ func (c Comparison) String() string {
 // that it holds first, as Compare asks members at rest.
 func Holders(ctx context.Context, ask Asker, members []membership.Member, own api.Hash) (holders []membership.Member) {
 	c := Comparison{Views: map[membership.Member]api.Member{}, Apart: map[membership.Member]string{}}
-	c.probe(ctx, ask, members)
+	c.probe(ctx, ask, members, 0)
 	for _, m := range leaderLast(members, c.Views) {
 		revisions := []int64{own.HashRevision}
 		if c.Views[m].Revision == own.HashRevision {

@@ -22,6 +22,7 @@ type fake struct {
 	t     *testing.T
 	views map[string][]api.Member
 	hash  map[string]func(revision int64, nth int) (api.Hash, error)
+	slow  map[string]time.Duration // how long a member needs for an answer
 
 	mu      sync.Mutex
 	hashing int
@@ -29,9 +30,12 @@ type fake struct {
 	times   map[string]int
 }
 
-func (f *fake) Probe(_ context.Context, m membership.Member) (api.Member, error) {
+func (f *fake) Probe(_ context.Context, m membership.Member, waited time.Duration) (api.Member, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if waited < f.slow[m.Name] {
+		return api.Member{Error: "context deadline exceeded"}, nil
+	}
 	views := f.views[m.Name]
 	if len(views) > 1 {
 		f.views[m.Name] = views[1:]
@@ -218,4 +222,20 @@ func TestHolders(t *testing.T) {
 			t.Errorf("holders are %s, want %s", got, want)
 		}
 	})
+}
+
+// TestAMemberThatIsSlowIsCompared has a member need longer for an answer than the first question gives it.
+func TestAMemberThatIsSlowIsCompared(t *testing.T) {
+	for needs, compared := range map[time.Duration]bool{0: true, 5 * time.Second: true, time.Minute: false} {
+		synctest.Test(t, func(t *testing.T) {
+			hash := holds(0xabc, 1, 9)
+			f := &fake{t: t, times: map[string]int{}, slow: map[string]time.Duration{"b": needs},
+				views: map[string][]api.Member{"a": {serves("a", 9)}, "b": {serves("b", 9)}}, hash: map[string]func(int64, int) (api.Hash, error){"a": hash, "b": hash}}
+			members := []membership.Member{{Name: "a"}, {Name: "b"}}
+			c := hashes.Compare(t.Context(), f, hashes.Question{Members: members, Tries: 3, Patience: 30 * time.Second})
+			if alike := c.Alike(members) && len(c.Data) == 2; alike != compared {
+				t.Errorf("it needs %s, and they are alike: %t: %s", needs, alike, c)
+			}
+		})
+	}
 }
