@@ -271,25 +271,36 @@ func (c Cluster) RunsElsewhere(owner string, reports Reports, m membership.Membe
 // runsElsewhere says so too, with the member's ID.
 func (w routes) runsElsewhere(m membership.Member) (why, id string) {
 	i := w.to[m]
-	if id, peers := w.connectedWith(m); i.instead != "" && len(peers) > 0 {
+	id, peers, known := w.connectedWith(m)
+	switch {
+	case i.instead == "" || id == "":
+		return "", ""
+	case len(peers) > 0:
 		return fmt.Sprintf("its address leads to a machine that carries %s, while the member has connections with %s", i.instead, strings.Join(peers, ", ")), id
+	case !known:
+		return fmt.Sprintf("its address leads to a machine that carries %s, and none of the others could tell in time whether it has connections with the member", i.instead), id
 	}
 	return "", ""
 }
 
 // connectedWith returns a member's ID in the list, and the names of the observed members that have connections with
-// that one: it runs then, and peers authenticate each other. There are none if its own host has recorded that ID.
-func (w routes) connectedWith(m membership.Member) (id string, names []string) {
+// that one: it runs then, and peers authenticate each other. There are none if its own host has recorded that ID. known
+// is false if others serve, and none of them could tell.
+func (w routes) connectedWith(m membership.Member) (id string, names []string, known bool) {
 	report := w.reports[m]
 	entry, listed := w.entryOf(membership.MemberStatus{Member: m}, w.list.entries, report, w)
 	if marker := report.Marker(); !listed || marker != nil && marker.MemberID == entry.ID {
-		return "", nil
+		return "", nil, true
 	}
+	told, untold := false, false
 	for _, other := range w.members {
 		name, o := w.to[other].carries, w.reports[other].Observation
+		if name != "" && o != nil && o.Member.Healthy {
+			told, untold = told || !o.Member.ConnectionsUnknown, untold || o.Member.ConnectionsUnknown
+		}
 		if name != "" && o != nil && slices.Contains(o.Member.Connected, entry.ID) && !slices.Contains(names, name) {
 			names = append(names, name)
 		}
 	}
-	return entry.ID, names
+	return entry.ID, names, told || !untold
 }

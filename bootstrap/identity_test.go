@@ -184,6 +184,18 @@ func TestWaysThatMislead(t *testing.T) {
 			reports[c.Members[2]] = another(c.Members[2])
 			disconnect(reports, "c1")
 		}, nil, "a b c"},
+		"another machine, and nobody could tell their connections": {func(c *bootstrap.Cluster, reports bootstrap.Reports) {
+			reports[c.Members[2]] = another(c.Members[2])
+			disconnect(reports, "c1")
+			for _, m := range c.Members[:2] {
+				reports[m].Observation.Member.ConnectionsUnknown = true
+			}
+		}, []string{"c (192.0.2.13): its address leads to a machine that carries nothing of it, and none of the others could tell in time whether it has connections with the member"}, "a b c"},
+		"a machine that was installed anew, and one of the others could not tell": {func(c *bootstrap.Cluster, reports bootstrap.Reports) {
+			reports[c.Members[2]] = another(c.Members[2])
+			disconnect(reports, "c1")
+			reports[c.Members[0]].Observation.Member.ConnectionsUnknown = true
+		}, nil, "a b c"},
 		"machine IDs of one image": {func(c *bootstrap.Cluster, reports bootstrap.Reports) {
 			for m, report := range reports {
 				report.Contact.MachineID, report.Observation.Facts.MachineID = "of the image", "of the image"

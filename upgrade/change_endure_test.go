@@ -160,3 +160,23 @@ func TestStoreIsGoneForLong(t *testing.T) {
 		l.mustBeAsDesired()
 	})
 }
+
+// TestAVoterThatCannotBeRemovedRunsOn has etcd refuse the removal of a healthy voter that was stopped for it: the voter
+// is started again, and the next run removes it.
+func TestAVoterThatCannotBeRemovedRunsOn(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		l := serving(t, 3, nodetest.EtcdVersion)
+		l.want("a", "b@22", "c")
+		b := l.host("b").Address
+		l.world.Inject(nodetest.Fault{Operation: api.OpRemoveMember, Err: &api.Error{Code: api.CodeFailed, Message: "remove member: etcdserver: request timed out"}})
+		l.members = append(l.members, membership.Member{Name: "b", Address: "192.0.2.12"})
+		if _, err := l.change(context.Background(), nil); err == nil || !strings.Contains(err.Error(), "etcdserver: request timed out") {
+			t.Fatalf("change: %v", err)
+		}
+		l.world.Tick()
+		if s := l.look().Member(membership.Member{Name: "b", Address: "192.0.2.12"}); s == nil || s.State != membership.Healthy {
+			t.Errorf("b (%s) is %+v", b, s)
+		}
+		l.mustConverge(2)
+	})
+}

@@ -135,3 +135,25 @@ func TestAMemberThatRunsIsWaitedFor(t *testing.T) {
 		}
 	}
 }
+
+// TestAVoterThatHangs has a voter's process do nothing, before a run that begins with it: the error says how to end
+// that, with a quorum and without.
+func TestAVoterThatHangs(t *testing.T) {
+	for _, quorum := range []bool{true, false} {
+		bubble(t, func(t *testing.T) {
+			l := serving(t, 3, nodetest.EtcdVersion)
+			l.host("b").Freeze(cluster)
+			want := []string{"b (192.0.2.12)", "its process hangs: restart it there (systemctl restart etcd@prod.service), and apply again", "have it built anew (rebuild)"}
+			if !quorum {
+				l.host("c").LoseData(dir)
+				want[2] = "switch its host off and plan again"
+			}
+			_, err := l.change(context.Background(), nil)
+			for _, text := range want {
+				if err == nil || !strings.Contains(err.Error(), text) {
+					t.Errorf("quorum: %t: it does not say %q: %v", quorum, text, err)
+				}
+			}
+		})
+	}
+}

@@ -141,7 +141,7 @@ func (r *changeRun) catchUp(ctx context.Context, m, leader membership.Member) er
 // requests. So a healthy voter that can be spared is stopped first, which lets it finish them.
 func (r *changeRun) remove(ctx context.Context, step membership.Step) error {
 	m := step.Subject()
-	id := step.To // the ID, for an unmanaged member
+	id, stopped := step.To, false // the ID, for an unmanaged member
 	if s := r.status.Member(m); s != nil {
 		id = s.ID
 		for _, other := range r.status.Members {
@@ -153,13 +153,17 @@ func (r *changeRun) remove(ctx context.Context, step membership.Step) error {
 			if err := r.tell(ctx, m, api.OpStop, api.StopRequest{Owner: r.order.Owner}); err != nil {
 				return err
 			}
+			stopped = true
 		}
 	}
 	through, err := r.leader(m)
-	if err != nil {
-		return err
+	if err == nil {
+		err = r.tell(ctx, through, api.OpRemoveMember, api.RemoveMemberRequest{Owner: r.order.Owner, ID: id, Timeout: retryTimeout})
 	}
-	if err := r.tell(ctx, through, api.OpRemoveMember, api.RemoveMemberRequest{Owner: r.order.Owner, ID: id, Timeout: retryTimeout}); err != nil {
+	if err != nil && stopped { // it still votes, or ends by itself if it does not
+		return errors.Join(err, r.tell(ctx, m, api.OpStart, api.StartRequest{}))
+	}
+	if err != nil {
 		return err
 	}
 	return r.confirm(ctx, fmt.Sprintf("%s is gone", step.Member), func(view api.Member) bool {

@@ -208,10 +208,29 @@ func (r *changeRun) agree(ctx context.Context, step membership.Step) error {
 	var failed []error
 	for _, m := range members {
 		if err := failures([]membership.Member{m}, reports, ready); err != nil {
+			if hangs(reports[m]) {
+				err = fmt.Errorf("%w; %s", err, r.howToEndHang())
+			}
 			failed = append(failed, r.noteFailure(step, m, err))
 		}
 	}
 	return errors.Join(failed...)
+}
+
+// hangs tells whether a member's process runs and answers nothing, not even on the port of its metrics.
+func hangs(report bootstrap.Report) bool {
+	o := report.Observation
+	return report.Err == nil && o != nil && (o.Unit.ActiveState == "active" || o.Unit.ActiveState == "activating") && !o.Member.Responding && o.Member.ConnectionsUnknown
+}
+
+// howToEndHang says what to do about a member that has hung for as long as a start may make no progress. One whose host
+// is off counts for no quorum, so that a plan can say whom to recover from.
+func (r *changeRun) howToEndHang() string {
+	way := "switch its host off and plan again: the plan says which member to recover from (recover_from)"
+	if r.status.HasQuorum() {
+		way = "have it built anew (rebuild)"
+	}
+	return fmt.Sprintf("its process hangs: restart it there (systemctl restart %s), and apply again; if it hangs once more, %s", api.Unit(r.Cluster.Name), way)
 }
 
 // verify checks that every healthy voter still serves a linearizable read, and that all of them hold the same data.

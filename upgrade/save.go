@@ -37,13 +37,13 @@ func (e *Executor) Save(ctx context.Context, owner string, members []membership.
 }
 
 // snapshotSource chooses the member to save a snapshot of: a voter through which a linearizable read has just
-// succeeded, so that it has everything that was committed; a follower if there is one, since it is disturbed least;
-// and of several the one that has applied the most.
+// succeeded, so that it has everything that was committed; one whose disk has room for the snapshot; a follower if there
+// is one, since it is disturbed least; and of several the one that has applied the most.
 func snapshotSource(reports bootstrap.Reports, owner string) (membership.Member, error) {
 	type candidate struct {
 		membership.Member
-		leads   bool
-		applied uint64
+		cramped, leads bool
+		applied        uint64
 	}
 	var able []candidate
 	var why []string
@@ -53,7 +53,7 @@ func snapshotSource(reports bootstrap.Reports, owner string) (membership.Member,
 			continue
 		}
 		view := report.Observation.Member
-		able = append(able, candidate{m, view.Leader == view.MemberID, view.AppliedIndex})
+		able = append(able, candidate{m, report.Observation.Data.Cramped, view.Leader == view.MemberID, view.AppliedIndex})
 	}
 	if len(able) == 0 {
 		slices.Sort(why)
@@ -61,13 +61,8 @@ func snapshotSource(reports bootstrap.Reports, owner string) (membership.Member,
 			Remedy: "repair the cluster first: terraform plan of its etcd_cluster says how"}
 	}
 	best := slices.MinFunc(able, func(a, b candidate) int {
-		if a.leads != b.leads {
-			if b.leads {
-				return -1
-			}
-			return 1
-		}
-		return cmp.Or(cmp.Compare(b.applied, a.applied), strings.Compare(a.Name, b.Name))
+		return cmp.Or(membership.CompareTrue(a.cramped, b.cramped), membership.CompareTrue(a.leads, b.leads),
+			cmp.Compare(b.applied, a.applied), strings.Compare(a.Name, b.Name))
 	})
 	return best.Member, nil
 }

@@ -22,17 +22,20 @@ func TestSaver(t *testing.T) {
 		change(r.Observation)
 		return r
 	}
+	cramped := func(o *api.Observation) { o.Data.Cramped = true }
 	unhealthy := func(o *api.Observation) { o.Member.Healthy = false }
 	for name, test := range map[string]struct {
 		a, b, c bootstrap.Report
 		want    string // a name, or a part of the refusal
 	}{
-		"a follower that has applied the most": {voter("a1", 9), voter("b1", 7), voter("c1", 8), "c"},
-		"of two that are equal, the first":     {voter("a1", 9), voter("b1", 7), voter("c1", 7), "b"},
-		"the leader, where there is no other":  {voter("a1", 9), bootstrap.Report{Err: errors.New("no route to host")}, but(voter("c1", 8), unhealthy), "a"},
-		"never a learner":                      {voter("a1", 9), but(voter("b1", 9), func(o *api.Observation) { o.Member.Learner = true }), voter("c1", 3), "c"},
-		"never one of another state":           {voter("a1", 9), but(voter("b1", 9), func(o *api.Observation) { o.Marker.Owner = "them" }), but(voter("c1", 9), func(o *api.Observation) { o.Marker = nil }), "a"},
-		"never one of another cluster":         {voter("a1", 9), but(voter("b1", 9), func(o *api.Observation) { o.Member.ClusterID = "c2" }), voter("c1", 3), "c"},
+		"a follower that has applied the most":         {voter("a1", 9), voter("b1", 7), voter("c1", 8), "c"},
+		"of two that are equal, the first":             {voter("a1", 9), voter("b1", 7), voter("c1", 7), "b"},
+		"the leader, where there is no other":          {voter("a1", 9), bootstrap.Report{Err: errors.New("no route to host")}, but(voter("c1", 8), unhealthy), "a"},
+		"never one without room, where others have it": {voter("a1", 9), but(voter("b1", 9), cramped), but(voter("c1", 9), cramped), "a"},
+		"one without room, where there is no other":    {but(voter("a1", 9), cramped), but(voter("b1", 9), cramped), but(voter("c1", 9), unhealthy), "b"},
+		"never a learner":                              {voter("a1", 9), but(voter("b1", 9), func(o *api.Observation) { o.Member.Learner = true }), voter("c1", 3), "c"},
+		"never one of another state":                   {voter("a1", 9), but(voter("b1", 9), func(o *api.Observation) { o.Marker.Owner = "them" }), but(voter("c1", 9), func(o *api.Observation) { o.Marker = nil }), "a"},
+		"never one of another cluster":                 {voter("a1", 9), but(voter("b1", 9), func(o *api.Observation) { o.Member.ClusterID = "c2" }), voter("c1", 3), "c"},
 		"none of a cluster that serves nobody": {but(voter("a1", 9), unhealthy), bootstrap.Report{Err: errors.New("no route to host")}, but(voter("c1", 8), func(o *api.Observation) { o.Member = api.Member{} }),
 			"no healthy voter can save a snapshot (a (192.0.2.11): it serves no linearizable read; b (192.0.2.12): its host cannot be reached: no route to host; c (192.0.2.13): it does not answer)"},
 	} {

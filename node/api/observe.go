@@ -285,6 +285,8 @@ type Member struct {
 	// Connected are the IDs of the peers that it has connections with, hexadecimal, sorted: these run, wherever that
 	// is, or their machines vanished without a word within the last few minutes.
 	Connected []string `json:"connected,omitempty"`
+	// ConnectionsUnknown means that its metrics could not be read, which tell its connections.
+	ConnectionsUnknown bool `json:"connections_unknown,omitempty"`
 }
 
 // ListedMember is an entry of the member list.

@@ -190,11 +190,11 @@ func (h *Host) view(cluster string) api.Member {
 	why := h.on(cluster).unidentified()
 	switch {
 	case why != "":
-		return api.Member{Error: why, HealthError: why, Ready: p != nil && p.Leader != "" && p.Member.State().Votes(p.Member.ID) && !p.Settling}
+		return api.Member{Error: why, HealthError: why, ConnectionsUnknown: p == nil, Ready: p != nil && p.Leader != "" && p.Member.State().Votes(p.Member.ID) && !p.Settling}
 	case p == nil:
-		return api.Member{Error: "connect: connection refused"}
+		return api.Member{Error: "connect: connection refused", ConnectionsUnknown: true}
 	case !p.Answers():
-		return api.Member{Error: "context deadline exceeded", HealthError: "context deadline exceeded"}
+		return api.Member{Error: "context deadline exceeded", HealthError: "context deadline exceeded", ConnectionsUnknown: p.Frozen}
 	}
 	m := p.Member
 	s := m.State()

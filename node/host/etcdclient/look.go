@@ -19,7 +19,8 @@ func (l Local) Look(ctx context.Context) api.Member {
 	defer cancel()
 	client, err := l.Dial(ctx)
 	if err != nil {
-		return api.Member{Error: err.Error(), HealthError: err.Error(), Ready: l.Ready(ctx), Connected: l.Connected(ctx)}
+		connected, known := l.Connected(ctx)
+		return api.Member{Error: err.Error(), HealthError: err.Error(), Ready: l.Ready(ctx), Connected: connected, ConnectionsUnknown: !known}
 	}
 	defer client.Close()
 
@@ -52,7 +53,10 @@ func (l Local) Look(ctx context.Context) api.Member {
 	})
 	questions.Go(func() { view.ClusterVersion = l.clusterVersion(ctx) })
 	questions.Go(func() { view.Ready = l.Ready(ctx) })
-	questions.Go(func() { view.Connected = l.Connected(ctx) })
+	questions.Go(func() {
+		connected, known := l.Connected(ctx)
+		view.Connected, view.ConnectionsUnknown = connected, !known
+	})
 	questions.Wait()
 	if view.Healthy {
 		// The read may have waited for an election, so the status is asked for again: it names the new leader.

@@ -71,9 +71,11 @@ const activePeer = "etcd_network_active_peers{"
 // Connected returns the IDs of the peers that the member has connections with, sorted. They end with the peer's
 // process. TCP's keepalive alone ends those with a machine that vanished: etcd sets its limit of 5 s where Go does not
 // use it (Transport.Dial beside DialContext).
-func (l Local) Connected(ctx context.Context) (ids []string) {
-	_ = l.AskMetrics(ctx, "/metrics", func(_ int, body io.Reader) {
-		for lines, met := bufio.NewScanner(body), false; lines.Scan(); {
+func (l Local) Connected(ctx context.Context) (ids []string, known bool) {
+	err := l.AskMetrics(ctx, "/metrics", func(status int, body io.Reader) {
+		known = status == http.StatusOK
+		lines, met := bufio.NewScanner(body), false
+		for lines.Scan() {
 			labels, found := bytes.CutPrefix(lines.Bytes(), []byte(activePeer))
 			switch {
 			case found:
@@ -86,7 +88,8 @@ func (l Local) Connected(ctx context.Context) (ids []string) {
 				return
 			}
 		}
+		known = known && lines.Err() == nil
 	})
 	slices.Sort(ids)
-	return ids
+	return ids, known && err == nil
 }

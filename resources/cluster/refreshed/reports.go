@@ -104,6 +104,7 @@ func New(reports bootstrap.Reports, members []membership.Member, others provider
 		if report.Observation != nil {
 			o := still(*report.Observation)
 			o.Member.Connected = connections(o.Member, reports)
+			o.Member.ConnectionsUnknown = o.Member.ConnectionsUnknown && o.Member.Healthy && !allShown(o.Member, reports)
 			kept.Observation = &o
 		}
 		s.Members = append(s.Members, kept)
@@ -159,10 +160,8 @@ func still(o api.Observation) api.Observation {
 	return o
 }
 
-// connections returns the IDs of members that a member is kept to be connected with. A member that tells its
-// connections late would change the state, so they count only for members that no host shows as its own: of these a
-// plan asks whether they run. Members that serve are connected with each other in any case.
-func connections(member api.Member, reports bootstrap.Reports) (kept []string) {
+// shownByHosts returns the IDs of the members that hosts show as their own.
+func shownByHosts(reports bootstrap.Reports) map[string]bool {
 	shown := map[string]bool{}
 	for _, report := range reports {
 		if o := report.Observation; report.Err == nil && o != nil {
@@ -170,6 +169,24 @@ func connections(member api.Member, reports bootstrap.Reports) (kept []string) {
 				shown[o.Marker.MemberID] = true
 			}
 			shown[o.Member.MemberID] = true
+		}
+	}
+	return shown
+}
+
+// allShown tells whether hosts show every member that one has in its list.
+func allShown(member api.Member, reports bootstrap.Reports) bool {
+	shown := shownByHosts(reports)
+	return !slices.ContainsFunc(member.Members, func(l api.ListedMember) bool { return !shown[l.ID] })
+}
+
+// connections returns the IDs of members that a member is kept to be connected with. A member that tells its
+// connections late would change the state, so they count only for members that no host shows as its own: of these a
+// plan asks whether they run. Members that serve are connected with each other in any case.
+func connections(member api.Member, reports bootstrap.Reports) (kept []string) {
+	shown := shownByHosts(reports)
+	for _, report := range reports {
+		if o := report.Observation; report.Err == nil && o != nil {
 			if id := o.Member.MemberID; member.Healthy && o.Member.Healthy && id != member.MemberID {
 				kept = append(kept, id)
 			}
