@@ -37,8 +37,8 @@ func (e *Executor) Save(ctx context.Context, owner string, members []membership.
 }
 
 // snapshotSource chooses the member to save a snapshot of: a voter through which a linearizable read has just
-// succeeded, so that it has everything that was committed; one whose disk has room for the snapshot; a follower if there
-// is one, since it is disturbed least; and of several the one that has applied the most.
+// succeeded, so that it has everything that was committed; one whose disk has room for the snapshot; a follower if
+// there is one, since it is disturbed least; and of several the one that has applied the most.
 func snapshotSource(reports bootstrap.Reports, owner string) (membership.Member, error) {
 	type candidate struct {
 		membership.Member
