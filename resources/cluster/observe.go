@@ -198,6 +198,21 @@ func firstExpiry(certificates map[string]api.Certificate) (first time.Time, foun
 	return first, found
 }
 
+// lifetime returns for how long the certificate is valid that expires at a time, of those that a report shows; 0: it
+// shows none.
+func lifetime(report bootstrap.Report, expires time.Time) time.Duration {
+	if report.Observation == nil {
+		return 0
+	}
+	for _, key := range []string{api.KeyPeer, api.KeyServer, api.KeyAdmin} {
+		leaf, err := cert.ParseLeaf([]byte(report.Observation.Certificates[key].PEM))
+		if err == nil && leaf.NotAfter.Truncate(time.Second).Equal(expires) {
+			return leaf.NotAfter.Sub(leaf.NotBefore)
+		}
+	}
+	return 0
+}
+
 // unmanagedModel returns the model of a member that etcd lists and no configuration names, so that a plan shows it.
 func unmanagedModel(s membership.UnmanagedMember) memberModel {
 	return memberModel{Address: types.StringValue(membership.HostOf(s.PeerURL)), ID: types.StringValue(s.ID), Health: types.StringValue(health.Unmanaged),
@@ -325,7 +340,7 @@ func (c clusterModel) warnOfExpiry(ctx context.Context, from startingPoint, ch c
 		if err != nil { // the plan renews them, or leaves it to the apply
 			continue
 		}
-		l := renewal.Left{Name: name, Expires: expires, Why: "plan again after this apply"}
+		l := renewal.Left{Name: name, Expires: expires, Lifetime: lifetime(ch.seen[m.member(name)], expires), Why: "plan again after this apply"}
 		switch is := m.Health.ValueString(); {
 		case ch.waits(name) != "":
 			l.Due, l.Why = true, ch.waits(name)+", and it is left as it is"

@@ -1,6 +1,7 @@
 package renewal
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 )
 
 // lastWeek is how long before their end certificates that a plan does not renew are about to take the cluster down.
@@ -20,10 +22,11 @@ func InLastWeek(expires, at time.Time) bool { return expires.Sub(at) <= lastWeek
 
 // Left is a member whose certificates a plan does not renew.
 type Left struct {
-	Name    string
-	Expires time.Time
-	Why     string // why the plan does not renew them
-	Due     bool   // the planner has found that they are due
+	Name     string
+	Expires  time.Time
+	Lifetime time.Duration // of the certificate that expires first; 0: not known
+	Why      string        // why the plan does not renew them
+	Due      bool          // the planner has found that they are due
 }
 
 // Warn warns of certificates that are due and not renewed by this plan, with another summary in the last week before
@@ -31,15 +34,11 @@ type Left struct {
 // certificate of this cluster is signed now; empty: some are.
 func Warn(object types.Object, left []Left, why string, authorityEnds, now time.Time) (diags diag.Diagnostics) {
 	says := Of(object)
-	window := says.Before
-	if window == 0 {
-		if window = pki.DefaultLeafLifetime / 3; says.Validity > 0 {
-			window = says.Validity / 3
-		}
-	}
 	var due, last []string
 	for _, m := range left {
 		remains := m.Expires.Sub(now)
+		// A signer may give certificates another lifetime than they were asked for with, and that may have changed since.
+		window := cert.DueFor(cmp.Or(m.Lifetime, says.Validity, pki.DefaultLeafLifetime), says.Before)
 		text := fmt.Sprintf("%s: its first certificate expires at %s; %s", m.Name, m.Expires.UTC().Format(time.RFC3339), m.Why)
 		switch {
 		case remains <= min(lastWeek, window):

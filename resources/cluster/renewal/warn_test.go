@@ -21,20 +21,27 @@ func TestWarn(t *testing.T) {
 		due     bool
 		ends    time.Duration // of the authority
 		want    string
+		lives   time.Duration // the certificate, where that is known
 	}{
-		"before the last third":   {types.ObjectNull(Type().AttrTypes), 122 * day, false, 4000 * day, ""},
-		"in the last third":       {types.ObjectNull(Type().AttrTypes), 121 * day, false, 4000 * day, "Certificates are due, and this plan does not renew them"},
-		"due by its length":       {types.ObjectNull(Type().AttrTypes), 300 * day, true, 4000 * day, "Certificates are due, and this plan does not renew them"},
-		"with their authority":    {types.ObjectNull(Type().AttrTypes), 121 * day, false, 121 * day, ""},
-		"eight days before":       {said, 8 * day, false, 4000 * day, "Certificates are due, and this plan does not renew them"},
-		"renewed later":           {said, 31 * day, false, 4000 * day, ""},
-		"in the last week":        {said, 7 * day, true, 4000 * day, "Certificates expire within a week, or have expired"},
-		"in the last week of all": {said, 6 * day, false, 6 * day, "Certificates expire within a week, or have expired"},
-		"expired":                 {said, -day, false, 4000 * day, "Certificates expire within a week, or have expired"},
-		"short ones, new":         {short, 2 * day, false, 4000 * day, ""},
-		"short ones, due":         {short, day, false, 4000 * day, "Certificates expire within a week, or have expired"},
+		"before the last third":           {types.ObjectNull(Type().AttrTypes), 122 * day, false, 4000 * day, "", 0},
+		"in the last third":               {types.ObjectNull(Type().AttrTypes), 121 * day, false, 4000 * day, "Certificates are due, and this plan does not renew them", 0},
+		"due by its length":               {types.ObjectNull(Type().AttrTypes), 300 * day, true, 4000 * day, "Certificates are due, and this plan does not renew them", 0},
+		"with their authority":            {types.ObjectNull(Type().AttrTypes), 121 * day, false, 121 * day, "", 0},
+		"eight days before":               {said, 8 * day, false, 4000 * day, "Certificates are due, and this plan does not renew them", 0},
+		"renewed later":                   {said, 31 * day, false, 4000 * day, "", 0},
+		"in the last week":                {said, 7 * day, true, 4000 * day, "Certificates expire within a week, or have expired", 0},
+		"in the last week of all":         {said, 6 * day, false, 6 * day, "Certificates expire within a week, or have expired", 0},
+		"expired":                         {said, -day, false, 4000 * day, "Certificates expire within a week, or have expired", 0},
+		"short ones, new":                 {short, 2 * day, false, 4000 * day, "", 0},
+		"short ones, due":                 {short, day, false, 4000 * day, "Certificates expire within a week, or have expired", 0},
+		"of a signer's own lifetime, new": {types.ObjectNull(Type().AttrTypes), 89 * day, false, 4000 * day, "", 90 * day},
+		"of a signer's own lifetime, due": {types.ObjectNull(Type().AttrTypes), 29 * day, false, 4000 * day, "Certificates are due, and this plan does not renew them", 90 * day},
+		"of a day, new":                   {types.ObjectNull(Type().AttrTypes), 20 * time.Hour, false, 4000 * day, "", day},
+		"of a day, due":                   {types.ObjectNull(Type().AttrTypes), 7 * time.Hour, false, 4000 * day, "Certificates expire within a week, or have expired", day},
+		"from before validity was raised": {types.ObjectNull(Type().AttrTypes), 25 * day, false, 4000 * day, "", 30 * day},
+		"shorter than renew_before":       {said, 25 * day, false, 4000 * day, "", 29 * day},
 	} {
-		diags := Warn(c.says, []Left{{Name: "b", Expires: now.Add(c.remains), Why: "it could not be asked", Due: c.due}}, "", now.Add(c.ends), now)
+		diags := Warn(c.says, []Left{{Name: "b", Lifetime: c.lives, Expires: now.Add(c.remains), Why: "it could not be asked", Due: c.due}}, "", now.Add(c.ends), now)
 		if (len(diags) > 0) != (c.want != "") || len(diags) > 0 && (diags[0].Summary() != c.want || !strings.Contains(diags[0].Detail(), "it could not be asked")) {
 			t.Errorf("%s: warns %v, want %q", name, diags, c.want)
 		}
