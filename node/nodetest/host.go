@@ -38,8 +38,7 @@ type Host struct {
 	// Unreachable is why the host cannot be asked, or nil if it can. Its members continue to run.
 	Unreachable error
 
-	// Hung has the host take connections and answer no call, as with a disk that hangs. Its members continue to run.
-	Hung bool
+	Hung bool // it takes connections and answers no call, as with a disk that hangs; its members continue to run
 
 	// CutOff cuts all connections between the host's members and those on other hosts. The host itself can still be
 	// asked.

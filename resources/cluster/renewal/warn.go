@@ -37,7 +37,7 @@ func Warn(object types.Object, left []Left, why string, authorityEnds, now time.
 	var due, last []string
 	for _, m := range left {
 		remains := m.Expires.Sub(now)
-		// A signer may give certificates another lifetime than they were asked for with, and that may have changed since.
+		// A signer may give certificates another lifetime than was asked for, and validity may have changed since.
 		window := cert.DueFor(cmp.Or(m.Lifetime, says.Validity, pki.DefaultLeafLifetime), says.Before)
 		text := fmt.Sprintf("%s: its first certificate expires at %s; %s", m.Name, m.Expires.UTC().Format(time.RFC3339), m.Why)
 		switch {
