@@ -50,7 +50,7 @@ func (p *machineParty) damage(at, part string) {
 	m := p.hosts[at].Machine
 	if part == nodetest.Log {
 		logs := m.etcd(dataDir).LogFiles()
-		change(p.t, m.path(logs[len(logs)-1]), func(text []byte) []byte { text[endOfLog(text)/2] ^= 0x10; return text })
+		change(p.t, m.path(logs[len(logs)-1]), func(text []byte) []byte { text[midOfLog(text)] ^= 0x10; return text })
 	} else {
 		change(p.t, m.path(etcdfs.Database(dataDir)), func(text []byte) []byte {
 			from := 2 * os.Getpagesize()

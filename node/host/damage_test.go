@@ -66,13 +66,14 @@ func change(t *testing.T, path string, do func([]byte) []byte) {
 
 func half(text []byte) []byte { return text[:len(text)/2] }
 
-// endOfLog returns where the records of a log's file end.
-func endOfLog(text []byte) int {
+// logRecords passes where each record of a log's file begins and ends, without what fills it up, to see, until that
+// returns false. It returns where the last of them ends.
+func logRecords(text []byte, see func(begins, ends int) bool) int {
 	at := 0
 	for {
 		head := binary.LittleEndian.Uint64(text[at:])
 		size := int(head & (1<<56 - 1))
-		if size == 0 {
+		if size == 0 || !see(at, at+8+size) {
 			return at
 		}
 		if head>>63 == 1 {
@@ -80,6 +81,19 @@ func endOfLog(text []byte) int {
 		}
 		at += 8 + size
 	}
+}
+
+// endOfLog returns where the records of a log's file end.
+func endOfLog(text []byte) int { return logRecords(text, func(int, int) bool { return true }) }
+
+// midOfLog returns a byte in the middle of a log's file that a checksum covers: the last one of a record.
+func midOfLog(text []byte) (at int) {
+	mid := endOfLog(text) / 2
+	logRecords(text, func(_, ends int) bool {
+		at = ends - 1
+		return ends <= mid
+	})
+	return at
 }
 
 // TestDamageIsWhatEtcdFailsBy damages a member's files in many ways: what is said to be damaged is what etcd ends by,
@@ -117,7 +131,7 @@ func TestDamageIsWhatEtcdFailsBy(t *testing.T) {
 			})
 		}, "its "},
 		"nothing":                   {func() {}, ""},
-		"a flipped bit of the log":  {func() { flipAt(last, func(text []byte) int { return endOfLog(text) / 2 }) }, "its log cannot be read"},
+		"a flipped bit of the log":  {func() { flipAt(last, midOfLog) }, "its log cannot be read"},
 		"a flipped bit, first file": {func() { flipAt(first, func(text []byte) int { return len(text) / 2 }) }, "its log cannot be read"},
 		"half of the first file":    {func() { change(t, first, half) }, "ends in the middle of a record"},
 		"its last file is missing":  {func() { _ = os.Remove(last) }, short},
