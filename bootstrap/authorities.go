@@ -81,17 +81,36 @@ func (t trust) of(key string) authorities {
 	return api.ForKey(key, t.peers, t.clients)
 }
 
-// desiredAuthorities returns the authorities that members are to trust, and which of these sign.
-func (c Cluster) desiredAuthorities() (membership.Authorities, membership.Signers) {
+// desiredAuthorities returns the authorities that members are to trust, and which of these sign at now: not one that
+// has ended while another can sign in its place.
+func (c Cluster) desiredAuthorities(now time.Time) (membership.Authorities, membership.Signers) {
 	peers, clients := parseAuthorities(c.PeerCA), parseAuthorities(c.ClientCA)
-	signers := c.Signers
-	if len(signers.Peers) == 0 && len(peers) > 0 {
-		signers.Peers = []string{cert.Name(peers[0])}
+	return membership.Authorities{Peers: peers.names(), Clients: clients.names()},
+		membership.Signers{Peers: peers.signers(c.Signers.Peers, now, c.Chains), Clients: clients.signers(c.Signers.Clients, now, c.Chains)}
+}
+
+// signers returns which authorities sign at now: of those whose keys are at hand, or the first one where no keys are
+// known, the ones that have not ended; if all have, all.
+func (a authorities) signers(atHand []string, now time.Time, chains map[string]string) []string {
+	ended := a.ended(now, chains)
+	valid := func(names []string) []string { return slices.DeleteFunc(slices.Clone(names), ended.Has) }
+	if len(atHand) > 0 {
+		if able := valid(atHand); len(able) > 0 {
+			return able
+		}
+		return atHand
 	}
-	if len(signers.Clients) == 0 && len(clients) > 0 {
-		signers.Clients = []string{cert.Name(clients[0])}
+	if len(a) == 0 {
+		return nil
 	}
-	return membership.Authorities{Peers: peers.names(), Clients: clients.names()}, signers
+	var all []string
+	for _, authority := range a {
+		all = append(all, cert.Name(authority))
+	}
+	if able := valid(all); len(able) > 0 {
+		all = able
+	}
+	return all[:1]
 }
 
 // ended returns the names of the authorities that sign nothing that is valid at now: they do not hold then, or one
@@ -148,7 +167,7 @@ func trusted(started, file, desired string) membership.AuthorityNames {
 // ones and those that hosts have. The zero value stands for the desired ones.
 func (c Cluster) Bundles(m membership.Member, owner string, reports Reports, names membership.Authorities) (peers, clients string, err error) {
 	if names == (membership.Authorities{}) {
-		names, _ = c.desiredAuthorities()
+		names, _ = c.desiredAuthorities(time.Time{})
 	}
 	known := c.trust(owner, reports)
 	heldPeers, heldClients := Held(reports[m].Observation)

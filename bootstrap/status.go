@@ -44,7 +44,7 @@ func (c Cluster) AllMembers(reports Reports) []membership.Member {
 // validity at now; a zero now skips that check.
 func (c Cluster) Status(owner string, reports Reports, now time.Time) membership.ClusterStatus {
 	p := membership.ClusterStatus{PeerName: c.PeerName}
-	p.Trusts, p.Signers = c.desiredAuthorities()
+	p.Trusts, p.Signers = c.desiredAuthorities(now)
 	known := c.trust(owner, reports)
 	p.Ended = membership.Authorities{Peers: known.peers.ended(now, c.Chains), Clients: known.clients.ended(now, c.Chains)}
 	list := c.memberList(owner, reports)
@@ -130,10 +130,18 @@ func markReverted(p *membership.ClusterStatus, reports Reports) {
 }
 
 // isOfNewerEtcd tells whether a member's log is of a newer etcd than its cluster has agreed on. The member had agreed
-// on the older one, since no downgrade ends without it. While a downgrade is under way, that shows only in a member
-// that would run an older etcd than its log needs.
+// on the older one, since no downgrade ends without it, unless it is cancelled. While one is under way, or was
+// cancelled, that shows only in a member that would run an older etcd than its log needs.
 func isOfNewerEtcd(s membership.MemberStatus, o *api.Observation, p membership.ClusterStatus) bool {
-	return (s.Behind || p.Downgrade == "") && o != nil && o.Data.Log != nil && o.Data.Log.Error == "" && olderMinor(p.ClusterVersion, o.Data.Log.Version)
+	return (s.Behind || p.Downgrade == "" && haveGoneBack(p)) && o != nil && o.Data.Log != nil && o.Data.Log.Error == "" && olderMinor(p.ClusterVersion, o.Data.Log.Version)
+}
+
+// haveGoneBack tells whether all voters that serve run no newer etcd than their cluster has agreed on: a downgrade that
+// was cancelled leaves newer ones.
+func haveGoneBack(p membership.ClusterStatus) bool {
+	return !slices.ContainsFunc(p.Healthy(), func(s membership.MemberStatus) bool {
+		return s.Version == "" || olderMinor(p.ClusterVersion, s.Version)
+	})
 }
 
 // hasOtherMemberID tells whether the log of a voter that does not serve has another member ID than the cluster's list.

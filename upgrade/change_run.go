@@ -103,7 +103,7 @@ func (r *changeRun) look(ctx context.Context) {
 		return
 	}
 	// Two looks in a row have to show no connection: a peer may be making it anew, or have failed to answer.
-	for without := 0; without < 2 && time.Since(since) < firstPatience && pause(ctx, time.Second) == nil; {
+	for without := 0; without < 2 && (without == 1 || time.Since(since) < firstPatience) && pause(ctx, time.Second) == nil; {
 		r.lookOnce(ctx)
 		if without++; r.runElsewhere() {
 			without = 0

@@ -2,6 +2,7 @@ package upgrade_test
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -10,6 +11,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
 )
 
 // reading is how long a member with much data on a slow disk reads it: far longer than anybody waits without progress.
@@ -115,6 +117,52 @@ func TestUploadIsGoneOnWith(t *testing.T) {
 			if received := r.world.Host(m.Address).Received; received != int64(len(r.snapshot)) {
 				t.Errorf("%s was sent %d bytes, of a snapshot of %d", m.Name, received, len(r.snapshot))
 			}
+		}
+	})
+}
+
+// TestAHostThatHangsIsAway has a host take connections and answer nothing: its member is replaced all the same, and it
+// holds nobody up for as long as the apply may take.
+func TestAHostThatHangsIsAway(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		l := serving(t, 3, nodetest.EtcdVersion)
+		begun, c := time.Now(), l.host("c")
+		l.want("a", "b", "d")
+		c.Unreachable = errors.New("no route") // as a refresh has it that gave it up
+		steps := l.planned().Steps
+		c.Unreachable, c.Hung = nil, true
+		outcome, err := l.change(context.Background(), steps)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if why := outcome.Reports[membership.Member{Name: "c", Address: c.Address}].Err; why == nil || !strings.Contains(why.Error(), "it takes connections, and has not answered within 2m0s") {
+			t.Errorf("the host is said to have failed by %v", why)
+		}
+		if took := time.Since(begun); took > 8*time.Minute {
+			t.Errorf("it took %s", took)
+		}
+	})
+}
+
+// slow is a host whose observations take long, as with a large database that is read, and which answers all else.
+type slow struct{ upgrade.Host }
+
+func (s slow) Call(ctx context.Context, store string, request api.Request, result any) error {
+	if request.Operation == api.OpObserve {
+		time.Sleep(10 * time.Minute)
+	}
+	return s.Host.Call(ctx, store, request, result)
+}
+
+// TestASlowHostIsNotAway has a host's observation take longer than an answer may: it is waited for, since the host
+// answers other questions.
+func TestASlowHostIsNotAway(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		l := serving(t, 3, nodetest.EtcdVersion)
+		e, c := l.executor(), l.cluster.Members[2]
+		e.Hosts[c] = slow{e.Hosts[c]}
+		if report := e.Observe(context.Background(), l.members)[c]; report.Err != nil || report.Observation == nil {
+			t.Errorf("it is said to have failed by %v", report.Err)
 		}
 	})
 }

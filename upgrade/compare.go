@@ -232,7 +232,7 @@ func names(members []membership.Member) string {
 
 // sameHash checks that members have the same hash at a revision that all of them have.
 func (r *changeRun) sameHash(ctx context.Context, members []membership.Member) error {
-	found := hashes.Compare(ctx, asker{r.Executor, r.reports}, hashes.Question{Members: members, Tries: runTries, Patience: runPatience, Confirm: differsConfirm})
+	found := hashes.Compare(ctx, asker{r.Executor, r.reports}, hashes.Question{Members: members, Tries: runTries, Patience: runPatience, Confirm: differsConfirm, All: true})
 	compared := slices.DeleteFunc(slices.Clone(members), func(m membership.Member) bool { return found.Data[m] == "" })
 	switch {
 	case len(compared) == len(members) && found.Alike(members):

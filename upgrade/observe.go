@@ -47,30 +47,46 @@ func (e *Executor) observeAll(ctx context.Context, members []membership.Member, 
 	return reports
 }
 
-// answerPatience is how long a host may take to answer a look at it, beside what it is asked to wait for its member. A
-// file system that hangs holds an answer for as long as it hangs, and the host counts as away.
+// answerPatience is how long a host may take to answer its first contact, which reads next to nothing: a file system
+// that hangs holds it for as long as it hangs, and the host counts as away.
 const answerPatience = 2 * time.Minute
 
 var errNoAnswer = fmt.Errorf("it takes connections, and has not answered within %s: a file system may hang there (dmesg tells), or it is too busy", answerPatience)
 
-// within makes a call that only looks at a host, for a limited time.
-func within(ctx context.Context, patience time.Duration, look func(context.Context) error) error {
-	limited, cancel := context.WithTimeout(ctx, answerPatience+patience)
+// askContact asks for the first contact, for a limited time.
+func (e *Executor) askContact(ctx context.Context, m membership.Member) (api.Contact, error) {
+	limited, cancel := context.WithTimeout(ctx, answerPatience)
 	defer cancel()
-	if err := look(limited); err == nil || limited.Err() == nil || ctx.Err() != nil {
-		return err
+	contact, err := e.Hosts[m].Contact(limited, e.Cluster.Name, e.Cluster.AskOf(m))
+	if err != nil && limited.Err() != nil && ctx.Err() == nil {
+		return contact, errNoAnswer
 	}
-	return errNoAnswer
+	return contact, err
+}
+
+// whileItAnswers makes a call that looks at a host. The call may take long, as to read a large database does: it is
+// given up only once the host does not answer another question either.
+func (e *Executor) whileItAnswers(ctx context.Context, m membership.Member, patience time.Duration, look func(context.Context) error) error {
+	looking, giveUp := context.WithCancelCause(ctx)
+	defer giveUp(nil)
+	go func() {
+		for wait := patience + answerPatience; pause(looking, wait) == nil; wait = answerPatience {
+			if _, err := e.askContact(looking, m); errors.Is(err, errNoAnswer) {
+				giveUp(errNoAnswer)
+			}
+		}
+	}()
+	err := look(looking)
+	if err != nil && errors.Is(context.Cause(looking), errNoAnswer) {
+		return errNoAnswer
+	}
+	return err
 }
 
 // contact reads what one host tells before a store is called on it.
 func (e *Executor) contact(ctx context.Context, m membership.Member) bootstrap.Report {
 	asked := e.clock()
-	var contact api.Contact
-	err := within(ctx, 0, func(ctx context.Context) (err error) {
-		contact, err = e.Hosts[m].Contact(ctx, e.Cluster.Name, e.Cluster.AskOf(m))
-		return err
-	})
+	contact, err := e.askContact(ctx, m)
 	return bootstrap.Report{Contact: contact, Err: err, Clock: clocks.Of(asked, e.clock(), contact.Time, time.Second)}
 }
 
@@ -89,7 +105,7 @@ func (e *Executor) observe(ctx context.Context, m membership.Member, store strin
 	ask.Patience = patience
 	asked := e.clock()
 	var o api.Observation
-	err := within(ctx, patience, func(ctx context.Context) (err error) {
+	err := e.whileItAnswers(ctx, m, patience, func(ctx context.Context) (err error) {
 		o, err = call[api.Observation](ctx, e.Hosts[m], store, api.OpObserve, e.Cluster.Name, "", ask)
 		return err
 	})

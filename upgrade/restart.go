@@ -217,10 +217,10 @@ func (r *changeRun) agree(ctx context.Context, step membership.Step) error {
 	return errors.Join(failed...)
 }
 
-// hangs tells whether a member's process runs and answers nothing, not even on the port of its metrics.
+// hangs tells whether a member that had started answers nothing any more, not even on the port of its metrics.
 func hangs(report bootstrap.Report) bool {
 	o := report.Observation
-	return report.Err == nil && o != nil && (o.Unit.ActiveState == "active" || o.Unit.ActiveState == "activating") && !o.Member.Responding && o.Member.ConnectionsUnknown
+	return report.Err == nil && o != nil && o.Unit.ActiveState == "active" && !o.Member.Responding && o.Member.ConnectionsUnknown
 }
 
 // howToEndHang says what to do about a member that has hung for as long as a start may make no progress. One whose host
@@ -240,9 +240,6 @@ func (r *changeRun) verify(ctx context.Context, m membership.Member) error {
 		if s.Member != m {
 			members = append(members, s.Member)
 		}
-	}
-	if len(members) == 0 {
-		return nil // the cluster did not serve before: the next observation shows whether it does now
 	}
 	return r.sameHash(ctx, members)
 }

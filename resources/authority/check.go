@@ -78,8 +78,34 @@ func (k KeyPair) wait(now time.Time, at string) (diags diag.Diagnostics) {
 	return diags
 }
 
-// MaySign refuses authorities that could not sign now, whether the cluster trusts them already or not.
-func (a Model) MaySign(now time.Time) diag.Diagnostics { return a.Wait(now, "", "") }
+// MaySign refuses authorities that could not sign now, whether the cluster trusts them already or not, unless a trusted
+// one beside them can sign in their place.
+func (a Model) MaySign(now time.Time) diag.Diagnostics { return a.able(now).Wait(now, "", "") }
+
+// able returns the authorities as they sign at a time: a trusted one that can sign takes the place of one that has
+// expired, or one that is not known yet. A rotation begins so where an authority has ended before it was rotated.
+func (a Model) able(now time.Time) Model {
+	if a.Trusted == nil {
+		return a
+	}
+	trusted := *a.Trusted
+	for _, kind := range []struct {
+		signs  *KeyPair
+		beside **KeyPair
+	}{{&a.Peer, &trusted.Peer}, {&a.Client, &trusted.Client}} {
+		if next := *kind.beside; next != nil && kind.signs.ended(now) && next.Signs() && !next.wait(now, "").HasError() {
+			ended := *kind.signs
+			*kind.signs, *kind.beside = *next, &ended
+		}
+	}
+	a.Trusted = &trusted
+	return a
+}
+
+// ended tells whether an authority has expired, or one that it stands below.
+func (k KeyPair) ended(now time.Time) bool {
+	return slices.ContainsFunc(k.chain(), func(c *x509.Certificate) bool { return !now.Before(c.NotAfter) })
+}
 
 // contains tells whether an authority is in a bundle.
 func contains(bundle string, authority *x509.Certificate) bool {

@@ -8,7 +8,9 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/sensitive"
 )
 
@@ -102,6 +104,24 @@ func TestAuthoritiesWait(t *testing.T) {
 	say(t, prod.MaySign(now), "")
 	say(t, prod.MaySign(now.Add(48*time.Hour)), "The authority has expired")
 	say(t, begun.MaySign(now), "The authority is not valid yet")
+	say(t, ahead.MaySign(now.Add(24*time.Hour+30*time.Minute)), "") // the next one signs in its place
+	say(t, ahead.MaySign(now.Add(12*time.Hour)), "The authority has expired")
+	keyless := prod
+	keyless.Trusted = &Trusted{Peer: &KeyPair{Certificate: next.Peer.Certificate}, Client: &next.Client}
+	say(t, keyless.MaySign(now.Add(24*time.Hour+30*time.Minute)), `The authority "etcd prod peers" (pki.peer) expired at`)
+	for after, want := range map[time.Duration]string{0: "etcd prod peers", 24*time.Hour + 30*time.Minute: "etcd next peers"} {
+		signer, err := ahead.Signer(func() time.Time { return now.Add(after) }, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		authority, _, err := signer.order("", api.KeyRequest{Name: api.KeyPeer, CommonName: "a"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if leaf, err := cert.ParseLeaf(authority.CertificatePEM()); err != nil || leaf.Subject.CommonName != want {
+			t.Errorf("after %s %s signs, want %s", after, leaf.Subject.CommonName, want)
+		}
+	}
 	if diags := next.Wait(now, "", ""); len(diags) != 2 {
 		t.Errorf("for a new cluster it says %v", diags)
 	}

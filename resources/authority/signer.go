@@ -19,9 +19,11 @@ type Signer struct {
 }
 
 // Signer returns a signer with these authorities, and with the trusted ones whose keys are given, for requests that
-// name them. It fails if the authorities could not sign now, with a signer that refuses every request. Certificates are
-// valid for validity, or by default if it is 0, and never longer than their authority.
+// name them. It fails if the authorities could not sign now, nor trusted ones in their place, with a signer that
+// refuses every request. Certificates are valid for validity, or by default if it is 0, and never longer than their
+// authority.
 func (a Model) Signer(now func() time.Time, validity time.Duration) (Signer, error) {
+	a = a.able(now())
 	authorities, err := a.Parse(now())
 	if err != nil {
 		return Signer{refuses: err}, err

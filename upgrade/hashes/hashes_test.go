@@ -239,3 +239,21 @@ func TestAMemberThatIsSlowIsCompared(t *testing.T) {
 		})
 	}
 }
+
+// TestNobodyIsAskedInVain has a member not serve: where only a comparison of all is of use, nobody reads its data.
+func TestNobodyIsAskedInVain(t *testing.T) {
+	for _, all := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			hash := holds(0xabc, 1, 9)
+			down := serves("c", 9)
+			down.Healthy = false
+			f := &fake{t: t, times: map[string]int{}, views: map[string][]api.Member{"a": {serves("a", 9)}, "b": {serves("b", 9)}, "c": {down}},
+				hash: map[string]func(int64, int) (api.Hash, error){"a": hash, "b": hash, "c": hash}}
+			members := []membership.Member{{Name: "a"}, {Name: "b"}, {Name: "c"}}
+			c := hashes.Compare(t.Context(), f, hashes.Question{Members: members, Tries: 3, Patience: 30 * time.Second, All: all})
+			if (len(f.asked) == 0) != all || !strings.Contains(c.Apart[members[2]], "it serves no linearizable read") {
+				t.Errorf("all: %t: %v were asked: %s", all, f.asked, c)
+			}
+		})
+	}
+}

@@ -15,10 +15,7 @@ import (
 // cancels the downgrade that is under way. etcd refuses to enable a downgrade twice, so SetDowngrade looks at the
 // member's status first.
 func (v Voter) SetDowngrade(ctx context.Context, version string) error {
-	underWay := ""
-	if d := v.State.DowngradeInfo; d != nil && d.Enabled {
-		underWay = d.TargetVersion
-	}
+	underWay := downgradeOf(v.State)
 	switch underWay {
 	case "":
 		if version == "" {
@@ -28,12 +25,14 @@ func (v Voter) SetDowngrade(ctx context.Context, version string) error {
 		return nil
 	default:
 		if version == "" {
-			return Retried(ctx, Overloaded, func() error {
+			// etcd answers that it was cancelled also if members could not agree on that in time.
+			return Repeat(ctx, "that no downgrade is under way", func() (bool, error) {
 				_, err := v.Downgrade(ctx, clientv3.DowngradeCancel, "")
-				if err != nil && !errors.Is(err, rpctypes.ErrNoInflightDowngrade) {
-					return fmt.Errorf("cancel the downgrade to %s: %w", underWay, err)
+				if errors.Is(err, rpctypes.ErrNoInflightDowngrade) {
+					err = nil
 				}
-				return nil
+				target, asked := v.downgradesTo(ctx)
+				return asked == nil && target == "", errors.Join(err, asked)
 			})
 		}
 		return api.Refuse("downgrade to %s: a downgrade to %s is under way; finish or cancel that first", version, underWay)
@@ -49,6 +48,9 @@ func (v Voter) SetDowngrade(ctx context.Context, version string) error {
 				// The request before this one was carried out, though its answer came too late.
 				return nil
 			case errors.Is(err, rpctypes.ErrInvalidDowngradeTargetVersion):
+				if target, asked := v.downgradesTo(ctx); again && asked == nil && target == version+".0" {
+					return nil // likewise, and the members have agreed on the version since
+				}
 				return api.Refuse("downgrade to %s: etcd goes down by one minor version at a time: %s", version, err)
 			}
 			return fmt.Errorf("downgrade to %s: %w", version, err)
@@ -57,4 +59,20 @@ func (v Voter) SetDowngrade(ctx context.Context, version string) error {
 		}
 	}
 	return nil
+}
+
+// downgradesTo returns the version that a downgrade under way leads to, or "", as the member says now.
+func (v Voter) downgradesTo(ctx context.Context) (string, error) {
+	status, err := v.Status(ctx, v.Endpoints()[0])
+	if err != nil {
+		return "", err
+	}
+	return downgradeOf(status), nil
+}
+
+func downgradeOf(status *clientv3.StatusResponse) string {
+	if d := status.DowngradeInfo; d != nil && d.Enabled {
+		return d.TargetVersion
+	}
+	return ""
 }

@@ -30,8 +30,9 @@ func (v Voter) members(ctx context.Context) ([]api.ListedMember, error) {
 // AddLearner adds a learner with this peer URL, unless the learner is in the list already. It calls announce before it
 // changes the list.
 func (v Voter) AddLearner(ctx context.Context, peerURL string, announce func() error) (added api.AddedLearner, err error) {
-	// For a second after a member was removed, etcd answers "member not found" for its peer URL.
-	err = Retried(ctx, inPassing(rpctypes.ErrMemberNotFound), func() error {
+	// For a second after a member was removed, etcd answers "member not found" for its peer URL. One that exists, and
+	// that the list lacks, is that of a request before, which was carried out in between.
+	err = Retried(ctx, inPassing(rpctypes.ErrMemberNotFound, rpctypes.ErrPeerURLExist), func() error {
 		members, err := v.members(ctx)
 		if err != nil {
 			return err
@@ -150,17 +151,12 @@ func (v Voter) HandOver(ctx context.Context, to uint64) error {
 	if v.Leader != v.ID || to == v.ID {
 		return nil
 	}
-	if err := Retried(ctx, inPassing(), func() error {
-		_, err := v.MoveLeader(ctx, to)
-		if err != nil && !errors.Is(err, rpctypes.ErrNotLeader) {
-			return fmt.Errorf("move the leadership to member %s: %w", name, err)
-		}
-		return nil
-	}); err != nil {
-		return err
-	}
+	// raft gives a transfer up after one election timeout, and etcd does not ask it again.
 	return Repeat(ctx, "that another member leads", func() (bool, error) {
+		asking, cancel := context.WithTimeout(ctx, transferTimeout)
+		_, moved := v.MoveLeader(asking, to)
+		cancel()
 		status, err := v.Status(ctx, v.Endpoints()[0])
-		return err == nil && status.Leader != 0 && status.Leader != v.ID, err
+		return err == nil && status.Leader != 0 && status.Leader != v.ID, errors.Join(moved, err)
 	})
 }

@@ -19,6 +19,8 @@ const (
 	membershipPoll = 200 * time.Millisecond
 	// LeaderTimeout bounds a move of the leadership, which takes milliseconds if the other voter has caught up.
 	LeaderTimeout = 20 * time.Second
+	// transferTimeout is how long one request for that may take: twice an election, and more.
+	transferTimeout = 3 * time.Second
 	// ReachTimeout is how long a member may take to learn what the others have agreed on, if another one can be asked
 	// instead. There may be an election first, which on a busy machine takes longer than AskTimeout.
 	ReachTimeout = 10 * time.Second
@@ -72,7 +74,7 @@ func (v Voter) untilListed(ctx context.Context, what string, desired func([]api.
 
 // Overloaded are the errors of requests that members could not agree on in etcd's own time (7 s), since their disks or
 // processors were busy or they elected a leader. Such a request may have been carried out all the same.
-var Overloaded = []error{rpctypes.ErrTimeout, rpctypes.ErrTimeoutDueToLeaderFail, rpctypes.ErrTimeoutDueToConnectionLost, rpctypes.ErrLeaderChanged, rpctypes.ErrNoLeader}
+var Overloaded = []error{rpctypes.ErrTimeout, rpctypes.ErrTimeoutWaitAppliedIndex, rpctypes.ErrTooManyRequests, rpctypes.ErrTimeoutDueToLeaderFail, rpctypes.ErrTimeoutDueToConnectionLost, rpctypes.ErrLeaderChanged, rpctypes.ErrNoLeader}
 
 // Retried repeats do while it returns one of the errors in passing, which etcd returns for a short while only.
 func Retried(ctx context.Context, passing []error, do func() error) error {
