@@ -92,25 +92,19 @@ func (c Cluster) desiredAuthorities(now time.Time) (membership.Authorities, memb
 // signers returns which authorities sign at now: of those whose keys are at hand, or the first one where no keys are
 // known, the ones that have not ended; if all have, all.
 func (a authorities) signers(atHand []string, now time.Time, chains map[string]string) []string {
-	ended := a.ended(now, chains)
-	valid := func(names []string) []string { return slices.DeleteFunc(slices.Clone(names), ended.Has) }
-	if len(atHand) > 0 {
-		if able := valid(atHand); len(able) > 0 {
-			return able
+	names := slices.Clone(atHand)
+	if len(atHand) == 0 {
+		for _, authority := range a {
+			names = append(names, cert.Name(authority))
 		}
-		return atHand
 	}
-	if len(a) == 0 {
-		return nil
+	if able := slices.DeleteFunc(slices.Clone(names), a.ended(now, chains).Has); len(able) > 0 {
+		names = able
 	}
-	var all []string
-	for _, authority := range a {
-		all = append(all, cert.Name(authority))
+	if len(atHand) == 0 {
+		return names[:min(1, len(names))]
 	}
-	if able := valid(all); len(able) > 0 {
-		all = able
-	}
-	return all[:1]
+	return names
 }
 
 // ended returns the names of the authorities that sign nothing that is valid at now: they do not hold then, or one

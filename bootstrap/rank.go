@@ -64,7 +64,7 @@ const AlarmCorrupt = "CORRUPT"
 // markDiverged marks the voters whose data is not that of a quorum, if the alarm CORRUPT is raised or a voter does not
 // start because of different data. Without a serving quorum that holds the same data, it cannot be told who is right,
 // or nothing can be changed without the wrong members. A voter that does not start may have met wrong data at a peer:
-// if its own data is not known, it is ranked only once all serving members hold the same.
+// if its own data is not known, it is marked only once all serving members hold the same.
 func markDiverged(p *membership.ClusterStatus) {
 	if !p.Corrupt && !slices.ContainsFunc(p.Members, func(s membership.MemberStatus) bool { return s.Differs }) {
 		return

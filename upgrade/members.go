@@ -160,10 +160,10 @@ func (r *changeRun) remove(ctx context.Context, step membership.Step) error {
 	if err == nil {
 		err = r.tell(ctx, through, api.OpRemoveMember, api.RemoveMemberRequest{Owner: r.order.Owner, ID: id, Timeout: retryTimeout})
 	}
-	if err != nil && stopped { // it still votes, or ends by itself if it does not
-		return errors.Join(err, r.tell(ctx, m, api.OpStart, api.StartRequest{}))
-	}
 	if err != nil {
+		if stopped { // it still votes, or ends by itself if it does not
+			err = errors.Join(err, r.tell(ctx, m, api.OpStart, api.StartRequest{}))
+		}
 		return err
 	}
 	return r.confirm(ctx, fmt.Sprintf("%s is gone", step.Member), func(view api.Member) bool {
