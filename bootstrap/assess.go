@@ -47,7 +47,7 @@ func (c Cluster) Assess(reports map[string]Report, f Formation, now time.Time) m
 			continue
 		}
 		host := c.assess(m, report, f, now)
-		is := identity{machine: report.Machine(), boot: report.boot()}
+		is := identity{machine: report.Machine(), boot: report.Boot()}
 		if i := slices.IndexFunc(reached, func(other located) bool { return is.oneMachine(other.at) }); i >= 0 && host.Refused == "" {
 			refusal := onOneMachine(m, reached[i].Member)
 			host.Refused = refusal.Error()

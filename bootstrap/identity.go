@@ -40,7 +40,7 @@ func (c Cluster) identify(report Report, list memberList, owner string) (identit
 	if report.Err != nil {
 		return identity{}, false
 	}
-	i := identity{machine: report.Machine(), boot: report.boot()}
+	i := identity{machine: report.Machine(), boot: report.Boot()}
 	marker := report.Marker()
 	if marker == nil || marker.Owner != owner || marker.Cluster != c.Name && marker.Cluster != "" {
 		i.instead = insteadOf(report)
@@ -116,10 +116,11 @@ func (s Reports) Machines() map[membership.Member]string {
 
 // OneMachine tells whether two reports are about one machine.
 func (r Report) OneMachine(other Report) bool {
-	return identity{machine: r.Machine(), boot: r.boot()}.oneMachine(identity{machine: other.Machine(), boot: other.boot()})
+	return identity{machine: r.Machine(), boot: r.Boot()}.oneMachine(identity{machine: other.Machine(), boot: other.Boot()})
 }
 
-func (r Report) boot() string {
+// Boot returns the ID of the boot in which the host was observed, or "".
+func (r Report) Boot() string {
 	if r.Observation != nil && r.Observation.Facts.BootID != "" {
 		return r.Observation.Facts.BootID
 	}

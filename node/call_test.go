@@ -263,6 +263,23 @@ func TestLockIsHeldUntilItIsReleased(t *testing.T) {
 	<-held.Done()
 }
 
+// TestLockOnAHostThatHangs: a session that does not end holds nobody up.
+func TestLockOnAHostThatHangs(t *testing.T) {
+	hangs := make(chan struct{})
+	defer close(hangs)
+	n := reached(t, func(s *sshtest.Session, _ string) sshtest.Exit {
+		fmt.Fprintf(s.Stdout, "{\"progress\":%q}\n", api.LockTaken)
+		<-hangs
+		return sshtest.Exit{}
+	})
+	held, release, err := n.lock(t.Context(), "", "prod", api.Holder{ID: "1"}, 50*time.Millisecond)
+	if err != nil {
+		t.Fatal(err)
+	}
+	release()
+	<-held.Done()
+}
+
 func TestLockThatIsLostSaysSo(t *testing.T) {
 	drop := make(chan struct{})
 	n := reached(t, func(s *sshtest.Session, _ string) sshtest.Exit {

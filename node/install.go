@@ -23,8 +23,8 @@ var installScript string
 // Install installs the store with this hash on the host for a run of a cluster, unless it is there already. The script
 // receives, unpacks and verifies the archive beside its place and renames it. What has arrived of an upload that is cut
 // off stays, and the next upload of the archive goes on from there. No run of another cluster removes the store before
-// the cluster has selected it.
-func (n *Node) Install(ctx context.Context, cluster, store string) error {
+// the cluster has selected it. Another machine than the target's refuses.
+func (n *Node) Install(ctx context.Context, cluster, store string, target api.Target) error {
 	archive, err := n.stores.Archive(store)
 	if err != nil {
 		return err
@@ -34,7 +34,7 @@ func (n *Node) Install(ctx context.Context, cluster, store string) error {
 	variables := []string{
 		"root=" + ssh.Quote(api.StoreRoot), "hash=" + ssh.Quote(store), "wanted=" + ssh.Quote(api.WantedStore(cluster, store)),
 		"cluster=" + ssh.Quote(cluster), "archive=" + named, fmt.Sprintf("bytes=%d", len(archive)),
-		fmt.Sprintf("silence=%d", int(api.LockSilence.Seconds())),
+		fmt.Sprintf("silence=%d", int(api.LockSilence.Seconds())), "machine=" + ssh.Quote(target.MachineID), "booted=" + ssh.Quote(target.BootID),
 	}
 	script := strings.Join(variables, "\n") + "\n" + installScript
 	resumed := resume(archive, named)

@@ -2,6 +2,16 @@
 # says how much of the archive is here, of uploads that were cut off: whoever sends it leaves that out.
 set -eu
 umask 022
+# An address may lead to another machine than the run observed, or to a clone of it.
+is() { # what it is, its file, and the ID there that the run observed; empty: not known
+	here=$(cat "$2" 2>/dev/null) || return 0
+	[ -z "$3" ] || [ "$here" = "$3" ] || {
+		echo "the run observed another machine here, or this one before it was booted: its $1 ID is $here, and was $3; check address, ssh_address and ssh_port, and apply again" >&2
+		exit 1
+	}
+}
+is machine /etc/machine-id "$machine"
+is boot /proc/sys/kernel/random/boot_id "$booted"
 stored() { [ -f "$root/$hash/store" ] && [ -x "$root/$hash/store" ]; }
 size() { wc -c <"$1"; }
 # Who leaves this host with another cluster removes no store that a run wants. It is said before the store is looked for: who

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh/sshtest"
@@ -245,7 +246,7 @@ func TestInstallSendsTheRest(t *testing.T) {
 			}})
 			pool := ssh.NewPool(ssh.Options{})
 			defer pool.Close()
-			err := New(pool, server.Target(), secret.Text{}, archives(packed)).Install(t.Context(), "main", hash)
+			err := New(pool, server.Target(), secret.Text{}, archives(packed)).Install(t.Context(), "main", hash, api.Target{})
 			if (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
 				t.Errorf("it ends with %v", err)
 			}

@@ -30,14 +30,15 @@ func unpack(root, hash string, archive []byte) error {
 
 // unpacking runs the install script with the patience of a real one: a test may be stopped for seconds by its machine.
 func unpacking(root, hash string, archive []byte) *exec.Cmd {
-	return unpackingFor(api.LockSilence, root, hash, archive)
+	return unpackingFor(api.LockSilence, api.Target{}, root, hash, archive)
 }
 
-// unpackingFor runs the install script, which ends once nothing has arrived for so long.
-func unpackingFor(patience time.Duration, root, hash string, archive []byte) *exec.Cmd {
+// unpackingFor runs the install script for a target. It ends once nothing has arrived for so long.
+func unpackingFor(patience time.Duration, target api.Target, root, hash string, archive []byte) *exec.Cmd {
 	return exec.Command("sh", "-c", fmt.Sprintf(
-		"root=%s\nhash=%s\nwanted=%s\nsilence=%d\ncluster=main\narchive=%x\nbytes=%d\n%s",
-		ssh.Quote(root), hash, ssh.Quote(wantedAt(root)), int(patience.Seconds()), sha256.Sum256(archive), len(archive), installScript))
+		"root=%s\nhash=%s\nwanted=%s\nmachine=%s\nbooted=%s\nsilence=%d\ncluster=main\narchive=%x\nbytes=%d\n%s",
+		ssh.Quote(root), hash, ssh.Quote(wantedAt(root)), ssh.Quote(target.MachineID), ssh.Quote(target.BootID),
+		int(patience.Seconds()), sha256.Sum256(archive), len(archive), installScript))
 }
 
 // wantedAt returns the file in which an install beside a root demands its store.
@@ -57,7 +58,7 @@ func TestInstallEndsOnceNothingComes(t *testing.T) {
 			if !sleeps { // the pieces take longer than that together, and none of them may, on a busy machine either
 				patience = 5 * time.Second
 			}
-			command := unpackingFor(patience, root, hash, packed)
+			command := unpackingFor(patience, api.Target{}, root, hash, packed)
 			var said bytes.Buffer
 			command.Stderr = &said
 			input, err := command.StdinPipe()
@@ -146,6 +147,42 @@ func TestInstallPutsTheStoreInPlace(t *testing.T) {
 	}
 	if info.Mode().Perm() != 0o755 {
 		t.Errorf("mode is %v", info.Mode())
+	}
+}
+
+// TestInstallIsForOneMachine holds that only the machine that the run observed takes a store, in the boot in which it
+// was: an address may lead elsewhere by now, or to a clone.
+func TestInstallIsForOneMachine(t *testing.T) {
+	hash, packed := archive(t)
+	here := func(path string) string {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.TrimSpace(string(text))
+	}
+	machine, boot := here("/etc/machine-id"), here("/proc/sys/kernel/random/boot_id")
+	for name, test := range map[string]struct {
+		target api.Target
+		says   string // empty: it is installed
+	}{
+		"itself":          {api.Target{MachineID: machine, BootID: boot}, ""},
+		"nobody knows":    {api.Target{}, ""},
+		"another machine": {api.Target{MachineID: "0123", BootID: boot}, "its machine ID is " + machine + ", and was 0123"},
+		"another boot":    {api.Target{MachineID: machine, BootID: "0123"}, "its boot ID is " + boot + ", and was 0123"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			root := filepath.Join(t.TempDir(), "etcd-store")
+			command := unpackingFor(api.LockSilence, test.target, root, hash, packed)
+			command.Stdin = bytes.NewReader(packed)
+			said, err := command.CombinedOutput()
+			if (err == nil) != (test.says == "") || !strings.Contains(string(said), test.says) {
+				t.Errorf("%v: %s", err, said)
+			}
+			if names := entries(t, root); (len(names) > 0) != (err == nil) {
+				t.Errorf("there lie %v", names)
+			}
+		})
 	}
 }
 

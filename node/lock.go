@@ -22,6 +22,12 @@ var ErrLockLost = errors.New("the session that held the lock has ended")
 // The returned context ends if the lock is lost, with ErrLockLost in its cause. The returned function releases the
 // lock.
 func (n *Node) Lock(ctx context.Context, store, cluster string, holder api.Holder) (context.Context, func(), error) {
+	return n.lock(ctx, store, cluster, holder, api.LockSilence)
+}
+
+// lock is Lock. Its release waits no longer than patience for the host, which has released the lock by itself then, or
+// does as soon as it no longer hangs.
+func (n *Node) lock(ctx context.Context, store, cluster string, holder api.Holder, patience time.Duration) (context.Context, func(), error) {
 	body, err := json.Marshal(api.LockRequest{Holder: holder})
 	if err != nil {
 		return nil, nil, fmt.Errorf("encode the lock's holder: %w", err)
@@ -41,18 +47,24 @@ func (n *Node) Lock(ctx context.Context, store, cluster string, holder api.Holde
 	}}
 	stdin, silence := speak(request)
 	ended := make(chan struct{})
+	session, end := context.WithCancel(context.WithoutCancel(ctx))
 	go func() {
 		defer close(ended)
+		defer end()
 		// The session outlives ctx: only its release ends it, so that the lock still covers a step that is finished
 		// after an interrupt.
-		err := n.run(context.WithoutCancel(ctx), "store call", callLine(store, cluster), stdin, answer)
+		err := n.run(session, "store call", callLine(store, cluster), stdin, answer)
 		err = n.outcome(answer, api.OpLock, err, nil)
 		silence()
 		lost(errors.Join(ErrLockLost, err))
 	}()
 	release := sync.OnceFunc(func() {
 		silence()
-		<-ended
+		select {
+		case <-ended:
+		case <-time.After(patience):
+			end()
+		}
 	})
 
 	select {

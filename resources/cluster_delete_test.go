@@ -47,7 +47,7 @@ func TestDestroyThatFailedIsNoLicence(t *testing.T) {
 		},
 		tftest.TestStep{
 			PreConfig: func() {
-				if err := w.Host("192.0.2.13").Install(t.Context(), "prod", w.Stores["amd64"]); err != nil {
+				if err := w.Host("192.0.2.13").Install(t.Context(), "prod", w.Stores["amd64"], api.Target{}); err != nil {
 					t.Fatal(err)
 				}
 			},

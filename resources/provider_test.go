@@ -158,7 +158,7 @@ func (shut) Contact(context.Context, string, api.ObserveRequest) (api.Contact, e
 	return api.Contact{}, errGone
 }
 
-func (shut) Install(context.Context, string, string) error { return errGone }
+func (shut) Install(context.Context, string, string, api.Target) error { return errGone }
 
 func (shut) Call(context.Context, string, api.Request, any) error { return errGone }
 

@@ -77,11 +77,16 @@ func ask[R any](ctx context.Context, r *run, m membership.Member, op api.Operati
 
 // askBy does the same through a store of the host.
 func askBy[R any](ctx context.Context, r *run, m membership.Member, store string, op api.Operation, body any) (R, error) {
-	result, err := request[R](ctx, r.Hosts[m], store, api.Request{Operation: op, Cluster: r.Cluster.Name, Holder: r.Holder.ID, Target: r.target(m)}, body)
+	result, err := request[R](ctx, r.host(m), store, api.Request{Operation: op, Cluster: r.Cluster.Name, Holder: r.Holder.ID, Target: r.target(m)}, body)
 	if !op.ReadOnly() {
 		r.touch(m)
 	}
 	return result, err
+}
+
+// installStore puts a store on a member's host, if it is the machine that was observed there.
+func (r *run) installStore(ctx context.Context, m membership.Member, store string) error {
+	return r.host(m).Install(ctx, r.Cluster.Name, store, *r.target(m))
 }
 
 func (r *run) install(ctx context.Context, m membership.Member) error {
@@ -89,7 +94,7 @@ func (r *run) install(ctx context.Context, m membership.Member) error {
 	report := r.reports[m]
 	r.mu.Unlock()
 	store := r.Cluster.Store(report.Contact)
-	if err := r.Hosts[m].Install(ctx, r.Cluster.Name, store); err != nil {
+	if err := r.installStore(ctx, m, store); err != nil {
 		return err
 	}
 	r.mu.Lock()
@@ -210,7 +215,7 @@ type Host interface {
 
 	// Install puts the store with this hash on the host, unless it is there. An interrupted install leaves nothing
 	// behind that would be run.
-	Install(ctx context.Context, cluster, store string) error
+	Install(ctx context.Context, cluster, store string, target api.Target) error
 
 	// Call makes one call on a store of the host: the one with this hash or, if store is empty, the one that the
 	// cluster selects. result may be nil. Errors from the store are of type *api.Error; if there is no store to call,
@@ -245,4 +250,55 @@ func request[R any](ctx context.Context, host Host, store string, envelope api.R
 	envelope.Version, envelope.Body = api.Version, encoded
 	err = host.Call(ctx, store, envelope, &result)
 	return result, err
+}
+
+// host returns a member's host, whose calls end once it answers nothing at all any more. A call that changes it may
+// still take effect, as with one that a lost connection cuts off.
+func (e *Executor) host(m membership.Member) Host { return attended{e.Hosts[m], e, m} }
+
+type attended struct {
+	Host
+	e *Executor
+	m membership.Member
+}
+
+func (a attended) Install(ctx context.Context, cluster, store string, target api.Target) error {
+	return a.e.whileItAnswers(ctx, a.m, 0, func(ctx context.Context) error {
+		return a.Host.Install(ctx, cluster, store, target)
+	})
+}
+
+func (a attended) Call(ctx context.Context, store string, request api.Request, result any) error {
+	return a.e.whileItAnswers(ctx, a.m, 0, func(ctx context.Context) error {
+		return a.Host.Call(ctx, store, request, result)
+	})
+}
+
+func (a attended) Upload(ctx context.Context, store string, request api.Request, content io.Reader, result any) error {
+	return a.e.whileItAnswers(ctx, a.m, 0, func(ctx context.Context) error {
+		return a.Host.Upload(ctx, store, request, content, result)
+	})
+}
+
+func (a attended) Download(ctx context.Context, store string, request api.Request, content io.Writer, result any) error {
+	return a.e.whileItAnswers(ctx, a.m, 0, func(ctx context.Context) error {
+		return a.Host.Download(ctx, store, request, content, result)
+	})
+}
+
+// Lock attends the host until the lock is taken: the lock ends by itself on a host that hangs.
+func (a attended) Lock(ctx context.Context, store, cluster string, holder api.Holder) (context.Context, func(), error) {
+	taking, giveUp := context.WithCancelCause(ctx)
+	attending, taken := context.WithCancel(ctx)
+	defer taken()
+	go a.e.attend(attending, a.m, 0, giveUp)
+	held, release, err := a.Host.Lock(taking, store, cluster, holder)
+	if err != nil {
+		if errors.Is(context.Cause(taking), errNoAnswer) {
+			err = errNoAnswer
+		}
+		giveUp(nil)
+		return nil, nil, err
+	}
+	return held, func() { release(); giveUp(nil) }, nil
 }

@@ -64,7 +64,7 @@ func (e *Executor) backups(ctx, looking context.Context, owner string, members [
 		}
 	}
 	_ = inParallel(answers, func(a *answer) error { // each failure is told below
-		a.found, a.err = call[api.Backups](ctx, e.Hosts[a.Member], "", api.OpBackups, e.Cluster.Name, "", api.BackupsRequest{})
+		a.found, a.err = call[api.Backups](ctx, e.host(a.Member), "", api.OpBackups, e.Cluster.Name, "", api.BackupsRequest{})
 		return nil
 	})
 	for _, a := range answers {

@@ -104,24 +104,27 @@ func (l *life) mustConverge(times int) {
 var subject = regexp.MustCompile(`^\d+/\d+ \w+[^(]*\(([0-9.]+)\)`)
 
 // TestChangeSurvivesPowerCuts cuts the power of the host that a step works on, at every step: before the first call to
-// the host, or before a later one. The power comes back, and the next run finishes.
+// the host, or before a later one. The power comes back, at once or after the run, and the next run finishes: what the
+// run observed of the host before, it does nothing by.
 func TestChangeSurvivesPowerCuts(t *testing.T) {
 	for _, name := range cut {
 		t.Run(name, func(t *testing.T) {
 			o := operations[name]
-			for _, at := range sample.EveryNth(t, callsOfAStep, everyPowerCutOf(t, o)) {
-				t.Run(fmt.Sprintf("%d-%d", at.step, at.later), func(t *testing.T) {
+			for _, at := range sample.EveryNth(t, 2*callsOfAStep, everyPowerCutOf(t, o)) {
+				t.Run(fmt.Sprintf("%d-%d-%t", at.step, at.later, at.booted), func(t *testing.T) {
 					bubble(t, func(t *testing.T) {
 						l := o.begin(t)
 						shown := l.planned().Steps
-						off := l.cutPowerAt(at.step, at.later)
+						off := l.cutPowerAt(at)
 						_, err := l.change(context.Background(), shown)
 						first := l.progress
 						l.atStep, l.world.Watch = nil, nil
 						if *off == nil { // the step makes fewer calls to its host
 							return
 						}
-						(*off).PowerOn()
+						if !at.booted {
+							(*off).PowerOn()
+						}
 						for range 3 {
 							l.world.Tick()
 						}
@@ -143,15 +146,18 @@ func TestChangeSurvivesPowerCuts(t *testing.T) {
 const callsOfAStep = 3
 
 // powerCut says before which call of which step the power is cut. Both count from 1.
-type powerCut struct{ step, later int }
+type powerCut struct {
+	step, later int
+	booted      bool // the power is back before that call
+}
 
 // everyPowerCutOf returns power cuts at all calls of all steps of a change. Each step begins with another call than the
-// step before, so that a sample with every step once also has each call.
+// step before, so that a sample with every step once also has each call, with the host off and booted.
 func everyPowerCutOf(t *testing.T, o operation) (cuts []powerCut) {
 	t.Helper()
 	for step := range stepsOf(t, o) {
-		for i := range callsOfAStep {
-			cuts = append(cuts, powerCut{step + 1, (step + i) % callsOfAStep})
+		for i := range 2 * callsOfAStep {
+			cuts = append(cuts, powerCut{step + 1, (step + i) % callsOfAStep, (step+i)%2 == 0})
 		}
 	}
 	return cuts
@@ -172,16 +178,15 @@ func stepsOf(t *testing.T, o operation) (n int) {
 	return n
 }
 
-// cutPowerAt cuts the power of the host of the nth step after this many of the step's calls to it. The result says
-// which host that was, once it has happened.
-func (l *life) cutPowerAt(nth, later int) **nodetest.Host {
+// cutPowerAt cuts the power of a step's host. The result says which host that was, once it has happened.
+func (l *life) cutPowerAt(at powerCut) **nodetest.Host {
 	var off, target *nodetest.Host
 	steps, calls := 0, 0
 	l.atStep = func(line string) {
 		if !beginsStep(line) {
 			return
 		}
-		if steps++; steps != nth {
+		if steps++; steps != at.step {
 			target = nil
 			return
 		}
@@ -194,9 +199,12 @@ func (l *life) cutPowerAt(nth, later int) **nodetest.Host {
 		if target == nil || off != nil || c.Address != target.Address {
 			return
 		}
-		if calls++; calls > later {
+		if calls++; calls > at.later {
 			off = target
 			off.PowerCut()
+			if at.booted {
+				off.PowerOn()
+			}
 		}
 	}
 	return &off

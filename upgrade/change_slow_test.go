@@ -144,6 +144,39 @@ func TestAHostThatHangsIsAway(t *testing.T) {
 	})
 }
 
+// TestAHostThatHangsLater has a host hang in the middle of a change, at each kind of call: nobody waits for it for as
+// long as the change may take, no member that serves is harmed, and the next change finishes once it answers again.
+func TestAHostThatHangsLater(t *testing.T) {
+	for _, at := range []api.Operation{nodetest.Install, api.OpTry, api.OpLock, api.OpConfigure, api.OpSnapshot, api.OpRestart, api.OpAwait, api.OpProbe, api.OpHash} {
+		t.Run(string(at), func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				l := operations["upgrade"].begin(t)
+				steps := l.planned().Steps
+				var hung *nodetest.Host
+				l.world.Watch = func(c nodetest.Call) {
+					if hung == nil && c.Operation == at {
+						hung = l.world.Host(c.Address)
+						hung.Hung = true
+					}
+				}
+				begun := time.Now()
+				_, err := l.change(context.Background(), steps)
+				if hung == nil {
+					t.Fatal("nobody was called, which shows nothing of it")
+				}
+				if err == nil || !strings.Contains(err.Error(), "it takes connections, and has not answered within 2m0s") {
+					t.Errorf("change: %v", err)
+				}
+				if took := time.Since(begun); took > 20*time.Minute {
+					t.Errorf("it took %s", took)
+				}
+				l.world.Watch, hung.Hung = nil, false
+				l.mustConverge(1)
+			})
+		})
+	}
+}
+
 // slow is a host whose observations take long, as with a large database that is read, and which answers all else.
 type slow struct{ upgrade.Host }
 

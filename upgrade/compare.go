@@ -38,11 +38,11 @@ type asker struct {
 }
 
 func (a asker) Probe(ctx context.Context, m membership.Member, waited time.Duration) (api.Member, error) {
-	return call[api.Member](ctx, a.Hosts[m], storeOn(a.reports[m]), api.OpProbe, a.Cluster.Name, "", api.ProbeRequest{Waited: waited})
+	return call[api.Member](ctx, a.host(m), storeOn(a.reports[m]), api.OpProbe, a.Cluster.Name, "", api.ProbeRequest{Waited: waited})
 }
 
 func (a asker) Hash(ctx context.Context, m membership.Member, revision int64) (api.Hash, error) {
-	return call[api.Hash](ctx, a.Hosts[m], storeOn(a.reports[m]), api.OpHash, a.Cluster.Name, "", api.HashRequest{Revision: revision})
+	return call[api.Hash](ctx, a.host(m), storeOn(a.reports[m]), api.OpHash, a.Cluster.Name, "", api.HashRequest{Revision: revision})
 }
 
 // compare asks the voters that answer for the hash of their data if the CORRUPT alarm is raised or a member does not

@@ -125,7 +125,7 @@ func writeBy[R any](ctx context.Context, r *run, m membership.Member, store stri
 	if !errors.As(err, &answer) || answer.Code != api.CodeUnsupported || own == "" || r.Cluster.Carries(by) {
 		return result, err
 	}
-	if failed := r.Hosts[m].Install(ctx, r.Cluster.Name, own); failed != nil {
+	if failed := r.installStore(ctx, m, own); failed != nil {
 		return result, errors.Join(err, failed)
 	}
 	return askBy[R](ctx, r, m, own, op, body)
@@ -171,14 +171,14 @@ func (r *changeRun) stage(ctx context.Context, m membership.Member, version stri
 			return fmt.Errorf("this build of the provider carries no store of etcd %s for linux/%s", version, r.architecture(m))
 		}
 		store = o.Store.Selected
-	} else if err := r.Hosts[m].Install(ctx, r.Cluster.Name, store); err != nil {
+	} else if err := r.installStore(ctx, m, store); err != nil {
 		return err
 	}
 	if err := r.mustHaveRoom(ctx, m, store); err != nil {
 		return err
 	}
 	flags := c.Peered().Flags(m, r.formation(), bootstrap.StateExisting)
-	if _, err := call[api.Done](ctx, r.Hosts[m], store, api.OpTry, r.Cluster.Name, "", api.TryRequest{Store: store, Flags: flags}); err != nil {
+	if _, err := call[api.Done](ctx, r.host(m), store, api.OpTry, r.Cluster.Name, "", api.TryRequest{Store: store, Flags: flags}); err != nil {
 		return err
 	}
 	r.mu.Lock()

@@ -304,7 +304,7 @@ func (r *run) lock(ctx context.Context, cancel context.CancelCauseFunc) (newly b
 		if r.held[m] || !r.callable(m) || r.locksSameMachine(m) {
 			continue
 		}
-		held, release, err := r.Hosts[m].Lock(ctx, r.storeToCall(m), r.Cluster.Name, r.Holder)
+		held, release, err := r.host(m).Lock(ctx, r.storeToCall(m), r.Cluster.Name, r.Holder)
 		if err != nil {
 			return false, fmt.Errorf("lock cluster %s on %s: %w", r.Cluster.Name, m, err)
 		}

@@ -189,7 +189,7 @@ func TestANewHostIsLetInBeforeItsTrial(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		l := serving(t, 3, nodetest.EtcdVersion)
 		l.filtered()
-		if err := l.world.Way("192.0.2.21").Install(context.Background(), cluster, l.cluster.Stores["amd64"]); err != nil {
+		if err := l.world.Way("192.0.2.21").Install(context.Background(), cluster, l.cluster.Stores["amd64"], api.Target{}); err != nil {
 			t.Fatal(err)
 		}
 		l.want("a", "b", "c@21")

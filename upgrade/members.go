@@ -161,8 +161,10 @@ func (r *changeRun) remove(ctx context.Context, step membership.Step) error {
 		err = r.tell(ctx, through, api.OpRemoveMember, api.RemoveMemberRequest{Owner: r.order.Owner, ID: id, Timeout: retryTimeout})
 	}
 	if err != nil {
-		if stopped { // it still votes, or ends by itself if it does not
-			err = errors.Join(err, r.tell(ctx, m, api.OpStart, api.StartRequest{}))
+		if stopped { // it still votes, or ends by itself if it does not; the step may have no time left
+			starting, cancel := context.WithTimeout(context.WithoutCancel(ctx), retryTimeout)
+			defer cancel()
+			err = errors.Join(err, r.tell(starting, m, api.OpStart, api.StartRequest{}))
 		}
 		return err
 	}

@@ -64,23 +64,27 @@ func (e *Executor) askContact(ctx context.Context, m membership.Member) (api.Con
 	return contact, err
 }
 
-// whileItAnswers makes a call that looks at a host. The call may take long, as to read a large database does: it is
-// given up only once the host does not answer another question either.
-func (e *Executor) whileItAnswers(ctx context.Context, m membership.Member, patience time.Duration, look func(context.Context) error) error {
-	looking, giveUp := context.WithCancelCause(ctx)
+// whileItAnswers makes a call on a host. The call may take long, as to read a large database does: it is given up only
+// once the host does not answer another question either.
+func (e *Executor) whileItAnswers(ctx context.Context, m membership.Member, patience time.Duration, do func(context.Context) error) error {
+	calling, giveUp := context.WithCancelCause(ctx)
 	defer giveUp(nil)
-	go func() {
-		for wait := patience + answerPatience; pause(looking, wait) == nil; wait = answerPatience {
-			if _, err := e.askContact(looking, m); errors.Is(err, errNoAnswer) {
-				giveUp(errNoAnswer)
-			}
-		}
-	}()
-	err := look(looking)
-	if err != nil && errors.Is(context.Cause(looking), errNoAnswer) {
+	go e.attend(calling, m, patience, giveUp)
+	err := do(calling)
+	if err != nil && errors.Is(context.Cause(calling), errNoAnswer) {
 		return errNoAnswer
 	}
 	return err
+}
+
+// attend asks a host for its first contact from time to time, until ctx ends or the host does not answer.
+func (e *Executor) attend(ctx context.Context, m membership.Member, patience time.Duration, giveUp context.CancelCauseFunc) {
+	for wait := patience + answerPatience; pause(ctx, wait) == nil; wait = answerPatience {
+		if _, err := e.askContact(ctx, m); errors.Is(err, errNoAnswer) {
+			giveUp(errNoAnswer)
+			return
+		}
+	}
 }
 
 // contact reads what one host tells before a store is called on it.
@@ -125,9 +129,9 @@ func (r *run) target(m membership.Member) *api.Target {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	report := r.reports[m]
-	t := &api.Target{MachineID: report.Machine(), For: m.Name, Seen: !r.touched[m]}
+	t := &api.Target{MachineID: report.Machine(), BootID: report.Boot(), For: m.Name, Seen: !r.touched[m]}
 	if marker := report.Marker(); marker != nil {
-		t.Member, t.MemberID = marker.Member, marker.MemberID
+		t.Member, t.MemberID, t.Owner = marker.Member, marker.MemberID, marker.Owner
 	}
 	return t
 }

@@ -64,23 +64,26 @@ func (r *restoreCase) mustFinish() {
 }
 
 // TestRestoreSurvivesPowerCuts cuts the power of the host that a step works on, at every step: before the first call to
-// the host, or before a later one. The power comes back, and the next run finishes.
+// the host, or before a later one. The power comes back, at once or after the run, and the next run finishes.
 func TestRestoreSurvivesPowerCuts(t *testing.T) {
 	for _, name := range cutRestores {
 		t.Run(name, func(t *testing.T) {
 			for step := range stepsOfRestore(t, name) {
 				for later := range 3 {
-					t.Run(fmt.Sprintf("%d-%d", step+1, later), func(t *testing.T) {
+					at := powerCut{step + 1, later, (step+later)%2 == 0}
+					t.Run(fmt.Sprintf("%d-%d-%t", at.step, at.later, at.booted), func(t *testing.T) {
 						bubble(t, func(t *testing.T) {
 							r := restores[name](t)
-							off := r.cutPowerAt(step+1, later)
+							off := r.cutPowerAt(at)
 							_, err := r.restore(context.Background(), nil)
 							first := r.progress
 							r.atStep, r.world.Watch = nil, nil
 							if *off == nil { // the step makes fewer calls to its host
 								return
 							}
-							(*off).PowerOn()
+							if !at.booted {
+								(*off).PowerOn()
+							}
 							for range 3 {
 								r.world.Tick()
 							}

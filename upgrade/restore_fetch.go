@@ -94,7 +94,7 @@ func (r *restoreRun) upload(ctx context.Context, m membership.Member, request ap
 	request.Source = api.Source{Upload: &about}
 	// A store that does not know this call keeps nothing of an interrupted upload.
 	asked := api.ArrivedRequest{DataDir: request.DataDir, SHA256: about.SHA256}
-	if arrived, err := call[api.Arrived](ctx, r.Hosts[m], r.storeToCall(m), api.OpArrived, r.Cluster.Name, "", asked); err == nil && arrived.Bytes <= about.SizeBytes {
+	if arrived, err := call[api.Arrived](ctx, r.host(m), r.storeToCall(m), api.OpArrived, r.Cluster.Name, "", asked); err == nil && arrived.Bytes <= about.SizeBytes {
 		request.From = arrived.Bytes
 	}
 	if _, err := io.CopyN(io.Discard, content, request.From); err != nil {
@@ -106,6 +106,6 @@ func (r *restoreRun) upload(ctx context.Context, m membership.Member, request ap
 	}
 	envelope := api.Request{Version: api.Version, Operation: api.OpFetch, Cluster: r.Cluster.Name, Holder: r.Holder.ID, Target: r.target(m), Body: body}
 	defer r.touch(m)
-	err = r.Hosts[m].Upload(ctx, r.storeToCall(m), envelope, io.LimitReader(content, about.SizeBytes-request.From), &fetched)
+	err = r.host(m).Upload(ctx, r.storeToCall(m), envelope, io.LimitReader(content, about.SizeBytes-request.From), &fetched)
 	return fetched, err
 }

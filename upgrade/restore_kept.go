@@ -87,7 +87,7 @@ func (r *restoreRun) bring(ctx context.Context, from membership.Member, name str
 		}
 		var sent api.Sent
 		request := api.Request{Version: api.Version, Operation: api.OpSendBackup, Cluster: r.Cluster.Name, Body: body}
-		err = r.Hosts[from].Download(ctx, "", request, arrived, &sent)
+		err = r.host(from).Download(ctx, "", request, arrived, &sent)
 		switch {
 		case err == nil && sent.From != before:
 			return fmt.Errorf("the connection broke after %d bytes, and the store of an earlier release cannot send the rest: apply again", before)

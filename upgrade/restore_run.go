@@ -256,7 +256,7 @@ func (r *restoreRun) act(ctx context.Context, step membership.Step) error {
 	m := step.Subject()
 	switch step.Kind {
 	case membership.Install:
-		return r.Hosts[m].Install(ctx, r.Cluster.Name, r.store(m))
+		return r.installStore(ctx, m, r.store(m))
 	case membership.Fetch:
 		return r.fetch(ctx, m)
 	case membership.Fence:

@@ -29,8 +29,8 @@ type route struct {
 func (r route) Contact(ctx context.Context, cluster string, ask api.ObserveRequest) (api.Contact, error) {
 	return r.to(false).Contact(ctx, cluster, ask)
 }
-func (r route) Install(ctx context.Context, cluster, store string) error {
-	return r.to(false).Install(ctx, cluster, store)
+func (r route) Install(ctx context.Context, cluster, store string, target api.Target) error {
+	return r.to(false).Install(ctx, cluster, store, target)
 }
 func (r route) Call(ctx context.Context, store string, request api.Request, result any) error {
 	return r.to(!request.Operation.ReadOnly()).Call(ctx, store, request, result)

@@ -83,7 +83,7 @@ func TestBusyLockNamesItsHolder(t *testing.T) {
 	s := newSite(t, 3)
 	store := s.world.Stores["amd64"]
 	b := s.host("b")
-	if err := b.Install(t.Context(), "prod", store); err != nil {
+	if err := b.Install(t.Context(), "prod", store, api.Target{}); err != nil {
 		t.Fatal(err)
 	}
 	_, release, err := b.Lock(t.Context(), store, "prod", api.Holder{ID: "other", Who: "ops@laptop, create"})

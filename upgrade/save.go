@@ -30,7 +30,7 @@ func (e *Executor) Save(ctx context.Context, owner string, members []membership.
 		return from, saved, fmt.Errorf("encode %s: %w", api.OpSave, err)
 	}
 	request := api.Request{Version: api.Version, Operation: api.OpSave, Cluster: e.Cluster.Name, Body: body}
-	if err := e.Hosts[from].Download(ctx, "", request, to, &saved); err != nil {
+	if err := e.host(from).Download(ctx, "", request, to, &saved); err != nil {
 		return from, saved, fmt.Errorf("save a snapshot of %s (%s): %w", from.Name, from.Address, err)
 	}
 	return from, saved, nil

@@ -32,6 +32,11 @@ func (o overheard) Upload(ctx context.Context, store string, request api.Request
 	return o.Host.Upload(ctx, store, request, content, result)
 }
 
+func (o overheard) Install(ctx context.Context, cluster, store string, target api.Target) error {
+	o.heard(api.Request{Operation: nodetest.Install, Target: &target})
+	return o.Host.Install(ctx, cluster, store, target)
+}
+
 // listener notes which calls change hosts, and holds that each says whom it means.
 type listener struct {
 	*site
@@ -57,7 +62,7 @@ func (h *listener) hear(m membership.Member, r api.Request) {
 	}
 	h.heard[r.Operation] = true
 	host := h.world.Host(m.Address)
-	if r.Target == nil || r.Target.MachineID != host.MachineID || r.Target.For != m.Name {
+	if r.Target == nil || r.Target.MachineID != host.MachineID || r.Target.BootID == "" || r.Target.For != m.Name {
 		h.Errorf("%s on the host of %s means %+v", r.Operation, m, r.Target)
 		return
 	}
@@ -65,8 +70,8 @@ func (h *listener) hear(m membership.Member, r api.Request) {
 	if marker := host.Marker(cluster); marker != nil {
 		carried = *marker
 	}
-	if r.Target.Seen && (r.Target.Member != carried.Member || r.Target.MemberID != carried.MemberID) {
-		h.Errorf("%s on the host of %s means %+v, and the host carries member %q with the ID %q", r.Operation, m, r.Target, carried.Member, carried.MemberID)
+	if r.Target.Seen && (r.Target.Member != carried.Member || r.Target.MemberID != carried.MemberID || r.Target.Owner != carried.Owner) {
+		h.Errorf("%s on the host of %s means %+v, and the host carries member %q of %q with the ID %q", r.Operation, m, r.Target, carried.Member, carried.Owner, carried.MemberID)
 	}
 	h.knewID = h.knewID || r.Target.Seen && r.Target.MemberID != ""
 }
@@ -96,7 +101,7 @@ func TestEveryCallSaysWhomItMeans(t *testing.T) {
 			}
 			h.mustBeBare()
 			return h
-		}, []api.Operation{api.OpPrepare, api.OpConfigure, api.OpStart, api.OpRenewOnHost, api.OpRetire}},
+		}, []api.Operation{api.OpPrepare, api.OpConfigure, api.OpStart, api.OpRenewOnHost, api.OpRetire, nodetest.Install}},
 		"create over what another has left": {func(t *testing.T) *listener {
 			h := listenTo(newSite(t, 3))
 			h.world.Inject(nodetest.Fault{Operation: api.OpStart, Nth: 2, After: true, Extent: nodetest.Run})

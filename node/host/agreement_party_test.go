@@ -327,7 +327,7 @@ func (p *fakeParty) exchange(at string, r api.Request, content []byte, answer io
 }
 
 func (p *fakeParty) lock(at string) {
-	if err := p.host(at).Install(context.Background(), "main", p.world.Stores["amd64"]); err != nil {
+	if err := p.host(at).Install(context.Background(), "main", p.world.Stores["amd64"], api.Target{}); err != nil {
 		p.Errorf("%v", err)
 	}
 	if _, _, err := p.host(at).Lock(context.Background(), p.world.Stores["amd64"], "main", api.Holder{ID: agreementHolder, Who: "us"}); err != nil {

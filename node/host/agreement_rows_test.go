@@ -373,6 +373,8 @@ var wrongTarget = arrangement{hosts: []string{"a"},
 	arrange: func(s *stage) { s.must("a", api.OpConfigure, s.prepare("a", s.marker("a"), "new"), nil) },
 	rows: joined(
 		meant(api.CodeRefused, "and it came to the one with the ID", func(*stage) *api.Target { return &api.Target{MachineID: "0123", For: "a"} }),
+		meant(api.CodeRefused, "was booted after this run had observed it, or is a clone", func(*stage) *api.Target { return &api.Target{BootID: "0123", For: "a"} }),
+		meant(api.CodeRefused, "another Terraform object manages it by now", func(*stage) *api.Target { return &api.Target{Seen: true, For: "a", Member: "a", Owner: another} }),
 		meant(api.CodeRefused, "this call is for a host that carries member b", func(*stage) *api.Target { return &api.Target{Seen: true, For: "b", Member: "b"} }),
 		meant(api.CodeRefused, "for a host that carries no member of this cluster", func(*stage) *api.Target { return &api.Target{Seen: true, For: "b"} }),
 		meant(api.CodeRefused, "this call is for member b", func(*stage) *api.Target { return &api.Target{For: "b"} }),
@@ -387,7 +389,6 @@ func meant(want api.Code, says string, target func(*stage) *api.Target) []row {
 		api.OpPrepare: prepareA(nil), api.OpStart: body(api.StartRequest{}), api.OpRetire: body(api.RetireRequest{Owner: fleetOwner}), api.OpRollBack: body(api.RollBackRequest{Owner: fleetOwner}),
 	})
 	delete(requests, api.OpSave) // changes nothing, and takes no target
-	delete(requests, api.OpRunNow)
 	rows := each(requests, want, says)
 	for i := range rows {
 		rows[i].target = target

@@ -127,6 +127,9 @@ var operations = map[api.Operation]operation{
 		return m.preflight().Run(ctx, r)
 	}),
 	api.OpRunNow: asked(func(ctx context.Context, m *Machine, c call, r api.RunNowRequest) (any, error) {
+		if err := m.meant(c.Cluster, c.Target); err != nil {
+			return nil, err
+		}
 		return m.Backups().RunNow(ctx, c.Cluster, r)
 	}),
 	api.OpSave: asked(func(ctx context.Context, m *Machine, c call, r api.SaveRequest) (any, error) {

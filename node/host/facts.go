@@ -11,6 +11,12 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
+// Files that say which machine this is.
+const (
+	machineIDFile = "/etc/machine-id"
+	bootIDFile    = "/proc/sys/kernel/random/boot_id"
+)
+
 // facts returns what the host is.
 func (m *Machine) facts() (api.Facts, error) {
 	f := api.Facts{Architecture: runtime.GOARCH, Time: m.Now()}
@@ -19,8 +25,8 @@ func (m *Machine) facts() (api.Facts, error) {
 		path  string
 	}{
 		{&f.Hostname, "/proc/sys/kernel/hostname"},
-		{&f.MachineID, "/etc/machine-id"},
-		{&f.BootID, "/proc/sys/kernel/random/boot_id"},
+		{&f.MachineID, machineIDFile},
+		{&f.BootID, bootIDFile},
 		{&f.Kernel, "/proc/sys/kernel/osrelease"},
 	} {
 		text, err := os.ReadFile(m.path(fact.path))

@@ -13,10 +13,12 @@ func (m *Machine) meant(cluster string, t *api.Target) error {
 	if t == nil {
 		return refuse("%s", api.Untargeted)
 	}
-	id, err := os.ReadFile(m.path("/etc/machine-id"))
-	if here := strings.TrimSpace(string(id)); err == nil && here != "" && t.MachineID != "" && here != t.MachineID {
-		return refuse("this call is for the machine with the ID %s, and it came to the one with the ID %s: the address of member %s leads to another machine than before; check address, ssh_address and ssh_port, and plan again",
-			t.MachineID, here, t.For)
+	says := func(path string) string {
+		text, _ := os.ReadFile(m.path(path)) // what cannot be read is not compared
+		return strings.TrimSpace(string(text))
+	}
+	if err := t.Elsewhere(says(machineIDFile), says(bootIDFile)); err != nil {
+		return err
 	}
 	marker, err := m.records().Marker(cluster)
 	if err != nil {

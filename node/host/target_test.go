@@ -21,16 +21,22 @@ func TestCallForAnotherMachine(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	here := strings.TrimSpace(string(id))
+	booted, err := os.ReadFile(m.path("/proc/sys/kernel/random/boot_id"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	here, boot := strings.TrimSpace(string(id)), strings.TrimSpace(string(booted))
 	hold(t, m, "main", "run-1", patience)
 	for name, test := range map[string]struct {
 		target *api.Target
 		says   string // empty: it is carried out
 	}{
 		"another machine": {&api.Target{MachineID: "0123456789abcdef", For: "b"}, "came to the one with the ID " + here},
+		"another boot":    {&api.Target{MachineID: here, BootID: "0123", For: "a"}, "was booted after this run had observed it, or is a clone"},
+		"another owner":   {&api.Target{Seen: true, For: "a", Member: "a", Owner: "owner-of-other"}, "another Terraform object manages it by now"},
 		"another member":  {&api.Target{MachineID: here, Seen: true, For: "b", Member: "b"}, "this call is for a host that carries member b, and this host carries member a"},
 		"a bare host":     {&api.Target{Seen: true, For: "b"}, "for a host that carries no member of this cluster, and this host carries member a"},
-		"itself":          {&api.Target{MachineID: here, Seen: true, For: "a", Member: "a"}, ""},
+		"itself":          {&api.Target{MachineID: here, BootID: boot, Seen: true, For: "a", Member: "a", Owner: "owner-of-main"}, ""},
 		"nobody has said": {nil, api.Untargeted},
 	} {
 		before := tree(t, m, "/etc")

@@ -45,7 +45,7 @@ func driveFor(t *testing.T, witness nodetest.TB, n int) *driver {
 	}
 	for _, address := range d.addresses {
 		host := d.world.Host(address)
-		if err := host.Install(t.Context(), "prod", d.store()); err != nil {
+		if err := host.Install(t.Context(), "prod", d.store(), api.Target{}); err != nil {
 			t.Fatal(err)
 		}
 		d.lock(address)

@@ -27,6 +27,7 @@ func (h *Host) PowerOn() {
 	h.world.mu.Lock()
 	defer h.world.mu.Unlock()
 	h.off = false
+	h.boots++
 	for _, part := range h.clusters {
 		if part.unit.Enabled {
 			part.unit.Start()

@@ -83,6 +83,7 @@ type Host struct {
 
 	world     *World
 	off       bool
+	boots     int      // how often it was switched on
 	addresses []string // of its interfaces; Address is the first
 	pids      int
 	keysLost  int
@@ -177,9 +178,6 @@ func (h *Host) reinstall(name string) {
 	h.unmounted = map[string]*directory{}
 }
 
-// bootID returns the ID of the host's boot.
-func (h *Host) bootID() string { return model.Digest("boot", h.MachineID) }
-
 // on returns the installation of a cluster on the host, which may be empty.
 func (h *Host) on(cluster string) *installation {
 	if part, there := h.clusters[cluster]; there {
@@ -245,13 +243,13 @@ func (h *Host) Contact(ctx context.Context, cluster string, ask api.ObserveReque
 	return contact, err
 }
 
-// demand is a store that a run of a cluster demands.
-type demand struct{ cluster, store string }
-
 // Install installs a store on the host for a run of a cluster. The world must have an archive of the store for this
 // kind of machine.
-func (h *Host) Install(ctx context.Context, cluster, store string) error {
+func (h *Host) Install(ctx context.Context, cluster, store string, target api.Target) error {
 	return h.serve(ctx, Install, func() error {
+		if err := target.Elsewhere(h.MachineID, h.bootID()); err != nil {
+			return err
+		}
 		if !h.world.fits(store, h.architecture()) {
 			return h.world.unexpected("%s: install store %q, which is none for a %s machine", h.Address, store, h.Machine)
 		}
@@ -299,7 +297,7 @@ func (h *Host) exchange(ctx context.Context, store string, request api.Request, 
 		if !known {
 			return h.world.unexpected("%s: operation %q", h.Address, request.Operation)
 		}
-		if !request.Operation.ReadOnly() && request.Operation != api.OpSave && request.Operation != api.OpRunNow {
+		if !lockless(request.Operation) {
 			switch held := h.locks[request.Cluster]; {
 			case held == nil:
 				return refuse("%s: the lock of cluster %s is not held on this host", request.Operation, request.Cluster)
@@ -307,7 +305,7 @@ func (h *Host) exchange(ctx context.Context, store string, request api.Request, 
 				return busy(request.Cluster, held)
 			}
 		}
-		if !request.Operation.ReadOnly() && request.Operation != api.OpSave && request.Operation != api.OpRunNow || request.Operation == api.OpPreflight {
+		if !request.Operation.ReadOnly() && request.Operation != api.OpSave || request.Operation == api.OpPreflight {
 			if err := h.meant(request.Cluster, request.Target); err != nil {
 				return err
 			}

@@ -127,7 +127,7 @@ func TestFaults(t *testing.T) {
 	w := nodetest.New(t, "a")
 	for _, after := range []bool{false, true} {
 		w.Inject(nodetest.Fault{Operation: nodetest.Install, After: after, Err: errors.New("no space left on device")})
-		if err := w.Host("a").Install(t.Context(), "prod", w.Stores["amd64"]); err == nil || err.Error() != "no space left on device" {
+		if err := w.Host("a").Install(t.Context(), "prod", w.Stores["amd64"], api.Target{}); err == nil || err.Error() != "no space left on device" {
 			t.Errorf("install: %v", err)
 		}
 		w.Heal()
@@ -145,7 +145,7 @@ func TestFaults(t *testing.T) {
 func TestTheUnexpectedFails(t *testing.T) {
 	for name, ask := range map[string]func(*nodetest.World){
 		"unknown host":  func(w *nodetest.World) { w.Host("192.0.2.99") },
-		"unknown store": func(w *nodetest.World) { _ = w.Host("a").Install(t.Context(), "prod", "5707e") },
+		"unknown store": func(w *nodetest.World) { _ = w.Host("a").Install(t.Context(), "prod", "5707e", api.Target{}) },
 		"unknown operation": func(w *nodetest.World) {
 			_ = w.Host("a").Call(t.Context(), w.Stores["amd64"], api.Request{Version: api.Version, Operation: "rename", Cluster: "prod"}, nil)
 		},
@@ -158,7 +158,7 @@ func TestTheUnexpectedFails(t *testing.T) {
 	} {
 		witness := &recorder{}
 		w := nodetest.New(witness, "a")
-		if err := w.Host("a").Install(t.Context(), "prod", w.Stores["amd64"]); err != nil {
+		if err := w.Host("a").Install(t.Context(), "prod", w.Stores["amd64"], api.Target{}); err != nil {
 			t.Fatal(err)
 		}
 		if ask(w); witness.errors != 1 {
@@ -193,7 +193,7 @@ func TestRetirementLeavesStoresToRunsOfOtherClusters(t *testing.T) {
 			d := drive(t, 1)
 			d.configure(0, "t")
 			host, brought := d.world.Host(d.addresses[0]), d.world.AddStores("3.6.16")["amd64"]
-			if err := host.Install(t.Context(), orOwn(test.by), brought); err != nil {
+			if err := host.Install(t.Context(), orOwn(test.by), brought, api.Target{}); err != nil {
 				t.Fatal(err)
 			}
 			if test.run && test.by != "" {

@@ -2,6 +2,7 @@ package nodetest
 
 import (
 	"fmt"
+	"strconv"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest/model"
@@ -186,13 +187,21 @@ func (c call) keepingTrust(do func() (any, error)) (any, error) {
 	return answer, err
 }
 
+// bootID returns the ID of the host's boot.
+func (h *Host) bootID() string { return model.Digest("boot", h.MachineID, strconv.Itoa(h.boots)) }
+
+// lockless tells whether a call is carried out without the cluster's lock.
+func lockless(op api.Operation) bool {
+	return op.ReadOnly() || op == api.OpSave || op == api.OpRunNow
+}
+
 // meant refuses a call that is meant for another machine, or another member on it, as a real host does.
 func (h *Host) meant(cluster string, t *api.Target) error {
 	if t == nil {
 		return refuse("%s", api.Untargeted)
 	}
-	if t.MachineID != "" && t.MachineID != h.MachineID {
-		return refuse("this call is for the machine with the ID %s, and it came to the one with the ID %s", t.MachineID, h.MachineID)
+	if err := t.Elsewhere(h.MachineID, h.bootID()); err != nil {
+		return err
 	}
 	carried := api.Marker{}
 	if marker := h.on(cluster).marker; marker != nil {
@@ -200,3 +209,6 @@ func (h *Host) meant(cluster string, t *api.Target) error {
 	}
 	return t.Differs(carried)
 }
+
+// demand is a store that a run of a cluster demands.
+type demand struct{ cluster, store string }

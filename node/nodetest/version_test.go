@@ -10,7 +10,7 @@ import (
 // swap restarts the ith member with another store.
 func (d *driver) swap(i int, store string) {
 	d.Helper()
-	if err := d.world.Host(d.addresses[i]).Install(d.Context(), "prod", store); err != nil {
+	if err := d.world.Host(d.addresses[i]).Install(d.Context(), "prod", store, api.Target{}); err != nil {
 		d.Fatal(err)
 	}
 	d.configureAs(i, *d.observe(i).Marker, "existing", store)
