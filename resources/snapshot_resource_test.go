@@ -107,10 +107,10 @@ func TestSnapshotLife(t *testing.T) {
 		tftest.TestStep{Config: of("2"), ConfigPlanChecks: update, Check: tftest.ComposeAggregateTestCheckFunc(snapshotIs(file, "revision", "2"), alone(t, file, "prod.db"))},
 		tftest.TestStep{ // A failed snapshot leaves the previous one, and nothing else.
 			PreConfig: func() {
-				w.Inject(nodetest.Fault{Operation: api.OpSave, After: true, Err: errors.New("the connection was lost")})
+				w.Inject(nodetest.Fault{Operation: api.OpSave, After: true, Err: &api.Error{Code: api.CodeFailed, Message: "the disk is broken"}})
 			},
 			Config:      of("3"),
-			ExpectError: says("the connection was lost What there was before is as it was"),
+			ExpectError: says("the disk is broken What there was before is as it was"),
 		},
 		tftest.TestStep{
 			PreConfig: w.Heal,
@@ -259,6 +259,24 @@ func TestSnapshotOfWhom(t *testing.T) {
 			Config:    of("2"), Check: snapshotIs(file, "member", "c"), ExpectNonEmptyPlan: true,
 		},
 		tftest.TestStep{PreConfig: func() { w.host(12).Unreachable = nil }, Config: of("2")},
+	)
+}
+
+// TestSnapshotGoesOn has the connection end while a snapshot arrives: the same apply gets the rest of that one.
+func TestSnapshotGoesOn(t *testing.T) {
+	w, file := newWorld(t), filepath.Join(t.TempDir(), "prod.db")
+	w.run(t,
+		tftest.TestStep{Config: three(unprotected)},
+		tftest.TestStep{
+			PreConfig: func() { w.host(12).SendsPart = 100 },
+			Config:    withSnapshot("file = %q", file),
+			Check: tftest.ComposeAggregateTestCheckFunc(snapshotIs(file, "member", "b"), alone(t, file, "prod.db"), func(*terraform.State) error {
+				if w.host(12).SendsPart != 0 {
+					return errors.New("the connection did not end")
+				}
+				return nil
+			}),
+		},
 	)
 }
 

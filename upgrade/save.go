@@ -4,10 +4,12 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
@@ -25,15 +27,64 @@ func (e *Executor) Save(ctx context.Context, owner string, members []membership.
 	if err != nil {
 		return from, saved, err
 	}
-	body, err := json.Marshal(secret.Revealed(api.SaveRequest{Owner: owner, S3: s3}))
+	saved, err = e.download(ctx, from, api.SaveRequest{Owner: owner, S3: s3}, to)
 	if err != nil {
-		return from, saved, fmt.Errorf("encode %s: %w", api.OpSave, err)
-	}
-	request := api.Request{Version: api.Version, Operation: api.OpSave, Cluster: e.Cluster.Name, Body: body}
-	if err := e.host(from).Download(ctx, "", request, to, &saved); err != nil {
 		return from, saved, fmt.Errorf("save a snapshot of %s (%s): %w", from.Name, from.Address, err)
 	}
 	return from, saved, nil
+}
+
+const (
+	// resumePatience is for how long the rest of a snapshot is asked for in vain. Its host keeps it for longer
+	// (snapshots.KeptFor).
+	resumePatience = 3 * time.Minute
+	resumePause    = 5 * time.Second
+)
+
+// download has a member's host send a snapshot. After a connection that broke it asks for the rest of the same one. A
+// store of an earlier release keeps none.
+func (e *Executor) download(ctx context.Context, from membership.Member, r api.SaveRequest, to io.Writer) (api.Saved, error) {
+	if r.S3 == nil {
+		r.ID = e.Holder.ID
+	}
+	arrived := &arrived{to: to}
+	var broken error
+	for came := time.Now(); ; {
+		r.From = arrived.bytes
+		saved, err := e.save(ctx, from, r, arrived)
+		var own *api.Error
+		switch {
+		case err == nil:
+			return saved, nil
+		case errors.As(err, &own) && own.Code == api.CodeUnsupported && r.ID != "" && r.From == 0:
+			r.ID = ""
+			continue
+		case own != nil && broken != nil:
+			return saved, fmt.Errorf("the connection broke after %d bytes, and the rest does not come: %w", arrived.bytes, errors.Join(own, broken))
+		case own != nil, arrived.bytes == 0, r.ID == "", arrived.failed, ctx.Err() != nil, errors.As(err, new(*api.Barred)):
+			return saved, err
+		case arrived.bytes > r.From:
+			came = time.Now()
+		case time.Since(came) >= resumePatience:
+			return saved, fmt.Errorf("%d bytes have arrived, and the rest was asked for in vain for %s: %w", arrived.bytes, resumePatience, err)
+		}
+		broken = err
+		e.Progress(fmt.Sprintf("%s: %d bytes of the snapshot have arrived, and the rest is asked for: %v", from, arrived.bytes, err))
+		if pause(ctx, resumePause) != nil {
+			return saved, err
+		}
+	}
+}
+
+// save makes one call of a download.
+func (e *Executor) save(ctx context.Context, from membership.Member, r api.SaveRequest, to io.Writer) (saved api.Saved, err error) {
+	body, err := json.Marshal(secret.Revealed(r))
+	if err != nil {
+		return saved, fmt.Errorf("encode %s: %w", api.OpSave, err)
+	}
+	request := api.Request{Version: api.Version, Operation: api.OpSave, Cluster: e.Cluster.Name, Body: body}
+	err = e.host(from).Download(ctx, "", request, to, &saved)
+	return saved, err
 }
 
 // snapshotSource chooses the member to save a snapshot of: a voter through which a linearizable read has just

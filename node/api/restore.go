@@ -2,6 +2,7 @@ package api
 
 import (
 	"path"
+	"regexp"
 	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
@@ -154,9 +155,35 @@ type RollBackRequest struct {
 // The snapshot is first written to a temporary file on the host, so that the member is read as fast as its disk
 // allows, however slow the connection is. It is verified like that of a SnapshotRequest, while it is sent. With S3 it
 // is uploaded to the object named by Key once it is verified, instead of being sent. It takes no lock.
+//
+// With an ID, which its caller has drawn, the host keeps the snapshot for some minutes if the caller is cut off. With
+// From, the call sends the rest of that very snapshot, from this byte on, and takes no other.
 type SaveRequest struct {
 	Owner string `json:"owner"`
 	S3    *S3    `json:"s3,omitempty"`
+	ID    string `json:"id,omitempty"`
+	From  int64  `json:"from,omitempty"`
+}
+
+// saveID matches the IDs of runs, which name what is sent to them.
+var saveID = regexp.MustCompile(`^[0-9a-f]{32}$`)
+
+// SnapshotGone is why the rest of a snapshot is not sent.
+const SnapshotGone = "the host does not have the snapshot any more of which the rest is asked for: it keeps one for five minutes, not across a restart of the host, and not where a change of the cluster needs its space; apply again to have another one taken"
+
+// Check refuses a request that contradicts itself.
+func (r SaveRequest) Check() error {
+	switch {
+	case r.ID == "" && r.From == 0:
+		return nil
+	case !saveID.MatchString(r.ID):
+		return Refuse("%q is no ID of a snapshot that is sent", r.ID)
+	case r.S3 != nil:
+		return Refuse("a snapshot that is uploaded to S3 is not sent to the caller, and has no ID")
+	case r.From < 0:
+		return Refuse("a snapshot cannot be sent from byte %d on", r.From)
+	}
+	return nil
 }
 
 // Saved is a verified snapshot that the host has sent.

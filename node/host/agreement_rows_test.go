@@ -17,6 +17,7 @@ const (
 	another = "owner-of-another"
 	noSum   = "0000000000000000000000000000000000000000000000000000000000000000"
 	nobody  = "ff" // the ID of no member
+	oneRun  = "00112233445566778899aabbccddeeff"
 
 	laterField = "later" // of a request, or an operation: only stores know it that are newer than the arrangements'
 )

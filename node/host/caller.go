@@ -15,6 +15,7 @@ import (
 // abandoned.
 func (m *Machine) Lock(ctx context.Context, cluster string, r api.LockRequest, beats io.Reader, silence time.Duration, taken func()) error {
 	return m.locks().Hold(ctx, cluster, r.Holder, beats, silence, func() {
+		m.snapshots().LetGo(cluster)
 		_ = m.arrivals().CleanUp(cluster) // a disk that lets nothing be removed is for this very run to mend
 	}, taken)
 }

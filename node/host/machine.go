@@ -49,6 +49,7 @@ type Machine struct {
 	Stalls time.Duration
 	// Hangs is how long a call to a directory of backups may make no progress; 0: the default of package backups.
 	Hangs  time.Duration
+	Keeps  time.Duration // for how long a snapshot stays for a caller that is cut off; 0: as package snapshots has it
 	Renews time.Duration // for how long a member may take to serve a new certificate; 0: as package renewal has it
 
 	// beforeRename is called for every file or directory that is about to get its name. It is nil except in tests,
@@ -116,7 +117,7 @@ func (m *Machine) paces() pace.Host { return pace.Host{Root: m.Root, Units: m.Un
 
 // snapshots returns what takes snapshots of the machine's members and starts members from snapshots.
 func (m *Machine) snapshots() snapshots.Host {
-	return snapshots.Host{Files: m.files(), Paces: m.paces(), Now: m.Now}
+	return snapshots.Host{Files: m.files(), Paces: m.paces(), Now: m.Now, Keeps: m.Keeps}
 }
 
 // Backups returns the machine's own backups of its clusters, and their rehearsals.

@@ -1,8 +1,12 @@
 package host
 
 import (
+	"bufio"
 	"bytes"
+	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"slices"
@@ -175,4 +179,85 @@ func TestAPipeInPlaceOfTheDatabase(t *testing.T) {
 			return
 		}
 	}
+}
+
+// TestASnapshotGoesOn has a caller vanish while a snapshot is sent to it: its next call gets the rest of the very same
+// one, though the member has other data by then, and is restarted. A call whose snapshot is gone is refused.
+func TestASnapshotGoesOn(t *testing.T) {
+	t.Parallel()
+	f := fleetOf(t, newAuthority(t), "a")[0]
+	f.client(t, func(c *clientv3.Client) {
+		for i := range 3 {
+			if _, err := c.Put(t.Context(), fmt.Sprintf("big-%d", i), strings.Repeat("x", 1<<20)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+	const id = oneRun
+	// call makes one that is cut off after so many bytes of content, if there are more, and returns what came.
+	call := func(id string, from int64, cutAfter int) (came []byte, last api.Line, ended <-chan bool) {
+		beats, speak := io.Pipe()
+		hear, said := io.Pipe()
+		done := make(chan bool, 1)
+		go func() {
+			done <- f.Call(context.Background(), beats, said)
+			_ = said.Close()
+		}()
+		_, _ = fmt.Fprintf(speak, `{"version":1,"operation":"save","cluster":"main","beats":true,"body":{"owner":%q,"id":%q,"from":%d}}`+"\n", fleetOwner, id, from)
+		for lines := bufio.NewReader(hear); ; {
+			text, err := lines.ReadBytes('\n')
+			if err != nil {
+				t.Fatal(err)
+			}
+			last = mustParse(t, text)
+			if last.Result != nil || last.Error != nil {
+				_ = speak.Close()
+				return came, last, done
+			}
+			content := make([]byte, min(last.Content, cutAfter-len(came)))
+			if _, err := io.ReadFull(lines, content); err != nil {
+				t.Fatal(err)
+			}
+			if came = append(came, content...); len(came) == cutAfter {
+				_ = speak.Close()
+				_ = hear.Close()
+				return came, api.Line{}, done
+			}
+		}
+	}
+	const enough = 1 << 30
+	first, _, one := call(id, 0, 100_000)
+	f.put(t, 30)
+	mustNotFail(t, f.Stop(t.Context(), "main", api.StopRequest{Owner: fleetOwner}))
+	second, _, two := call(id, int64(len(first)), 1_000_000)
+	third, last, _ := call(id, int64(len(first)+len(second)), enough)
+	var saved api.Saved
+	if err := json.Unmarshal(last.Result, &saved); err != nil || last.Error != nil {
+		t.Fatalf("it ends with %+v, %v", last.Error, err)
+	}
+	whole := slices.Concat(first, second, third)
+	if saved.SHA256 != sha256Of(whole) || saved.SizeBytes != int64(len(whole)) || saved.Keys != 3 || len(third) == 0 {
+		t.Errorf("%d bytes came in %d, %d and %d, and %+v was sent", len(whole), len(first), len(second), len(third), saved)
+	}
+	if <-one || <-two {
+		t.Error("calls that were cut off have succeeded")
+	}
+	if _, last, _ := call(id, 5, enough); last.Error == nil || last.Error.Code != api.CodeRefused || last.Error.Message != api.SnapshotGone {
+		t.Errorf("one that is gone: %+v", last)
+	}
+
+	mustNotFail(t, f.Start(t.Context(), "main"))
+	eventually(t, "it serves", func() bool { return f.probe(t).Healthy })
+	_, _, gone := call(id, 0, 5)
+	time.Sleep(100 * time.Millisecond)
+	if _, last, _ := call(strings.Repeat("b", 32), 0, enough); last.Result == nil {
+		t.Errorf("another run's: %+v", last.Error)
+	}
+	select { // the other run has had it go, if it was noticed by then that its caller had
+	case <-gone:
+	case <-time.After(time.Second):
+		f.snapshots().LetGo("main")
+		<-gone
+	}
+	mustHaveFetched(t, f.Machine)
 }

@@ -27,6 +27,7 @@ func (m *Machine) Snapshot(ctx context.Context, cluster string, r api.SnapshotRe
 		if err := files.Remove(m.path(unfinished)); err != nil {
 			return err
 		}
+		m.snapshots().LetGo(cluster)
 		if err := m.disks().MustHoldSnapshot(dir, member.State.DbSize); err != nil {
 			return err
 		}

@@ -28,6 +28,7 @@ type Host struct {
 	Systemd     bool
 	FirstPort   int // the lowest port that users other than root may bind
 	ReadOnly    bool
+	SendsPart   int            // how many bytes of the next snapshot arrive before the connection ends; 0: all
 	OneSession  bool           // sshd opens one session at a time on a connection
 	Missing     []string       // commands that are not there
 	ForeignEtcd []string       // executables of etcd processes of somebody else
@@ -98,6 +99,7 @@ type Host struct {
 	taken     int                   // how many snapshots were taken, for their names
 	fetched   map[string]content    // snapshots to restore, by path
 	arriving  map[string][]byte     // what has arrived of uploads, by their SHA-256
+	kept      sentSnapshot          // whose caller was cut off
 }
 
 // installation is what a host carries of one cluster, except for the data.
@@ -344,6 +346,7 @@ func (h *Host) Lock(ctx context.Context, store, cluster string, holder api.Holde
 		if other := h.locks[cluster]; other != nil {
 			return busy(cluster, other)
 		}
+		h.kept = sentSnapshot{} // whoever changes the cluster has the space
 		if h.OneSession {
 			return fmt.Errorf("%s: its sshd opens one session at a time on a connection (MaxSessions 1)", h.Address)
 		}
@@ -375,11 +378,6 @@ func (h *Host) markerKnown(op api.Operation) error {
 		return failed("%s", h.MarkerError)
 	}
 	return nil
-}
-
-// busy returns the error of a call without the lock that somebody else holds.
-func busy(cluster string, held *lock) error {
-	return &api.Error{Code: api.CodeBusy, Message: fmt.Sprintf("cluster %s is locked by %s", cluster, held.holder), Holder: &held.holder}
 }
 
 // free releases a lock, unless it has ended already.

@@ -422,3 +422,8 @@ func orElse(text, fallback string) string {
 	}
 	return text
 }
+
+// busy returns the error of a call without the lock that somebody else holds.
+func busy(cluster string, held *lock) error {
+	return &api.Error{Code: api.CodeBusy, Message: fmt.Sprintf("cluster %s is locked by %s", cluster, held.holder), Holder: &held.holder}
+}

@@ -3,8 +3,10 @@ package nodetest
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"path"
 	"slices"
 
@@ -15,8 +17,20 @@ import (
 // snapshotSize is the size of all snapshots that are sent: one page, and a SHA-256.
 const snapshotSize = 512 + sha256.Size
 
+// sentSnapshot is a snapshot that was sent, or a part of it.
+type sentSnapshot struct {
+	id, content string
+	saved       api.Saved
+}
+
 // save sends a snapshot of the local member, or reports that it was uploaded.
 func (c call) save(r api.SaveRequest) (api.Saved, error) {
+	if err := r.Check(); err != nil {
+		return api.Saved{}, err
+	}
+	if r.From > 0 {
+		return c.saveRest(r)
+	}
 	p, err := c.voter(r.Owner)
 	if err != nil {
 		return api.Saved{}, err
@@ -38,8 +52,37 @@ func (c call) save(r api.SaveRequest) (api.Saved, error) {
 	if r.S3 != nil || c.out == nil {
 		return saved, nil
 	}
-	_, err = c.out.Write([]byte(content))
-	return saved, err
+	return saved, c.send(sentSnapshot{r.ID, content, saved}, 0)
+}
+
+// send sends a snapshot from a byte on, and keeps it if the caller is cut off.
+func (c call) send(s sentSnapshot, from int64) error {
+	c.kept = sentSnapshot{}
+	rest, cut := s.content[from:], error(nil)
+	if 0 < c.SendsPart && c.SendsPart < len(rest) {
+		rest, cut = rest[:c.SendsPart], ErrCut
+	}
+	c.SendsPart = 0
+	_, err := io.WriteString(c.out, rest)
+	if err = errors.Join(err, cut); err != nil && s.id != "" {
+		c.kept = s
+	}
+	return err
+}
+
+// saveRest sends the rest of a snapshot to a caller that was cut off.
+func (c call) saveRest(r api.SaveRequest) (api.Saved, error) {
+	if err := c.mayChange(r.Owner); err != nil {
+		return api.Saved{}, err
+	}
+	kept := c.kept
+	switch {
+	case kept.id != r.ID:
+		return api.Saved{}, refuse("%s", api.SnapshotGone)
+	case r.From > int64(len(kept.content)):
+		return api.Saved{}, refuse("the snapshot has %d bytes, and cannot be sent from byte %d on", len(kept.content), r.From)
+	}
+	return kept.saved, c.send(kept, r.From)
 }
 
 // snapshotOf returns what a snapshot of a state holds.

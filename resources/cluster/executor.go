@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"context"
-	"encoding/hex"
 	"fmt"
 	"io"
 	"time"
@@ -135,7 +134,7 @@ func (r *clusterResource) signing(ctx context.Context, cluster bootstrap.Cluster
 // executor returns an executor for one operation on hosts, some of which the operation can do without. It fails with
 // ErrNotKnown if the provider's settings are not known yet.
 func (r *clusterResource) executor(ctx context.Context, cluster bootstrap.Cluster, operation string, to providerdata.Routes, without func(membership.Member) bool) (*upgrade.Executor, error) {
-	run, err := newToken(r.providerData.Random)
+	run, err := providerdata.NewToken(r.providerData.Random)
 	if err != nil {
 		return nil, err
 	}
@@ -152,22 +151,10 @@ func (r *clusterResource) executor(ctx context.Context, cluster bootstrap.Cluste
 	}, nil
 }
 
-// tokenBytes is the length of a random token: at 128 bits, two tokens are never equal by chance.
-const tokenBytes = 16
-
-// newToken returns a random token in hexadecimal.
-func newToken(random io.Reader) (string, error) {
-	token := make([]byte, tokenBytes)
-	if _, err := io.ReadFull(random, token); err != nil {
-		return "", fmt.Errorf("make a random token: %w", err)
-	}
-	return hex.EncodeToString(token), nil
-}
-
 // newFormation returns the identity of a new attempt to form a cluster. The initial-cluster-token differs each time, so
 // that a new cluster on the same hosts gets another cluster ID than the previous one.
 func newFormation(cluster string, random io.Reader) (bootstrap.Formation, error) {
-	owner, err := newToken(random)
+	owner, err := providerdata.NewToken(random)
 	if err != nil {
 		return bootstrap.Formation{}, err
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/providerdata"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
 )
@@ -53,10 +54,15 @@ func (c clusterReference) executor(ctx context.Context, s *providerdata.Data, to
 		}
 		hosts[m] = host
 	}
+	run, err := providerdata.NewToken(s.Random)
+	if err != nil {
+		return nil, err
+	}
 	name := c.Name.ValueString()
 	return &upgrade.Executor{
 		Cluster:  bootstrap.Cluster{Spec: membership.Spec{Name: name}},
 		Hosts:    hosts,
+		Holder:   api.Holder{ID: run, Who: s.Operator}, // of no lock: what hosts send to this run has its ID
 		Now:      s.Now,
 		Progress: s.ProgressOf(ctx, name),
 	}, nil

@@ -34,6 +34,7 @@ type Host struct {
 	Files files.Tree
 	Paces pace.Host // tells whether a member that is asked for a hash makes progress
 	Now   func() time.Time
+	Keeps time.Duration // for how long a snapshot stays for a caller that is cut off; 0: KeptFor
 }
 
 func (h Host) proc() procfs.FS { return procfs.FS{Root: h.Files.Root} }
