@@ -75,11 +75,12 @@ func (b *bounded) Open(ctx context.Context, key string) (io.ReadCloser, error) {
 }
 
 // Put implements Destination. It may last as long as content is read, or the destination reports that it takes what it
-// was given. One that is given up ends once the destination answers again, and leaves nothing then.
+// was given. One that is given up ends once the destination answers again, and leaves nothing then. content may be
+// bounded likewise: if it hangs, it says so before the destination counts as hanging.
 func (b *bounded) Put(ctx context.Context, key string, size int64, content io.Reader) error {
 	ctx, giveUp := context.WithCancelCause(ctx)
 	_, err := boundedCall(&b.deadline, func(beat func()) (struct{}, error) {
-		return struct{}{}, b.at.Put(WithBeat(ctx, beat), key, size, beating{content, beat})
+		return struct{}{}, b.at.Put(WithBeat(ctx, beat), key, size, fed{beating{content, beat}, b.patience})
 	})
 	giveUp(err)
 	return err
@@ -109,8 +110,8 @@ func boundedCall[T any](p *deadline, do func(beat func()) (T, error)) (T, error)
 		var none T
 		return none, fmt.Errorf("%s: %w", p.name, ErrStorageHangs)
 	}
-	found, err := UnlessItHangs(p.patience, do)
-	if errors.Is(err, ErrStorageHangs) {
+	found, hangs, err := unlessItHangs(p.patience, do)
+	if hangs {
 		p.hangs.Store(true)
 		err = fmt.Errorf("%s: %w", p.name, err)
 	}
@@ -128,6 +129,18 @@ func (b beating) Read(p []byte) (int, error) {
 	n, err := b.Reader.Read(p)
 	b.beat()
 	return n, err
+}
+
+// fed reads content for a destination, which has half as long again for a piece that does not come: the piece may come
+// from storage that is given up after the same time.
+type fed struct {
+	beating
+	patience time.Duration
+}
+
+func (f fed) Read(p []byte) (int, error) {
+	defer time.AfterFunc(f.patience/2, f.beat).Stop()
+	return f.beating.Read(p)
 }
 
 // boundedReader reads an object within the bounds of its destination.

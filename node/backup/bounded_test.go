@@ -142,6 +142,37 @@ func TestAPutThatWasGivenUpLeavesNothing(t *testing.T) {
 	})
 }
 
+// TestWhatHangsIsNamed stores content that lies on storage which hangs: that one is named, and the destination takes
+// other content.
+func TestWhatHangsIsNamed(t *testing.T) {
+	_, public := identity(t)
+	for name, to := range map[string]Recipients{"in the clear": {}, "encrypted": recipients(t, public)} {
+		t.Run(name, func(t *testing.T) {
+			directory := directory(t)
+			synctest.Test(t, func(t *testing.T) {
+				answers := make(chan struct{})
+				waits := readerFunc(func([]byte) (int, error) { <-answers; return 0, io.EOF })
+				member := &deadline{name: "the member's disk", patience: time.Minute}
+				content := &boundedReader{member, io.NopCloser(io.MultiReader(strings.NewReader("a"), waits))}
+				at := Bounded(directory, time.Minute)
+				began := time.Now()
+				_, err := Store(t.Context(), at, snapshotOf([]byte("abc"), 7), content, to)
+				if !errors.Is(err, ErrStorageHangs) || !strings.Contains(err.Error(), "the member's disk: ") || !member.hangs.Load() {
+					t.Errorf("it says %v", err)
+				}
+				if took := time.Since(began); took != time.Minute {
+					t.Errorf("it was given up after %s", took)
+				}
+				if err := at.Put(t.Context(), "main/b", 1, strings.NewReader("b")); err != nil {
+					t.Errorf("the destination takes nothing more: %v", err)
+				}
+				close(answers)
+				synctest.Wait()
+			})
+		})
+	}
+}
+
 // TestAListingThatIsSlowIsNotGivenUp walks a directory that answers slowly for each of its entries.
 func TestAListingThatIsSlowIsNotGivenUp(t *testing.T) {
 	directory, err := NewDirectory(t.TempDir())

@@ -28,6 +28,12 @@ func beat(ctx context.Context) {
 // UnlessItHangs runs do, which may never end, and gives up once it has neither ended nor called beat for patience. An
 // abandoned do may go on, so it must not change anything that others use.
 func UnlessItHangs[T any](patience time.Duration, do func(beat func()) (T, error)) (T, error) {
+	found, _, err := unlessItHangs(patience, do)
+	return found, err
+}
+
+// unlessItHangs also tells whether do was given up: do may itself return that something else hangs.
+func unlessItHangs[T any](patience time.Duration, do func(beat func()) (T, error)) (found T, hung bool, err error) {
 	type answer struct {
 		found T
 		err   error
@@ -41,10 +47,9 @@ func UnlessItHangs[T any](patience time.Duration, do func(beat func()) (T, error
 	}()
 	select {
 	case a := <-done:
-		return a.found, a.err
+		return a.found, false, a.err
 	case <-hangs:
-		var none T
-		return none, fmt.Errorf("a call has made no progress for %s: %w", patience, ErrStorageHangs)
+		return found, true, fmt.Errorf("a call has made no progress for %s: %w", patience, ErrStorageHangs)
 	}
 }
 
