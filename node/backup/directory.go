@@ -113,7 +113,11 @@ func (d *Directory) Put(ctx context.Context, key string, size int64, content io.
 func publish(ctx context.Context, next, path string) error {
 	_, err := os.Lstat(path)
 	isNew := errors.Is(err, fs.ErrNotExist)
-	if err = context.Cause(ctx); err == nil {
+	ours, err := os.Lstat(next)
+	if late := context.Cause(ctx); late != nil {
+		err = late
+	}
+	if err == nil {
 		err = os.Rename(next, path)
 	}
 	if err != nil {
@@ -121,7 +125,10 @@ func publish(ctx context.Context, next, path string) error {
 	}
 	err = syncDir(filepath.Dir(path))
 	if late := context.Cause(ctx); late != nil && isNew {
-		return errors.Join(fmt.Errorf("write %s: %w", path, late), os.Remove(path))
+		err = fmt.Errorf("write %s: %w", path, late)
+		if there, gone := os.Lstat(path); gone == nil && os.SameFile(there, ours) { // else somebody has written it anew
+			err = errors.Join(err, os.Remove(path))
+		}
 	}
 	return err
 }

@@ -195,6 +195,55 @@ func TestDirectoryPutsNothingLate(t *testing.T) {
 	}
 }
 
+// endsWith is a context that has ended when it is asked for the second time, and does something then.
+type endsWith struct {
+	context.Context
+	asked *int
+	do    func()
+}
+
+func (e endsWith) Err() error {
+	if *e.asked++; *e.asked < 2 {
+		return nil
+	}
+	e.do()
+	return context.Canceled
+}
+
+// TestDirectoryRemovesNobodyElses holds that a put which ends late removes what it has written, and not what another
+// process has put in its place since.
+func TestDirectoryRemovesNobodyElses(t *testing.T) {
+	for name, test := range map[string]struct {
+		meanwhile func(path string) error
+		want      string
+	}{
+		"its own":      {func(string) error { return nil }, ""},
+		"gone already": {os.Remove, ""},
+		"somebody's by now": {func(path string) error {
+			return errors.Join(os.WriteFile(path+".x", []byte("theirs"), 0o600), os.Rename(path+".x", path))
+		}, "theirs"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			next, path := filepath.Join(dir, "next"), filepath.Join(dir, "path")
+			if err := os.WriteFile(next, []byte("mine"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			ctx := endsWith{t.Context(), new(int), func() {
+				if err := test.meanwhile(path); err != nil {
+					t.Error(err)
+				}
+			}}
+			if err := publish(ctx, next, path); !errors.Is(err, context.Canceled) {
+				t.Errorf("it says %v", err)
+			}
+			if left, err := os.ReadFile(path); string(left) != test.want {
+				t.Errorf("there is %q, %v", left, err)
+			}
+		})
+	}
+}
+
 type readerFunc func(p []byte) (int, error)
 
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }

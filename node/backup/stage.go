@@ -67,7 +67,8 @@ func (d *Draft) call(do func(beat func()) error) error {
 }
 
 // Mapped runs do, which reads the file by way of memory that it is mapped into: a page that does not come shows in no
-// call. do may last as long as works says, each time it is asked, that this process has worked since.
+// call. do may last as long as works says, each time it is asked, that this process has worked since. A do that never
+// ends goes on being watched until the process ends: a run whose storage hangs does so before long.
 func (d *Draft) Mapped(works func() bool, do func(file *os.File) error) error {
 	return d.call(func(beat func()) error {
 		ended := make(chan struct{})
