@@ -47,6 +47,7 @@ func MetricsFile(dir, kind, cluster string) string {
 type Record struct {
 	Last     *api.Run `json:"last"`
 	Good     *api.Run `json:"good"`       // the last that succeeded
+	Slot     string   `json:"slot"`       // of the schedule, that it was for
 	Bytes    int64    `json:"size_bytes"` // of the snapshot of that one, in the clear
 	Failures int      `json:"failures"`   // so far
 
@@ -99,7 +100,7 @@ func (r *run) record() error {
 	record := r.Record(r.marker, r.kind)
 	result := r.result
 	if record.Last = &result; result.Error == "" {
-		record.Good, record.Bytes = &result, r.bytes
+		record.Good, record.Slot, record.Bytes = &result, r.slot, r.bytes
 	} else {
 		record.Failures++
 	}

@@ -27,6 +27,7 @@ type run struct {
 	result api.Run
 	bytes  int64     // of the snapshot, in the clear
 	known  time.Time // when the member that has done this slot ended its run
+	slot   string    // of the schedule
 	moved  func()    // is called at each progress of the run; nil: nobody waits for that
 	left   *run      // the run as it was before its work, which was left behind since it did not end; nil: it has ended
 }
@@ -142,6 +143,7 @@ func (r *run) inSlot(ctx context.Context, schedule string, do func(context.Conte
 		if err != nil {
 			return true, err
 		}
+		r.slot = slot
 		by, err = r.runOnce(ctx, slotRun{r.marker, r.kind, slot, r.asked}, func(ctx context.Context) (string, error) {
 			if err := r.mayRun(ctx); err != nil { // the wait for the slot may have taken hours
 				return "", err

@@ -97,19 +97,46 @@ func (h Host) runOnce(ctx context.Context, t slotRun, do func(ctx context.Contex
 	defer end(nil)
 	defer context.AfterFunc(session.Ctx(), func() { end(errSlotLost) })()
 	done, err := do(working)
-	lost := err != nil && errors.Is(context.Cause(working), errSlotLost)
+	lost := errors.Is(context.Cause(working), errSlotLost)
 	if done == "" {
-		if lost && !errors.Is(err, errSlotLost) {
+		if lost && err != nil && !errors.Is(err, errSlotLost) {
 			err = errors.Join(err, errSlotLost)
 		}
 		return slotRecord{}, err
 	}
-	if lost && t.kind == KindBackup && (errors.Is(err, errSlotLost) || errors.Is(err, context.Canceled)) {
-		err = nil // the slot is done: what was cut short behind it, such as retention, the next run does
+	if lost && t.kind == KindBackup {
+		err = besidesCutOff(err) // the slot is done: what was cut short behind it, such as retention, the next run does
 	}
 	before := by.revision
 	by = slotRecord{Slot: t.slot, Member: t.marker.Member, Backup: done, At: h.Now().UTC()}
-	return by, errors.Join(err, t.record(ctx, client, lock, before, by))
+	recorded := t.record(ctx, client, lock, before, by)
+	if session.Ctx().Err() != nil {
+		recorded = nil // the cluster is away, which does not undo what is stored: another member may do it once more
+	}
+	return by, errors.Join(err, recorded)
+}
+
+// besidesCutOff returns what of an error is not the end of a run whose lease has ended; nil: nothing is. Of errors that
+// were joined, each counts by itself.
+func besidesCutOff(err error) error {
+	if err == nil {
+		return nil
+	}
+	joined, are := err.(interface{ Unwrap() []error })
+	if are && err.Error() == errors.Join(joined.Unwrap()...).Error() { // else it is one failure that has several causes
+		var left []error
+		for _, part := range joined.Unwrap() {
+			left = append(left, besidesCutOff(part))
+		}
+		return errors.Join(left...)
+	}
+	if inner := errors.Unwrap(err); inner != nil && besidesCutOff(inner) != nil {
+		return err
+	}
+	if errors.Is(err, errSlotLost) || errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
 }
 
 // key is one of the slot's keys.
@@ -226,7 +253,8 @@ func (t slotRun) record(ctx context.Context, client *clientv3.Client, lock *conc
 }
 
 // withoutLock has the leader do the run in a cluster whose database is full, and takes neither the cluster's lock nor a
-// record: the cluster is backed up all the same. Of the processes of this host one does it at a time.
+// record: the cluster is backed up all the same. Of the processes of this host one does it at a time, and the host's
+// own record says which slot was done last.
 func (h Host) withoutLock(ctx context.Context, client *clientv3.Client, t slotRun, do func(context.Context) (string, error)) (slotRecord, error) {
 	asking, cancel := context.WithTimeout(ctx, slotTimeout)
 	defer cancel()
@@ -237,15 +265,13 @@ func (h Host) withoutLock(ctx context.Context, client *clientv3.Client, t slotRu
 	if !t.asked && status.Leader != status.Header.MemberId {
 		return slotRecord{}, fmt.Errorf("%w: the cluster's database is full, and takes no lock: the leader does it", errNotNow)
 	}
-	before := h.Record(t.marker, t.kind).Good
 	lock, err := h.lockHere(ctx, t)
 	if err != nil {
 		return slotRecord{}, err
 	}
 	defer lock.Close()
-	good := h.Record(t.marker, t.kind).Good
-	if !t.asked && good != nil && (before == nil || good.Backup != before.Backup || !good.Ended.Equal(before.Ended)) {
-		return slotRecord{Slot: t.slot, Member: t.marker.Member, Backup: good.Backup, At: good.Ended}, nil
+	if here := h.Record(t.marker, t.kind); !t.asked && here.Good != nil && here.Slot == t.slot {
+		return slotRecord{Slot: t.slot, Member: t.marker.Member, Backup: here.Good.Backup, At: here.Good.Ended}, nil
 	}
 	done, err := do(ctx)
 	return slotRecord{Slot: t.slot, Member: t.marker.Member, Backup: done}, err

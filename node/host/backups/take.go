@@ -77,13 +77,13 @@ func (r *run) newFile(to []destination, size int64) (taken, error) {
 // fill takes the snapshot.
 func (r *run) fill(ctx context.Context, member etcdclient.Voter, t *taken) error {
 	var saved api.Saved
-	var inside etcdfs.Revisions
+	var held etcdfs.Revisions
 	for try := 0; try < snapshotTries && saved.Hash == 0; try++ {
 		err := t.draft.Empty(func(file *os.File) error { return disks.Reserve(file, t.room) })
 		if err != nil {
 			return err
 		}
-		if saved, inside, err = r.Snapshots.SaveTo(ctx, member, examinable{t.draft}); err != nil {
+		if saved, held, err = r.Snapshots.SaveTo(ctx, member, examinable{t.draft}); err != nil {
 			return err
 		}
 	}
@@ -92,7 +92,7 @@ func (r *run) fill(ctx context.Context, member etcdclient.Voter, t *taken) error
 	}
 	t.Snapshot = backup.Snapshot{
 		Cluster: r.marker.Cluster, ClusterID: saved.ClusterID, Owner: backup.Owner(r.marker.Owner), Member: r.marker.Member, TakenAt: saved.TakenAt,
-		Revision: saved.Revision, CompactRevision: inside.Compact, Keys: saved.Keys, Hash: saved.Hash,
+		Revision: saved.Revision, CompactRevision: held.Compact, Keys: saved.Keys, Hash: saved.Hash,
 		EtcdVersion: saved.Etcd, StorageVersion: api.Minor(saved.Version), SizeBytes: saved.SizeBytes, SHA256: saved.SHA256,
 	}
 	return nil
