@@ -51,6 +51,9 @@ func Check(certificate *x509.Certificate, chain []*x509.Certificate, public cryp
 		return errors.New("it is an authority's")
 	case certificate.KeyUsage&^tolerated != keyUsage || !slices.Equal(certificate.ExtKeyUsage, usages) || len(certificate.UnknownExtKeyUsage) > 0:
 		return fmt.Errorf("its usages are not those of profile %s", want.Profile)
+	case now.Before(certificate.NotBefore):
+		return fmt.Errorf("it is valid from %s, and this machine's clock says %s: one of the two clocks is wrong, this one or the signer's",
+			certificate.NotBefore.UTC().Format(time.RFC3339), now.UTC().Format(time.RFC3339))
 	// A signing server decides the lifetime by its own profile. A longer one than ordered would have the certificate
 	// renewed again and again.
 	case want.Lifetime > 0 && certificate.NotAfter.After(now.Add(want.Lifetime+time.Second)):
