@@ -216,6 +216,7 @@ func TestSnapshotOverNothingElse(t *testing.T) {
 		{mine, "there is something there already: move it away, or choose another name"},
 		{filepath.Join(dir, "link.db"), "there is something there already"},
 		{dir, "there is something there already"},
+		{filepath.Join(dir, strings.Repeat("a", 300)), "nobody can tell whether something is there already: lstat"},
 		{filepath.Join(dir, "missing", "prod.db"), "its directory has to exist when this is planned"},
 		{filepath.Join(mine, "prod.db"), "what should be its directory is none"},
 	}

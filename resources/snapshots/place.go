@@ -90,8 +90,11 @@ func (s snapshotModel) mustBeWritable() (diags diag.Diagnostics) {
 
 // mustBeFree refuses a path at which there is something.
 func mustBeFree(file, local string) error {
-	if _, err := os.Lstat(local); !errors.Is(err, fs.ErrNotExist) {
+	switch _, err := os.Lstat(local); {
+	case err == nil:
 		return fmt.Errorf("file is %q, and there is something there already: move it away, or choose another name", file)
+	case !errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("file is %q, and nobody can tell whether something is there already: %w", file, err)
 	}
 	return nil
 }
