@@ -263,25 +263,25 @@ type attended struct {
 }
 
 func (a attended) Install(ctx context.Context, cluster, store string, target api.Target) error {
-	return a.e.whileItAnswers(ctx, a.m, 0, func(ctx context.Context) error {
+	return a.e.whileItAnswers(ctx, a.m, 0, transferPatience, func(ctx context.Context) error {
 		return a.Host.Install(ctx, cluster, store, target)
 	})
 }
 
 func (a attended) Call(ctx context.Context, store string, request api.Request, result any) error {
-	return a.e.whileItAnswers(ctx, a.m, 0, func(ctx context.Context) error {
+	return a.e.whileItAnswers(ctx, a.m, 0, answerPatience, func(ctx context.Context) error {
 		return a.Host.Call(ctx, store, request, result)
 	})
 }
 
 func (a attended) Upload(ctx context.Context, store string, request api.Request, content io.Reader, result any) error {
-	return a.e.whileItAnswers(ctx, a.m, 0, func(ctx context.Context) error {
+	return a.e.whileItAnswers(ctx, a.m, 0, transferPatience, func(ctx context.Context) error {
 		return a.Host.Upload(ctx, store, request, content, result)
 	})
 }
 
 func (a attended) Download(ctx context.Context, store string, request api.Request, content io.Writer, result any) error {
-	return a.e.whileItAnswers(ctx, a.m, 0, func(ctx context.Context) error {
+	return a.e.whileItAnswers(ctx, a.m, 0, transferPatience, func(ctx context.Context) error {
 		return a.Host.Download(ctx, store, request, content, result)
 	})
 }
@@ -291,12 +291,10 @@ func (a attended) Lock(ctx context.Context, store, cluster string, holder api.Ho
 	taking, giveUp := context.WithCancelCause(ctx)
 	attending, taken := context.WithCancel(ctx)
 	defer taken()
-	go a.e.attend(attending, a.m, 0, giveUp)
+	go a.e.attend(attending, a.m, 0, answerPatience, giveUp)
 	held, release, err := a.Host.Lock(taking, store, cluster, holder)
 	if err != nil {
-		if errors.Is(context.Cause(taking), errNoAnswer) {
-			err = errNoAnswer
-		}
+		err = cause(taking, err)
 		giveUp(nil)
 		return nil, nil, err
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -197,5 +198,45 @@ func TestASlowHostIsNotAway(t *testing.T) {
 		if report := e.Observe(context.Background(), l.members)[c]; report.Err != nil || report.Observation == nil {
 			t.Errorf("it is said to have failed by %v", report.Err)
 		}
+	})
+}
+
+// thin is a host on a slow connection. While a store is sent to it, which takes half an hour, all answers come late.
+type thin struct {
+	upgrade.Host
+	sending *atomic.Bool
+}
+
+func (h thin) Install(ctx context.Context, cluster, store string, target api.Target) error {
+	h.sending.Store(true)
+	defer h.sending.Store(false)
+	select {
+	case <-time.After(30 * time.Minute):
+		return h.Host.Install(ctx, cluster, store, target)
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (h thin) Contact(ctx context.Context, cluster string, ask api.ObserveRequest) (api.Contact, error) {
+	if h.sending.Load() {
+		time.Sleep(4 * time.Minute)
+	}
+	return h.Host.Contact(ctx, cluster, ask)
+}
+
+// TestASlowConnectionIsNoHang holds that nobody gives up a host for answers that wait behind a store on its way to it.
+func TestASlowConnectionIsNoHang(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		l := operations["upgrade"].begin(t)
+		steps := l.planned().Steps
+		e := l.executor()
+		for m, host := range e.Hosts {
+			e.Hosts[m] = thin{host, &atomic.Bool{}}
+		}
+		if _, err := e.Change(context.Background(), upgrade.Order{Owner: l.owner, Members: l.members, Approved: steps}); err != nil {
+			t.Fatal(err)
+		}
+		l.mustBeAsDesired()
 	})
 }

@@ -48,49 +48,64 @@ func (e *Executor) observeAll(ctx context.Context, members []membership.Member, 
 }
 
 // answerPatience is how long a host may take to answer its first contact, which reads next to nothing: a file system
-// that hangs holds it for as long as it hangs, and the host counts as away.
-const answerPatience = 2 * time.Minute
+// that hangs holds it for as long as it hangs, and the host counts as away. While something is sent to the host or from
+// it, the answer waits behind what the connection has in its buffers, some MiB on a connection that may be slow.
+const (
+	answerPatience   = 2 * time.Minute
+	transferPatience = 10 * time.Minute
+)
 
-var errNoAnswer = fmt.Errorf("it takes connections, and has not answered within %s: a file system may hang there (dmesg tells), or it is too busy", answerPatience)
+// noAnswerError is the error of a host that has not answered its first contact for so long.
+type noAnswerError time.Duration
+
+func (e noAnswerError) Error() string {
+	return fmt.Sprintf("it takes connections, and has not answered within %s: a file system may hang there (dmesg tells), or it is too busy", time.Duration(e))
+}
 
 // askContact asks for the first contact, for a limited time.
-func (e *Executor) askContact(ctx context.Context, m membership.Member) (api.Contact, error) {
-	limited, cancel := context.WithTimeout(ctx, answerPatience)
+func (e *Executor) askContact(ctx context.Context, m membership.Member, patience time.Duration) (api.Contact, error) {
+	limited, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	contact, err := e.Hosts[m].Contact(limited, e.Cluster.Name, e.Cluster.AskOf(m))
 	if err != nil && limited.Err() != nil && ctx.Err() == nil {
-		return contact, errNoAnswer
+		return contact, noAnswerError(patience)
 	}
 	return contact, err
 }
 
 // whileItAnswers makes a call on a host. The call may take long, as to read a large database does: it is given up only
-// once the host does not answer another question either.
-func (e *Executor) whileItAnswers(ctx context.Context, m membership.Member, patience time.Duration, do func(context.Context) error) error {
+// once the host does not answer another question either. Nobody asks before wait is over.
+func (e *Executor) whileItAnswers(ctx context.Context, m membership.Member, wait, patience time.Duration, do func(context.Context) error) error {
 	calling, giveUp := context.WithCancelCause(ctx)
 	defer giveUp(nil)
-	go e.attend(calling, m, patience, giveUp)
-	err := do(calling)
-	if err != nil && errors.Is(context.Cause(calling), errNoAnswer) {
-		return errNoAnswer
-	}
-	return err
+	go e.attend(calling, m, wait, patience, giveUp)
+	return cause(calling, do(calling))
 }
 
-// attend asks a host for its first contact from time to time, until ctx ends or the host does not answer.
-func (e *Executor) attend(ctx context.Context, m membership.Member, patience time.Duration, giveUp context.CancelCauseFunc) {
-	for wait := patience + answerPatience; pause(ctx, wait) == nil; wait = answerPatience {
-		if _, err := e.askContact(ctx, m); errors.Is(err, errNoAnswer) {
-			giveUp(errNoAnswer)
+// attend asks a host for its first contact every two minutes, until ctx ends or the host does not answer.
+func (e *Executor) attend(ctx context.Context, m membership.Member, wait, patience time.Duration, giveUp context.CancelCauseFunc) {
+	for wait += answerPatience; pause(ctx, wait) == nil; wait = answerPatience {
+		var silent noAnswerError
+		if _, err := e.askContact(ctx, m, patience); errors.As(err, &silent) {
+			giveUp(silent)
 			return
 		}
 	}
 }
 
+// cause returns why a call failed: that its host does not answer, if the call was given up for that.
+func cause(calling context.Context, err error) error {
+	var silent noAnswerError
+	if err != nil && errors.As(context.Cause(calling), &silent) {
+		return silent
+	}
+	return err
+}
+
 // contact reads what one host tells before a store is called on it.
 func (e *Executor) contact(ctx context.Context, m membership.Member) bootstrap.Report {
 	asked := e.clock()
-	contact, err := e.askContact(ctx, m)
+	contact, err := e.askContact(ctx, m, answerPatience)
 	return bootstrap.Report{Contact: contact, Err: err, Clock: clocks.Of(asked, e.clock(), contact.Time, time.Second)}
 }
 
@@ -109,7 +124,7 @@ func (e *Executor) observe(ctx context.Context, m membership.Member, store strin
 	ask.Patience = patience
 	asked := e.clock()
 	var o api.Observation
-	err := e.whileItAnswers(ctx, m, patience, func(ctx context.Context) (err error) {
+	err := e.whileItAnswers(ctx, m, patience, answerPatience, func(ctx context.Context) (err error) {
 		o, err = call[api.Observation](ctx, e.Hosts[m], store, api.OpObserve, e.Cluster.Name, "", ask)
 		return err
 	})
