@@ -142,17 +142,17 @@ func (l *life) wantAny(t *rapid.T) {
 	if rapid.Bool().Draw(t, "other names") {
 		names = []string{"b", "c", "d", "e", "f"}[:len(names)]
 	}
+	known := slices.Concat(l.cluster.Members, l.members) // the address that is desired by now comes first
 	var free []string
 	for i := range worldHosts {
 		address := fmt.Sprintf("192.0.2.%d", 11+i)
-		if !slices.ContainsFunc(l.members, func(m membership.Member) bool { return l.world.Host(m.Address) == l.world.Host(address) }) {
+		if !slices.ContainsFunc(known, func(m membership.Member) bool { return l.world.Host(m.Address) == l.world.Host(address) }) {
 			free = append(free, address)
 		}
 	}
 	var desired []membership.Member
 	for _, name := range names {
 		m := membership.Member{Name: name}
-		known := slices.Concat(l.cluster.Members, l.members) // the address that is desired by now comes first
 		if i := slices.IndexFunc(known, func(m membership.Member) bool { return m.Name == name }); i >= 0 && rapid.IntRange(0, 3).Draw(t, "moves") > 0 {
 			m = known[i]
 		} else if len(free) > 0 {
