@@ -312,6 +312,38 @@ func TestLockThatAnotherHolds(t *testing.T) {
 	}
 }
 
+// TestContactThatWaitsForASession: where a lock and a call have all the sessions that sshd allows, the first contact says
+// that the host was not asked, which says nothing about the host.
+func TestContactThatWaitsForASession(t *testing.T) {
+	freed, calling, ends := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	n := reachedBy(t, sshtest.Config{MaxSessions: 2}, func(s *sshtest.Session, request string) sshtest.Exit {
+		if strings.Contains(request, `"operation":"lock"`) {
+			return holdLock(s, freed)
+		}
+		close(calling)
+		<-ends
+		_, _ = io.WriteString(s.Stdout, `{"result":{}}`+"\n")
+		return sshtest.Exit{}
+	})
+	_, release, err := n.Lock(t.Context(), "", "prod", api.Holder{ID: "1", Who: "ops@ci"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	called := make(chan error)
+	go func() { called <- n.Call(t.Context(), "", api.Request{Operation: api.OpAwait, Cluster: "prod"}, nil) }()
+	<-calling
+	limited, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if _, err := n.Contact(limited, "prod", api.ObserveRequest{DataDir: "/var/lib/etcd/prod"}); !errors.Is(err, api.ErrNotAsked) {
+		t.Errorf("the contact: %v", err)
+	}
+	close(ends)
+	if err := <-called; err != nil {
+		t.Errorf("the call: %v", err)
+	}
+	release()
+}
+
 // TestContactOfAHostOfOneSession: the first contact reports an sshd that opens one session a connection, before
 // anything is installed on any host.
 func TestContactOfAHostOfOneSession(t *testing.T) {

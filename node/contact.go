@@ -38,6 +38,9 @@ func (n *Node) Contact(ctx context.Context, cluster string, ask api.ObserveReque
 	var spare error
 	stdout := report{begins: func() { spare = n.hasSpare(ctx) }}
 	if err := n.run(ctx, "contact.sh", withInventory(ask.Inventory)+strings.Join(variables, "\n")+"\n"+contactScript, nil, &stdout); err != nil {
+		if errors.Is(err, ssh.ErrNoSession) {
+			err = fmt.Errorf("%w: %w", api.ErrNotAsked, err)
+		}
 		return api.Contact{}, fmt.Errorf("first contact: %w", n.explainShell(stdout.String(), err))
 	}
 	contact, err := parseContact(stdout.String(), ask.Ports, ask.Inventory...)

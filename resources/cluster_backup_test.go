@@ -2,6 +2,7 @@ package resources_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -33,9 +34,12 @@ func (w *world) runNow(t *testing.T, last int, rehearsal bool) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	request := api.Request{Version: api.Version, Operation: api.OpRunNow, Cluster: "prod", Body: body}
+	request := api.Request{Version: api.Version, Operation: api.OpRunNow, Cluster: "prod", Target: &api.Target{For: w.host(last).Marker("prod").Member}, Body: body}
 	// The host's record has the result of the run.
-	_ = w.host(last).Call(t.Context(), w.Stores["amd64"], request, &api.BackupStatus{})
+	var refusal *api.Error
+	if err := w.host(last).Call(t.Context(), w.Stores["amd64"], request, &api.BackupStatus{}); errors.As(err, &refusal) && refusal.Code == api.CodeRefused {
+		t.Fatal(err)
+	}
 }
 
 // TestBackupsFollowTheirConfiguration holds that hosts back the cluster up from its create on, by the present

@@ -210,7 +210,8 @@ func notReady(report bootstrap.Report, members int) string {
 
 // Host is one host. All methods are safe for concurrent use.
 type Host interface {
-	// Contact reads what can be read before a store is on the host. It changes nothing.
+	// Contact reads what can be read before a store is on the host. It changes nothing. api.ErrNotAsked says that the
+	// question has not reached the host.
 	Contact(ctx context.Context, cluster string, ask api.ObserveRequest) (api.Contact, error)
 
 	// Install puts the store with this hash on the host, unless it is there. An interrupted install leaves nothing

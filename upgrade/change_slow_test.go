@@ -3,6 +3,7 @@ package upgrade_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -201,10 +202,12 @@ func TestASlowHostIsNotAway(t *testing.T) {
 	})
 }
 
-// thin is a host on a slow connection. While a store is sent to it, which takes half an hour, all answers come late.
+// thin is a host on a slow connection. While a store is sent to it, which takes half an hour, all answers come late, or
+// there is no session to ask in.
 type thin struct {
 	upgrade.Host
-	sending *atomic.Bool
+	noSession bool
+	sending   *atomic.Bool
 }
 
 func (h thin) Install(ctx context.Context, cluster, store string, target api.Target) error {
@@ -219,24 +222,33 @@ func (h thin) Install(ctx context.Context, cluster, store string, target api.Tar
 }
 
 func (h thin) Contact(ctx context.Context, cluster string, ask api.ObserveRequest) (api.Contact, error) {
-	if h.sending.Load() {
+	switch {
+	case h.sending.Load() && h.noSession:
+		<-ctx.Done()
+		return api.Contact{}, fmt.Errorf("%w: %w", api.ErrNotAsked, ctx.Err())
+	case h.sending.Load():
 		time.Sleep(4 * time.Minute)
 	}
 	return h.Host.Contact(ctx, cluster, ask)
 }
 
-// TestASlowConnectionIsNoHang holds that nobody gives up a host for answers that wait behind a store on its way to it.
+// TestASlowConnectionIsNoHang holds that nobody gives up a host for answers that wait behind a store on its way to it, or
+// for questions that wait for a session.
 func TestASlowConnectionIsNoHang(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		l := operations["upgrade"].begin(t)
-		steps := l.planned().Steps
-		e := l.executor()
-		for m, host := range e.Hosts {
-			e.Hosts[m] = thin{host, &atomic.Bool{}}
-		}
-		if _, err := e.Change(context.Background(), upgrade.Order{Owner: l.owner, Members: l.members, Approved: steps}); err != nil {
-			t.Fatal(err)
-		}
-		l.mustBeAsDesired()
-	})
+	for name, noSession := range map[string]bool{"answers come late": false, "no session is free": true} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				l := operations["upgrade"].begin(t)
+				steps := l.planned().Steps
+				e := l.executor()
+				for m, host := range e.Hosts {
+					e.Hosts[m] = thin{host, noSession, &atomic.Bool{}}
+				}
+				if _, err := e.Change(context.Background(), upgrade.Order{Owner: l.owner, Members: l.members, Approved: steps}); err != nil {
+					t.Fatal(err)
+				}
+				l.mustBeAsDesired()
+			})
+		})
+	}
 }

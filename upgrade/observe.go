@@ -67,7 +67,7 @@ func (e *Executor) askContact(ctx context.Context, m membership.Member, patience
 	limited, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	contact, err := e.Hosts[m].Contact(limited, e.Cluster.Name, e.Cluster.AskOf(m))
-	if err != nil && limited.Err() != nil && ctx.Err() == nil {
+	if err != nil && limited.Err() != nil && ctx.Err() == nil && !errors.Is(err, api.ErrNotAsked) {
 		return contact, noAnswerError(patience)
 	}
 	return contact, err

@@ -1,6 +1,13 @@
 package api
 
-import "time"
+import (
+	"errors"
+	"time"
+)
+
+// ErrNotAsked is why there is no answer to a first contact that has not reached the host: calls that are under way had
+// all the sessions of the connection.
+var ErrNotAsked = errors.New("the host was not asked")
 
 // Contact is what the first-contact shell script finds out about a host, before it has a store to call. The script
 // needs only POSIX sh and coreutils, and changes nothing.

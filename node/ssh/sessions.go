@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	gossh "golang.org/x/crypto/ssh"
 )
@@ -13,20 +14,32 @@ import (
 // here.
 type sessions struct {
 	mu    sync.Mutex
-	limit int
+	most  int // that are ever open at once
+	limit int // that the host allows, as far as its last answer tells
 	open  int
 	freed chan struct{} // closed and replaced whenever a command ends
+	wait  time.Duration // until the host is asked again whether it allows more
 }
 
-func newSessions(limit int) *sessions {
-	return &sessions{limit: limit, freed: make(chan struct{})}
+// firstWait and longestWait bound how long a refused session waits until the host is asked again. sshd counts a session
+// for a moment after it has ended, so a refusal may say less than the host allows.
+const (
+	firstWait   = 100 * time.Millisecond
+	longestWait = 30 * time.Second
+)
+
+func newSessions(most int) *sessions {
+	return &sessions{most: most, limit: most, freed: make(chan struct{}), wait: firstWait}
 }
 
-// acquire waits for a free session. It returns the context's error, or errGone once done is closed.
+// ErrNoSession is why a command was not started: others held all the sessions that the host opens on a connection.
+var ErrNoSession = errors.New("no session of the connection was free")
+
+// acquire waits for a free session. It returns ErrNoSession with the context's error, or errGone once done is closed.
 func (s *sessions) acquire(ctx context.Context, done <-chan struct{}) error {
 	for {
 		s.mu.Lock()
-		free, freed := s.open < s.limit, s.freed
+		free, freed, wait := s.open < s.limit, s.freed, s.wait
 		if free {
 			s.open++
 		}
@@ -36,11 +49,23 @@ func (s *sessions) acquire(ctx context.Context, done <-chan struct{}) error {
 		}
 		select {
 		case <-freed:
+		case <-time.After(wait):
+			s.raise()
 		case <-ctx.Done():
-			return contextError(ctx)
+			return fmt.Errorf("%w: %w", ErrNoSession, contextError(ctx))
 		case <-done:
 			return errGone
 		}
+	}
+}
+
+// raise has one command more try whether the host allows it.
+func (s *sessions) raise() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.open >= s.limit && s.limit < s.most {
+		s.limit = s.open + 1
+		s.wait = min(2*s.wait, longestWait)
 	}
 }
 
