@@ -13,8 +13,8 @@ import (
 )
 
 // TestASnapshotComesOverBrokenConnections has the connection end twice while a snapshot comes from a host: the apply
-// gets the rest. Then it has an apply killed: its host keeps the snapshot, which has no name, until the next apply wants
-// to save one.
+// gets the rest. Then it has an apply killed: its host keeps the snapshot, which has no name, until the next apply
+// wants to save one.
 func TestASnapshotComesOverBrokenConnections(t *testing.T) {
 	sample.Leave(t, "TestASnapshotGoesOn has calls cut off on this machine")
 	t.Parallel()
