@@ -312,8 +312,8 @@ func TestLockThatAnotherHolds(t *testing.T) {
 	}
 }
 
-// TestContactThatWaitsForASession: where a lock and a call have all the sessions that sshd allows, the first contact says
-// that the host was not asked, which says nothing about the host.
+// TestContactThatWaitsForASession: where a lock and a call have all the sessions that sshd allows, the first contact
+// says that the host was not asked, which says nothing about the host.
 func TestContactThatWaitsForASession(t *testing.T) {
 	freed, calling, ends := make(chan struct{}), make(chan struct{}), make(chan struct{})
 	n := reachedBy(t, sshtest.Config{MaxSessions: 2}, func(s *sshtest.Session, request string) sshtest.Exit {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
@@ -232,4 +233,30 @@ func (l *life) decide(says string) {
 	for range 3 {
 		l.world.Tick()
 	}
+}
+
+// TestAHostThatHangsDelaysNoComparison has a host hang while a refresh looks at all: the others are compared in the time
+// that is left, so that a plan can mend the one whose data differs.
+func TestAHostThatHangsDelaysNoComparison(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		l := serving(t, 5, nodetest.EtcdVersion)
+		l.host("c").Corrupt(cluster)
+		l.host("c").RaiseAlarm(cluster, "CORRUPT")
+		l.host("e").Hung = true
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+		defer cancel()
+		reports := l.executor().Observe(ctx, l.members)
+		for _, m := range l.members {
+			report := reports[m]
+			if m.Name == "e" {
+				if report.Err == nil || !strings.Contains(report.Err.Error(), "it takes connections, and has not answered within 1m20s") {
+					t.Errorf("e is said to have failed by %v", report.Err)
+				}
+				continue
+			}
+			if report.Err != nil || report.Observation == nil || report.Data == "" {
+				t.Errorf("%s was not compared: %v", m, report.Err)
+			}
+		}
+	})
 }

@@ -232,8 +232,8 @@ func (h thin) Contact(ctx context.Context, cluster string, ask api.ObserveReques
 	return h.Host.Contact(ctx, cluster, ask)
 }
 
-// TestASlowConnectionIsNoHang holds that nobody gives up a host for answers that wait behind a store on its way to it, or
-// for questions that wait for a session.
+// TestASlowConnectionIsNoHang holds that nobody gives up a host for answers that wait behind a store on its way to it,
+// or for questions that wait for a session.
 func TestASlowConnectionIsNoHang(t *testing.T) {
 	for name, noSession := range map[string]bool{"answers come late": false, "no session is free": true} {
 		t.Run(name, func(t *testing.T) {

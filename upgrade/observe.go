@@ -26,25 +26,40 @@ func (e *Executor) Observe(ctx context.Context, members []membership.Member) boo
 	return e.observeAll(ctx, members, func(membership.Member) time.Duration { return e.Patience })
 }
 
-// observeAll is Observe with a patience for each member.
+// observeAll is Observe with a patience for each member. Where ctx has a deadline, its last third is for the comparison
+// of those who have answered: a host that hangs would take all of the time.
 func (e *Executor) observeAll(ctx context.Context, members []membership.Member, patience func(membership.Member) time.Duration) bootstrap.Reports {
+	begun, looking, cancel := time.Now(), ctx, context.CancelFunc(func() {})
+	if deadline, has := ctx.Deadline(); has {
+		looking, cancel = context.WithTimeout(ctx, time.Until(deadline)*2/3)
+	}
+	defer cancel()
 	reports := askEach(members, func(m membership.Member) bootstrap.Report {
-		report := e.observe(ctx, m, "", patience(m))
-		if report.Err != nil || report.Observation != nil {
-			return report
+		report := e.observeBy(looking, m, patience(m))
+		if report.Err != nil && looking.Err() != nil && ctx.Err() == nil {
+			report.Err = noAnswerError(time.Since(begun).Round(time.Second))
 		}
-		found := e.contact(ctx, m)
-		if found.Err == nil && len(found.Contact.Installed) > 0 {
-			report = e.observe(ctx, m, found.Contact.Installed[0], patience(m))
-			found.Observation, found.Err = report.Observation, report.Err
-			if report.Clock.Known {
-				found.Clock = report.Clock
-			}
-		}
-		return found
+		return report
 	})
 	e.compare(ctx, reports)
 	return reports
+}
+
+// observeBy observes a host through the store that the cluster selects there, or through any other.
+func (e *Executor) observeBy(ctx context.Context, m membership.Member, patience time.Duration) bootstrap.Report {
+	report := e.observe(ctx, m, "", patience)
+	if report.Err != nil || report.Observation != nil {
+		return report
+	}
+	found := e.contact(ctx, m)
+	if found.Err == nil && len(found.Contact.Installed) > 0 {
+		report = e.observe(ctx, m, found.Contact.Installed[0], patience)
+		found.Observation, found.Err = report.Observation, report.Err
+		if report.Clock.Known {
+			found.Clock = report.Clock
+		}
+	}
+	return found
 }
 
 // answerPatience is how long a host may take to answer its first contact, which reads next to nothing: a file system

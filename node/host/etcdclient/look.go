@@ -45,12 +45,13 @@ func (l Local) Look(ctx context.Context) api.Member {
 		}
 		view.Healthy = true
 	})
-	questions.Go(func() {
+	askList := func() {
 		// The list is serializable: the member's own view, which it has without a quorum too.
 		if list, err := client.MemberList(ctx, clientv3.WithSerializable()); err == nil {
 			view.Members = Listed(list.Members)
 		}
-	})
+	}
+	questions.Go(askList)
 	questions.Go(func() { view.ClusterVersion = l.clusterVersion(ctx) })
 	questions.Go(func() { view.Ready = l.Ready(ctx) })
 	questions.Go(func() {
@@ -60,8 +61,10 @@ func (l Local) Look(ctx context.Context) api.Member {
 	questions.Wait()
 	if view.Healthy {
 		// The read may have waited for an election, so the status is asked for again: it names the new leader.
+		// The list comes after it, so that it is no older than the applied index, by which lists are compared.
 		// Readiness is asked for again too, since the member may have given up its own read, by which it tells that.
 		askStatus()
+		askList()
 		view.Ready = view.Ready || l.Ready(ctx)
 	}
 	return view
