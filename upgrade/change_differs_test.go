@@ -235,8 +235,8 @@ func (l *life) decide(says string) {
 	}
 }
 
-// TestAHostThatHangsDelaysNoComparison has a host hang while a refresh looks at all: the others are compared in the time
-// that is left, so that a plan can mend the one whose data differs.
+// TestAHostThatHangsDelaysNoComparison has a host hang while a refresh looks at all: the others are compared in the
+// time that is left, so that a plan can mend the one whose data differs.
 func TestAHostThatHangsDelaysNoComparison(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		l := serving(t, 5, nodetest.EtcdVersion)

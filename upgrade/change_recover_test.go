@@ -189,8 +189,16 @@ func TestRecoveryByAnOldList(t *testing.T) {
 		refused(membership.Recovery{Member: "a", Abandons: []string{"b", "c", "d", "e"}}, `set recover_from.member to "e"`)
 		refused(membership.Recovery{}, "highest term and index, e (192.0.2.16)")
 		l.cluster.Recover = membership.Recovery{Member: "e", Abandons: []string{"a", "b", "c", "d"}}
+		l.world.Forget()
 		if _, err := l.change(context.Background(), nil); err != nil {
 			t.Fatal(err)
+		}
+		// With one of those that nobody can see, a could be a quorum of the old cluster beside the new one.
+		when := func(op api.Operation, name string) int {
+			return slices.Index(l.world.Calls(), nodetest.Call{Address: l.host(name).Address, Operation: op})
+		}
+		if stopped, recovered := when(api.OpStop, "a"), when(api.OpRecover, "e"); stopped < 0 || stopped > recovered {
+			t.Errorf("a, which is given up and runs, was stopped by call %d, and e was recovered by call %d", stopped, recovered)
 		}
 		for _, lost := range l.world.Lost(cluster) {
 			t.Errorf("lost: %s", lost)

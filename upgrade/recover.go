@@ -17,6 +17,8 @@ func (r *changeRun) recover(ctx context.Context, step membership.Step) error {
 		if err := r.stopOthers(ctx, m); err != nil {
 			return err
 		}
+	} else if err := r.stopGivenUp(ctx, m); err != nil {
+		return err
 	}
 	as, err := r.configureSeed(ctx, step)
 	if err != nil {
@@ -60,6 +62,24 @@ func (r *changeRun) stopOthers(ctx context.Context, seed membership.Member) erro
 			Remedy: "plan again"}
 	}
 	return nil
+}
+
+// stopGivenUp stops and disables the voters that are given up, and can be asked: with one that nobody can see they may
+// be a quorum of the same cluster, beside the recovered member. Their data is moved aside later.
+func (r *changeRun) stopGivenUp(ctx context.Context, survivor membership.Member) error {
+	var run []membership.Member
+	for _, s := range r.status.Voters() {
+		o := r.reports[s.Member].Observation
+		if s.Member != survivor && r.reports[s.Member].Err == nil && o != nil && o.Unit.Text != "" {
+			run = append(run, s.Member)
+		}
+	}
+	return inParallel(run, func(m membership.Member) error {
+		if err := r.stopFailing(ctx, m, true); err != nil {
+			return fmt.Errorf("stop %s, which is given up (if that cannot be done, switch its host off and name it in abandons): %w", m, err)
+		}
+		return nil
+	})
 }
 
 // configureSeed configures the member to recover from: for its new address, if it gets one, since it could not listen
