@@ -22,6 +22,7 @@ type identity struct {
 	instead       string   // what it carries if it carries nothing of this cluster; empty: it does, did, or may
 	known         []string // the member's peer URLs in its cluster's list; none: it is not listed
 	runs          string   // the peer URL that it runs by, or would; empty: not known
+	down          bool     // the member's unit does not run there
 }
 
 // oneMachine tells whether two addresses lead to one machine. Machines cloned from one image may share a machine ID,
@@ -48,7 +49,7 @@ func (c Cluster) identify(report Report, list memberList, owner string) (identit
 	}
 	i.carries, i.id = marker.Member, marker.MemberID
 	if o := report.Observation; o != nil {
-		if wasSetAside(*o) {
+		if i.down = IsDown(*o); wasSetAside(*o) {
 			i.carries, i.id = "", ""
 			return i, true
 		}
@@ -83,6 +84,11 @@ func insteadOf(report Report) string {
 // wasSetAside tells whether a host looks as it does after its member's data was moved aside.
 func wasSetAside(o api.Observation) bool {
 	return !o.Data.HasMember && o.Unit.ActiveState != "active" && o.Unit.ActiveState != "activating" && o.Flags == nil
+}
+
+// IsDown tells whether a member's unit neither runs nor is about to.
+func IsDown(o api.Observation) bool {
+	return o.Unit.ActiveState == "inactive" || o.Unit.ActiveState == "failed"
 }
 
 // ownURL returns the peer URL that a member's own configuration has for it.
@@ -170,9 +176,10 @@ func (w routes) at(urls []string) (membership.Member, bool) {
 }
 
 // isSecondAddress tells whether an undesired address is only a second one of a machine whose member the cluster lists
-// at another address. It then is not a member of its own, and no step uses it.
+// at another address. It then is not a member of its own, and no step uses it. A member that is listed at the very
+// address is one, and another member's machine is not its.
 func (w routes) isSecondAddress(m membership.Member) bool {
-	return w.leadsElsewhere(m) && !slices.Contains(w.Members, m)
+	return w.leadsElsewhere(m) && !slices.Contains(w.Members, m) && (w.to[m].carries == m.Name || !w.list.mayName(m))
 }
 
 // wrongWay is the summary of all mistakes.
@@ -220,9 +227,13 @@ func (w routes) bothPresent(m, other membership.Member) bool {
 // mistake returns what is wrong with a member's address, and what to do about it; empty if nothing is.
 func (w routes) mistake(m membership.Member) (why, remedy string) {
 	i := w.to[m]
-	if move, moves := w.rawMoveOf(m); moves {
-		if twin, cloned := w.clone(m); cloned {
-			return cloneMistake(i, twin)
+	move, moves := w.rawMoveOf(m)
+	if twin, cloned := w.clone(m); cloned && (moves || !w.leadsElsewhere(m) && (slices.Contains(w.Members, m) || !slices.Contains(w.Members, twin))) {
+		return cloneMistake(i, twin)
+	}
+	if moves {
+		if why, remedy := w.elsewhereMistake(m); why != "" {
+			return why, remedy
 		}
 		if not := addressMissing(m, w.reports[m]); not != "" {
 			return not, fmt.Sprintf("give its host that address, and plan again; the member is then re-addressed from %s", membership.HostOf(move.From))
@@ -238,10 +249,11 @@ func (w routes) mistake(m membership.Member) (why, remedy string) {
 			return fmt.Sprintf("its address leads to a machine that carries member %s, which its cluster no longer knows, while %s is in the member list", i.carries, m.Name),
 				fmt.Sprintf("check address, ssh_address and ssh_port of %s; if this is its machine, move away what %s left there (/etc/etcd/%s and its data directory), and plan again", m.Name, i.carries, w.Name)
 		}
-		if why, id := w.runsElsewhere(m); why != "" {
-			return why, fmt.Sprintf("check address, ssh_address and ssh_port of %s, and where DNS and NAT lead; to give the member up, stop it on the machine where it runs, or remove it on the host of another: etcdctl member remove %s; if its machine was replaced just now, its connections end within a few minutes: plan again then", m.Name, id)
+		if at := w.machineElsewhere(m); at != "" {
+			return fmt.Sprintf("its address leads to a machine that carries %s, while the one that carries it answers at %s", cmp.Or(i.instead, "none of its data"), at),
+				fmt.Sprintf("check address, ssh_address and ssh_port of %s; if it is to be at %s, give it that address", m.Name, at)
 		}
-		return "", ""
+		return w.elsewhereMistake(m)
 	}
 	host := strings.Join(i.known, ", ")
 	right, there := w.at(i.known)
@@ -256,12 +268,38 @@ func (w routes) mistake(m membership.Member) (why, remedy string) {
 		"put the address back: a member is not re-addressed before it has joined, or while a snapshot is restored"
 }
 
-// RunsElsewhere says that a member's address leads to a machine that carries nothing of it, while the member runs on
-// another; "" if that is not known.
+// machineElsewhere returns the address at which the machine of a listed member answers, if its own address leads to one
+// that does not carry it; "" if none is known. A machine where it is down is not its own if it has connections.
+func (w routes) machineElsewhere(m membership.Member) string {
+	i, told := w.to[m]
+	_, peers, _ := w.connectedWith(m)
+	for _, other := range w.members {
+		o := w.to[other]
+		if told && i.carries == "" && other.Name == m.Name && o.carries == m.Name && hasAddress(m, o.known) && !(o.down && len(peers) > 0) {
+			return other.Address
+		}
+	}
+	return ""
+}
+
+// elsewhereMistake is the mistake of an address that leads past the machine where its member runs.
+func (w routes) elsewhereMistake(m membership.Member) (why, remedy string) {
+	why, id := w.runsElsewhere(m)
+	switch {
+	case why == "":
+		return "", ""
+	case w.to[m].down:
+		return why, fmt.Sprintf("if that machine is a clone of the member's, correct address, ssh_address and ssh_port of %s, and take the clone off the network; if the member was stopped, or its machine reset, just now, its connections end within a few minutes: plan again then; to give the member up, remove it on the host of another: etcdctl member remove %s", m.Name, id)
+	}
+	return why, fmt.Sprintf("check address, ssh_address and ssh_port of %s, and where DNS and NAT lead; to give the member up, stop it on the machine where it runs, or remove it on the host of another: etcdctl member remove %s; if its machine was replaced just now, its connections end within a few minutes: plan again then", m.Name, id)
+}
+
+// RunsElsewhere says that a member's address leads to a machine that carries nothing of it, or where it is down, while
+// the member runs on another; "" if that is not known.
 func (c Cluster) RunsElsewhere(owner string, reports Reports, m membership.Member) (why string) {
 	w := c.routesTo(c.AllMembers(reports), c.memberList(owner, reports), owner, reports)
 	for _, other := range w.members {
-		if other.Name == m.Name && w.to[other].carries == m.Name {
+		if other.Name == m.Name && w.to[other].carries == m.Name && !w.to[other].down {
 			return "" // it is on its way to that address
 		}
 	}
@@ -274,7 +312,11 @@ func (w routes) runsElsewhere(m membership.Member) (why, id string) {
 	i := w.to[m]
 	id, peers, known := w.connectedWith(m)
 	switch {
-	case i.instead == "" || id == "":
+	case id == "":
+		return "", ""
+	case i.down && len(peers) > 0:
+		return fmt.Sprintf("its address leads to a machine on which it does not run, while the member has connections with %s", strings.Join(peers, ", ")), id
+	case i.instead == "":
 		return "", ""
 	case len(peers) > 0:
 		return fmt.Sprintf("its address leads to a machine that carries %s, while the member has connections with %s", i.instead, strings.Join(peers, ", ")), id
@@ -285,12 +327,13 @@ func (w routes) runsElsewhere(m membership.Member) (why, id string) {
 }
 
 // connectedWith returns a member's ID in the list, and the names of the observed members that have connections with
-// that one: it runs then, and peers authenticate each other. There are none if its own host has recorded that ID. known
-// is false if others serve, and none of them could tell.
+// that one: it runs then, and peers authenticate each other. There are none if its own host has recorded that ID, and
+// the member may run there. known is false if others serve, and none of them could tell.
 func (w routes) connectedWith(m membership.Member) (id string, names []string, known bool) {
 	report := w.reports[m]
-	entry, listed := w.entryOf(membership.MemberStatus{Member: m}, w.list.entries, report, w)
-	if marker := report.Marker(); !listed || marker != nil && marker.MemberID == entry.ID {
+	move, _ := w.rawMoveOf(m)
+	entry, listed := w.entryOf(membership.MemberStatus{Member: m, Move: move}, w.list.entries, report, w)
+	if marker := report.Marker(); !listed || marker != nil && marker.MemberID == entry.ID && !w.to[m].down {
 		return "", nil, true
 	}
 	told, untold := false, false

@@ -9,20 +9,22 @@ import (
 )
 
 // setRole sets a member's role in the member list. If nobody can be asked for the list, all former voters still count:
-// the hosts that have a marker or are named by one, and, if no marker can be read, all.
+// the hosts that carry a member or are named by a marker, and, if no marker can be read, all.
 func (c Cluster) setRole(s *membership.MemberStatus, list memberList, report Report, routes routes) {
 	if !list.known {
 		s.Role, s.Started = membership.Voter, true
 		switch marker := report.Marker(); {
 		case marker != nil && marker.Phase == api.PhaseJoining:
 			s.Role = membership.Learner
-		case marker != nil:
+		case marker != nil && routes.to[s.Member].carries == s.Name:
 			s.ID = marker.MemberID
 		case report.Err == nil && report.Observation == nil && report.Contact.Machine == "":
 			s.Role, s.Started = membership.Absent, false // its host was not observed: the member is new
 		case list.named != nil && !hasAddress(s.Member, slices.Collect(maps.Keys(list.named))), routes.vacated(s.Member):
-			// The member is new, and an interrupted change did not get to it.
+			// The member is new, and an interrupted change did not get to it; or it has left this host.
 			s.Role, s.Started = membership.Absent, false
+		case marker != nil && marker.Member == s.Name && s.State != membership.Foreign:
+			s.ID = marker.MemberID
 		}
 		return
 	}

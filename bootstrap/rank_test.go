@@ -57,6 +57,7 @@ func TestRankOfSurvivors(t *testing.T) {
 		o := reports[b].Observation
 		o.Data.Log = &api.Log{ClusterID: o.Marker.ClusterID, MemberID: o.Marker.MemberID, Term: 4, Index: 812, Applied: 800}
 		test.change(o)
+		disconnectDown(reports)
 		if got := printRank(*c.Status(ours.Owner, reports, time.Time{}).Member(b)); got != test.want {
 			t.Errorf("%s: got  %s\nwant %s", name, got, test.want)
 		}
@@ -190,6 +191,7 @@ func TestMembersThatACutOffMemberHasNotHeardOf(t *testing.T) {
 				}
 			}
 			stale(reports, all[0], 3)
+			disconnectDown(reports)
 			reports[all[1]], reports[all[2]] = away, away
 			test.change(all, reports)
 			if _, asked := reports[fresh]; asked {

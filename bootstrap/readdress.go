@@ -97,6 +97,11 @@ func (l memberList) has(m membership.Member) bool {
 // names tells whether the list has an entry at a member's address with its name.
 func (l memberList) names(m membership.Member) bool { return l.hasOne(m, m.Name) }
 
+// mayName tells whether the list has a member at its address with its name, or may have it: hosts know of one there.
+func (l memberList) mayName(m membership.Member) bool {
+	return l.names(m) || !l.known && hasAddress(m, slices.Collect(maps.Keys(l.named)))
+}
+
 func (l memberList) hasOne(m membership.Member, name string) bool {
 	return slices.ContainsFunc(l.entries, func(entry api.ListedMember) bool { return entry.Name == name && hasAddress(m, entry.PeerURLs) })
 }

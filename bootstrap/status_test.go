@@ -144,6 +144,10 @@ func TestStatusOfEachDrift(t *testing.T) {
 			t.Run(fmt.Sprintf("%s/timed=%t", name, !at.IsZero()), func(t *testing.T) {
 				reports := alive(t, c)
 				test.change(reports[b].Observation)
+				disconnectDown(reports)
+				if o := reports[b].Observation; o.Unit.ActiveState == "inactive" || o.Unit.ActiveState == "failed" {
+					disconnect(reports, "b1") // whoever its marker names
+				}
 				got := c.Status(ours.Owner, reports, at)
 				if text := printStatus(*got.Member(b)); text != test.want {
 					t.Errorf("got  %s\nwant %s", text, test.want)
@@ -247,6 +251,10 @@ func TestStatusOfTheList(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			reports := alive(t, c)
 			test.change(reports)
+			disconnectDown(reports)
+			if reports[b].Observation.Unit.ActiveState == "inactive" {
+				disconnect(reports, "b1")
+			}
 			// What its configuration names is looked at elsewhere.
 			got := *c.Status(ours.Owner, reports, now).Member(b)
 			got.Unsynced, got.Outdated, got.Invalid = false, nil, ""

@@ -47,6 +47,7 @@ func (n *Node) Contact(ctx context.Context, cluster string, ask api.ObserveReque
 	if err != nil {
 		return api.Contact{}, &api.Barred{Barrier: api.BarrierProgram, Err: fmt.Errorf("first contact: %w", err)}
 	}
+	contact = ofCluster(contact, cluster)
 	contact.OneSession = errors.Is(spare, ssh.ErrOneSession)
 	return contact, nil
 }
@@ -223,6 +224,15 @@ func parseMarker(encoded string) (*api.Marker, string) {
 		}
 	}
 	return nil, fmt.Sprintf("its cluster.json cannot be read (%s): something else has written it; find out what before this host is used", err)
+}
+
+// ofCluster takes a marker of another cluster for none that can be read, as the store does: it is in this one's place.
+func ofCluster(c api.Contact, cluster string) api.Contact {
+	if c.Marker != nil && c.Marker.Cluster != cluster {
+		c.MarkerError = fmt.Sprintf("its cluster.json is of cluster %q: something else has written it; find out what before this host is used", c.Marker.Cluster)
+		c.Marker = nil
+	}
+	return c
 }
 
 func firstLine(text string) string {

@@ -88,6 +88,12 @@ func TestContactReadsWhatIsThere(t *testing.T) {
 	if used.Marker == nil || used.Marker.Member != "a" || used.Marker.Phase != api.PhaseForming {
 		t.Errorf("marker reads %+v (%s)", used.Marker, used.MarkerError)
 	}
+	if same := ofCluster(used, "prod"); same.Marker == nil || same.MarkerError != "" {
+		t.Errorf("of its own cluster it reads %+v (%s)", same.Marker, same.MarkerError)
+	}
+	if other := ofCluster(used, "test"); other.Marker != nil || !strings.Contains(other.MarkerError, `of cluster "prod"`) {
+		t.Errorf("of another cluster it reads %+v (%s)", other.Marker, other.MarkerError)
+	}
 
 	if err := os.MkdirAll(filepath.Join(root, "data", "member"), 0o700); err != nil {
 		t.Fatal(err)

@@ -92,12 +92,16 @@ func saysInOrder(texts ...string) *regexp.Regexp {
 	return regexp.MustCompile("(?s)^Error running (pre-apply plan|validate): .*" + strings.Join(patterns, ".*"))
 }
 
-// ofMembers changes what a host reports if its member is one of these.
+// ofMembers changes what a host reports if its member is one of these. The others have no connections with them.
 func ofMembers(edit func(*api.Observation), names ...string) func(*world) {
 	return answers(func(o *api.Observation) {
 		if o.Marker != nil && slices.Contains(names, o.Marker.Member) {
 			edit(o)
+			return
 		}
+		o.Member.Connected = slices.DeleteFunc(slices.Clone(o.Member.Connected), func(id string) bool {
+			return slices.ContainsFunc(o.Member.Members, func(l api.ListedMember) bool { return l.ID == id && slices.Contains(names, l.Name) })
+		})
 	})
 }
 
@@ -117,7 +121,7 @@ func dataLost(names ...string) func(*world) {
 		if slices.Contains(names, o.Marker.Member) {
 			o.Member, o.Unit.ActiveState, o.Data = api.Member{}, "failed", api.Data{Path: dir}
 		} else { // the others have no quorum then
-			o.Member.Healthy, o.Member.Leader = false, ""
+			o.Member.Healthy, o.Member.Leader, o.Member.Connected = false, "", nil
 		}
 	})
 }

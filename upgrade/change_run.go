@@ -94,16 +94,17 @@ func (e *Executor) Change(ctx context.Context, order Order) (Outcome, error) {
 	return Outcome{Reports: r.reports, Deferred: deferred, Done: r.begunSteps, Acknowledged: r.acknowledged, Seen: r.seen()}, errors.Join(errors.Join(r.stepErrors...), err)
 }
 
-// look observes every host. The first time it looks again while members have connections with one whose address leads
-// to another machine: if the machine was replaced just now, they end within seconds of its reset.
+// look observes every host. It looks again while members have connections with one whose address leads to another
+// machine, or that does not run there: if the machine was replaced just now, they end within seconds of its reset, and
+// at once if this run has stopped the member.
 func (r *changeRun) look(ctx context.Context) {
-	first, since := !r.observedOnce, time.Now()
-	r.lookOnce(ctx)
-	if !first || !r.runElsewhere() {
-		return
+	since, patience := time.Now(), firstPatience
+	if r.observedOnce {
+		patience = 5 * time.Second
 	}
+	r.lookOnce(ctx)
 	// Two looks in a row have to show no connection: a peer may be making it anew, or have failed to answer.
-	for without := 0; without < 2 && (without == 1 || time.Since(since) < firstPatience) && pause(ctx, time.Second) == nil; {
+	for without := 0; without < 2 && (without == 1 || r.runElsewhere() && time.Since(since) < patience) && pause(ctx, time.Second) == nil; {
 		r.lookOnce(ctx)
 		if without++; r.runElsewhere() {
 			without = 0

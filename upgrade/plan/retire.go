@@ -65,11 +65,11 @@ func Retire(cluster bootstrap.Cluster, reports bootstrap.Reports, r Retirement) 
 }
 
 // misled says which other machine a member's address leads to: the one that another member's address leads to as well,
-// under that member's name, or one that carries nothing, while others are connected with the member. "" if it leads to
-// none such.
+// under that member's name, or one that carries nothing or where the member is down, while others are connected with
+// the member. "" if it leads to none such.
 func (r Retirement) misled(cluster bootstrap.Cluster, reports bootstrap.Reports, m membership.Member) string {
-	if !carries(reports[m], r.Owner) || reports[m].Observation == nil {
-		return cluster.RunsElsewhere(r.Owner, reports, m)
+	if why := cluster.RunsElsewhere(r.Owner, reports, m); why != "" || !carries(reports[m], r.Owner) || reports[m].Observation == nil {
+		return why
 	}
 	marker := reports[m].Observation.Marker
 	if marker.Member != m.Name && slices.ContainsFunc(cluster.Members, func(other membership.Member) bool {

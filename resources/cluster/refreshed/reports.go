@@ -160,11 +160,11 @@ func still(o api.Observation) api.Observation {
 	return o
 }
 
-// shownByHosts returns the IDs of the members that hosts show as their own.
+// shownByHosts returns the IDs of the members that hosts show as their own, and that may run there.
 func shownByHosts(reports bootstrap.Reports) map[string]bool {
 	shown := map[string]bool{}
 	for _, report := range reports {
-		if o := report.Observation; report.Err == nil && o != nil {
+		if o := report.Observation; report.Err == nil && o != nil && !bootstrap.IsDown(*o) {
 			if o.Marker != nil {
 				shown[o.Marker.MemberID] = true
 			}

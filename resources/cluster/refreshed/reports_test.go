@@ -78,7 +78,9 @@ func TestConnectionsAreKept(t *testing.T) {
 	if got := kept(late).Members[0].Observation.Member.Connected; !slices.Equal(got, []string{"2b", "3c"}) {
 		t.Errorf("the connections of a are kept as %v", got)
 	}
-	for name, report := range map[string]bootstrap.Report{"bare": {Contact: api.Contact{Machine: "x86_64"}}, "unreachable": {Err: errors.New("no route to host")}} {
+	stopped := observed(2)
+	stopped.Observation.Unit.ActiveState, stopped.Observation.Member = "inactive", api.Member{}
+	for name, report := range map[string]bootstrap.Report{"stopped": stopped, "bare": {Contact: api.Contact{Machine: "x86_64"}}, "unreachable": {Err: errors.New("no route to host")}} {
 		all[members[2]] = report
 		for _, m := range kept(all).Members[:2] {
 			if got := m.Observation.Member.Connected; !slices.Contains(got, "3c") {
