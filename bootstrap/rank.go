@@ -154,8 +154,8 @@ func compareTellers(a, b api.Observation) int {
 func isAlone(m api.Member) bool { return len(m.Members) == 1 && m.Members[0].ID == m.MemberID }
 
 // mayLack returns whose list a list is if it may lack a member: its host has the data of a former voter of the cluster,
-// or could not be asked. Empty: it may not. A new member whose host could not be asked, and that no host knows of, was
-// never added.
+// or could not be asked. Empty: it may not. A new member whose host could not be asked, and that no host which was seen
+// knows of, was never added as far as can be seen: a recovery names it (plan's unheardOf), and need not give it up.
 func (c Cluster) mayLack(l memberList, s membership.MemberStatus, report Report, owner string) string {
 	if l.cutOff == nil || s.Role != membership.Absent || s.State == membership.Missing {
 		return ""

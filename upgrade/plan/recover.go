@@ -100,7 +100,7 @@ func recovery(p membership.ClusterStatus, want membership.Spec) (membership.Step
 	names = slices.Compact(names) // a member and its replacement have one name
 	if named := slices.Sorted(slices.Values(want.Recover.Abandons)); !slices.Equal(slices.DeleteFunc(slices.Clone(named), mayBeNamed(p, seed, names)), names) {
 		return refuse(fmt.Sprintf("the cluster is not recovered from it: the other voters, whose data is given up, are %s, and recover_from.abandons names %s", strings.Join(names, ", "), strings.Join(named, ", ")),
-			"name exactly the voters that are given up, once it is certain that none of them serves anybody any more")
+			"name exactly the voters that are given up, once it is certain that none of them serves anybody any more"+orThese(unheardOf(p, seed)))
 	}
 	for _, name := range slices.Sorted(maps.Keys(doubtful)) {
 		if !slices.Contains(want.Recover.Loses, name) {
@@ -125,8 +125,16 @@ func recovery(p membership.ClusterStatus, want membership.Spec) (membership.Step
 	return recover, nil
 }
 
-// mayBeNamed tells whether a member may be named as given up, and need not be: nobody knows what its host has, or its
-// log has nothing that the survivor lacks.
+// orThese adds the members that nobody who was seen has heard of.
+func orThese(unheard []string) string {
+	if len(unheard) == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", nor of those that were not seen and are in no marker that was seen: %s", strings.Join(unheard, ", "))
+}
+
+// mayBeNamed tells whether a member may be named as given up, and need not be: its host could not be asked, and nobody
+// who was seen has heard of it, or its log has nothing that the survivor lacks.
 func mayBeNamed(p membership.ClusterStatus, seed membership.MemberStatus, needed []string) func(name string) bool {
 	return func(name string) bool {
 		return !slices.Contains(needed, name) && slices.ContainsFunc(p.Members, func(s membership.MemberStatus) bool {

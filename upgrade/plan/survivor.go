@@ -94,6 +94,25 @@ func mayHaveMore(p membership.ClusterStatus, than membership.MemberStatus) (all 
 	return all
 }
 
+// unheardOf names the desired members whose hosts could not be asked, and that nobody who was seen has heard of. Such a
+// member is a new one, unless it was added through one that was not seen either.
+func unheardOf(p membership.ClusterStatus, seed membership.MemberStatus) (names []string) {
+	unseen := func(s membership.MemberStatus) bool {
+		return s.Member != seed.Member && s.State == membership.Unreachable
+	}
+	if !slices.ContainsFunc(p.Members, func(s membership.MemberStatus) bool {
+		return unseen(s) && (s.Role != membership.Absent || s.Unlisted != "")
+	}) {
+		return nil
+	}
+	for _, s := range p.Members {
+		if unseen(s) && s.Desired && s.Role == membership.Absent && s.Unlisted == "" {
+			names = append(names, s.Name)
+		}
+	}
+	return names
+}
+
 // tellUnlisted says what to do where members that were seen may vote, and the list lacks them. It is empty if no log of
 // them ends later than those of all others.
 func tellUnlisted(p membership.ClusterStatus, want membership.Spec) string {
@@ -171,9 +190,14 @@ func whatIsGivenUp(p membership.ClusterStatus, seed membership.MemberStatus, oth
 		return text + fmt.Sprintf("; entries up to %d were acknowledged, and are in no log that was read: they are lost", had)
 	}
 	// Where the list may lack voters, the quorum may be another one.
-	unlisted := slices.ContainsFunc(p.Members, func(s membership.MemberStatus) bool { return s.Unlisted != "" })
+	unheard := unheardOf(p, seed)
+	unlisted := len(unheard) > 0 || slices.ContainsFunc(p.Members, func(s membership.MemberStatus) bool { return s.Unlisted != "" })
 	if read >= membership.Quorum(p.Size()) && !later && !unlisted {
 		return text + "; the logs of a quorum were read, so that no acknowledged write is lost"
 	}
-	return text + "; writes that only they had are lost"
+	text += "; writes that only they had are lost"
+	if len(unheard) > 0 {
+		text += fmt.Sprintf("; not seen, and in no marker that was seen: %s, which may serve, if an apply that was cut off has added it", strings.Join(unheard, ", "))
+	}
+	return text
 }
