@@ -41,7 +41,7 @@ func (c Cluster) identify(report Report, list memberList, owner string) (identit
 	if report.Err != nil {
 		return identity{}, false
 	}
-	i := identity{machine: report.Machine(), boot: report.Boot()}
+	i := identity{machine: report.Machine(), boot: report.Boot(), down: report.Observation != nil && IsDown(*report.Observation)}
 	marker := report.Marker()
 	if marker == nil || marker.Owner != owner || marker.Cluster != c.Name && marker.Cluster != "" {
 		i.instead = insteadOf(report)
@@ -49,7 +49,7 @@ func (c Cluster) identify(report Report, list memberList, owner string) (identit
 	}
 	i.carries, i.id = marker.Member, marker.MemberID
 	if o := report.Observation; o != nil {
-		if i.down = IsDown(*o); wasSetAside(*o) {
+		if wasSetAside(*o) {
 			i.carries, i.id = "", ""
 			return i, true
 		}
@@ -288,7 +288,7 @@ func (w routes) elsewhereMistake(m membership.Member) (why, remedy string) {
 	switch {
 	case why == "":
 		return "", ""
-	case w.to[m].down:
+	case w.to[m].down && w.to[m].instead == "":
 		return why, fmt.Sprintf("if that machine is a clone of the member's, correct address, ssh_address and ssh_port of %s, and take the clone off the network; if the member was stopped, or its machine reset, just now, its connections end within a few minutes: plan again then; to give the member up, remove it on the host of another: etcdctl member remove %s", m.Name, id)
 	}
 	return why, fmt.Sprintf("check address, ssh_address and ssh_port of %s, and where DNS and NAT lead; to give the member up, stop it on the machine where it runs, or remove it on the host of another: etcdctl member remove %s; if its machine was replaced just now, its connections end within a few minutes: plan again then", m.Name, id)
@@ -314,7 +314,7 @@ func (w routes) runsElsewhere(m membership.Member) (why, id string) {
 	switch {
 	case id == "":
 		return "", ""
-	case i.down && len(peers) > 0:
+	case i.down && i.instead == "" && len(peers) > 0:
 		return fmt.Sprintf("its address leads to a machine on which it does not run, while the member has connections with %s", strings.Join(peers, ", ")), id
 	case i.instead == "":
 		return "", ""

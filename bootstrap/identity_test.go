@@ -162,6 +162,12 @@ func TestWaysThatMislead(t *testing.T) {
 			c.Members[2], reports[second], reports[old] = second, cloned(reports[old]), bootstrap.Report{Err: gone}
 			down(reports[second].Observation)
 		}, []string{"c (192.0.2.33): its address leads to a machine on which it does not run, while the member has connections with a, b"}, "a b c(https://192.0.2.13:2380 unheard)"},
+		"a clone of c, held by another state": {func(c *bootstrap.Cluster, reports bootstrap.Reports) {
+			reports[c.Members[2]] = cloned(reports[c.Members[2]])
+			down(reports[c.Members[2]].Observation)
+			marker := *reports[c.Members[2]].Observation.Marker
+			marker.Owner, reports[c.Members[2]].Observation.Marker = "others", &marker
+		}, []string{"c (192.0.2.13): its address leads to a machine that carries member c of a cluster prod that another state manages, while the member has connections with a, b"}, "a b c"},
 		"c has stopped": {func(c *bootstrap.Cluster, reports bootstrap.Reports) {
 			down(reports[c.Members[2]].Observation)
 			disconnect(reports, "c1")

@@ -43,6 +43,30 @@ func (h *Host) Wipe() {
 	h.reinstall("after " + h.MachineID)
 }
 
+// CloneOf makes the host a clone of another one: with its machine ID, stores, configuration, keys and data. No member
+// runs on it.
+func (h *Host) CloneOf(other *Host) {
+	h.world.mu.Lock()
+	defer h.world.mu.Unlock()
+	h.kill()
+	h.reinstall("a clone")
+	h.MachineID, h.stores = other.MachineID, maps.Clone(other.stores)
+	for cluster, of := range other.clusters {
+		part := *of
+		marker := *of.marker
+		part.marker, part.unit.Process, part.unit.Active = &marker, nil, ""
+		h.clusters[cluster] = &part
+	}
+	for path, of := range other.data {
+		dir := *of
+		if of.member != nil {
+			member := *of.member
+			dir.member = &member
+		}
+		h.data[path] = &dir
+	}
+}
+
 // LoseData empties a data directory, as a new disk in its place does, with a reboot.
 func (h *Host) LoseData(dir string) {
 	h.PowerCut()
