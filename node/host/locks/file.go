@@ -70,7 +70,7 @@ func (l *file) wait(ctx context.Context) error {
 		select {
 		case <-time.After(orphanPoll):
 		case <-ctx.Done():
-			return &api.Error{Code: api.CodeBusy, Message: "a call of an earlier run is still at work on this host: wait until it has ended, and apply again"}
+			return &api.Error{Code: api.CodeBusy, Message: "a call of an earlier run is still at work on this host: wait until it has ended, and apply again; if it does not end, a disk may hang there (dmesg tells): restart the machine, or switch it off, and nobody waits for it"}
 		}
 	}
 }
