@@ -86,7 +86,9 @@ func TestStepsHaveTheTimeOfTheResource(t *testing.T) {
 				l.world.Watch = func(c nodetest.Call) {
 					// OpTry follows the upload.
 					finished = finished || c.Operation == api.OpTry && c.Address == "192.0.2.21"
-					if c.Operation == nodetest.Install && c.Address == "192.0.2.21" {
+				}
+				l.overhear = func(m membership.Member, r api.Request) {
+					if r.Operation == nodetest.Install && m.Address == "192.0.2.21" {
 						time.Sleep(test.takes)
 					}
 				}
@@ -97,7 +99,7 @@ func TestStepsHaveTheTimeOfTheResource(t *testing.T) {
 				if began := slices.ContainsFunc(outcome.Done, func(s membership.Step) bool { return s.Kind == membership.Stage }); !began || finished != (test.takes < test.limit+5*time.Minute) {
 					t.Errorf("the step was begun: %v, and finished: %v", began, finished)
 				}
-				l.world.Watch = nil
+				l.world.Watch, l.overhear = nil, nil
 				l.mustConverge(1)
 			})
 		})

@@ -94,10 +94,12 @@ func (c *Client) Run(ctx context.Context, cmd Command) error {
 
 // session waits for a place and opens a session on it; the caller releases the place.
 func (c *Client) session(ctx context.Context) (*gossh.Session, error) {
-	for {
-		if err := c.sessions.acquire(ctx, c.done); err != nil {
+	for waited := false; ; {
+		again, err := c.sessions.acquire(ctx, c.done)
+		if err != nil {
 			return nil, c.notOpened(err)
 		}
+		waited = waited || again
 		session, err := c.openSession(ctx)
 		if err == nil {
 			return session, nil
@@ -105,7 +107,12 @@ func (c *Client) session(ctx context.Context) (*gossh.Session, error) {
 		var refusal *gossh.OpenChannelError
 		retry := errors.As(err, &refusal) && c.sessions.refused()
 		c.sessions.release()
-		if !retry {
+		switch {
+		case retry:
+			waited = true
+		case waited && ctx.Err() != nil: // in the middle of another try
+			return nil, fmt.Errorf("%w: %w", ErrNoSession, err)
+		default:
 			return nil, c.notOpened(err)
 		}
 	}

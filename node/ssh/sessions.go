@@ -35,9 +35,10 @@ func newSessions(most int) *sessions {
 // ErrNoSession is why a command was not started: others held all the sessions that the host opens on a connection.
 var ErrNoSession = errors.New("no session of the connection was free")
 
-// acquire waits for a free session. It returns ErrNoSession with the context's error, or errGone once done is closed.
-func (s *sessions) acquire(ctx context.Context, done <-chan struct{}) error {
-	for {
+// acquire waits for a free session, and tells whether it had to. It returns ErrNoSession with the context's error, or
+// errGone once done is closed.
+func (s *sessions) acquire(ctx context.Context, done <-chan struct{}) (waited bool, err error) {
+	for ; ; waited = true {
 		s.mu.Lock()
 		free, freed, wait := s.open < s.limit, s.freed, s.wait
 		if free {
@@ -45,16 +46,16 @@ func (s *sessions) acquire(ctx context.Context, done <-chan struct{}) error {
 		}
 		s.mu.Unlock()
 		if free {
-			return nil
+			return waited, nil
 		}
 		select {
 		case <-freed:
 		case <-time.After(wait):
 			s.raise()
 		case <-ctx.Done():
-			return fmt.Errorf("%w: %w", ErrNoSession, contextError(ctx))
+			return waited, fmt.Errorf("%w: %w", ErrNoSession, contextError(ctx))
 		case <-done:
-			return errGone
+			return waited, errGone
 		}
 	}
 }
