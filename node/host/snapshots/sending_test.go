@@ -22,6 +22,7 @@ import (
 type cut struct {
 	came  bytes.Buffer
 	after int
+	full  chan struct{} // is closed once it takes no more; nil: nobody waits for that
 }
 
 var errCut = errors.New("the caller has hung up")
@@ -29,6 +30,9 @@ var errCut = errors.New("the caller has hung up")
 func (c *cut) Write(p []byte) (int, error) {
 	n, _ := c.came.Write(p[:min(len(p), c.after-c.came.Len())])
 	if n < len(p) {
+		if c.full != nil {
+			close(c.full)
+		}
 		return n, errCut
 	}
 	return n, nil
@@ -83,7 +87,7 @@ func TestASnapshotIsTakenOver(t *testing.T) {
 	h, content, file := hostWith(t)
 	want := api.Saved{ClusterID: "1", Etcd: "3.7.3"}
 	verified := make(chan struct{})
-	first := &cut{after: 1000}
+	first := &cut{after: 1000, full: make(chan struct{})}
 	one := send(t, h, NewSending(file, int64(len(content)), func() (api.Saved, error) { <-verified; return want, nil }), 0, first)
 	takeOver := func() *Sending {
 		s, err := h.TakeOver("main", oneID)
@@ -92,8 +96,10 @@ func TestASnapshotIsTakenOver(t *testing.T) {
 		}
 		return s
 	}
-	second := &cut{after: 500_000}
+	<-first.full // whoever asks for the rest has seen that much
+	second := &cut{after: 500_000, full: make(chan struct{})}
 	two := send(t, h, takeOver(), 1000, second)
+	<-second.full
 	third := &bytes.Buffer{}
 	three := send(t, h, takeOver(), 501_000, third)
 	h.LetGo("main") // of none that is being sent
