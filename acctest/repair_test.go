@@ -101,9 +101,8 @@ func (w *workspace) memberBefore(name string) string {
 	return ""
 }
 
-// mustNotice plans until the other members have noticed that a machine was replaced, as the refusal tells a user to: the
-// connections of the process before end at the latest when the kernel sends on them again, which it does ever more
-// rarely.
+// mustNotice plans until the other members have noticed that a machine was replaced, as the refusal tells a user to:
+// the connections of the process before end at the latest when the kernel sends on them again, ever more rarely.
 func mustNotice(t *testing.T, w *workspace) {
 	t.Helper()
 	for begun := time.Now(); ; time.Sleep(time.Second) {
