@@ -188,7 +188,9 @@ func (c call) keepingTrust(do func() (any, error)) (any, error) {
 }
 
 // bootID returns the ID of the host's boot.
-func (h *Host) bootID() string { return model.Digest("boot", h.MachineID, h.Address, strconv.Itoa(h.boots)) }
+func (h *Host) bootID() string {
+	return model.Digest("boot", h.MachineID, h.Address, strconv.Itoa(h.boots))
+}
 
 // lockless tells whether a call is carried out without the cluster's lock.
 func lockless(op api.Operation) bool {
