@@ -42,12 +42,7 @@ func (r *changeRun) stopOthers(ctx context.Context, seed membership.Member) erro
 			run = append(run, s.Member)
 		}
 	}
-	if err := inParallel(run, func(m membership.Member) error {
-		if err := r.stopFailing(ctx, m, true); err != nil {
-			return fmt.Errorf("stop %s: %w", m, err)
-		}
-		return nil
-	}); err != nil {
+	if err := r.stopAll(ctx, run, ""); err != nil {
 		return err
 	}
 	r.look(ctx)
@@ -74,9 +69,14 @@ func (r *changeRun) stopGivenUp(ctx context.Context, survivor membership.Member)
 			run = append(run, s.Member)
 		}
 	}
-	return inParallel(run, func(m membership.Member) error {
+	return r.stopAll(ctx, run, ", which is given up (if that cannot be done, switch its host off and name it in abandons)")
+}
+
+// stopAll stops and disables members that do not serve. An error says who they are.
+func (r *changeRun) stopAll(ctx context.Context, members []membership.Member, who string) error {
+	return inParallel(members, func(m membership.Member) error {
 		if err := r.stopFailing(ctx, m, true); err != nil {
-			return fmt.Errorf("stop %s, which is given up (if that cannot be done, switch its host off and name it in abandons): %w", m, err)
+			return fmt.Errorf("stop %s%s: %w", m, who, err)
 		}
 		return nil
 	})

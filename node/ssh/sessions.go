@@ -40,9 +40,13 @@ var ErrNoSession = errors.New("no session of the connection was free")
 func (s *sessions) acquire(ctx context.Context, done <-chan struct{}) (waited bool, err error) {
 	for ; ; waited = true {
 		s.mu.Lock()
-		free, freed, wait := s.open < s.limit, s.freed, s.wait
-		if free {
+		free, freed := s.open < s.limit, s.freed
+		var again <-chan time.Time
+		switch {
+		case free:
 			s.open++
+		case s.limit < s.most:
+			again = time.After(s.wait)
 		}
 		s.mu.Unlock()
 		if free {
@@ -50,7 +54,7 @@ func (s *sessions) acquire(ctx context.Context, done <-chan struct{}) (waited bo
 		}
 		select {
 		case <-freed:
-		case <-time.After(wait):
+		case <-again:
 			s.raise()
 		case <-ctx.Done():
 			return waited, fmt.Errorf("%w: %w", ErrNoSession, contextError(ctx))
