@@ -260,7 +260,12 @@ func (h Host) verifyFetched(what, path string, s *api.Checksum) (api.Snapshot, e
 	case info.Size()%512 != sha256.Size:
 		return api.Snapshot{}, api.Refuse("%s has %d bytes, which is no database with a SHA-256 behind it: it was cut off, or is a copy of a member's own database, which nobody can verify; give a whole file that etcdctl snapshot save has made", what, info.Size())
 	}
-	fetched, err := etcdfs.Verify(path, inside.PathOf(file), s)
+	// Keys that a member could not hold are not counted to the last one beside the old member.
+	mayHold := func(keys int) error { return h.Snapshots.MustHoldInMemory(what, keys) }
+	fetched, err := etcdfs.Verify(path, inside.PathOf(file), s, mayHold)
+	if refused := (*api.Error)(nil); errors.As(err, &refused) {
+		return api.Snapshot{}, refused
+	}
 	if err != nil {
 		return api.Snapshot{}, api.Refuse("%s is damaged: %s; give another copy of it, or another snapshot", what, err)
 	}

@@ -159,7 +159,7 @@ func checkRecord(bucket string, key, value []byte) error {
 		_ = slices.Max(append([]byte{0}, value...)) // reads every byte
 		return nil
 	}
-	if _, err := parseFields(value); err != nil || len(key) < 17 {
+	if _, err := nameIn(value); err != nil || len(key) < 17 {
 		return Damaged(fmt.Sprintf("the record %x of its database cannot be read", key))
 	}
 	return nil

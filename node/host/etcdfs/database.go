@@ -165,23 +165,6 @@ func (p *pages) eachIn(bucket string, do func(key, value []byte) error) error {
 	return in.each(nil, func(key, value []byte, _ bool) error { return do(key, value) })
 }
 
-// examine returns an error if etcd's own code could not read a whole database, at a path of this process: that code is
-// not made for damaged pages. raised says whether a restore has raised the revisions in the database. That leaves an
-// empty record, which etcd's own tools count as a key and no client can see.
-func examine(path string) (raised bool, err error) {
-	err = viewDatabase(path, func(p *pages) error {
-		err := p.eachRecord(Position{}, func(bucket string, key, value []byte) error {
-			raised = raised || bucket == "key" && len(value) == 0
-			return checkRecord(bucket, key, value)
-		})
-		if err != nil {
-			return err
-		}
-		return p.mustBeFree()
-	})
-	return raised, err
-}
-
 // holdsCorrupt tells whether a database holds a CORRUPT alarm. Each key of the bucket is an encoded
 // etcdserverpb.AlarmMember.
 func holdsCorrupt(p *pages) (bool, error) {

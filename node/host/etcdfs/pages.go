@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"math"
+	"slices"
 	"sort"
 )
 
@@ -45,6 +46,7 @@ type pages struct {
 	root     uint64 // page of the tree of buckets
 	freelist uint64 // page of the list of free pages, or noFreelist
 	seen     []bool // the pages that were read; nil: none yet
+	strict   bool   // whether each key has to be where the branches lead to it
 }
 
 // meta is what a meta page says of the database. The first two pages are meta pages.
@@ -285,19 +287,27 @@ func (t tree) last() ([]byte, error) {
 	return at.key(i)
 }
 
+// span are the keys to which an element of a branch leads.
+type span struct{ from, end []byte } // nil: from the first, to the last
+
+func (s span) has(key []byte) bool {
+	return bytes.Compare(s.from, key) <= 0 && (s.end == nil || bytes.Compare(key, s.end) < 0)
+}
+
 // each calls do for each element in order, from a key on. If do returns errEnough, each ends without an error.
 func (t tree) each(from []byte, do func(key, value []byte, bucket bool) error) error {
 	type level struct {
 		page
 		next int
+		keys span
 	}
 	var way []level
 	seeks := len(from) > 0
-	enter := func(g page) (err error) {
+	enter := func(g page, keys span) (err error) {
 		if len(way) == deepest {
 			return malformed("its pages lead to one another without end")
 		}
-		entered := level{page: g}
+		entered := level{page: g, keys: keys}
 		if seeks {
 			entered.next, err = g.first(from)
 			seeks = !g.leaf
@@ -310,7 +320,7 @@ func (t tree) each(from []byte, do func(key, value []byte, bucket bool) error) e
 		err = t.of.see(t.root, top.spans)
 	}
 	if err == nil {
-		err = enter(top)
+		err = enter(top, span{})
 	}
 	if err != nil {
 		return err
@@ -323,25 +333,30 @@ func (t tree) each(from []byte, do func(key, value []byte, bucket bool) error) e
 			way = way[:len(way)-1]
 			continue
 		}
+		// The keys of branches are checked too, since searches go by them.
+		key, err := at.key(i)
+		if err == nil && t.of.strict && !at.keys.has(key) {
+			err = malformed(fmt.Sprintf("key %x is not where the pages lead to it", key))
+		}
+		if err != nil {
+			return err
+		}
 		if !at.leaf {
-			// The keys of branches are checked too, since searches go by them. bbolt's own check reads them all in a
-			// goroutine, whose panic nobody can recover.
-			if _, err := at.key(i); err != nil {
-				return err
+			keys := span{key, at.keys.end}
+			if at.next < at.elements {
+				if keys.end, err = at.key(at.next); err != nil {
+					return err
+				}
 			}
 			id := at.child(i)
 			below, err := t.of.below(id)
 			if err = errors.Join(err, t.of.see(id, below.spans)); err != nil {
 				return err
 			}
-			if err := enter(below); err != nil {
+			if err := enter(below, keys); err != nil {
 				return err
 			}
 			continue
-		}
-		key, err := at.key(i)
-		if err != nil {
-			return err
 		}
 		if before != nil && bytes.Compare(before, key) >= 0 {
 			return malformed(fmt.Sprintf("key %x comes behind key %x", key, before))
@@ -389,18 +404,19 @@ func (p *pages) eachRecord(from Position, do func(bucket string, key, value []by
 		if bytes.Equal(name, from.Bucket) {
 			after = from.Key
 		}
+		of := string(name)
 		return records.each(after, func(key, value []byte, bucket bool) error {
 			if bucket {
 				return malformed(fmt.Sprintf("bucket %q holds another", name))
 			}
-			return do(string(name), key, value)
+			return do(of, key, value)
 		})
 	})
 }
 
-// mustBeFree returns an error if the list of free pages lists a page that is in use. All records must have been read
-// before.
-func (p *pages) mustBeFree() error {
+// mustBeAll returns an error if the list of free pages lists a page that is in use, or lacks one that is not. All
+// records must have been read before.
+func (p *pages) mustBeAll() error {
 	if p.freelist == noFreelist {
 		return nil // bbolt finds the free pages by the pages in use
 	}
@@ -426,6 +442,9 @@ func (p *pages) mustBeFree() error {
 		if err := p.see(id, 1); err != nil {
 			return err
 		}
+	}
+	if lost := slices.Index(p.seen[2:], false); lost >= 0 {
+		return malformed(fmt.Sprintf("page %d is neither free nor in use", lost+2))
 	}
 	return nil
 }

@@ -35,23 +35,23 @@ func grown(t *testing.T, seed uint64, options bbolt.Options) Data {
 	defer db.Close()
 	for range 3 {
 		if err := db.Update(func(tx *bbolt.Tx) error {
-			for _, name := range []string{"alarm", "cluster", "key", "lease", "members", "meta"}[:1+r.IntN(6)] {
+			for _, name := range []string{"meta", "key", "alarm", "cluster", "lease", "members"}[:1+r.IntN(6)] {
 				in, err := tx.CreateBucketIfNotExists([]byte(name))
 				if err != nil {
 					return err
 				}
 				for range r.IntN(2) * r.IntN(3000) {
-					key := binary.BigEndian.AppendUint64(make([]byte, 9), r.Uint64N(5000))
+					key := revision(0, r.Uint64N(5000))
 					if err := in.Put(key, record(r.IntN(200))); err != nil {
 						return err
 					}
 				}
 				if r.IntN(2) == 0 {
-					if err := in.Put(make([]byte, 17), record(r.IntN(100_000))); err != nil {
+					if err := in.Put(revision(0, 0), record(r.IntN(100_000))); err != nil {
 						return err
 					}
 				}
-				for key, _ := in.Cursor().Seek(binary.BigEndian.AppendUint64(make([]byte, 9), r.Uint64N(5000))); key != nil && r.IntN(300) > 0; key, _ = in.Cursor().Seek(key) {
+				for key, _ := in.Cursor().Seek(revision(0, r.Uint64N(5000))); key != nil && r.IntN(300) > 0; key, _ = in.Cursor().Seek(key) {
 					if err := in.Delete(key); err != nil {
 						return err
 					}
@@ -80,7 +80,7 @@ func TestPagesAreReadAsBboltReadsThem(t *testing.T) {
 	for seed := range uint64(12) {
 		d := grown(t, seed, bbolt.Options{PageSize: []int{0, 1024, 16384}[seed%3], NoFreelistSync: seed%2 == 0})
 		path := d.path(Database(d.Dir))
-		if _, err := examine(path); err != nil {
+		if _, err := statusOf(path, nil); err != nil {
 			t.Errorf("seed %d: %v", seed, err)
 		}
 		db, err := bbolt.Open(path, 0o600, &bbolt.Options{ReadOnly: true})
@@ -115,7 +115,7 @@ func TestPagesAreReadAsBboltReadsThem(t *testing.T) {
 						return fmt.Errorf("the last key of %s is %x, and not %x: %w", name, last, wants, err)
 					}
 					for i := range uint64(20) {
-						key := binary.BigEndian.AppendUint64(make([]byte, 9), i*257)
+						key := revision(0, i*257)
 						if value, _, err := has.find(key); err != nil || !bytes.Equal(value, in.Get(key)) {
 							return fmt.Errorf("%x of %s is %x: %w", key, name, value, err)
 						}
@@ -155,7 +155,10 @@ func looks(t *testing.T, d Data) (damage error) {
 	_, _ = d.Revisions()
 	_, _ = d.ConsistentIndex()
 	_, _ = d.Members()
-	_, _ = statusOf(d.path(Database(d.Dir)))
+	read, err := statusOf(d.path(Database(d.Dir)), nil)
+	if err == nil {
+		mustBeAsEtcdutlSays(t, d.path(Database(d.Dir)), read)
+	}
 	if ctx.Err() != nil {
 		t.Error("a look has no end")
 	}
@@ -270,7 +273,7 @@ func TestPagesThatAreNoTreeAreDamage(t *testing.T) {
 			if err := looks(t, d); !errors.As(err, new(Damaged)) {
 				t.Errorf("it says %v", err)
 			}
-			if _, err := examine(d.path(Database(d.Dir))); err == nil {
+			if _, err := statusOf(d.path(Database(d.Dir)), nil); err == nil {
 				t.Error("etcd's own code would be given it")
 			}
 		})
@@ -298,7 +301,7 @@ func writeMany(t *testing.T, d Data) {
 		for _, name := range []string{"key", "lease", "members", "meta"} {
 			in, err := tx.CreateBucketIfNotExists([]byte(name))
 			for i := uint64(0); i < 4000 && err == nil; i++ {
-				err = in.Put(binary.BigEndian.AppendUint64(make([]byte, 9), i), record(40))
+				err = in.Put(revision(0, i), record(40))
 			}
 			if err != nil {
 				return err

@@ -17,15 +17,15 @@ const (
 // memoryFor returns the least memory, in bytes, that a member with this many keys takes.
 func memoryFor(keys int) int64 { return bareMember + int64(keys)*indexedKey }
 
-// MustHoldInMemory refuses to restore this many keys on a host with too little memory for them. The memory that the old
-// member takes counts as free, since that member has stopped by then.
+// MustHoldInMemory refuses to restore a snapshot with at least this many keys on a host with too little memory for
+// them. The memory that the old member takes counts as free, since that member has stopped by then.
 func (h Host) MustHoldInMemory(what string, keys int) error {
 	total, err := h.proc().Memory()
 	if err != nil {
 		return err
 	}
 	if desired := memoryFor(keys); desired > total {
-		return api.Refuse("%s has %d keys, for which a member wants at least %d MiB of memory, and this host has %d MiB: restore it on hosts with more", what, keys, disks.Mebibytes(desired), total>>20)
+		return api.Refuse("%s has at least %d keys, for which a member wants at least %d MiB of memory, and this host has %d MiB: restore it on hosts with more", what, keys, disks.Mebibytes(desired), total>>20)
 	}
 	return nil
 }

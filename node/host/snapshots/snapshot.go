@@ -60,7 +60,7 @@ func (h Host) VerifySaved(path string, s *api.Checksum) (api.Snapshot, error) {
 		return api.Snapshot{}, err
 	}
 	defer file.Close()
-	return etcdfs.Verify(path, inside.PathOf(file), s)
+	return etcdfs.Verify(path, inside.PathOf(file), s, nil)
 }
 
 // Send streams a snapshot of the local member.

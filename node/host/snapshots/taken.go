@@ -55,7 +55,7 @@ type examined struct {
 
 // examine verifies a snapshot at a path of this process, with the checksum of what was written there.
 func examine(path string, s *api.Checksum) (read examined, err error) {
-	if read.Snapshot, err = etcdfs.Verify("of the local member", path, s); err != nil {
+	if read.Snapshot, err = etcdfs.Verify("of the local member", path, s, nil); err != nil {
 		return read, err
 	}
 	read.inside, err = etcdfs.RevisionsIn(path)
