@@ -11,9 +11,9 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// names are the keys that a snapshot holds, as hashes of 64 bits. A snapshot has millions of keys, and a set of the keys
-// themselves would take some ten times as much memory, beside the member. In 10 million keys two have the same hash in
-// one of 300,000 counts, which then is less by one.
+// names are the keys that a snapshot holds, as hashes of 64 bits. A snapshot has millions of keys, and a set of the
+// keys themselves would take some ten times as much memory, beside the member. In 10 million keys two have the same
+// hash in one of 300,000 counts, which then is less by one.
 //
 // A hash lies in one of many parts, which grow one by one, so that hardly anything is held twice meanwhile. The parts
 // are memory of the kernel's, since the Go runtime returns late what it allocates. So they take 14 bytes a key at most,
