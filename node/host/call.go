@@ -8,8 +8,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/procfs"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/units"
 )
 
 // Call reads one request from stdin, carries it out, and writes lines to stdout. The last line holds the result or the
@@ -86,7 +89,22 @@ func (m *Machine) carryOut(ctx context.Context, c call) (any, error) {
 	if !api.ClusterName.MatchString(c.Cluster) {
 		return nil, refuse("%q is no name of a cluster", c.Cluster)
 	}
+	if heavy[c.Operation] && m.Yields != nil {
+		m.Yields(ctx, c.Cluster)
+	}
 	return operation(ctx, m, c)
+}
+
+// heavy are the calls that read or write all data of a member, beside a member that runs.
+var heavy = map[api.Operation]bool{api.OpSnapshot: true, api.OpSave: true, api.OpFetch: true, api.OpSendBackup: true}
+
+// yield has this process come after the host's members for processors and disks, as the runs of timers do. A host on
+// which something of that cannot be done answers all the same.
+func yield(ctx context.Context, cluster string) {
+	_ = procfs.LowerPriority()
+	ctx, cancel := context.WithTimeout(ctx, units.Timeout)
+	defer cancel()
+	_ = units.Systemd{}.Yield(ctx, fmt.Sprintf("etcd-call-%s-%d.scope", cluster, os.Getpid()))
 }
 
 // operation carries out one kind of call.

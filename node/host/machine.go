@@ -52,6 +52,10 @@ type Machine struct {
 	Keeps  time.Duration // for how long a snapshot stays for a caller that is cut off; 0: as package snapshots has it
 	Renews time.Duration // for how long a member may take to serve a new certificate; 0: as package renewal has it
 
+	// Yields has this process come after the host's members, for a call that reads or writes all data of one. It is nil
+	// in tests, whose process is none of a call.
+	Yields func(ctx context.Context, cluster string)
+
 	// beforeRename is called for every file or directory that is about to get its name. It is nil except in tests,
 	// which end a call there as a power cut would.
 	beforeRename func(path string)
@@ -68,6 +72,7 @@ func New(etcdVersion, binary string) *Machine {
 		Run:         units.Exec,
 		Now:         time.Now,
 		Random:      rand.Reader,
+		Yields:      yield,
 	}
 }
 

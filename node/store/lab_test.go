@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -14,6 +15,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -26,6 +28,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 )
 
 // booted is a host with a store, and the one-member cluster that it is to carry. It has a block device of this many
@@ -206,6 +209,7 @@ func TestMemberOnABootedHost(t *testing.T) {
 	if again.Guard != "" || again.Marker.Mount == "" {
 		t.Errorf("the guard says %q, and the data lies on what is mounted on %q", again.Guard, again.Marker.Mount)
 	}
+	s.mustYield()
 	// systemd records how far the member's database has come, whoever stops the member.
 	s.shell("systemctl stop " + api.Unit(c.Name) + "")
 	if said := s.shell("cat " + api.ProgressFile(c.Name) + "; systemctl show --property=Result --value " + api.Unit(c.Name)); !strings.Contains(said, o.Member.MemberID) || !strings.Contains(said, "success") {
@@ -254,6 +258,40 @@ func TestMemberOnABootedHost(t *testing.T) {
 		t.Errorf("the data lies in %q", retired.Path)
 	}
 	s.mustBeBare()
+}
+
+// mustYield fails the test if a snapshot is taken with the priority of a login, or the lock is held with that of a
+// snapshot. The snapshot's storage does not answer, so that the call stays.
+func (s *session) mustYield() {
+	s.t.Helper()
+	var answer bytes.Buffer
+	command := s.ssh(s.t.Context(), api.InstalledStore(s.store)+" call")
+	command.Stdin = bytes.NewReader(s.request(api.OpSave, api.SaveRequest{Owner: formation.Owner, S3: &api.S3{
+		Bucket: "b", Key: "k", Region: "r", Endpoint: "https://127.0.0.1:1", AccessKeyID: "a", SecretAccessKey: secret.New("s"),
+	}}))
+	command.Stdout, command.Stderr = &answer, &answer
+	if err := command.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	const look = `for p in $(pgrep --full '/store call$'); do
+		echo $(grep -o '[^/]*$' /proc/$p/cgroup | grep --max-count=1 etcd-call || echo login) $(cut -d' ' -f19 /proc/$p/stat) $(ionice -p $p)
+	done; true`
+	said := ""
+	for end := time.Now().Add(time.Minute); !strings.Contains(said, "etcd-call-") && time.Now().Before(end); time.Sleep(time.Second) {
+		said = s.shell(look)
+	}
+	call := regexp.MustCompile(`(?m)^(etcd-call-` + s.cluster + `-\d+\.scope) 10 best-effort: prio 7$`).FindStringSubmatch(said)
+	if call == nil || !regexp.MustCompile(`(?m)^login \d none: prio \d$`).MatchString(said) {
+		s.t.Fatalf("calls run as:\n%s\nand it answers %s", said, answer.String())
+	}
+	if has := s.shell("systemctl show --property=Slice --property=CPUWeight --property=IOWeight " + call[1]); has != "Slice=system.slice\nCPUWeight=20\nIOWeight=20\n" {
+		s.t.Errorf("its scope has %s", has)
+	}
+	s.shell("systemctl stop " + call[1])
+	_ = command.Wait() // it was ended
+	if left := s.shell("systemctl list-units --all --no-legend 'etcd-call-*'"); left != "" {
+		s.t.Errorf("it has left %s", left)
+	}
 }
 
 // mustBeBare fails the test if the host still carries anything of a cluster but data.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/dbus"
@@ -115,6 +116,37 @@ func (Systemd) Run(ctx context.Context, unit string) error {
 			return nil
 		case <-ctx.Done():
 			return fmt.Errorf("unit %s has not ended: %w", unit, ctx.Err())
+		}
+	})
+}
+
+// Weight is what a backup's unit has for processors and for disks, of which the member has a thousand.
+const Weight uint64 = 20
+
+// Yield moves this process into a scope of its own beside the members' units, where weights compare: a login's slice is
+// of the same weight as that of all services. The scope goes with the process. name is a scope's that there is none of.
+func (Systemd) Yield(ctx context.Context, name string) error {
+	return with(ctx, func(conn *dbus.Conn) error {
+		done := make(chan string, 1)
+		value := func(name string, value any) dbus.Property {
+			return dbus.Property{Name: name, Value: godbus.MakeVariant(value)}
+		}
+		_, err := conn.StartTransientUnitContext(ctx, name, "fail", []dbus.Property{
+			value("Description", "A call of Terraform that reads all data of an etcd member"),
+			dbus.PropSlice("system.slice"), dbus.PropPids(uint32(os.Getpid())), //nolint:gosec // positive
+			value("CPUWeight", Weight), value("IOWeight", Weight), value("CollectMode", "inactive-or-failed"),
+		}, done)
+		if err != nil {
+			return fmt.Errorf("make scope %s: %w", name, err)
+		}
+		select {
+		case result := <-done:
+			if result != "done" {
+				return fmt.Errorf("make scope %s: systemd says %s", name, result)
+			}
+			return nil
+		case <-ctx.Done():
+			return fmt.Errorf("make scope %s: %w", name, ctx.Err())
 		}
 	})
 }
