@@ -60,6 +60,7 @@ type changeRun struct {
 	staged                map[membership.Member]string // version of the store that was tried on the host in this run
 	renewed               map[membership.Member]bool   // members that got new certificates in this run
 	wasStoreless          map[membership.Member]bool   // members whose store was seen to be gone in this run
+	removed               map[membership.Member]bool   // members that this run has removed, as all lists show
 	failed                map[membership.Member]string // the step that failed in this run, by member
 	// waiting are members that get no certificates in this run, though the plan showed that they do, or may.
 	waiting    map[membership.Member]bool
@@ -81,7 +82,7 @@ func (e *Executor) Change(ctx context.Context, order Order) (Outcome, error) {
 	}
 	r := &changeRun{run: e.newRun(e.Cluster.AllMembers(reports)), order: order, staged: map[membership.Member]string{}, served: map[membership.Member]bool{}, failing: map[membership.Member]bool{}, stalled: map[membership.Member]bool{},
 		applied: map[string]uint64{}, acknowledged: map[string]uint64{},
-		renewed: map[membership.Member]bool{}, failed: map[membership.Member]string{}, waiting: map[membership.Member]bool{}, wasStoreless: map[membership.Member]bool{},
+		renewed: map[membership.Member]bool{}, failed: map[membership.Member]string{}, waiting: map[membership.Member]bool{}, wasStoreless: map[membership.Member]bool{}, removed: map[membership.Member]bool{},
 		alike: map[string]bool{}, leaves: map[membership.Step]bool{}}
 	r.peers = func() []string { return r.status.Peers() }
 	for _, m := range order.Served {
@@ -217,6 +218,9 @@ func (r *changeRun) assessed() membership.ClusterStatus {
 	for i := range p.Members {
 		s := &p.Members[i]
 		s.Failed, s.Staged, s.Certified = r.failed[s.Member], r.staged[s.Member], r.renewed[s.Member]
+		if r.removed[s.Member] && s.Role == membership.Absent && s.State == membership.Healthy {
+			s.State, s.Why = membership.Stopped, "it was removed" // its process ends a moment later
+		}
 		if r.waiting[s.Member] || !r.showsRenewal(*s) {
 			s.Due = "" // what has become due since the plan is no reason to refuse the plan: the next one shows it
 		}
@@ -424,27 +428,4 @@ func (r *changeRun) member(m membership.Member) membership.MemberStatus {
 		return *s
 	}
 	return membership.MemberStatus{Member: m}
-}
-
-// leader returns the voter that leads, or a healthy voter if the leader is unknown. It never returns except.
-func (r *changeRun) leader(except membership.Member) (membership.Member, error) {
-	healthy := slices.DeleteFunc(r.status.Healthy(), func(s membership.MemberStatus) bool { return s.Member == except })
-	if len(healthy) == 0 {
-		return membership.Member{}, fmt.Errorf("no healthy voter can be reached to do it")
-	}
-	for _, s := range healthy {
-		if s.ID == r.status.Leader {
-			return s.Member, nil
-		}
-	}
-	return healthy[0].Member, nil
-}
-
-// throughLeader makes a call to the leader's host that changes the cluster.
-func (r *changeRun) throughLeader(ctx context.Context, op api.Operation, body any) error {
-	through, err := r.leader(membership.Member{})
-	if err != nil {
-		return err
-	}
-	return r.tell(ctx, through, op, body)
 }

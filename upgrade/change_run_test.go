@@ -356,7 +356,7 @@ func TestLostHostStopsTheRun(t *testing.T) {
 		l.want("a", "b@21", "c")
 		shown := l.planned().Steps
 		l.atStep = func(line string) {
-			if strings.Contains(line, " learner ") {
+			if strings.Contains(line, " stage ") {
 				l.world.Host("192.0.2.12").Unreachable = errors.New("connection refused")
 			}
 		}

@@ -26,9 +26,16 @@ const (
 	promotePoll   = 200 * time.Millisecond
 )
 
-// addLearner adds a member to the member list as a learner.
+// addLearner adds a member to the member list as a learner, and waits until all members list it.
 func (r *changeRun) addLearner(ctx context.Context, m membership.Member) error {
-	return r.throughLeader(ctx, api.OpAddLearner, api.AddLearnerRequest{Owner: r.order.Owner, PeerURL: r.Cluster.PeerURL(m), Timeout: retryTimeout})
+	url := r.Cluster.PeerURL(m)
+	if err := r.throughLeader(ctx, api.OpAddLearner, api.AddLearnerRequest{Owner: r.order.Owner, PeerURL: url, Timeout: retryTimeout}); err != nil {
+		return err
+	}
+	delete(r.removed, m)
+	return r.confirm(ctx, fmt.Sprintf("%s was added", m), func(view api.Member) bool {
+		return slices.ContainsFunc(view.Members, func(entry api.ListedMember) bool { return slices.Contains(entry.PeerURLs, url) })
+	})
 }
 
 // join configures a learner, starts it, and waits until it has copied the data.
@@ -168,10 +175,12 @@ func (r *changeRun) remove(ctx context.Context, step membership.Step) error {
 		}
 		return err
 	}
-	return r.confirm(ctx, fmt.Sprintf("%s is gone", step.Member), func(view api.Member) bool {
+	err = r.confirm(ctx, fmt.Sprintf("%s is gone", step.Member), func(view api.Member) bool {
 		// A member that did not tell its list in time has confirmed nothing.
 		return len(view.Members) > 0 && !slices.ContainsFunc(view.Members, func(entry api.ListedMember) bool { return entry.ID == id })
 	}, m)
+	r.removed[m] = err == nil
+	return err
 }
 
 // confirm waits until the list of every healthy voter shows a change. It does not ask except, a member that has left.
@@ -293,4 +302,27 @@ func (r *changeRun) mustHaveRoom(ctx context.Context, m membership.Member, store
 		return &membership.Refusal{Rule: why, Remedy: "make room there, or give the member another host; the member list is as it was"}
 	}
 	return nil
+}
+
+// leader returns the voter that leads, or a healthy voter if the leader is unknown. It never returns except.
+func (r *changeRun) leader(except membership.Member) (membership.Member, error) {
+	healthy := slices.DeleteFunc(r.status.Healthy(), func(s membership.MemberStatus) bool { return s.Member == except })
+	if len(healthy) == 0 {
+		return membership.Member{}, fmt.Errorf("no healthy voter can be reached to do it")
+	}
+	for _, s := range healthy {
+		if s.ID == r.status.Leader {
+			return s.Member, nil
+		}
+	}
+	return healthy[0].Member, nil
+}
+
+// throughLeader makes a call to the leader's host that changes the cluster.
+func (r *changeRun) throughLeader(ctx context.Context, op api.Operation, body any) error {
+	through, err := r.leader(membership.Member{})
+	if err != nil {
+		return err
+	}
+	return r.tell(ctx, through, op, body)
 }

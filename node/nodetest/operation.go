@@ -309,6 +309,7 @@ func (c call) setAside(r api.SetAsideRequest) (api.SetAside, error) {
 		return api.SetAside{}, err
 	}
 	ran := part.unit.Active != "" && part.unit.Active != "inactive"
+	c.unlisted(part, "set aside")
 	c.halt(part, "set aside")
 	if m := c.directory(part.marker.DataDir).member; r.Unwritten && m != nil && m.Log().Revision > 1 {
 		if ran {
@@ -332,7 +333,7 @@ func (c call) retire(r api.RetireRequest) (api.Retired, error) {
 	if err := c.mustHaveDisk(part); err != nil {
 		return api.Retired{}, err
 	}
-	c.unlisted(part)
+	c.unlisted(part, "retire")
 	part.unit.Stop()
 	dir, path := part.marker.DataDir, ""
 	if part.restore != nil {

@@ -21,7 +21,7 @@ const (
 	GuardedVoter   Rule = "the marker of a learner's host says formed before it is promoted"
 	TrustEachOther Rule = "running members that trust each other's certificates do so after every call"
 	HoldsThere     Rule = "a host is given certificates that hold by its own clock"
-	NothingListed  Rule = "a host is retired once its member is in no list" // see World.Lasting
+	NothingListed  Rule = "a host is retired, or its data set aside, once its member is in no list" // see World.Lasting
 
 	VerifiedFirst Rule = "no member is fenced before every wanted host has the snapshot, verified" // see World.Wanted
 	NoneServes    Rule = "nothing is restored while a member of the old cluster that could be fenced runs"
@@ -121,10 +121,11 @@ func (c call) halt(part *installation, what string) {
 	})
 }
 
-// unlisted fails the test if a host is retired whose member is still listed in a cluster that is to last.
-func (c call) unlisted(part *installation) {
+// unlisted fails the test if a host is retired, or its data set aside, whose member is still listed in a cluster that
+// is to last.
+func (c call) unlisted(part *installation, what string) {
 	if p := part.unit.Process; c.world.Lasting && c.isFormed() && p != nil && p.Leader != "" {
-		c.broken(NothingListed, "retire: %s is a member of cluster %s", p.Member.Name, c.cluster)
+		c.broken(NothingListed, "%s: %s is a member of cluster %s", what, p.Member.Name, c.cluster)
 	}
 }
 

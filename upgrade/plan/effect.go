@@ -32,6 +32,11 @@ func after(p membership.ClusterStatus, want membership.Spec, done membership.Ste
 			}
 			p.Members[i].Unready = p.Members[i].Unready && len(p.Members[i].Outdated) > 0
 		}
+		for i := range p.Members {
+			if all && p.HasQuorum() {
+				p.Members[i].Unlisted = "" // a quorum has the list now
+			}
+		}
 	case membership.SyncConfiguration:
 		left := newPlanner(p, want).leaveUnsignable()
 		for i := range p.Members {
@@ -236,11 +241,19 @@ func effectOnMember(p membership.ClusterStatus, s *membership.MemberStatus, want
 			startUncontradicted(p, *s)
 		}
 		s.Role, s.ID, s.Started, s.Diverged, s.Data = membership.Absent, "", false, false, ""
+		ended(s)
 		s.Move = membership.Move{}
 		if voted {
 			unsync(p)
 		}
 		s.Unsynced = false
+	}
+}
+
+// ended has a member that served end, as one does that is no member any more.
+func ended(s *membership.MemberStatus) {
+	if s.State == membership.Healthy {
+		s.State = membership.Stopped
 	}
 }
 

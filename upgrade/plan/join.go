@@ -32,14 +32,36 @@ func (c *planner) deferToOccupant(s, by membership.MemberStatus) {
 
 // hasLeft tells whether a host carries remains of a member that is no longer in the list.
 func hasLeft(s membership.MemberStatus) bool {
-	if s.Role != membership.Absent || !s.Traces || s.Failed != "" {
+	if s.Role != membership.Absent || !s.Traces || s.Failed != "" || mayHaveStayed(s) != "" {
 		return false
 	}
 	switch s.State {
-	case membership.Healthy, membership.Unhealthy, membership.Stopped, membership.Lost:
+	case membership.Unhealthy, membership.Stopped, membership.Lost:
 		return true
 	}
 	return s.Alone || !s.Desired && s.State == membership.Missing
+}
+
+// mayHaveStayed returns why a member that the list lacks may be a member all the same; empty: it is none.
+func mayHaveStayed(s membership.MemberStatus) string {
+	switch {
+	case s.Role != membership.Absent:
+		return ""
+	case s.State == membership.Healthy:
+		return "it serves, and the member list that the others tell lacks it: the list may be older than the member"
+	case s.Unlisted != "":
+		return isUnlisted(s)
+	}
+	return ""
+}
+
+// deferUnlisted defers all that would be done to the host of a member that may have stayed.
+func (c *planner) deferUnlisted() {
+	for _, s := range c.Members {
+		if why := mayHaveStayed(s); why != "" && s.Traces && s.Failed == "" {
+			c.defers(s, membership.NotCleanedUp, why, fmt.Sprintf("plan again; if it stays so, ask it and the others for their lists (etcdctl member list), and stop it if it is wrong (systemctl stop etcd@%s on its host)", c.want.Name))
+		}
+	}
 }
 
 // cleanUp removes a member's remains from its host: for good if the member has left, or to make room if it joins anew.
@@ -52,6 +74,7 @@ func (c *planner) cleanUp() (membership.Step, bool) {
 			c.defers(s, membership.NotCleanedUp, "it has left the cluster, and its host still carries it: "+s.Why, "fix that on the host, and apply again: its data is moved aside then")
 		}
 	}
+	c.deferUnlisted()
 	s, found := first(c.Members, hasLeft)
 	if !found {
 		return membership.Step{}, false

@@ -191,6 +191,7 @@ func recovered(p *membership.ClusterStatus, want membership.Spec, did membership
 			continue
 		}
 		s.Role, s.ID, s.Started, s.Unlisted = membership.Absent, "", false, ""
+		ended(s)
 		s.Move = membership.Move{}
 	}
 	p.Unmanaged, p.Saved = nil, false
