@@ -45,6 +45,8 @@ func TestAssessHost(t *testing.T) {
 		"old kernel":    {bare(a), func(r *bootstrap.Report) { r.Contact.Kernel = "3.10.0-1160.el7.x86_64" }, "refused: its kernel is 3.10.0-1160.el7.x86_64; 4.15 or newer is needed"},
 		"no commands":   {bare(a), func(r *bootstrap.Report) { r.Contact.Missing = []string{"gzip", "useradd"} }, "refused: commands are missing on it: gzip, useradd; install them"},
 		"read-only":     {bare(a), func(r *bootstrap.Report) { r.Contact.ReadOnly = true }, "refused: /usr/local/lib/etcd-store lies on a file system that is mounted read-only"},
+		"configuration read-only": {bare(a), func(r *bootstrap.Report) { r.Contact.Unwritable = []string{"/etc", "/data"} },
+			"refused: /etc, /data cannot be written to: a member's configuration, its unit and its data go there"},
 		"no namespaces": {bare(a), func(r *bootstrap.Report) { r.Contact.NoUserNamespaces = true }, "refused: it allows no user namespaces (user.max_user_namespaces is 0)"},
 		"one session":   {bare(a), func(r *bootstrap.Report) { r.Contact.OneSession = true }, "refused: its sshd opens one session at a time on a connection (MaxSessions 1)"},
 		"a port of root's": {bare(a), func(r *bootstrap.Report) { r.Contact.FirstPort = 2381 },

@@ -36,6 +36,8 @@ func (c Cluster) unfit(contact api.Contact) string {
 		return fmt.Sprintf("%d MiB are free for the data in %s and %d are needed", contact.DataFreeBytes>>20, c.DataDir, int64(NeedDataBytes)>>20)
 	case c.unsuited(contact) != "":
 		return c.unsuited(contact)
+	case len(contact.Unwritable) > 0:
+		return preflight.Unwritable(contact.Unwritable)
 	case slices.Contains(contact.Installed, hash):
 		return ""
 	case contact.ReadOnly:

@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -31,6 +32,7 @@ func (n *Node) Contact(ctx context.Context, cluster string, ask api.ObserveReque
 		"root=" + ssh.Quote(api.StoreRoot),
 		"marker=" + ssh.Quote(api.MarkerFile(cluster)),
 		"data=" + ssh.Quote(ask.DataDir),
+		"units=" + ssh.Quote(path.Dir(api.UnitFile(cluster))),
 		"ports=" + ssh.Quote(hexadecimal(ask.Ports)),
 	}
 	// A run makes calls beside the lock that it holds. Only while one session is open can Contact tell whether sshd
@@ -136,6 +138,10 @@ func parseContact(output string, ports []int, paths ...string) (api.Contact, err
 			c.FirstPort = max(port, 1)
 		case "read-only":
 			c.ReadOnly = true
+		case "unwritable":
+			if !slices.Contains(c.Unwritable, value) {
+				c.Unwritable = append(c.Unwritable, value)
+			}
 		case "free-kib":
 			kib, err := strconv.ParseInt(value, 10, 64)
 			if err != nil {

@@ -36,6 +36,11 @@ free() { df -Pk "$1" | { read -r _; read -r _ _ _ available _; echo "$available"
 
 install=$(nearest "$root")
 [ -w "$install" ] || say read-only "$install"
+# A host that carries the cluster has been written to, and whatever it lacks since is its member's to say.
+[ -e "$marker" ] || [ -z "$data" ] || for place in "${marker%/*}" "$units" "${data%/*}/" "$data"; do
+	at=$(nearest "$place")
+	[ -w "$at" ] || say unwritable "$at"
+done
 say free-kib "$(free "$install")"
 say data-free-kib "$(free "$(nearest "$data")")"
 

@@ -40,6 +40,7 @@ func contactSettings(root string, ports ...int) string {
 		"root=" + ssh.Quote(filepath.Join(root, "stores")),
 		"marker=" + ssh.Quote(filepath.Join(root, "cluster.json")),
 		"data=" + ssh.Quote(filepath.Join(root, "data")),
+		"units=" + ssh.Quote(filepath.Join(root, "units")),
 		"ports=" + ssh.Quote(hexadecimal(ports)),
 	}, "\n") + "\n"
 }
@@ -51,7 +52,7 @@ func TestContactReadsWhatIsThere(t *testing.T) {
 	if bare.Time.Before(begun) || bare.Time.After(time.Now()) {
 		t.Errorf("it is %s here, between %s and now", bare.Time, begun)
 	}
-	if bare.Kernel == "" || bare.Machine == "" || bare.FreeBytes == 0 || bare.ReadOnly {
+	if bare.Kernel == "" || bare.Machine == "" || bare.FreeBytes == 0 || bare.ReadOnly || bare.Unwritable != nil {
 		t.Errorf("this machine reads as %+v", bare)
 	}
 	if bare.Marker != nil || bare.DataNotEmpty || bare.Installed != nil {
@@ -127,11 +128,39 @@ func TestContactNamesWhoListens(t *testing.T) {
 	}
 }
 
+// TestContactTriesEveryPlace has a file system be read-only that holds one of the places that a host is written in.
+func TestContactTriesEveryPlace(t *testing.T) {
+	for _, place := range []string{"stores", "units", "data", "deep", "."} {
+		root := t.TempDir()
+		settings := contactSettings(root) + "data=" + ssh.Quote(filepath.Join(root, "deep", "er", "data")) + "\n"
+		if place == "data" {
+			settings = contactSettings(root)
+		}
+		closed := ssh.Quote(filepath.Join(root, place))
+		script := "mkdir -p " + closed + " && mount -t tmpfs none " + closed + " && mount -o remount,ro " + closed + " || exit 9\n" + settings + contactScript
+		output, err := exec.Command("unshare", "--mount", "sh", "-c", script).Output()
+		if err != nil {
+			t.Skipf("this machine does not let us mount: %v", err)
+		}
+		c, err := parseContact(string(output), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var want []string
+		if place != "stores" {
+			want = []string{filepath.Join(root, place)}
+		}
+		if diff := cmp.Diff(want, c.Unwritable); diff != "" || c.ReadOnly != (place == "stores" || place == ".") {
+			t.Errorf("with %s mounted read-only it says %t, %s", place, c.ReadOnly, diff)
+		}
+	}
+}
+
 func TestParseContact(t *testing.T) {
 	broken := base64.StdEncoding.EncodeToString([]byte("not json"))
 	output := strings.Join([]string{
 		"kernel 6.1.0-28-amd64", "machine x86_64", "time 1924758489", "init systemd", "machine-id f00d", "boot-id b007", "root /var/stores", "no-user-namespaces yes", "first-port 0",
-		"missing gzip", "missing useradd", "read-only /usr", "free-kib 2048", "data-free-kib 0",
+		"missing gzip", "missing useradd", "read-only /usr", "unwritable /etc", "unwritable /var/lib", "unwritable /etc", "free-kib 2048", "data-free-kib 0",
 		"marker " + broken, "data yes",
 		"listen 094C", "listen 094B", "listen 094B", "listen 0016",
 		"holder 094B 812 ng\x1b[31mx nx", "holder 0016 1 sshd", "holder 094C x nginx",
@@ -148,7 +177,7 @@ func TestParseContact(t *testing.T) {
 	got.MarkerError = ""
 	want := api.Contact{
 		Kernel: "6.1.0-28-amd64", Machine: "x86_64", Time: time.Unix(1924758489, 0).UTC(), Systemd: true, MachineID: "f00d", BootID: "b007", NoUserNamespaces: true, FirstPort: 1,
-		Missing: []string{"gzip", "useradd"}, ReadOnly: true, FreeBytes: 2 << 20, DataFreeBytes: 1,
+		Missing: []string{"gzip", "useradd"}, ReadOnly: true, Unwritable: []string{"/etc", "/var/lib"}, FreeBytes: 2 << 20, DataFreeBytes: 1,
 		DataNotEmpty: true, Listening: []int{2379, 2380}, Holders: map[int]string{2379: "ng?[31mx nx, process 812"}, ForeignEtcd: []string{"/usr/bin/etcd"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

@@ -28,6 +28,11 @@ var architectures = map[string]string{"x86_64": "amd64", "aarch64": "arm64"}
 // Architecture returns Go's name for a machine as uname names it, or "" if no store is built for it.
 func Architecture(machine string) string { return architectures[machine] }
 
+// Unwritable says which places a host cannot be written to in.
+func Unwritable(places []string) string {
+	return fmt.Sprintf("%s cannot be written to: a member's configuration, its unit and its data go there", strings.Join(places, ", "))
+}
+
 // needed are the checks that every member's host passes.
 var needed = []check{
 	{"architecture", Error, "take a host of one of these", func(h Host) []string {
@@ -54,7 +59,8 @@ var needed = []check{
 // carries.
 var room = []check{
 	{"read_only", Error, "take a host on which it can be written", func(h Host) []string {
-		return when(h.ReadOnly, "%s lies on a file system that is mounted read-only, and the store is installed there", api.StoreRoot)
+		return append(when(h.ReadOnly, "%s lies on a file system that is mounted read-only, and the store is installed there", api.StoreRoot),
+			when(len(h.Unwritable) > 0, "%s", Unwritable(h.Unwritable))...)
 	}},
 	{"store_space", Error, "free some", func(h Host) []string {
 		return when(!h.ReadOnly && len(h.Installed) == 0 && h.FreeBytes < LeastStoreBytes, "%d MiB are free for %s and %d are needed", h.FreeBytes>>20, api.StoreRoot, int64(LeastStoreBytes)>>20)

@@ -67,6 +67,11 @@ func TestFindings(t *testing.T) {
 	if carrying.FreeBytes, carrying.Installed = 0, []string{"ab"}; len(Findings(carrying)) > 0 {
 		t.Errorf("a host that has the store needs no room for it: %v", Findings(carrying))
 	}
+	closed := good()
+	closed.Unwritable = []string{"/etc", "/data"}
+	if found := Findings(closed); len(found) != 1 || found[0].ID != "read_only" || !strings.HasPrefix(found[0].Text, "/etc, /data cannot be written to") {
+		t.Errorf("a host of which only the store's place can be written to: %v", found)
+	}
 	everything := good()
 	for id, test := range bad {
 		host := good()

@@ -23,7 +23,10 @@ type Contact struct {
 	OneSession       bool      // its sshd allows one session per connection, and a run needs two
 	FirstPort        int       // the lowest port that users other than root may bind, 1 at least; 0: not known
 	ReadOnly         bool      // StoreRoot lies on a file system that is mounted read-only
-	FreeBytes        int64     // free for StoreRoot
+	// Unwritable are the other places that a member's host is written in, and cannot be. A host that carries the
+	// cluster says none.
+	Unwritable []string
+	FreeBytes  int64 // free for StoreRoot
 	// DataFreeBytes is what is free for the data directory; 0: not known. A full file system has 1.
 	DataFreeBytes int64
 	Installed     []string // hashes of installed stores, sorted

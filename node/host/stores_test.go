@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/stores"
 )
@@ -121,5 +123,45 @@ func TestSweepEndsARemovalThatWasCutShort(t *testing.T) {
 	}
 	if exists(m.path(filepath.Join(api.StoreRoot, stores.Leaving+storeB))) {
 		t.Error("it is there still")
+	}
+}
+
+// TestToolsInAClosedPlace holds that a host is configured, and left, where the links for operators cannot be written.
+func TestToolsInAClosedPlace(t *testing.T) {
+	m, _ := newMachine(t)
+	const tools = "/usr/local/bin"
+	mountOn(t, m, tools, "1m")
+	closed := func(flag uintptr) {
+		t.Helper()
+		if err := unix.Mount("", m.path(tools), "", unix.MS_REMOUNT|flag, ""); err != nil {
+			t.Skipf("this machine does not let us mount: %v", err)
+		}
+	}
+	closed(unix.MS_RDONLY)
+	configured(t, m, prepareOf("main"))
+	if err := m.stores().Select("events", storeA); err != nil {
+		t.Fatal(err)
+	}
+	closed(0)
+	if err := m.stores().Select("main", storeA); err != nil {
+		t.Fatal(err)
+	}
+	closed(unix.MS_RDONLY)
+	if err := m.stores().Deselect("main"); err != nil {
+		t.Errorf("the one whose programs are offered: %v", err)
+	}
+	closed(0)
+	if err := os.RemoveAll(m.path(tools + "/etcd")); err != nil {
+		t.Fatal(err)
+	}
+	closed(unix.MS_RDONLY)
+	if err := m.stores().Deselect("other"); err != nil {
+		t.Errorf("one that leaves others behind: %v", err)
+	}
+	if err := m.stores().Deselect("events"); err != nil {
+		t.Errorf("the last one: %v", err)
+	}
+	if _, err := os.Lstat(m.path(api.StoreRoot)); !os.IsNotExist(err) {
+		t.Errorf("stores are left: %v", err)
 	}
 }

@@ -17,6 +17,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/procfs"
@@ -124,9 +126,6 @@ func (s Stores) Select(cluster, hash string) error {
 	if err := files.Remove(s.Files.Path(api.WantedStore(cluster, hash))); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(s.Files.Path(toolsDir), files.PublicDir); err != nil {
-		return err
-	}
 	for _, program := range programs {
 		if err := s.offer(cluster, program); err != nil {
 			return err
@@ -136,13 +135,24 @@ func (s Stores) Select(cluster, hash string) error {
 }
 
 // offer links a program for operators, unless something else has its name already, such as another etcd or another
-// cluster's program.
+// cluster's program, or nothing can be written there.
 func (s Stores) offer(cluster, program string) error {
 	tool := path.Join(toolsDir, program)
-	if _, err := os.Lstat(s.Files.Path(tool)); !errors.Is(err, fs.ErrNotExist) {
-		return err
+	err := os.MkdirAll(s.Files.Path(toolsDir), files.PublicDir)
+	if err == nil {
+		if _, err = os.Lstat(s.Files.Path(tool)); errors.Is(err, fs.ErrNotExist) {
+			err = s.Files.Link(tool, path.Join(api.SelectedStore(cluster), program))
+		}
 	}
-	return s.Files.Link(tool, path.Join(api.SelectedStore(cluster), program))
+	return unlessClosed(err)
+}
+
+// unlessClosed returns an error unless it says that nothing can be written to a place.
+func unlessClosed(err error) error {
+	if errors.Is(err, unix.EROFS) || errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) {
+		return nil
+	}
+	return err
 }
 
 // Deselect removes a cluster's selection: the links to its programs, the link to its store, and the stores that no
@@ -155,7 +165,7 @@ func (s Stores) Deselect(cluster string) error {
 	for _, program := range programs {
 		tool := s.Files.Path(path.Join(toolsDir, program))
 		if target, err := os.Readlink(tool); err == nil && target == path.Join(api.SelectedStore(cluster), program) {
-			if err := files.Remove(tool); err != nil {
+			if err := unlessClosed(files.Remove(tool)); err != nil {
 				return err
 			}
 		}
