@@ -310,10 +310,17 @@ func remedy(err error) string {
 	return ""
 }
 
+// ErrStillAtWork is the error of a host that a run leaves alone, since a call of an earlier run has not ended there.
+// Its data disk may hang.
+var ErrStillAtWork = errors.New("a call of an earlier run is still at work on its host")
+
 // WhyUnasked returns why a host could not be observed, in the same words each time.
 func WhyUnasked(err error) string {
 	if barrier := Barrier(err); barrier != "" {
 		return barrier.Why()
+	}
+	if errors.Is(err, ErrStillAtWork) {
+		return ErrStillAtWork.Error()
 	}
 	return "its host cannot be reached"
 }

@@ -85,6 +85,7 @@ func (e *Executor) Change(ctx context.Context, order Order) (Outcome, error) {
 		renewed: map[membership.Member]bool{}, failed: map[membership.Member]string{}, waiting: map[membership.Member]bool{}, wasStoreless: map[membership.Member]bool{}, removed: map[membership.Member]bool{},
 		alike: map[string]bool{}, leaves: map[membership.Step]bool{}}
 	r.peers = func() []string { return r.status.Peers() }
+	r.canSpare = r.canDoWithout
 	for _, m := range order.Served {
 		r.served[m] = true
 	}
@@ -205,6 +206,12 @@ func (r *changeRun) plan() ([]membership.Step, error) {
 	return planned.Steps, nil
 }
 
+// canDoWithout tells whether the run goes on without a host: its member does not serve, and a quorum does. Without a
+// quorum it has to be stopped before anything is recovered.
+func (r *changeRun) canDoWithout(m membership.Member) bool {
+	return r.member(m).State != membership.Healthy && r.status.HasQuorum()
+}
+
 // recovered tells whether the run has begun to recover the cluster.
 func (r *changeRun) recovered() bool {
 	return slices.ContainsFunc(r.begunSteps, func(step membership.Step) bool { return step.Kind == membership.Recover })
@@ -298,6 +305,8 @@ func (r *changeRun) isPartOfShown(step membership.Step) bool {
 			return false
 		}
 		switch step.Kind {
+		case membership.Remove: // for another reason: its host is left alone
+			return shown.Kind == membership.Remove && errors.Is(r.reports[step.Subject()].Err, bootstrap.ErrStillAtWork)
 		case membership.Stop:
 			return shown.Kind == membership.Configure || shown.Kind == membership.Roll && r.renewed[step.Subject()]
 		case membership.Start:

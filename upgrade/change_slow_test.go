@@ -254,3 +254,62 @@ func TestASlowConnectionIsNoHang(t *testing.T) {
 		})
 	}
 }
+
+// TestACallThatNeverEnds has a call of an earlier run never end on a host whose member does not serve, as with a data
+// disk that hangs: that member and others are replaced all the same. While the member serves, or where no quorum does,
+// the run is refused, with a way on.
+func TestACallThatNeverEnds(t *testing.T) {
+	for name, test := range map[string]struct {
+		want    []string
+		happen  func(*life)
+		refused bool
+	}{
+		"that member is replaced": {[]string{"a", "b", "c@21", "d", "e"}, func(l *life) { l.host("c").StopUnit(cluster) }, false},
+		"another member is replaced": {[]string{"a", "b", "c", "d@22", "e"}, func(l *life) {
+			l.host("c").StopUnit(cluster)
+			l.host("d").Unreachable = errors.New("no route to host")
+		}, false},
+		"it serves": {[]string{"a", "b", "c", "d@22", "e"}, func(*life) {}, true},
+		"no quorum serves": {[]string{"a", "b", "c", "d", "e"}, func(l *life) {
+			for _, name := range []string{"c", "d", "e"} {
+				l.host(name).StopUnit(cluster)
+			}
+		}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				l := serving(t, 5, nodetest.EtcdVersion)
+				c := l.host("c")
+				c.AtWork = true
+				test.happen(l)
+				l.want(test.want...)
+				steps := l.planned().Steps
+				l.world.Forget()
+				_, err := l.change(context.Background(), steps)
+				if test.refused {
+					if err == nil || !strings.Contains(err.Error(), "a call of an earlier run is still at work on this host") {
+						t.Errorf("change: %v", err)
+					}
+					return
+				}
+				if err != nil {
+					t.Errorf("change: %v\n%s\nplan:\n%s", err, strings.Join(l.progress, "\n"), texts(steps))
+				}
+				for _, call := range l.world.Changes() {
+					if call.Address == c.Address {
+						t.Errorf("%v", call)
+					}
+				}
+				for _, m := range l.cluster.Members {
+					if s := l.look().Member(m); m.Name != "c" || m.Address != c.Address {
+						if s.State != membership.Healthy || s.Role != membership.Voter {
+							t.Errorf("%s is %s, %s", m, s.State, s.Role)
+						}
+					}
+				}
+				c.AtWork = false
+				l.mustConverge(1)
+			})
+		})
+	}
+}

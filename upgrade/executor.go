@@ -85,6 +85,10 @@ type run struct {
 
 	peers func() []string // that hosts let in; nil: the desired members
 
+	// canSpare tells whether the run leaves a host alone on which a call of an earlier run has not ended; nil: it does
+	// not.
+	canSpare func(membership.Member) bool
+
 	runContext context.Context // ends when the run is to stop before its next step
 	mu         sync.Mutex      // steps of one batch run concurrently
 	reports    bootstrap.Reports
@@ -296,7 +300,7 @@ func inParallel[T any](all []T, do func(T) error) error {
 
 // lock takes the cluster's lock on every host that has a store to hold it and where the run does not hold it yet.
 // Hosts are locked in the order of their addresses, so that of two competing runs one gets all locks. Losing any lock
-// cancels the run. newly tells whether any lock was taken.
+// cancels the run. newly tells whether any lock was taken, or a host is left alone from now on.
 func (r *run) lock(ctx context.Context, cancel context.CancelCauseFunc) (newly bool, err error) {
 	members := slices.Clone(r.members)
 	slices.SortFunc(members, func(a, b membership.Member) int { return strings.Compare(a.Address, b.Address) })
@@ -305,6 +309,13 @@ func (r *run) lock(ctx context.Context, cancel context.CancelCauseFunc) (newly b
 			continue
 		}
 		held, release, err := r.host(m).Lock(ctx, r.storeToCall(m), r.Cluster.Name, r.Holder)
+		var busy *api.Error
+		if errors.As(err, &busy) && busy.Code == api.CodeBusy && busy.Holder == nil && r.canSpare != nil && r.canSpare(m) {
+			r.reports[m] = bootstrap.Report{Err: fmt.Errorf("%w: %s", bootstrap.ErrStillAtWork, busy.Message)}
+			r.Progress(fmt.Sprintf("%s: this run leaves its host alone, and counts it as one that cannot be reached: %s", m, busy.Message))
+			newly = true
+			continue
+		}
 		if err != nil {
 			return false, fmt.Errorf("lock cluster %s on %s: %w", r.Cluster.Name, m, err)
 		}

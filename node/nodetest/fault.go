@@ -67,6 +67,9 @@ type Fault struct {
 // ErrCut is the error of a call whose fault names none.
 var ErrCut = errors.New("the connection was lost")
 
+// errAtWork is the answer of a host on which a call of an earlier run has not ended.
+var errAtWork = &api.Error{Code: api.CodeBusy, Message: "a call of an earlier run is still at work on this host: wait until it has ended, and apply again"}
+
 // fault is a Fault and how often it has been matched.
 type fault struct {
 	Fault

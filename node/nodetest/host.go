@@ -39,7 +39,8 @@ type Host struct {
 	// Unreachable is why the host cannot be asked, or nil if it can. Its members continue to run.
 	Unreachable error
 
-	Hung bool // it takes connections and answers no call, as with a disk that hangs; its members continue to run
+	Hung   bool // it takes connections and answers no call, as with a disk that hangs; its members continue to run
+	AtWork bool // a call of an earlier run does not end there, as with a data disk that hangs: there is no lock
 
 	// CutOff cuts all connections between the host's members and those on other hosts. The host itself can still be
 	// asked.
@@ -345,6 +346,9 @@ func (h *Host) Lock(ctx context.Context, store, cluster string, holder api.Holde
 		}
 		if other := h.locks[cluster]; other != nil {
 			return busy(cluster, other)
+		}
+		if h.AtWork {
+			return errAtWork
 		}
 		h.kept = sentSnapshot{} // whoever changes the cluster has the space
 		if h.OneSession {
