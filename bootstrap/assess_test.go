@@ -47,6 +47,7 @@ func TestAssessHost(t *testing.T) {
 		"read-only":     {bare(a), func(r *bootstrap.Report) { r.Contact.ReadOnly = true }, "refused: /usr/local/lib/etcd-store lies on a file system that is mounted read-only"},
 		"configuration read-only": {bare(a), func(r *bootstrap.Report) { r.Contact.Unwritable = []string{"/etc", "/data"} },
 			"refused: /etc, /data cannot be written to: a member's configuration, its unit and its data go there"},
+		"noexec":        {bare(a), func(r *bootstrap.Report) { r.Contact.NoExec = true }, "refused: /usr/local/lib/etcd-store lies on a file system that is mounted noexec"},
 		"no namespaces": {bare(a), func(r *bootstrap.Report) { r.Contact.NoUserNamespaces = true }, "refused: it allows no user namespaces (user.max_user_namespaces is 0)"},
 		"one session":   {bare(a), func(r *bootstrap.Report) { r.Contact.OneSession = true }, "refused: its sshd opens one session at a time on a connection (MaxSessions 1)"},
 		"a port of root's": {bare(a), func(r *bootstrap.Report) { r.Contact.FirstPort = 2381 },

@@ -101,7 +101,7 @@ func parseContact(output string, ports []int, paths ...string) (api.Contact, err
 	for line := range strings.Lines(output) {
 		key, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
 		switch key {
-		case "kernel", "machine", "time", "init", "machine-id", "boot-id", "no-user-namespaces", "first-port", "read-only", "free-kib", "data-free-kib", "root", "marker", "data", "end",
+		case "kernel", "machine", "time", "init", "machine-id", "boot-id", "no-user-namespaces", "first-port", "read-only", "noexec", "free-kib", "data-free-kib", "root", "marker", "data", "end",
 			"systemd", "memory-kib", "swap-kib", "cpus", "synchronized", "huge-pages", "cgroup", "selinux":
 			// Each of these facts is printed once. If one comes twice, something else prints lines too.
 			if first, again := told[key]; again {
@@ -138,6 +138,8 @@ func parseContact(output string, ports []int, paths ...string) (api.Contact, err
 			c.FirstPort = max(port, 1)
 		case "read-only":
 			c.ReadOnly = true
+		case "noexec":
+			c.NoExec = true
 		case "unwritable":
 			if !slices.Contains(c.Unwritable, value) {
 				c.Unwritable = append(c.Unwritable, value)

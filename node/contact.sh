@@ -36,6 +36,11 @@ free() { df -Pk "$1" | { read -r _; read -r _ _ _ available _; echo "$available"
 
 install=$(nearest "$root")
 [ -w "$install" ] || say read-only "$install"
+mount=$(df -P "$install" | { read -r _; read -r _ _ _ _ _ on; echo "$on"; })
+while read -r _ on _ options _; do
+	[ "$on" != "$mount" ] || with=$options
+done </proc/self/mounts
+case ,${with-}, in *,noexec,*) say noexec "$mount" ;; esac
 # A host that carries the cluster has been written to, and whatever it lacks since is its member's to say.
 [ -e "$marker" ] || [ -z "$data" ] || for place in "${marker%/*}" "$units" "${data%/*}/" "$data"; do
 	at=$(nearest "$place")

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"bytes"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -52,7 +53,7 @@ func TestContactReadsWhatIsThere(t *testing.T) {
 	if bare.Time.Before(begun) || bare.Time.After(time.Now()) {
 		t.Errorf("it is %s here, between %s and now", bare.Time, begun)
 	}
-	if bare.Kernel == "" || bare.Machine == "" || bare.FreeBytes == 0 || bare.ReadOnly || bare.Unwritable != nil {
+	if bare.Kernel == "" || bare.Machine == "" || bare.FreeBytes == 0 || bare.ReadOnly || bare.NoExec || bare.Unwritable != nil {
 		t.Errorf("this machine reads as %+v", bare)
 	}
 	if bare.Marker != nil || bare.DataNotEmpty || bare.Installed != nil {
@@ -152,6 +153,32 @@ func TestContactTriesEveryPlace(t *testing.T) {
 		}
 		if diff := cmp.Diff(want, c.Unwritable); diff != "" || c.ReadOnly != (place == "stores" || place == ".") {
 			t.Errorf("with %s mounted read-only it says %t, %s", place, c.ReadOnly, diff)
+		}
+	}
+}
+
+// TestContactSeesNoexec has the place of stores be on a file system from which nothing may be executed, and holds that
+// an upload there ends before it begins, with the reason.
+func TestContactSeesNoexec(t *testing.T) {
+	for _, place := range []string{"stores", "."} {
+		root := t.TempDir()
+		closed := ssh.Quote(filepath.Join(root, place))
+		mount := "mkdir -p " + closed + " && mount -t tmpfs -o noexec none " + closed + " || exit 9\n"
+		output, err := exec.Command("unshare", "--mount", "sh", "-c", mount+contactSettings(root)+contactScript).Output()
+		if err != nil {
+			t.Skipf("this machine does not let us mount: %v", err)
+		}
+		c, err := parseContact(string(output), nil)
+		if err != nil || !c.NoExec || c.ReadOnly || c.Unwritable != nil {
+			t.Errorf("with %s mounted noexec it says %+v, %v", place, c, err)
+		}
+		hash, packed := archive(t)
+		script := unpacking(filepath.Join(root, "stores"), hash, packed).Args[2]
+		install := exec.Command("unshare", "--mount", "sh", "-c", mount+script)
+		install.Stdin = bytes.NewReader(packed)
+		said, err := install.CombinedOutput()
+		if err == nil || !strings.Contains(string(said), "is mounted noexec") || strings.Contains(string(said), " has ") {
+			t.Errorf("with %s mounted noexec an upload says %s, %v", place, said, err)
 		}
 	}
 }

@@ -48,6 +48,10 @@ for left in "$root"/.incoming.*.*.*; do
 done
 # Older versions said no more of theirs than when it began.
 find "$root" -maxdepth 1 -name '.incoming.*' ! -name '.incoming.*.*.*' -mmin +60 -exec rm -rf {} +
+printf '#!/bin/sh\n' >"$new/store"
+chmod 755 "$new/store"
+[ -x "$new/store" ] || { echo "$root lies on a file system that is mounted noexec, and members run from there: mount it without noexec, and apply again" >&2; exit 1; }
+rm "$new/store"
 echo "$archive has $has"
 exec 3<&0
 stays=yes

@@ -50,6 +50,9 @@ var needed = []check{
 	{"user_namespaces", Error, "set that to 1000, say, in /etc/sysctl.d, and apply it with sysctl --system", func(h Host) []string {
 		return when(h.NoUserNamespaces, "it allows no user namespaces (user.max_user_namespaces is 0), and the sandbox of a member's unit takes one")
 	}},
+	{"noexec", Error, "mount it without noexec", func(h Host) []string {
+		return when(h.NoExec, "%s lies on a file system that is mounted noexec, and members run from there", api.StoreRoot)
+	}},
 	{"ssh_sessions", Error, "set MaxSessions to 2 or more in its sshd_config (10 is sshd's default)", func(h Host) []string {
 		return when(h.OneSession, "its sshd opens one session at a time on a connection (MaxSessions 1), and a run takes two")
 	}},

@@ -32,6 +32,7 @@ var bad = map[string]struct {
 	"kernel":               {func(h *Host) { h.Kernel = "4.14.99-1-amd64" }, "its kernel is 4.14.99-1-amd64; 4.15 or newer is needed"},
 	"commands":             {func(h *Host) { h.Missing = []string{"gzip", "find"} }, "commands are missing on it: gzip, find"},
 	"user_namespaces":      {func(h *Host) { h.NoUserNamespaces = true }, "it allows no user namespaces"},
+	"noexec":               {func(h *Host) { h.NoExec = true }, "/usr/local/lib/etcd-store lies on a file system that is mounted noexec"},
 	"ssh_sessions":         {func(h *Host) { h.OneSession = true }, "its sshd opens one session at a time"},
 	"read_only":            {func(h *Host) { h.ReadOnly, h.FreeBytes = true, 0 }, "/usr/local/lib/etcd-store lies on a file system that is mounted read-only"},
 	"store_space":          {func(h *Host) { h.FreeBytes-- }, "127 MiB are free for /usr/local/lib/etcd-store and 128 are needed"},

@@ -23,6 +23,7 @@ type Contact struct {
 	OneSession       bool      // its sshd allows one session per connection, and a run needs two
 	FirstPort        int       // the lowest port that users other than root may bind, 1 at least; 0: not known
 	ReadOnly         bool      // StoreRoot lies on a file system that is mounted read-only
+	NoExec           bool      // StoreRoot lies on a file system that is mounted noexec
 	// Unwritable are the other places that a member's host is written in, and cannot be. A host that carries the
 	// cluster says none.
 	Unwritable []string
