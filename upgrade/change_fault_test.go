@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/sample"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
@@ -86,12 +87,17 @@ func faultsOf(world *nodetest.World) (faults []nodetest.Fault) {
 	return faults
 }
 
-// mustConverge repeats the change until it succeeds, and fails the test after more than this many attempts.
+// mustConverge repeats the change until it succeeds, and fails the test after more than this many attempts. One that is
+// refused since peers count connections on is made again after minutes, as the refusal says.
 func (l *life) mustConverge(times int) {
 	l.Helper()
 	var last error
 	for range times {
-		if _, last = l.change(context.Background(), nil); last == nil {
+		if _, last = l.change(context.Background(), nil); last != nil && strings.Contains(last.Error(), "its connections end within a few minutes: plan again then") {
+			time.Sleep(3 * time.Minute)
+			_, last = l.change(context.Background(), nil)
+		}
+		if last == nil {
 			l.mustBeAsDesired()
 			l.mustBeDone()
 			return

@@ -66,6 +66,7 @@ type changeRun struct {
 	waiting    map[membership.Member]bool
 	alike      map[string]bool          // the voters, by ID, that were seen to hold the same data in this run
 	leaves     map[membership.Step]bool // removals of voters that were seen to hold other data than a quorum
+	ended      []string                 // IDs of members that a recovery has ended for good
 	away       error                    // why the signer cannot sign; nil: it was not seen to fail
 	stepErrors []error                  // the errors of failed steps
 	status     membership.ClusterStatus
@@ -133,7 +134,16 @@ func (r *changeRun) lookOnce(ctx context.Context) {
 	r.acknowledge(seen)
 	r.noteInspected(seen)
 	for m, report := range seen {
+		r.forgetEnded(report)
 		r.reports[m] = report
+	}
+}
+
+// forgetEnded takes the members out of a report that this run has ended. If their machines have lost the addresses that
+// peers know, no packet says so to a peer, which counts its connection on for minutes.
+func (r *changeRun) forgetEnded(report bootstrap.Report) {
+	if o := report.Observation; o != nil {
+		o.Member.Connected = slices.DeleteFunc(o.Member.Connected, func(id string) bool { return slices.Contains(r.ended, id) })
 	}
 }
 

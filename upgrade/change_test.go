@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
@@ -236,11 +237,15 @@ var operations = map[string]operation{
 		l.loseAllBut("a")
 		l.cluster.PeerPort = 12380
 	}},
-	"other ports":                {does: "readdress b (192.0.2.12): from https://192.0.2.12:2380", members: 3, happen: func(l *life) { l.cluster.PeerPort, l.cluster.ClientPort = 12380, 12379 }},
-	"readdress and upgrade":      {does: "readdress b (192.0.2.52)", members: 3, version: older, happen: func(l *life) { l.readdress("b", "52", false); l.run(nodetest.EtcdVersion) }},
-	"readdress and downgrade":    {does: "readdress b (192.0.2.52)", members: 3, happen: func(l *life) { l.readdress("b", "52", false); l.run(older) }},
-	"readdress, data lost":       {does: "set aside b (192.0.2.52)", members: 3, happen: func(l *life) { l.readdress("b", "52", false); l.host("b").LoseData(dir) }},
-	"readdress, data lost, gone": {does: "set aside b (192.0.2.52)", members: 3, happen: func(l *life) { l.readdress("b", "52", true); l.host("b").LoseData(dir) }},
+	"other ports":             {does: "readdress b (192.0.2.12): from https://192.0.2.12:2380", members: 3, happen: func(l *life) { l.cluster.PeerPort, l.cluster.ClientPort = 12380, 12379 }},
+	"readdress and upgrade":   {does: "readdress b (192.0.2.52)", members: 3, version: older, happen: func(l *life) { l.readdress("b", "52", false); l.run(nodetest.EtcdVersion) }},
+	"readdress and downgrade": {does: "readdress b (192.0.2.52)", members: 3, happen: func(l *life) { l.readdress("b", "52", false); l.run(older) }},
+	"readdress, data lost":    {does: "set aside b (192.0.2.52)", members: 3, happen: func(l *life) { l.readdress("b", "52", false); l.host("b").LoseData(dir) }},
+	"readdress, data lost, gone": {does: "set aside b (192.0.2.52)", members: 3, happen: func(l *life) {
+		l.readdress("b", "52", true)
+		l.host("b").LoseData(dir)
+		time.Sleep(3 * time.Minute) // until its peers count no connection with it any more
+	}},
 
 	"stopped":     {does: "start a (192.0.2.11)", members: 3, happen: func(l *life) { l.host("a").StopUnit(cluster) }},
 	"all stopped": {does: "agree: 3 voters", members: 3, happen: func(l *life) { each(l.cluster.Members, func(m membership.Member) { l.host(m.Name).StopUnit(cluster) }) }},

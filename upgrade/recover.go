@@ -72,14 +72,20 @@ func (r *changeRun) stopGivenUp(ctx context.Context, survivor membership.Member)
 	return r.stopAll(ctx, run, ", which is given up (if that cannot be done, switch its host off and name it in abandons)")
 }
 
-// stopAll stops and disables members that do not serve. An error says who they are.
+// stopAll stops and disables members that do not serve, and that no recovery starts again. An error says who they are.
 func (r *changeRun) stopAll(ctx context.Context, members []membership.Member, who string) error {
-	return inParallel(members, func(m membership.Member) error {
+	if err := inParallel(members, func(m membership.Member) error {
 		if err := r.stopFailing(ctx, m, true); err != nil {
 			return fmt.Errorf("stop %s%s: %w", m, who, err)
 		}
 		return nil
-	})
+	}); err != nil {
+		return err
+	}
+	for _, m := range members {
+		r.ended = append(r.ended, r.member(m).ID)
+	}
+	return nil
 }
 
 // configureSeed configures the member to recover from: for its new address, if it gets one, since it could not listen

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest/model"
 )
@@ -68,7 +69,11 @@ func (r running) connected() (ids []string) {
 			ids = append(ids, id)
 		}
 	}
-	for _, id := range r.host.world.Lingering {
+	lingering := r.host.world.Lingering
+	if p := r.process(); time.Now().Before(p.LingeringUntil) {
+		lingering = append(slices.Clone(lingering), p.Lingering...)
+	}
+	for _, id := range lingering {
 		if r.member().State().Find(id) >= 0 && !slices.Contains(ids, id) {
 			ids = append(ids, id)
 		}

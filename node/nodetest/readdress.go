@@ -3,6 +3,7 @@ package nodetest
 import (
 	"net/url"
 	"slices"
+	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest/model"
@@ -24,12 +25,22 @@ func (w *World) Readdress(from, to string) {
 	h.addresses = append(h.addresses, to)
 }
 
+// keepalive is for how long Go takes a connection for alive that nobody answers on: one probe after 15 s, and nine more
+// every 15 s.
+const keepalive = 150 * time.Second
+
 // LoseAddress takes an address from the host that has it. A member that listens on it continues to run, and nobody
-// reaches it any more.
+// reaches it any more. No packet says so to the peers that it has connections with: they count them until TCP's
+// keepalive has failed.
 func (w *World) LoseAddress(address string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if h := w.holds(address); h != nil {
+		w.each(func(at *Host, part *installation) {
+			if p := part.unit.Process; p != nil {
+				p.Lingering, p.LingeringUntil = running{at, part}.connected(), time.Now().Add(keepalive)
+			}
+		})
 		h.addresses = slices.DeleteFunc(h.addresses, func(held string) bool { return held == address })
 		w.convene()
 	}

@@ -2,6 +2,7 @@ package model
 
 import (
 	"slices"
+	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
@@ -34,6 +35,9 @@ type Process struct {
 	// systemd.
 	Serves bool
 	Leader string // ID of the leader of its quorum; empty: none
+	// lingering: the process had connections with these peers when an address went, and counts them until then.
+	Lingering      []string
+	LingeringUntil time.Time
 	// catching: the member is new, and has only a part of the log.
 	Catching bool
 	// proved: the process was compared with the others, including all keys.
