@@ -33,6 +33,9 @@ type Marker struct {
 	// Mount is the mount point of the file system with the data directory, as of when the host was prepared. The host
 	// fills it in, and its guard requires it.
 	Mount string `json:"mount,omitempty"`
+	// Former are the paths that lay beside the data when the host was claimed: snapshots, and what was moved aside, of
+	// clusters that were there before. The host fills it in, and neither counts nor deletes them.
+	Former []string `json:"former,omitempty"`
 	// Added are the peer URLs of learners that an unfinished change is about to add, or has added, through this member:
 	// they tell a later run what it may clean up. OpAddLearner records them before it asks etcd; OpConfigure replaces
 	// them.

@@ -58,7 +58,7 @@ func asRoot(m *Machine, content []byte) map[string]acts {
 	marker := api.Marker{Cluster: "main", Member: "a", DataDir: dataDir}
 	kept, state := api.SnapshotDir(dataDir), api.BackupStateDir(dataDir)
 	part, aside, next := arrivals.ArrivingFile(dataDir, sha256Of(content)), dataDir+".aside-restore-x", dataDir+".aside-restored-unfinished"
-	purge := func() error { return m.dataDir(dataDir).Purge() }
+	purge := func() error { return m.dataDir(dataDir).Purge(nil) }
 	restore := func() error { _, err := m.makeData(restoreAs(content), etcdOwner); return err }
 	return map[string]acts{
 		"data": {
@@ -93,7 +93,7 @@ func asRoot(m *Machine, content []byte) map[string]acts {
 			"name what was fetched": func() error {
 				return m.files().Rename(filepath.Join(kept, arrivals.Fetching), api.FetchedSnapshot(dataDir, "x"))
 			},
-			"let go of snapshots": func() error { return m.snapshots().KeepNewest(kept, "", 1) },
+			"let go of snapshots": func() error { return m.snapshots().KeepNewest(snapshotDir+"/none.db", nil, 1) },
 			"take one to send":    func() error { _, err := m.files().Nameless(kept); return err },
 			"purge":               purge,
 			"restore":             restore,

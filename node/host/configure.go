@@ -38,7 +38,7 @@ func (m *Machine) Configure(ctx context.Context, cluster string, r api.Configure
 	}
 	// The marker comes last, so that a host which says that it is formed has everything that belongs to that.
 	marker := m.keepFormed(old, r.Marker)
-	marker.Mount = old.Mount // the host's own to say
+	marker.Mount, marker.Former = old.Mount, old.Former // the host's own to say
 	if err := m.records().PutMarker(marker, etcd); err != nil {
 		return err
 	}

@@ -56,7 +56,7 @@ func TestPlacesOfTheirOwn(t *testing.T) {
 		writeFile(t, m, file, "")
 	}
 	for range 2 {
-		if err := errors.Join(m.Backups().RemoveState("main", dataDir), m.dataDir(dataDir).Purge()); err != nil {
+		if err := errors.Join(m.Backups().RemoveState("main", dataDir), m.dataDir(dataDir).Purge(nil)); err != nil {
 			t.Fatal(err)
 		}
 	}

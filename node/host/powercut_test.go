@@ -76,12 +76,12 @@ func TestWhatACallFindsDoneIsOnTheDisk(t *testing.T) {
 	}{
 		"purge": {
 			killed:  func(m *Machine) error { return os.RemoveAll(m.path(dataDir)) },
-			again:   func(m *Machine) error { return m.dataDir(dataDir).Purge() },
+			again:   func(m *Machine) error { return m.dataDir(dataDir).Purge(nil) },
 			without: dataDir,
 		},
 		"purge, all but the directory": {
 			killed:  func(m *Machine) error { return os.RemoveAll(m.path(dataDir + "/member")) },
-			again:   func(m *Machine) error { return m.dataDir(dataDir).Purge() },
+			again:   func(m *Machine) error { return m.dataDir(dataDir).Purge(nil) },
 			without: dataDir,
 		},
 		"set aside": {

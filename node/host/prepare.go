@@ -80,6 +80,9 @@ func (m *Machine) claim(ctx context.Context, marker api.Marker) (files.Owner, er
 	if marker.Mount, err = m.mountOfData(old, marker); err != nil {
 		return files.Owner{}, err
 	}
+	if marker.Former, err = m.former(old, marker); err != nil {
+		return files.Owner{}, err
+	}
 	marker = m.keepFormed(old, marker)
 	etcd, _, err := m.Users.Lookup(ctx, api.SystemUser) // one that is not there yet is made once the host is claimed
 	if err != nil {
@@ -102,6 +105,20 @@ func (m *Machine) mountOfData(old *api.Marker, marker api.Marker) (string, error
 		return now, err
 	}
 	return "", refuse("data directory %s was on the file system that is mounted on %s, and is on that of %s now: mount what belongs there; if the data is to lie there from now on, take \"mount\" out of %s", marker.DataDir, old.Mount, now, api.MarkerFile(marker.Cluster))
+}
+
+// former returns what lies beside the data directory of clusters that were there before: all that was there when the
+// host was claimed, by whoever claimed it last.
+func (m *Machine) former(old *api.Marker, marker api.Marker) ([]string, error) {
+	if old != nil && old.Owner == marker.Owner && old.DataDir == marker.DataDir {
+		return old.Former, nil
+	}
+	aside, err := m.dataDir(marker.DataDir).Aside()
+	if err != nil {
+		return nil, err
+	}
+	kept, err := m.snapshots().Kept(api.SnapshotDir(marker.DataDir))
+	return append(aside, kept...), err
 }
 
 // putClaim writes the marker into a directory that etcd's group may enter.

@@ -36,7 +36,7 @@ func (m *Machine) Recover(ctx context.Context, cluster string, r api.RecoverRequ
 		return api.Recovered{}, err
 	}
 	if under == nil && isAlone(view) {
-		return api.Recovered{Path: m.lastRecovered(marker.DataDir)}, nil
+		return api.Recovered{Path: m.lastRecovered(marker)}, nil
 	}
 	// This comes before anything stops the member: reading a member may already need it.
 	before, err := m.Units.State(ctx, api.Unit(cluster))
@@ -216,13 +216,13 @@ func (m *Machine) mayRecoverFrom(marker api.Marker, r api.RecoverRequest, runs b
 }
 
 // lastRecovered returns the copy that the last recovery has made, or "" if there is none.
-func (m *Machine) lastRecovered(dir string) string {
-	found, err := m.dataDir(dir).Aside()
+func (m *Machine) lastRecovered(marker *api.Marker) string {
+	found, err := m.dataDir(marker.DataDir).Aside()
 	if err != nil {
 		return ""
 	}
 	for _, path := range slices.Backward(found) {
-		if strings.Contains(filepath.Base(path), api.AsidePrefix+recovered+"-") {
+		if strings.Contains(filepath.Base(path), api.AsidePrefix+recovered+"-") && !slices.Contains(marker.Former, path) {
 			return path
 		}
 	}

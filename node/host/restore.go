@@ -42,6 +42,10 @@ func (m *Machine) Restore(ctx context.Context, cluster string, r api.RestoreRequ
 	if err != nil {
 		return api.Restored{}, err
 	}
+	former, err := m.former(marker, r.Marker)
+	if err != nil {
+		return api.Restored{}, err
+	}
 	etcd, err := m.admit(ctx, r.Marker)
 	if err != nil {
 		return api.Restored{}, err
@@ -72,7 +76,8 @@ func (m *Machine) Restore(ctx context.Context, cluster string, r api.RestoreRequ
 		return api.Restored{}, err
 	}
 	made := r.Marker
-	made.Mount, made.ClusterID, made.MemberID = mount, under.Made, api.FormatID(member)
+	made.Mount, made.Former = mount, former
+	made.ClusterID, made.MemberID = under.Made, api.FormatID(member)
 	if err := m.records().PutMarker(made, etcd); err != nil {
 		return api.Restored{}, err
 	}

@@ -123,7 +123,7 @@ func (m *Machine) Retire(ctx context.Context, cluster string, r api.RetireReques
 	}
 	var retired api.Retired
 	if dataDir != "" {
-		if retired.Path, err = m.leave(marker, dataDir, r.Purge, under != nil); err != nil {
+		if retired.Path, err = m.leave(marker, dataDir, r, under != nil); err != nil {
 			return retired, err
 		}
 	}
@@ -135,15 +135,19 @@ func (m *Machine) Retire(ctx context.Context, cluster string, r api.RetireReques
 }
 
 // leave moves a data directory aside or deletes it, and returns where the data lies. It deletes what was fetched for a
-// restore.
-func (m *Machine) leave(marker *api.Marker, dataDir string, purge, restoring bool) (string, error) {
+// restore, and nothing that former clusters have left.
+func (m *Machine) leave(marker *api.Marker, dataDir string, r api.RetireRequest, restoring bool) (string, error) {
 	if restoring {
 		if err := m.arrivals().RemoveFetched(dataDir, "", false); err != nil {
 			return "", err
 		}
 	}
-	if purge {
-		return "", m.dataDir(dataDir).Purge()
+	if r.Purge {
+		former, err := m.former(marker, api.Marker{DataDir: dataDir, Owner: r.Owner})
+		if err != nil {
+			return "", err
+		}
+		return "", m.dataDir(dataDir).Purge(former)
 	}
 	if marker == nil {
 		return m.dataDir(dataDir).SetAside("retired")

@@ -2,8 +2,10 @@ package host
 
 import (
 	"errors"
+	"fmt"
 	"maps"
 	"os"
+	"path"
 	"slices"
 	"strings"
 	"syscall"
@@ -69,6 +71,78 @@ func TestRetireLeavesABareHost(t *testing.T) {
 			configured(t, m, r)
 		})
 	}
+}
+
+// TestFormerClustersKeepWhatTheyLeft holds that what a destroy without a purge leaves on a host stays there, whatever
+// the next clusters of the name do: it is not among the snapshots that they keep, and none of their purges deletes it.
+func TestFormerClustersKeepWhatTheyLeft(t *testing.T) {
+	m, _, r := formed(t)
+	snapshot := func(day int) string { return fmt.Sprintf("%s/%d-202603%02dT000000Z.db", snapshotDir, day, day) }
+	next := func(owner string) {
+		t.Helper()
+		installStore(t, m, storeA)
+		r.Marker.Owner, r.Marker.Token = owner, owner
+		configured(t, m, r)
+		writeFile(t, m, dataDir+"/member/wal/0.wal", "log")
+	}
+	retire := func(purge bool) string {
+		t.Helper()
+		retired, err := m.Retire(t.Context(), "main", api.RetireRequest{Owner: r.Marker.Owner, Purge: purge})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return retired.Path
+	}
+	mustLie := func(want ...string) {
+		t.Helper()
+		found, err := m.dataDir(dataDir).Aside()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := os.Stat(m.path(snapshotDir)); err == nil {
+			for _, name := range snapshotsOf(t, m) {
+				found = append(found, path.Join(snapshotDir, name))
+			}
+		}
+		slices.Sort(want)
+		slices.Sort(found)
+		if diff := cmp.Diff(want, found); diff != "" {
+			t.Error(diff)
+		}
+	}
+	writeFile(t, m, snapshot(1), "the first")
+	writeFile(t, m, snapshot(2), "the first")
+	writeFile(t, m, dataDir+".aside-restore-1/member/wal/0.wal", "log")
+	left := []string{snapshot(1), snapshot(2), dataDir + ".aside-restore-1", retire(false)}
+
+	next("second")
+	writeFile(t, m, dataDir+".aside-restore-2/member/wal/0.wal", "log")
+	for _, taken := range []int{3, 4, 5} {
+		writeFile(t, m, snapshot(taken), "the second")
+		marker, err := m.records().Owned("main", "second")
+		if err == nil {
+			err = m.snapshots().KeepNewest(snapshot(taken), marker.Former, 2)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	mustLie(append([]string{snapshot(4), snapshot(5), dataDir + ".aside-restore-2"}, left...)...)
+	retire(true)
+	mustLie(left...)
+
+	next("third")
+	if data := stateOf(t, m); !data.HasMember {
+		t.Fatalf("the third has no data: %+v", data)
+	}
+	units := m.Units.(*fakeUnits)
+	units.fail["Reload"] = errors.New("connection reset")
+	if _, err := m.Retire(t.Context(), "main", api.RetireRequest{Owner: "third", Purge: true}); err == nil {
+		t.Fatal("it succeeded without systemd")
+	}
+	delete(units.fail, "Reload")
+	retire(true)
+	mustLie(left...)
 }
 
 // TestRetireGoesOn holds that a call that was cut short anywhere is made again by the same owner: the

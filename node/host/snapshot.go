@@ -42,7 +42,7 @@ func (m *Machine) Snapshot(ctx context.Context, cluster string, r api.SnapshotRe
 		if err := m.files().Rename(unfinished, taken.Path); err != nil {
 			return err
 		}
-		return m.snapshots().KeepNewest(dir, filepath.Base(taken.Path), r.Keep)
+		return m.snapshots().KeepNewest(taken.Path, member.Marker.Former, r.Keep)
 	})
 	return taken, err
 }

@@ -3,6 +3,7 @@ package host
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -74,14 +75,33 @@ func TestSnapshotOfAMember(t *testing.T) {
 		t.Errorf("there are %q, without %s", snapshotsOf(t, f.Machine), s.Path)
 	}
 
+	// One of a cluster that was there before.
+	marker, err := f.records().Owned("main", fleetOwner)
+	if err != nil {
+		t.Fatal(err)
+	}
+	former := snapshotDir + "/5-20250304T050607Z.db"
+	marker.Former = []string{former}
+	writeFile(t, f.Machine, former, "")
+	if err := f.records().RewriteMarker(*marker); err != nil {
+		t.Fatal(err)
+	}
+	if s := take(1); !slices.Equal(snapshotsOf(t, f.Machine), []string{filepath.Base(s.Path), filepath.Base(former)}) {
+		t.Errorf("beside one of a former cluster there are %q", snapshotsOf(t, f.Machine))
+	}
+	if err := f.dataDir(dataDir).Purge(marker.Former); err != nil || !slices.Equal(snapshotsOf(t, f.Machine), []string{filepath.Base(former)}) {
+		t.Errorf("after a purge there are %q, %v", snapshotsOf(t, f.Machine), err)
+	}
+	take(1)
+
 	for _, r := range []api.SnapshotRequest{{Owner: fleetOwner}, {Owner: "another", Keep: 1}} {
 		_, err := f.Snapshot(t.Context(), "main", r)
 		mustRefuse(t, err)
 	}
-	if err := f.dataDir(dataDir + "-2").Purge(); err != nil || len(snapshotsOf(t, f.Machine)) != 1 {
+	if err := f.dataDir(dataDir + "-2").Purge(nil); err != nil || len(snapshotsOf(t, f.Machine)) != 2 {
 		t.Errorf("a neighbour's purge: %v", err)
 	}
-	if err := f.dataDir(dataDir).Purge(); err != nil {
+	if err := f.dataDir(dataDir).Purge(nil); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(f.path(snapshotDir)); !os.IsNotExist(err) {

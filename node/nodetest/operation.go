@@ -139,6 +139,7 @@ func (c call) prepare(r api.PrepareRequest) (api.Prepared, error) {
 		prepared.Requests[want.Name] = text
 	}
 	part.keys, part.next = keys, next
+	r.Marker.Former = c.former(part.marker, r.Marker)
 	c.record(part, c.keepFormed(part.marker, r.Marker))
 	if c.data[r.Marker.DataDir] == nil {
 		c.data[r.Marker.DataDir] = &directory{}
@@ -210,6 +211,7 @@ func (c call) configure(r api.ConfigureRequest) (api.Done, error) {
 	if c.mustBeAlone(part) == "" {
 		part.recovery = nil
 	}
+	r.Marker.Former = part.marker.Former
 	c.record(part, c.keepFormed(part.marker, r.Marker))
 	return api.Done{}, nil
 }
@@ -340,11 +342,14 @@ func (c call) retire(r api.RetireRequest) (api.Retired, error) {
 		c.removeFetched(dir, "")
 	}
 	if r.Purge {
+		stays := func(path string) bool { return slices.Contains(part.marker.Former, path) }
 		for _, aside := range c.aside(dir) {
-			delete(c.data, aside)
+			if !stays(aside) {
+				delete(c.data, aside)
+			}
 		}
 		delete(c.data, dir)
-		delete(c.snapshots, dir)
+		c.snapshots[dir] = slices.DeleteFunc(c.snapshots[dir], func(path string) bool { return !stays(path) })
 	} else {
 		path = c.moveMemberAside(*part.marker, "retired")
 	}
@@ -361,7 +366,7 @@ func (h *Host) moveMemberAside(marker api.Marker, why string) string {
 	}
 	for _, moved := range slices.Backward(h.aside(marker.DataDir)) {
 		m := h.data[moved].member
-		if strings.HasPrefix(moved, marker.DataDir+"."+api.AsidePrefix+why+"-") && (marker.ClusterID == "" || m != nil && m.Cluster == marker.ClusterID && m.ID == marker.MemberID) {
+		if strings.HasPrefix(moved, marker.DataDir+"."+api.AsidePrefix+why+"-") && !slices.Contains(marker.Former, moved) && (marker.ClusterID == "" || m != nil && m.Cluster == marker.ClusterID && m.ID == marker.MemberID) {
 			return moved
 		}
 	}

@@ -50,7 +50,7 @@ func (c call) recover(r api.RecoverRequest) (api.Recovered, error) {
 	}
 	switch {
 	case part.unit.Process != nil && part.unit.Process.Leader != "" && len(m.State().Members) == 1 && part.recovery == nil:
-		return api.Recovered{Path: c.lastRecovered(part.marker.DataDir)}, nil
+		return api.Recovered{Path: c.lastRecovered(part.marker)}, nil
 	case part.unit.Process != nil && part.unit.Process.Leader != "" && len(m.State().Members) > 1:
 		return api.Recovered{}, refuse("cluster %s has its quorum: there is nothing to recover", r.ClusterID)
 	case !m.State().Votes(m.ID):
@@ -83,9 +83,9 @@ func (c call) recover(r api.RecoverRequest) (api.Recovered, error) {
 }
 
 // lastRecovered returns the copy that the last recovery has made, or "".
-func (h *Host) lastRecovered(dir string) string {
-	for _, path := range slices.Backward(h.aside(dir)) {
-		if strings.HasPrefix(path, dir+"."+api.AsidePrefix+"recovered-") {
+func (h *Host) lastRecovered(marker *api.Marker) string {
+	for _, path := range slices.Backward(h.aside(marker.DataDir)) {
+		if strings.HasPrefix(path, marker.DataDir+"."+api.AsidePrefix+"recovered-") && !slices.Contains(marker.Former, path) {
 			return path
 		}
 	}

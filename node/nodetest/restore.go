@@ -220,6 +220,7 @@ func (c call) restore(r api.RestoreRequest) (api.Restored, error) {
 	if under := part.restore; under != nil && under.Revision > 0 && begins < under.Revision+2 {
 		return api.Restored{}, refuse("the restored cluster would begin at revision %d, and clients may have seen revision %d from this host: raise revisions by %d more", begins, under.Revision, under.Revision+2-begins)
 	}
+	former := c.former(part.marker, r.Marker)
 	m := c.reborn(r, held)
 	c.noneServes(m.Cluster)
 	if part.restore == nil {
@@ -233,6 +234,7 @@ func (c call) restore(r api.RestoreRequest) (api.Restored, error) {
 	part.restore.Token, part.restore.Bump, part.restore.Aside = r.Marker.Token, r.Bump, c.moveAside(dir, "restore")
 	part.before.made = m.Cluster
 	c.data[dir] = &directory{member: m}
+	r.Marker.Former = former
 	r.Marker.ClusterID, r.Marker.MemberID = m.Cluster, m.ID
 	c.record(part, r.Marker)
 	return api.Restored{ClusterID: m.Cluster, MemberID: m.ID, Aside: part.restore.Aside}, nil

@@ -116,8 +116,19 @@ func (c call) snapshot(r api.SnapshotRequest) (api.Snapshot, error) {
 		Version:   p.Member.Storage.String(),
 	}
 	kept := append(slices.Clone(c.snapshots[dir]), saved.Path)
-	c.snapshots[dir] = kept[max(0, len(kept)-r.Keep):]
+	former := c.on(c.cluster).marker.Former
+	own := slices.DeleteFunc(slices.Clone(kept), func(path string) bool { return slices.Contains(former, path) })
+	goes := own[:max(0, len(own)-r.Keep)]
+	c.snapshots[dir] = slices.DeleteFunc(kept, func(path string) bool { return slices.Contains(goes, path) })
 	return saved, nil
+}
+
+// former returns what lies beside the data directory of clusters that were there before.
+func (h *Host) former(old *api.Marker, marker api.Marker) []string {
+	if old != nil && old.Owner == marker.Owner && old.DataDir == marker.DataDir {
+		return old.Former
+	}
+	return append(h.aside(marker.DataDir), h.snapshots[marker.DataDir]...)
 }
 
 // mustHoldSnapshot refuses a snapshot of the local member that there is no room for.

@@ -122,7 +122,7 @@ func clusterSchema(ctx context.Context, carried ...string) schema.Schema {
 				Computed: true,
 				Default:  booldefault.StaticBool(false),
 				MarkdownDescription: "What a destroy does to the data: false moves it aside on each host, where it stays until somebody deletes it; " +
-					"true deletes it, with all that was moved aside before. Takes effect once applied. Default: `false`.",
+					"true deletes it, with its snapshots and all that this cluster has moved aside before, and leaves what earlier clusters of the name have left there. Takes effect once applied. Default: `false`.",
 			},
 			"preflight_at_plan": schema.BoolAttribute{
 				Optional: true,

@@ -106,7 +106,7 @@ func (d Dir) MoveAside(marker api.Marker, why string) (string, error) {
 		return "", err
 	}
 	for _, moved := range slices.Backward(aside) {
-		if !strings.Contains(filepath.Base(moved), api.AsidePrefix+why+"-") {
+		if !strings.Contains(filepath.Base(moved), api.AsidePrefix+why+"-") || slices.Contains(marker.Former, moved) {
 			continue
 		}
 		cluster, member, err := d.at(moved).etcd().Identity()
@@ -159,9 +159,10 @@ func (d Dir) SetContentsAside(names []string, to string) error {
 	return d.Files.MoveNames(d.Path, to, names)
 }
 
-// Purge deletes a data directory, its snapshots, and all that was moved aside from it. Mount points stay, empty.
-func (d Dir) Purge() error {
-	if err := d.at(api.SnapshotDir(d.Path)).removeOrEmpty(); err != nil {
+// Purge deletes a data directory, its snapshots, and all that was moved aside from it, but for what former clusters
+// have left there. Mount points stay, empty.
+func (d Dir) Purge(former []string) error {
+	if err := d.at(api.SnapshotDir(d.Path)).removeBut(former); err != nil {
 		return err
 	}
 	aside, err := d.Aside()
@@ -169,6 +170,9 @@ func (d Dir) Purge() error {
 		return err
 	}
 	for _, path := range aside {
+		if slices.Contains(former, path) {
+			continue
+		}
 		if err := files.RemoveAll(d.Files.Path(path)); err != nil {
 			return err
 		}
@@ -194,11 +198,14 @@ func (d Dir) Purge() error {
 	return d.Files.RemoveEmpty(d.Path)
 }
 
-// removeOrEmpty deletes a directory. It empties one that is a mount point.
-func (d Dir) removeOrEmpty() error {
-	if mounted, err := d.disks().IsMountPoint(d.Path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+// removeBut deletes a directory, but for these paths in it. A mount point stays.
+func (d Dir) removeBut(paths []string) error {
+	mounted, err := d.disks().IsMountPoint(d.Path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
-	} else if info, err := os.Lstat(d.path()); err != nil || !info.IsDir() || !mounted {
+	}
+	stays := mounted || slices.ContainsFunc(paths, func(path string) bool { return filepath.Dir(path) == d.Path })
+	if info, err := os.Lstat(d.path()); err != nil || !info.IsDir() || !stays {
 		return files.RemoveAll(d.path())
 	}
 	names, err := d.Contents()
@@ -206,11 +213,18 @@ func (d Dir) removeOrEmpty() error {
 		return err
 	}
 	for _, name := range names {
-		if err := files.RemoveAll(d.Files.Path(filepath.Join(d.Path, name))); err != nil {
+		path := filepath.Join(d.Path, name)
+		if slices.Contains(paths, path) {
+			continue
+		}
+		if err := files.RemoveAll(d.Files.Path(path)); err != nil {
 			return err
 		}
 	}
-	return nil
+	if mounted {
+		return nil
+	}
+	return d.Files.RemoveEmpty(d.Path)
 }
 
 // CheckWhy checks a reason that becomes a part of a name.

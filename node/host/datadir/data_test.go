@@ -144,7 +144,7 @@ func TestPurge(t *testing.T) {
 	writeFile(t, d, dataDir+".aside-retired-1/member/wal/0.wal", "")
 	writeFile(t, d, "/var/lib/etcd/events/member/wal/0.wal", "")
 	for range 2 {
-		if err := d.Purge(); err != nil {
+		if err := d.Purge(nil); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -185,7 +185,7 @@ func TestSetAsideInAMountPoint(t *testing.T) {
 	if again, err := d.SetAside("retired"); err != nil || again != to || !stateOf(t, d).Empty {
 		t.Errorf("the rest lies in %q, %v", again, err)
 	}
-	if err := d.Purge(); err != nil {
+	if err := d.Purge(nil); err != nil {
 		t.Fatal(err)
 	}
 	if state := stateOf(t, d); !state.Exists || !state.Empty || len(state.Aside) > 0 {

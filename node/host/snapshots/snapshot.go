@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -86,25 +87,37 @@ func Send(ctx context.Context, member etcdclient.Voter, to io.Writer) (*api.Chec
 // Name returns the file name of a verified snapshot: its revision, and when it was taken.
 var Name = regexp.MustCompile(`^\d+-(\d{8}T\d{6}Z)\.db$`)
 
-// KeepNewest removes the oldest snapshots until this many are left. It never removes the one that was just taken,
-// whatever the clock says.
-func (h Host) KeepNewest(dir, taken string, keep int) error {
-	entries, err := inside.ReadDir(h.Files.Path(dir))
+// KeepNewest removes the oldest snapshots of a cluster until this many are left in the directory of the one that was
+// just taken, which it never removes, whatever the clock says. Those of former clusters neither count nor go.
+func (h Host) KeepNewest(taken string, former []string, keep int) error {
+	others, err := h.Kept(filepath.Dir(taken))
 	if err != nil {
 		return err
 	}
-	type older struct{ name, at string }
-	var others []older
-	for _, entry := range entries {
-		if found := Name.FindStringSubmatch(entry.Name()); found != nil && entry.Name() != taken {
-			others = append(others, older{entry.Name(), found[1]})
-		}
-	}
-	slices.SortFunc(others, func(a, b older) int { return cmp.Compare(a.at, b.at) })
+	others = slices.DeleteFunc(others, func(other string) bool { return other == taken || slices.Contains(former, other) })
+	slices.SortFunc(others, func(a, b string) int { return cmp.Compare(takenAt(a), takenAt(b)) })
 	for _, other := range others[:max(0, len(others)-keep+1)] {
-		if err := files.Remove(h.Files.Path(filepath.Join(dir, other.name))); err != nil {
+		if err := files.Remove(h.Files.Path(other)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
+
+// Kept returns the paths of the verified snapshots in a directory, if there is one.
+func (h Host) Kept(dir string) ([]string, error) {
+	entries, err := inside.ReadDir(h.Files.Path(dir))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	var kept []string
+	for _, entry := range entries {
+		if Name.MatchString(entry.Name()) {
+			kept = append(kept, filepath.Join(dir, entry.Name()))
+		}
+	}
+	return kept, nil
+}
+
+// takenAt returns when a snapshot was taken, by its name.
+func takenAt(path string) string { return Name.FindStringSubmatch(filepath.Base(path))[1] }
