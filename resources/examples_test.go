@@ -10,8 +10,9 @@ import (
 	"testing"
 
 	frameworkprovider "github.com/hashicorp/terraform-plugin-framework/provider"
+	gossh "golang.org/x/crypto/ssh"
 
-	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/sample"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh/sshtest"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/provider"
 )
 
@@ -43,7 +44,6 @@ var ofTheirOwn = regexp.MustCompile(`"([a-z])\.etcd\.example\.com"`)
 
 // TestExamplesAreApplied applies every example, and plans it again: nothing is left to do.
 func TestExamplesAreApplied(t *testing.T) {
-	sample.Leave(t, "TestExamples plans each of them, and TestConfigurationsPlanNothingTwice refuses what is known not to settle")
 	t.Parallel()
 	examples := filepath.Join("..", "examples")
 	var folders []string
@@ -77,7 +77,7 @@ func TestExamplesAreApplied(t *testing.T) {
 			}
 			x.write("terraform.tfvars", filledIn[folder])
 			x.write("curl", "#!/bin/sh\ntrue\n") // the example of ephemeral-resources has no host to ask
-			x.env = append(x.env, "TF_VAR_ssh_private_key=key", "PATH="+x.dir+":"+os.Getenv("PATH"))
+			x.env = append(x.env, "TF_VAR_ssh_private_key="+sshtest.OpenSSH(t, sshtest.NewKey(t, gossh.KeyAlgoED25519), ""), "PATH="+x.dir+":"+os.Getenv("PATH"))
 			x.must("init", "-no-color")
 			x.must("apply", "-no-color", "-auto-approve")
 			if text, code := x.run("plan", "-no-color", "-detailed-exitcode"); code != 0 {
