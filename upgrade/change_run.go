@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -82,8 +83,7 @@ func (e *Executor) Change(ctx context.Context, order Order) (Outcome, error) {
 		reports[m] = bootstrap.Report{}
 	}
 	r := &changeRun{run: e.newRun(e.Cluster.AllMembers(reports)), order: order, staged: map[membership.Member]string{}, served: map[membership.Member]bool{}, failing: map[membership.Member]bool{}, stalled: map[membership.Member]bool{},
-		applied: map[string]uint64{}, acknowledged: map[string]uint64{},
-		renewed: map[membership.Member]bool{}, failed: map[membership.Member]string{}, waiting: map[membership.Member]bool{}, wasStoreless: map[membership.Member]bool{}, removed: map[membership.Member]bool{},
+		applied: map[string]uint64{}, acknowledged: map[string]uint64{}, renewed: map[membership.Member]bool{}, failed: map[membership.Member]string{}, waiting: map[membership.Member]bool{}, wasStoreless: map[membership.Member]bool{}, removed: map[membership.Member]bool{},
 		alike: map[string]bool{}, leaves: map[membership.Step]bool{}}
 	r.peers = func() []string { return r.status.Peers() }
 	r.canSpare = r.canDoWithout
@@ -133,18 +133,8 @@ func (r *changeRun) lookOnce(ctx context.Context) {
 	r.observedOnce = true
 	r.acknowledge(seen)
 	r.noteInspected(seen)
-	for m, report := range seen {
-		r.forgetEnded(report)
-		r.reports[m] = report
-	}
-}
-
-// forgetEnded takes the members out of a report that this run has ended. If their machines have lost the addresses that
-// peers know, no packet says so to a peer, which counts its connection on for minutes.
-func (r *changeRun) forgetEnded(report bootstrap.Report) {
-	if o := report.Observation; o != nil {
-		o.Member.Connected = slices.DeleteFunc(o.Member.Connected, func(id string) bool { return slices.Contains(r.ended, id) })
-	}
+	r.forgetEnded(seen)
+	maps.Copy(r.reports, seen)
 }
 
 // acknowledge records which entries members have on disk. etcd may apply an entry while it is still writing it, but it

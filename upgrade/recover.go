@@ -3,7 +3,9 @@ package upgrade
 import (
 	"context"
 	"fmt"
+	"slices"
 
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
@@ -86,6 +88,16 @@ func (r *changeRun) stopAll(ctx context.Context, members []membership.Member, wh
 		r.ended = append(r.ended, r.member(m).ID)
 	}
 	return nil
+}
+
+// forgetEnded takes the members out of reports that this run has ended. If their machines have lost the addresses that
+// peers know, no packet says so to a peer, which counts its connection on for minutes.
+func (r *changeRun) forgetEnded(seen bootstrap.Reports) {
+	for _, report := range seen {
+		if o := report.Observation; o != nil {
+			o.Member.Connected = slices.DeleteFunc(o.Member.Connected, func(id string) bool { return slices.Contains(r.ended, id) })
+		}
+	}
 }
 
 // configureSeed configures the member to recover from: for its new address, if it gets one, since it could not listen
