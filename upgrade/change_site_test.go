@@ -279,6 +279,7 @@ func (l *life) mustRunAsDesired(m membership.Member, o api.Observation) {
 	}
 	marker := l.cluster.Marker(m, formation, api.PhaseFormed)
 	marker.ClusterID, marker.MemberID, marker.Store = o.Member.ClusterID, o.Member.MemberID, l.cluster.Stores[o.Facts.Architecture]
+	marker.Former = o.Marker.Former // the host's own to say
 	same := func(what string, want, got any) {
 		l.Helper()
 		if diff := cmp.Diff(want, got); diff != "" {

@@ -92,10 +92,7 @@ func (h Host) directory(ctx context.Context, dir string) (destination, error) {
 		leaves int64
 	}
 	at, away := backup.UnlessItHangs(h.HangsAfter(), func(func()) (place, error) {
-		path := h.Files.Path(dir)
-		if resolved, err := filepath.EvalSymlinks(path); err == nil {
-			path = resolved // the directory behind a link
-		}
+		path := realPath(h.Files.Path(dir))
 		if opened, err := os.Open(path); err == nil { // this mounts a file system that is mounted on demand
 			_, _ = opened.Stat()
 			_ = opened.Close() // nothing was written
@@ -105,7 +102,7 @@ func (h Host) directory(ctx context.Context, dir string) (destination, error) {
 	if away != nil {
 		at, away = place{path: h.Files.Path(dir)}, fmt.Errorf("backup directory %s: %w: see whether the server of its file system is there, or unmount it (umount -l)", dir, away)
 	} else {
-		away = h.mustBeMounted(ctx, dir)
+		away = h.mustBeMounted(ctx, dir, strings.TrimPrefix(at.path, filepath.Clean(h.Files.Root)))
 	}
 	directory, err := backup.NewDirectory(at.path)
 	if err != nil {
@@ -116,15 +113,27 @@ func (h Host) directory(ctx context.Context, dir string) (destination, error) {
 	return destination{bounded, "directory", away, bounded}, nil
 }
 
+// realPath returns where a path leads behind links, also if only the first part of it is there.
+func realPath(path string) string {
+	if real, err := filepath.EvalSymlinks(path); err == nil || filepath.Dir(path) == path {
+		return cmp.Or(real, path)
+	}
+	return filepath.Join(realPath(filepath.Dir(path)), filepath.Base(path))
+}
+
 // mustBeMounted refuses a directory on a file system that systemd knows how to mount, and that is not mounted: what
-// lies under the mount point belongs to another file system.
-func (h Host) mustBeMounted(ctx context.Context, dir string) error {
+// lies under the mount point belongs to another file system. systemd knows mount points by their real paths alone.
+func (h Host) mustBeMounted(ctx context.Context, dir, real string) error {
 	ask := func(unit string) (api.UnitState, error) {
 		ctx, cancel := context.WithTimeout(ctx, units.Timeout)
 		defer cancel()
 		return h.Units.State(ctx, unit)
 	}
-	for _, unit := range systemd.MountUnits(dir) {
+	all := systemd.MountUnits(dir)
+	if real != dir {
+		all = append(all, systemd.MountUnits(real)...)
+	}
+	for _, unit := range all {
 		state, err := ask(unit)
 		switch {
 		case err != nil:

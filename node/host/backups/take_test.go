@@ -96,7 +96,7 @@ func (u slowUnits) State(ctx context.Context, unit string) (api.UnitState, error
 // many directories lead to the backups.
 func TestMountsAreAskedForOneByOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		mustNotFail(t, Host{Units: slowUnits{}}.mustBeMounted(t.Context(), "/srv/backups/of/all/clusters"))
+		mustNotFail(t, Host{Units: slowUnits{}}.mustBeMounted(t.Context(), "/srv/backups/of/all/clusters", "/srv/backups/of/all/clusters"))
 	})
 }
 
