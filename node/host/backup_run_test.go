@@ -150,6 +150,8 @@ func TestOneMemberDoesEachRun(t *testing.T) {
 		for _, f := range members {
 			if newest := f.Backups().Record(f.marker, kind).Newest(); newest.Before(by.At.Add(-time.Minute)) {
 				t.Errorf("%s knows of no %s since %s", f.marker.Member, kind, newest)
+			} else if status, err := f.Backups().Status(t.Context(), f.marker); err != nil || map[string]time.Time{backups.KindBackup: status.Newest, backups.KindRehearsal: status.Proved}[kind] != newest || status.Since.IsZero() || status.Rehearsing.IsZero() {
+				t.Errorf("%s knows of a %s at %s, and tells %+v, %v", f.marker.Member, kind, newest, status, err)
 			}
 			if record := f.Backups().Record(f.marker, kind); record.Last != nil {
 				did++

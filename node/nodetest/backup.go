@@ -22,6 +22,8 @@ type backups struct {
 	stopped         bool      // somebody has stopped its timers
 	since           time.Time // its schedule was put in place
 	newest          time.Time // when the last run of it ended that succeeded
+	rehearsing      time.Time // the schedule of its rehearsals was put in place
+	proved          time.Time // when the last rehearsal ended that succeeded
 	last, rehearsed *api.Run
 }
 
@@ -84,10 +86,16 @@ func (c call) backUp(r api.BackUpRequest) (api.Done, error) {
 		return api.Done{}, refuse("%s", err)
 	}
 	next := &backups{Backup: *r.Backup, units: systemd.Digest(units), since: c.world.Clock}
-	if part.backups != nil {
-		next.last, next.rehearsed, next.newest = part.backups.last, part.backups.rehearsed, part.backups.newest
-		if part.backups.Schedule == r.Backup.Schedule {
-			next.since = part.backups.since
+	if r.Backup.Rehearsal != nil {
+		next.rehearsing = c.world.Clock
+	}
+	if before := part.backups; before != nil {
+		next.last, next.rehearsed, next.newest, next.proved = before.last, before.rehearsed, before.newest, before.proved
+		if before.Schedule == r.Backup.Schedule {
+			next.since = before.since
+		}
+		if next.Rehearsal != nil && before.Rehearsal != nil && before.Rehearsal.Schedule == next.Rehearsal.Schedule {
+			next.rehearsing = before.rehearsing
 		}
 	}
 	part.backups = next
@@ -121,13 +129,12 @@ func (c call) runNow(r api.RunNowRequest) (api.BackupStatus, error) {
 	if err != nil {
 		run.Error = err.Error()
 	}
+	last, newest := &b.last, &b.newest
 	if r.Rehearsal {
-		b.rehearsed = run
-	} else {
-		b.last = run
-		if err == nil {
-			b.newest = run.Ended
-		}
+		last, newest = &b.rehearsed, &b.proved
+	}
+	if *last = run; err == nil {
+		*newest = run.Ended
 	}
 	return *b.status(), err
 }
@@ -275,7 +282,7 @@ func (b *backups) status() *api.BackupStatus {
 		return nil
 	}
 	return &api.BackupStatus{Digest: b.Digest, Units: b.units, Enabled: !b.stopped, NeedReload: b.unread, Last: b.last, Rehearsed: b.rehearsed,
-		Newest: b.newest, Since: b.since, Every: map[string]time.Duration{"hourly": time.Hour, "daily": 24 * time.Hour}[b.Schedule]}
+		Newest: b.newest, Since: b.since, Proved: b.proved, Rehearsing: b.rehearsing, Every: map[string]time.Duration{"hourly": time.Hour, "daily": 24 * time.Hour}[b.Schedule]}
 }
 
 // renewals are how a host renews certificates by itself.

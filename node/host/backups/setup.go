@@ -227,14 +227,24 @@ func (h Host) Status(ctx context.Context, marker api.Marker) (*api.BackupStatus,
 	}
 	ctx, cancel := context.WithTimeout(ctx, units.Timeout)
 	defer cancel()
-	record := h.Record(marker, KindBackup)
-	status.Last, status.Rehearsed, status.Newest = record.Last, h.Record(marker, KindRehearsal).Last, record.Newest()
+	made, rehearsed := h.Record(marker, KindBackup), h.Record(marker, KindRehearsal)
+	status.Last, status.Newest, status.Since = made.Last, made.Newest(), h.since(api.BackupUnit(marker.Cluster))
 	status.Every = h.calendar().LongestGap(ctx, b.Schedule)
-	// Only a new schedule changes the timer's file, and no other setting of the backup.
-	if info, err := os.Stat(h.Files.Path(path.Join(unitfiles.Dir, api.BackupUnit(marker.Cluster)+".timer"))); err == nil {
-		status.Since = info.ModTime().UTC()
+	status.Rehearsed, status.Proved = rehearsed.Last, rehearsed.Newest()
+	if b.Rehearsal != nil {
+		status.Rehearsing = h.since(api.RehearsalUnit(marker.Cluster))
 	}
 	return status, nil
+}
+
+// since returns since when a timer has its schedule: only a new one changes its file, and no other setting of the
+// backup.
+func (h Host) since(unit string) time.Time {
+	info, err := os.Stat(h.Files.Path(path.Join(unitfiles.Dir, unit+".timer")))
+	if err != nil {
+		return time.Time{}
+	}
+	return info.ModTime().UTC()
 }
 
 // RunNow starts a run in its unit and waits for its end. The run does its work even if another member has done the

@@ -94,15 +94,11 @@ func Watch(ctx context.Context, backup types.Object, name string, reports bootst
 				fmt.Sprintf("%s, backup %s: %s\n\nUntil one succeeds, do not count on that backup. Its unit is %s.service.", run.Ended.UTC().Format(time.RFC3339), run.Backup, run.Error, api.RehearsalUnit(name)))
 		}
 	}
-	if run, found := newestRun(rehearsals, func(r api.Run) bool { return r.Error == "" }); found {
-		desired, d := From(ctx, backup, name)
-		diags.Append(d...)
-		if !d.HasError() && now.Sub(run.Ended) > desired.Rehearsal.MaxAge {
-			diags.AddAttributeWarning(at.AtName("rehearsal"), fmt.Sprintf("The last successful rehearsal of a restore of cluster %s is stale", name),
-				fmt.Sprintf("It was at %s, and rehearsal.max_age is %s. See why none has succeeded since: systemctl status %s.timer on the hosts.", run.Ended.UTC().Format(time.RFC3339), desired.Rehearsal.MaxAge, api.RehearsalUnit(name)))
-		}
+	desired, d := From(ctx, backup, name)
+	if diags.Append(d...); !d.HasError() && desired != nil {
+		diags.Append(missRehearsals(name, reports, rehearsals, desired.Rehearsal.MaxAge, now)...)
 	}
-	said, d := basetypes.NewObjectValueFrom(ctx, StatusType(), status)
+	said, d = basetypes.NewObjectValueFrom(ctx, StatusType(), status)
 	diags.Append(d...)
 	return said, diags
 }
@@ -144,6 +140,39 @@ func missBackups(name string, reports bootstrap.Reports, runs []api.Run, now tim
 	diags.AddAttributeWarning(path.Root("backup"), fmt.Sprintf("Backups of cluster %s are overdue", name),
 		fmt.Sprintf("%s, as far as the hosts that answered know, and since %s a run is due every %s. A run that never started, or was killed, leaves no record: see systemctl status %s.timer %s.service on the hosts.",
 			said, since.UTC().Format(time.RFC3339), every, api.BackupUnit(name), api.BackupUnit(name)))
+	return diags
+}
+
+// missRehearsals warns if the newest successful rehearsal is older than it may be, or if there was none for so long.
+func missRehearsals(name string, reports bootstrap.Reports, runs []api.Run, maxAge time.Duration, now time.Time) (diags diag.Diagnostics) {
+	var newest, since time.Time
+	if run, found := newestRun(runs, func(r api.Run) bool { return r.Error == "" }); found {
+		newest = run.Ended
+	}
+	for _, report := range reports {
+		o := report.Observation
+		if o == nil || o.Backup == nil {
+			continue
+		}
+		if b := o.Backup; b.Proved.After(newest) {
+			newest = b.Proved
+		}
+		if b := o.Backup; !b.Rehearsing.IsZero() && (since.IsZero() || b.Rehearsing.Before(since)) {
+			since = b.Rehearsing
+		}
+	}
+	said := fmt.Sprintf("It was at %s", newest.UTC().Format(time.RFC3339))
+	switch {
+	case newest.IsZero() && since.IsZero():
+		return nil // the next apply sets the rehearsals up
+	case newest.IsZero() && now.Sub(since) > maxAge:
+		said = fmt.Sprintf("None has succeeded since rehearsals were set up at %s", since.UTC().Format(time.RFC3339))
+	case newest.IsZero() || now.Sub(newest) <= maxAge:
+		return nil
+	}
+	diags.AddAttributeWarning(path.Root("backup").AtName("rehearsal"), fmt.Sprintf("The last successful rehearsal of a restore of cluster %s is stale", name),
+		fmt.Sprintf("%s, as far as the hosts that answered know, and rehearsal.max_age is %s. A run that never started, or was killed, leaves no record: see systemctl status %s.timer %s.service on the hosts.",
+			said, maxAge, api.RehearsalUnit(name), api.RehearsalUnit(name)))
 	return diags
 }
 
