@@ -309,7 +309,7 @@ func (c Cluster) addClusterFacts(p *membership.ClusterStatus, owner string, repo
 		p.Members[i].Active = o.Unit.ActiveState == "active"
 		p.Members[i].Storeless, p.Members[i].Cramped = storeless(o.Store), o.Data.Cramped
 		p.Members[i].Version = cmp.Or(o.Member.Version, c.versionOf(o.Store.Selected))
-		p.Members[i].Looping = o.Unit.Looping
+		p.Members[i].Looping = o.Unit.Looping && o.GuardCheck != api.GuardMount // it only waits for its disk then
 		if s.State != membership.Healthy {
 			lowered = lowered && s.Role != membership.Voter
 			p.Members[i].Behind = o.Data.Log != nil && olderMinor(p.Members[i].Version, o.Data.Log.Version)

@@ -8,8 +8,12 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
+// ErrDiskAway is of a refusal that ends by itself where a disk is mounted late: systemd orders a member after those
+// mounts alone that it knows when it starts.
+var ErrDiskAway = errors.New("the file system of its data is not mounted")
+
 // Guard returns why the cluster's member must not be started on this host now, or nil if it may. It runs as the user
-// that etcd runs as, reads only, and needs nothing but the files.
+// that etcd runs as, reads only, and needs nothing but the files. The error is ErrDiskAway's if a disk is missing.
 func (m *Machine) Guard(cluster string) error {
 	marker, err := m.records().Marker(cluster)
 	if err != nil {
@@ -22,9 +26,17 @@ func (m *Machine) Guard(cluster string) error {
 	if err != nil {
 		return err
 	}
-	_, err = m.maySetOut(*marker, flags, false)
+	check, err := m.maySetOut(*marker, flags, false)
+	if check == api.GuardMount {
+		err = diskAwayError{err}
+	}
 	return err
 }
+
+// diskAwayError has a refusal of the mount check be ErrDiskAway.
+type diskAwayError struct{ error }
+
+func (diskAwayError) Is(target error) bool { return target == ErrDiskAway }
 
 // maySetOut returns by which check a member must not be started, or must not continue where it runs. An interrupted
 // recovery resumes from a member that is to start alone, and that nobody else starts. A running member has passed that

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest/model"
 )
 
@@ -17,7 +18,11 @@ func (h *Host) boot(part *installation) {
 		part.unit.Fail("guard: there is no marker")
 		return
 	}
-	if _, why := h.maySetOut(part); why != "" {
+	switch check, why := h.maySetOut(part); {
+	case check == api.GuardMount: // started again until its disk is there
+		part.unit.Sub, part.unit.Journal = "start", []string{"guard: " + why}
+		return
+	case why != "":
 		part.unit.Fail("guard: " + why)
 		return
 	}

@@ -7,11 +7,12 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
-// guard asks whether a member may be started, and if not writes why to stderr, which is the journal.
-func guard(cluster string) int {
+// guard asks whether a member may be started, and if not writes why to stderr, which is the journal. A refusal ends with
+// api.GuardStatus.
+func guard(cluster string) (status int, err error) {
 	if !api.ClusterName.MatchString(cluster) {
 		fmt.Fprintf(os.Stderr, "store: %q is no name of a cluster\n", cluster)
-		return exitUsage
+		return exitUsage, nil
 	}
 	machine, err := thisMachine()
 	if err == nil {
@@ -19,7 +20,7 @@ func guard(cluster string) int {
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "not started:", err)
-		return api.GuardStatus
+		return api.GuardStatus, err
 	}
-	return exitDone
+	return exitDone, nil
 }

@@ -34,6 +34,7 @@ const (
 	exitDone   = 0
 	exitFailed = 1
 	exitUsage  = 2
+	exitAgain  = 75 // EX_TEMPFAIL of sysexits.h: systemd starts the member again
 )
 
 const usage = `store: runs etcd members on this host, on behalf of terraform-provider-etcd
@@ -71,7 +72,8 @@ func store(args []string) int {
 	case command == "record" && len(args) == 1:
 		return record(args[0])
 	case command == "guard" && len(args) == 1:
-		return guard(args[0])
+		status, _ := guard(args[0])
+		return status
 	case command == "backup" && (len(args) == 1 || len(args) == 2 && args[1] == "--now"):
 		return backUp(args[0], len(args) == 2)
 	case command == "rehearse" && (len(args) == 1 || len(args) == 2 && args[1] == "--now"):

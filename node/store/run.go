@@ -2,22 +2,32 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host"
 )
+
+// diskPatience is how long a member whose disk is not mounted waits until it has systemd start it again, in a sandbox
+// that sees what was mounted since. No other refusal ends by itself.
+const diskPatience = 20 * time.Second
 
 // runMember turns this process into the member of a cluster, if the guard permits it. It returns only if that fails.
 //
 // The process executes its own binary again, as etcd, so that the kernel keeps the member's flags as long as the member
 // lives.
 func runMember(cluster string) int {
-	if status := guard(cluster); status != exitDone {
+	switch status, err := guard(cluster); {
+	case errors.Is(err, host.ErrDiskAway):
+		time.Sleep(diskPatience)
+		return exitAgain
+	case status != exitDone:
 		return status
 	}
 	text, err := os.ReadFile(api.FlagsFile(cluster))
