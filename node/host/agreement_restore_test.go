@@ -156,6 +156,26 @@ var rolledBack = arrangement{hosts: []string{"a", "b", "d"},
 	},
 }
 
+// restoreOfAnother is a host without a member on which another Terraform object has begun a restore and left it: nobody
+// else goes on with it, or takes the host, until that one has given it up.
+var restoreOfAnother = arrangement{hosts: []string{"a", "d"},
+	arrange: func(s *stage) { s.form("a"); s.write("a", 3) },
+	rows: []row{
+		saves("a"),
+		fetching("fetch it for another object", "d", func(_ *stage, r *api.FetchRequest) { r.Owner = another }),
+		{name: "restore it for another object", at: "d", op: api.OpRestore, body: restoring("d", func(r *api.RestoreRequest) { r.Marker.Owner = another }), keep: becomesRestored},
+		fetching("fetch beside it", "d", nil).refused("another Terraform object"),
+		{name: "fence beside it", at: "d", op: api.OpFence, body: fencing, want: api.CodeRefused, says: "another Terraform object"},
+		{name: "restore beside it", at: "d", op: api.OpRestore, body: restoring("d", nil), want: api.CodeRefused, says: "another Terraform object"},
+		{name: "check it for another object", at: "d", op: api.OpAdvance, body: body(api.AdvanceRequest{Owner: fleetOwner, Stage: api.StageChecked}), want: api.CodeRefused, says: "another Terraform object"},
+		{name: "prepare beside it", at: "d", op: api.OpPrepare, body: func(s *stage) any { return api.PrepareRequest{Marker: s.marker("d"), Keys: s.keys("d")} }, want: api.CodeRefused},
+		{name: "retire beside it", at: "d", op: api.OpRetire, body: body(api.RetireRequest{Owner: fleetOwner, Purge: true}), want: api.CodeRefused, says: "another Terraform object"},
+		{name: "roll back for another object", at: "d", op: api.OpRollBack, body: body(api.RollBackRequest{Owner: fleetOwner}), want: api.CodeRefused, says: "another Terraform object"},
+		{name: "who has begun it rolls back", at: "d", op: api.OpRollBack, body: body(api.RollBackRequest{Owner: another})},
+		{name: "prepare once it is over", at: "d", op: api.OpPrepare, body: func(s *stage) any { return api.PrepareRequest{Marker: s.marker("d"), Keys: s.keys("d")} }},
+	},
+}
+
 func same(r row, fields ...string) row {
 	r.same = fields
 	return r

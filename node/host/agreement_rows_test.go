@@ -37,6 +37,7 @@ var agreements = map[string]arrangement{
 	"a host that renews certificates":    renewingHost,
 	"a member that is restored":          restoredMember,
 	"a restore that is rolled back":      rolledBack,
+	"a restore of another":               restoreOfAnother,
 	"a host whose disk is away":          diskAway,
 	"a member that hangs":                frozenMember,
 	"a member that is backed up":         backedUpMember,
