@@ -116,7 +116,7 @@ type BackupStatus struct {
 	Since time.Time     `json:"since,omitzero"` // since when the host uses this schedule
 	// Proved is the end of the newest successful rehearsal of any member that the host knows of; zero: none.
 	Proved     time.Time `json:"proved,omitzero"`
-	Rehearsing time.Time `json:"rehearsing,omitzero"` // since when the host rehearses by this schedule; zero: it does not
+	Rehearsing time.Time `json:"rehearsing,omitzero"` // since when it rehearses by this schedule; zero: it does not
 }
 
 // Run is the result of a backup or a rehearsal.

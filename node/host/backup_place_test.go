@@ -95,7 +95,8 @@ func TestDirectoryThatIsAway(t *testing.T) {
 	t.Parallel()
 	sample.LeaveToNewestMinor(t, "where backups lie is of no etcd's")
 	f := fleetOf(t, newAuthority(t), "a")[0]
-	if err := errors.Join(os.MkdirAll(f.path("/var/srv"), 0o755), os.Symlink("var/srv", f.path("/srv"))); err != nil { // as on many an image
+	// As on many an image.
+	if err := errors.Join(os.MkdirAll(f.path("/var/srv"), 0o755), os.Symlink("var/srv", f.path("/srv"))); err != nil {
 		t.Fatal(err)
 	}
 	server := s3test.Start(t, s3test.Options{})

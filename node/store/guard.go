@@ -7,8 +7,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
-// guard asks whether a member may be started, and if not writes why to stderr, which is the journal. A refusal ends with
-// api.GuardStatus.
+// guard asks whether a member may be started, and if not writes why to stderr, which is the journal. A refusal ends
+// with api.GuardStatus.
 func guard(cluster string) (status int, err error) {
 	if !api.ClusterName.MatchString(cluster) {
 		fmt.Fprintf(os.Stderr, "store: %q is no name of a cluster\n", cluster)
