@@ -182,6 +182,8 @@ func TestRemoteSigner(t *testing.T) {
 	}{
 		"down":                   {clients.stop, func() { clients.start() }, []string{"https://127.0.0.1:8889", "connection refused", "nothing was signed"}},
 		"one that does not sign": {func() { clients.stop(); clients.start("-disable=authsign") }, func() { clients.stop(); clients.start() }, []string{"https://127.0.0.1:8889", "404 Not Found, and not as cfssl does"}},
+		// What it signs is nonsense to this cluster.
+		"one of another authority": {func() { clients.stop(); clients.start("-ca="+peers.file("ca.crt"), "-ca-key="+peers.file("ca.key")) }, func() { clients.stop(); clients.start() }, []string{"https://127.0.0.1:8889", "was discarded"}},
 	}
 	v.write("main.tf", with(named, one))
 	for name, f := range failing {

@@ -34,7 +34,7 @@ func (a *Authority) issue(ctx context.Context, requestDER []byte, public crypto.
 		err = order.Check(certificate, a.chain(), public, want, a.tolerated, now)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("the signed certificate is not what was requested, and was discarded: %w", err)
+		return nil, order.Discarded(a.issuer, err)
 	}
 	return certificate, nil
 }

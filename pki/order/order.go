@@ -21,6 +21,14 @@ type Issuer interface {
 	Issue(context.Context, Order) (certificatePEM []byte, err error)
 }
 
+// Discarded is the error of a certificate that is not what was requested of an issuer. It names one that has a name.
+func Discarded(by Issuer, err error) error {
+	if name, named := by.(fmt.Stringer); named {
+		return fmt.Errorf("the certificate that %s has signed is not what was requested, and was discarded: %w; see by which authority and with what profile it signs", name, err)
+	}
+	return fmt.Errorf("the signed certificate is not what was requested, and was discarded: %w", err)
+}
+
 // Order is a certificate that an Issuer is to make. The request has been checked: it proves possession of its key.
 type Order struct {
 	Request             // what the certificate is to say

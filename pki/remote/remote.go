@@ -163,6 +163,8 @@ type (
 	}
 )
 
+func (i issuer) String() string { return "the cfssl server at " + i.server.URL }
+
 // Issue asks the server for a certificate.
 func (i issuer) Issue(ctx context.Context, o order.Order) ([]byte, error) {
 	body, err := i.body(o)
@@ -176,7 +178,7 @@ func (i issuer) Issue(ctx context.Context, o order.Order) ([]byte, error) {
 	request.Header.Set("Content-Type", "application/json")
 	certificate, err := i.ask(request)
 	if err != nil {
-		return nil, fmt.Errorf("ask the cfssl server at %s to sign with profile %q: %w", i.server.URL, i.profile(o), err)
+		return nil, fmt.Errorf("ask %s to sign with profile %q: %w", i, i.profile(o), err)
 	}
 	return certificate, nil
 }

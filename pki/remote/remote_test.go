@@ -141,7 +141,7 @@ func TestRefusals(t *testing.T) {
 		"another key":                       {cfsslHandler(t, ca, nil), func(s *Server) { s.Key = secret.New("ff" + authKey[2:]) }, `"invalid token"`},
 		"a profile that is not":             {cfsslHandler(t, ca, nil), func(s *Server) { s.Profiles = map[pki.Profile]string{pki.Peer: "client"} }, "its usages are not those of profile peer"},
 		"a profile without a key":           {cfsslHandler(t, ca, func(c *config.Signing) { c.Profiles["peer"].Provider = nil }), nil, `"no authentication provider"`},
-		"another authority":                 {cfsslHandler(t, other, nil), nil, "was discarded"},
+		"another authority":                 {cfsslHandler(t, other, nil), nil, "and was discarded: verify the peer certificate"},
 		"a profile that adds a CA":          {cfsslHandler(t, ca, func(c *config.Signing) { c.Profiles["peer"].CAConstraint.IsCA = true }), nil, "was discarded"},
 		"a profile that allows other names": {cfsslHandler(t, ca, func(c *config.Signing) { c.Profiles["peer"].NameWhitelist = regexp.MustCompile("^b$") }), nil, "it refused"},
 		"an expiry of a minute":             {cfsslHandler(t, ca, func(c *config.Signing) { c.Profiles["peer"].Expiry = time.Minute }), nil, "was discarded"},
@@ -164,8 +164,8 @@ func TestRefusals(t *testing.T) {
 			}
 			want := want(pki.Peer)
 			signed, err := external(t, ca, server).Sign(t.Context(), request(t, want), want, time.Now())
-			if err == nil || !strings.Contains(err.Error(), test.says) || signed != nil {
-				t.Errorf("the error is %v, want one that says %s; signed: %s", err, test.says, signed)
+			if err == nil || !strings.Contains(err.Error(), test.says) || !strings.Contains(err.Error(), server.URL) || signed != nil {
+				t.Errorf("the error is %v, want one that says %s and names the server; signed: %s", err, test.says, signed)
 			}
 			if err != nil && (strings.Contains(err.Error(), authKey) || strings.Contains(err.Error(), authKey[2:])) {
 				t.Errorf("the error holds the key: %v", err)

@@ -275,7 +275,7 @@ func (r *run) signed(ctx context.Context, name string, old keys.Pair, issuer ord
 		err = order.Check(leaf, chain, key.Public(), want, tolerated, r.Now())
 	}
 	if err != nil {
-		return keys.Pair{}, fmt.Errorf("the signed certificate is not what was requested, and was discarded: %w", err)
+		return keys.Pair{}, order.Discarded(issuer, err)
 	}
 	return keys.Pair{Key: key, Leaf: leaf, Certificate: cert.Encode(append([]*x509.Certificate{leaf}, cert.Behind(chain)...)...)}, nil
 }
