@@ -158,6 +158,19 @@ func TestRecoverGoesOn(t *testing.T) {
 	f.mustHoldAll(t, done)
 }
 
+// TestRecoverWithTheLogOnADiskOfItsOwn recovers from a member whose log lies behind a link of root's.
+func TestRecoverWithTheLogOnADiskOfItsOwn(t *testing.T) {
+	t.Parallel()
+	f := survivor(t)
+	log, disk := f.path(etcdfs.LogDir(dataDir)), f.path("/fast/wal")
+	mustNotFail(t, f.stop(t.Context(), "main"))
+	mustNotFail(t, errors.Join(os.MkdirAll(filepath.Dir(disk), 0o755), os.Rename(log, disk), os.Symlink(disk, log)))
+	f.mustRecover(t, api.RecoverRequest{Owner: fleetOwner, ClusterID: f.marker.ClusterID, Timeout: patience})
+	if info, err := os.Lstat(log); err != nil || info.Mode().Type() != os.ModeSymlink {
+		t.Errorf("its log is %v, %v", info, err)
+	}
+}
+
 // TestRecoverRefusesDataAheadOfItsLog holds that a member which etcd could not start by force is not touched.
 func TestRecoverRefusesDataAheadOfItsLog(t *testing.T) {
 	t.Parallel()

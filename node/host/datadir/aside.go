@@ -187,6 +187,9 @@ func (d Dir) Purge(former []string) error {
 	if err := d.SyncMoved(); err != nil {
 		return err
 	}
+	if err := d.purgeLog(); err != nil {
+		return err
+	}
 	for _, name := range names {
 		if err := files.RemoveAll(d.Files.Path(filepath.Join(d.Path, name))); err != nil {
 			return err

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 )
 
 const dataDir = "/var/lib/etcd/main"
@@ -236,5 +238,72 @@ func TestCopyAsideAfterACut(t *testing.T) {
 	}
 	if found, err := filepath.Glob(d.path() + ".aside-again*"); err != nil || len(found) > 0 {
 		t.Errorf("the copy that failed has left %v, %v", found, err)
+	}
+}
+
+// TestCopyAsideThroughLinks copies a directory whose log, or whose member, lies behind a link: root's is followed, and
+// counted before anything is stopped; another's is refused then.
+func TestCopyAsideThroughLinks(t *testing.T) {
+	t.Parallel()
+	for _, linked := range []string{"member/wal", "member"} {
+		d := newDir(t)
+		for _, file := range []string{"wal/0.wal", "snap/db"} {
+			writeFile(t, d, dataDir+"/member/"+file, file)
+		}
+		link, behind := d.Files.Path(dataDir+"/"+linked), d.Files.Path("/fast/disk")
+		if err := errors.Join(os.MkdirAll(filepath.Dir(behind), 0o755), os.Rename(link, behind), os.Symlink(behind, link)); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Truncate(d.Files.Path(dataDir+"/member/wal/0.wal"), 1<<43); err != nil {
+			t.Fatal(err)
+		}
+		if err := d.MustHoldCopy("copy"); err == nil {
+			t.Errorf("%s: there is room for a log of terabytes", linked)
+		}
+		writeFile(t, d, dataDir+"/member/wal/0.wal", "wal/0.wal")
+		to, err := d.CopyAside("copy")
+		if err != nil {
+			t.Fatalf("%s: %v", linked, err)
+		}
+		for _, file := range []string{"wal/0.wal", "snap/db"} {
+			if text, err := os.ReadFile(d.Files.Path(to + "/member/" + file)); string(text) != file {
+				t.Errorf("%s: %s of the copy is %q, %v", linked, file, text, err)
+			}
+		}
+		if info, err := os.Lstat(d.Files.Path(to + "/" + linked)); err != nil || !info.IsDir() {
+			t.Errorf("%s of the copy is %v, %v", linked, info, err)
+		}
+		if err := errors.Join(os.Lchown(link, 65534, 65534), os.Chown(filepath.Dir(link), 65534, 65534)); err != nil {
+			t.Skipf("this is not root: %v", err)
+		}
+		if err := d.MustHoldCopy("again"); !errors.Is(err, inside.ErrLink) {
+			t.Errorf("%s: of another's link it says %v", linked, err)
+		}
+		if to, err := d.CopyAside("again"); err == nil {
+			t.Errorf("%s: another's link is followed, to %s", linked, to)
+		}
+		if err := os.Lchown(link, 0, 0); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink("/", behind+"/further"); err != nil {
+			t.Fatal(err)
+		}
+		if err := d.MustHoldCopy("again"); err == nil || !strings.Contains(err.Error(), "move it elsewhere") {
+			t.Errorf("%s: of a link behind a link it says %v", linked, err)
+		}
+		writeFile(t, d, dataDir+"/member/wal/another's", "kept")
+		lies, err := filepath.EvalSymlinks(d.Files.Path(dataDir + "/member/wal"))
+		if err := errors.Join(err, d.Purge(nil)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := os.Lstat(lies + "/0.wal"); !os.IsNotExist(err) {
+			t.Errorf("%s: a purge leaves the log behind the link: %v", linked, err)
+		}
+		if _, err := os.Lstat(lies + "/another's"); err != nil {
+			t.Errorf("%s: a purge takes what is no log: %v", linked, err)
+		}
+		if _, err := os.Lstat(d.path()); !os.IsNotExist(err) {
+			t.Errorf("%s: a purge leaves the data: %v", linked, err)
+		}
 	}
 }
