@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
@@ -255,34 +256,66 @@ func request[R any](ctx context.Context, host Host, store string, envelope api.R
 
 // host returns a member's host, whose calls end once it answers nothing at all any more. A call that changes it may
 // still take effect, as with one that a lost connection cuts off.
-func (e *Executor) host(m membership.Member) Host { return attended{e.Hosts[m], e, m} }
+func (e *Executor) host(m membership.Member) Host { return attended{e.Hosts[m], e, m, nil} }
+
+// host is the same for a run, which asks a host that was seen to hang nothing more.
+func (r *run) host(m membership.Member) Host { return attended{r.Hosts[m], r.Executor, m, r} }
 
 type attended struct {
 	Host
 	e *Executor
 	m membership.Member
+	r *run // nil: the call is no run's
+}
+
+// whileItAnswers makes a call, unless the host was seen to hang.
+func (a attended) whileItAnswers(ctx context.Context, patience time.Duration, do func(context.Context) error) error {
+	if err := a.hung(); err != nil {
+		return err
+	}
+	return a.noting(a.e.whileItAnswers(ctx, a.m, 0, patience, do))
+}
+
+// hung returns the error of the host's call of this run that hung, if any.
+func (a attended) hung() error {
+	if a.r == nil {
+		return nil
+	}
+	a.r.mu.Lock()
+	defer a.r.mu.Unlock()
+	return a.r.hung[a.m]
+}
+
+// noting returns the error of a call, and takes down that the host hangs.
+func (a attended) noting(err error) error {
+	if Hangs(err) && a.r != nil {
+		a.r.mu.Lock()
+		defer a.r.mu.Unlock()
+		a.r.hung[a.m] = err
+	}
+	return err
 }
 
 func (a attended) Install(ctx context.Context, cluster, store string, target api.Target) error {
-	return a.e.whileItAnswers(ctx, a.m, 0, transferPatience, func(ctx context.Context) error {
+	return a.whileItAnswers(ctx, transferPatience, func(ctx context.Context) error {
 		return a.Host.Install(ctx, cluster, store, target)
 	})
 }
 
 func (a attended) Call(ctx context.Context, store string, request api.Request, result any) error {
-	return a.e.whileItAnswers(ctx, a.m, 0, answerPatience, func(ctx context.Context) error {
+	return a.whileItAnswers(ctx, answerPatience, func(ctx context.Context) error {
 		return a.Host.Call(ctx, store, request, result)
 	})
 }
 
 func (a attended) Upload(ctx context.Context, store string, request api.Request, content io.Reader, result any) error {
-	return a.e.whileItAnswers(ctx, a.m, 0, transferPatience, func(ctx context.Context) error {
+	return a.whileItAnswers(ctx, transferPatience, func(ctx context.Context) error {
 		return a.Host.Upload(ctx, store, request, content, result)
 	})
 }
 
 func (a attended) Download(ctx context.Context, store string, request api.Request, content io.Writer, result any) error {
-	return a.e.whileItAnswers(ctx, a.m, 0, transferPatience, func(ctx context.Context) error {
+	return a.whileItAnswers(ctx, transferPatience, func(ctx context.Context) error {
 		return a.Host.Download(ctx, store, request, content, result)
 	})
 }
@@ -295,7 +328,7 @@ func (a attended) Lock(ctx context.Context, store, cluster string, holder api.Ho
 	go a.e.attend(attending, a.m, 0, answerPatience, giveUp)
 	held, release, err := a.Host.Lock(taking, store, cluster, holder)
 	if err != nil {
-		err = cause(taking, err)
+		err = a.noting(cause(taking, err))
 		giveUp(nil)
 		return nil, nil, err
 	}

@@ -91,6 +91,7 @@ func (e *Executor) Change(ctx context.Context, order Order) (Outcome, error) {
 		r.served[m] = true
 	}
 	err := r.repeat(ctx, loop{look: r.look, plan: r.plan, before: r.sameData, act: r.act, tolerate: r.noteNoEffect, unsigned: r.doWithout})
+	r.giveUpHung()
 	deferred := slices.DeleteFunc(r.deferred, func(d *membership.Refusal) bool { // the errors already name these
 		return r.failed[membership.Member{Name: d.Member, Address: d.At}] != ""
 	})
@@ -122,11 +123,10 @@ func (r *changeRun) runElsewhere() bool {
 	})
 }
 
-// lookOnce observes every host. A host that could not be reached in the first observation is not tried again in this
-// run: each attempt would take until its connection times out.
+// lookOnce observes every host. A host that could not be reached in the first observation, or hung in a call, is not
+// tried again in this run: each attempt would take until its connection times out.
 func (r *changeRun) lookOnce(ctx context.Context) {
-	asked := slices.DeleteFunc(slices.Clone(r.members), func(m membership.Member) bool { return r.reports[m].Err != nil })
-	seen := r.observeAll(ctx, asked, r.patience)
+	seen := r.observeAll(ctx, r.giveUpHung(), r.patience)
 	if ctx.Err() != nil {
 		return
 	}

@@ -35,6 +35,7 @@ const (
 type asker struct {
 	*Executor
 	reports bootstrap.Reports
+	host    func(membership.Member) Host
 }
 
 func (a asker) Probe(ctx context.Context, m membership.Member, waited time.Duration) (api.Member, error) {
@@ -91,14 +92,14 @@ func (e *Executor) dataOf(ctx context.Context, reports bootstrap.Reports, member
 	if corruptAlarm {
 		q.Alarmed = hasCorruptAlarm
 	}
-	return hashes.Compare(ctx, asker{e, reports}, q).Data
+	return hashes.Compare(ctx, asker{e, reports, e.host}, q).Data
 }
 
 // holdersOf returns the record of the members that hold what a member that does not start holds, as far as its data
 // goes. It is empty if nobody does, or if members do that differ after that.
 func (e *Executor) holdersOf(ctx context.Context, reports bootstrap.Reports, members []membership.Member, own api.Hash) string {
 	var notes []string
-	for _, m := range hashes.Holders(ctx, asker{e, reports}, members, own) {
+	for _, m := range hashes.Holders(ctx, asker{e, reports, e.host}, members, own) {
 		notes = append(notes, reports[m].Data)
 	}
 	slices.Sort(notes)
@@ -194,7 +195,7 @@ func (r *changeRun) sameData(ctx context.Context, steps []membership.Step) (aske
 		return false, nil
 	}
 	r.say(fmt.Sprintf("the data of %s is compared, one after another, before any member is stopped or removed, or comes", names(members)))
-	found := hashes.Compare(ctx, asker{r.Executor, r.reports}, hashes.Question{Members: members, Tries: runTries, Patience: runPatience, Confirm: differsConfirm})
+	found := hashes.Compare(ctx, asker{r.Executor, r.reports, r.host}, hashes.Question{Members: members, Tries: runTries, Patience: runPatience, Confirm: differsConfirm})
 	if ctx.Err() != nil {
 		return true, nil
 	}
@@ -232,7 +233,7 @@ func names(members []membership.Member) string {
 
 // sameHash checks that members have the same hash at a revision that all of them have.
 func (r *changeRun) sameHash(ctx context.Context, members []membership.Member) error {
-	found := hashes.Compare(ctx, asker{r.Executor, r.reports}, hashes.Question{Members: members, Tries: runTries, Patience: runPatience, Confirm: differsConfirm, All: true})
+	found := hashes.Compare(ctx, asker{r.Executor, r.reports, r.host}, hashes.Question{Members: members, Tries: runTries, Patience: runPatience, Confirm: differsConfirm, All: true})
 	compared := slices.DeleteFunc(slices.Clone(members), func(m membership.Member) bool { return found.Data[m] == "" })
 	switch {
 	case len(compared) == len(members) && found.Alike(members):
@@ -247,7 +248,7 @@ func (r *changeRun) sameHash(ctx context.Context, members []membership.Member) e
 			members = append(slices.Clone(members), s.Member)
 		}
 	}
-	all := hashes.Compare(ctx, asker{r.Executor, r.reports}, hashes.Question{Members: membership.Sort(members), Tries: compareTries, Patience: comparePatience})
+	all := hashes.Compare(ctx, asker{r.Executor, r.reports, r.host}, hashes.Question{Members: membership.Sort(members), Tries: compareTries, Patience: comparePatience})
 	return fmt.Errorf("the data of the members differs: %s; the run stops here: %s", found, r.wayOn(all))
 }
 

@@ -92,7 +92,8 @@ type run struct {
 	runContext context.Context // ends when the run is to stop before its next step
 	mu         sync.Mutex      // steps of one batch run concurrently
 	reports    bootstrap.Reports
-	touched    map[membership.Member]bool // hosts that this run has changed since the last observation
+	touched    map[membership.Member]bool  // hosts that this run has changed since the last observation
+	hung       map[membership.Member]error // hosts that took a call of this run, and then answered nothing at all
 }
 
 // loop is what a run repeats: observe, plan, act.
@@ -113,7 +114,7 @@ type loop struct {
 // newRun returns a new run that observes the hosts of these members.
 func (e *Executor) newRun(members []membership.Member) *run {
 	return &run{Executor: e, members: members, held: map[membership.Member]bool{}, reports: bootstrap.Reports{}, touched: map[membership.Member]bool{}, probed: map[probe]bool{},
-		tried: map[membership.Member][]string{}, inspected: bootstrap.Reports{}}
+		tried: map[membership.Member][]string{}, inspected: bootstrap.Reports{}, hung: map[membership.Member]error{}}
 }
 
 // repeat observes, plans and carries out the plan's first batch, until the plan is empty.

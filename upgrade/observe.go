@@ -77,6 +77,23 @@ func (e noAnswerError) Error() string {
 	return fmt.Sprintf("it takes connections, and has not answered within %s: a file system may hang there (dmesg tells), or it is too busy", time.Duration(e))
 }
 
+// Hangs tells whether an error is that of a host which takes connections and answers nothing.
+func Hangs(err error) bool {
+	var silent noAnswerError
+	return errors.As(err, &silent)
+}
+
+// giveUpHung counts hosts that hung in a call of this run as ones that cannot be observed, and returns the members
+// whose hosts can be asked. It is called between steps.
+func (r *run) giveUpHung() []membership.Member {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for m, err := range r.hung {
+		r.reports[m] = bootstrap.Report{Err: err}
+	}
+	return slices.DeleteFunc(slices.Clone(r.members), func(m membership.Member) bool { return r.reports[m].Err != nil })
+}
+
 // askContact asks for the first contact, for a limited time.
 func (e *Executor) askContact(ctx context.Context, m membership.Member, patience time.Duration) (api.Contact, error) {
 	limited, cancel := context.WithTimeout(ctx, patience)

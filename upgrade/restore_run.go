@@ -102,16 +102,16 @@ func (e *Executor) Restore(ctx context.Context, order RestoreOrder) (Restored, e
 		j.finish = r.conclude
 	}
 	err := r.repeat(ctx, j)
+	r.giveUpHung()
 	r.result.Outcome = Outcome{Reports: r.reports, Deferred: r.deferred, Done: r.begunSteps, Seen: r.seen()}
 	r.result.Owner = r.formation.Owner
 	return r.result, err
 }
 
 // look observes every host, through the desired store if the host has it. A host that could not be reached in the
-// first observation is not tried again.
+// first observation, or hung in a call, is not tried again.
 func (r *restoreRun) look(ctx context.Context) {
-	asked := slices.DeleteFunc(slices.Clone(r.members), func(m membership.Member) bool { return r.reports[m].Err != nil })
-	seen := r.Observe(ctx, asked)
+	seen := r.Observe(ctx, r.giveUpHung())
 	for m, report := range seen {
 		if o := report.Observation; o != nil {
 			if store := r.Cluster.Stores[o.Facts.Architecture]; store != o.Store.SHA256 && slices.Contains(o.Store.Installed, store) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
@@ -61,20 +62,27 @@ func (r *clusterResource) change(ctx context.Context, plan clusterModel, ch chan
 	}
 	outcome, err := executor.Change(ctx, order)
 	if err != nil && ctx.Err() == nil { // what a step did before it failed is not seen yet
-		outcome.Reports = r.lookAgain(ctx, *executor, hosts)
+		outcome.Reports = r.lookAgain(ctx, *executor, hosts, outcome.Reports)
 	}
 	return outcome, err
 }
 
 // lookAgain observes the hosts after a failed run. It does not wait again for a host that became unreachable during the
-// run.
-func (r *clusterResource) lookAgain(ctx context.Context, executor upgrade.Executor, to providerdata.Routes) bootstrap.Reports {
+// run, and does not ask one again that hung.
+func (r *clusterResource) lookAgain(ctx context.Context, executor upgrade.Executor, to providerdata.Routes, last bootstrap.Reports) bootstrap.Reports {
 	hosts, err := r.hosts(to, everybody)
 	if err == nil { // the run has had all of them
 		executor.Hosts = hosts
 	}
 	executor.Cluster.Inspects = nil // as in a refresh
-	return executor.Observe(ctx, to.Members())
+	members := slices.DeleteFunc(to.Members(), func(m membership.Member) bool { return upgrade.Hangs(last[m].Err) })
+	reports := executor.Observe(ctx, members)
+	for m, report := range last {
+		if upgrade.Hangs(report.Err) {
+			reports[m] = report
+		}
+	}
+	return reports
 }
 
 // everybody and nobody say which hosts an operation can do without.

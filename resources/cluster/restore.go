@@ -185,7 +185,7 @@ func (r *clusterResource) restore(ctx context.Context, config, plan clusterModel
 		restored.Done = append(back, restored.Done...)
 	}
 	if err != nil && ctx.Err() == nil { // what a step did before it failed is not seen yet
-		restored.Reports = r.lookAgain(ctx, *executor, hosts)
+		restored.Reports = r.lookAgain(ctx, *executor, hosts, restored.Reports)
 	}
 	return restored, err
 }
