@@ -83,10 +83,11 @@ func TestAWaitIsInterrupted(t *testing.T) {
 	})
 }
 
-// TestAMemberThatRunsIsWaitedFor freezes the member that a wait is for. The run waits as long as the process runs:
-// until it answers again, or the resource's time ends. Once the unit is down, it waits for 2 minutes.
+// TestAMemberThatRunsIsWaitedFor freezes the member that a wait is for. The run waits until it answers again, or the
+// resource's time ends, and for 2 minutes once the unit is down. A process that answers nothing for as long hangs: the
+// run ends, and says what to do.
 func TestAMemberThatRunsIsWaitedFor(t *testing.T) {
-	const frozen, downFor = 7 * time.Minute, 2 * time.Minute
+	const frozen, downFor = time.Minute, 2 * time.Minute
 	for name, wait := range waits {
 		for end, test := range map[string]struct {
 			limit  time.Duration
@@ -94,6 +95,7 @@ func TestAMemberThatRunsIsWaitedFor(t *testing.T) {
 			fails  string               // empty: the run goes on
 		}{
 			"it answers again":              {time.Hour, func(h *nodetest.Host) { h.Lag = 0; h.Thaw(cluster) }, ""},
+			"it hangs":                      {time.Hour, func(*nodetest.Host) {}, ") has not responded for 2m0s; its process hangs: restart it there (systemctl restart etcd@prod"},
 			"the time of the resource":      {frozen, func(*nodetest.Host) {}, context.DeadlineExceeded.Error()},
 			"its unit is stopped meanwhile": {time.Hour, func(h *nodetest.Host) { h.StopUnit(cluster) }, ") has not responded for 2m0s, and its unit is inactive"},
 		} {
@@ -126,7 +128,7 @@ func TestAMemberThatRunsIsWaitedFor(t *testing.T) {
 					}
 					time.Sleep(frozen)
 					l.world.Watch, shown.Lag = nil, 0
-					if test.limit == frozen {
+					if test.limit == frozen || end == "it hangs" {
 						shown.Thaw(cluster)
 					}
 					l.mustConverge(3)

@@ -242,8 +242,9 @@ func (r *changeRun) until(ctx context.Context, members []membership.Member, show
 type silences map[membership.Member]time.Time
 
 // hear takes down whether a member responds, and fails once it has not done so for as long as a starting member may
-// make no progress, and is down or fails at each start: nobody starts it while the run waits for it. A member that runs
-// may be reading a large database.
+// make no progress, and is down or fails at each start: nobody starts it while the run waits for it. It fails too if
+// the member's process hangs, which the others need not wait for: the next run goes on without it. A member that runs,
+// and tells its metrics, may be reading a large database.
 func (r *changeRun) hear(ctx context.Context, silent silences, m membership.Member, view api.Member) error {
 	since, before := silent[m]
 	switch {
@@ -259,6 +260,9 @@ func (r *changeRun) hear(ctx context.Context, silent silences, m membership.Memb
 		}
 		if state := o.Unit.ActiveState; state != "active" && state != "activating" || o.Unit.Looping {
 			return fmt.Errorf("%s has not responded for %s, and its unit is %s; apply again to have it brought back: %s", m, stall, state, view.Error)
+		}
+		if hangs(bootstrap.Report{Observation: &o}) {
+			return fmt.Errorf("%s has not responded for %s; %s", m, stall, r.howToEndHang())
 		}
 	}
 	silent[m] = time.Now()
