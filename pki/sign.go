@@ -19,10 +19,6 @@ import (
 // The certificate, PEM, followed by its intermediates, is valid from 5 minutes before now until its lifetime after now,
 // but never longer than the authority and its chain. So a cluster stays manageable in the last year of its authority.
 // Sign refuses only if less than MinimumLifetime is left.
-//
-// The certificate, PEM, with the intermediates behind it, is valid from 5 minutes before now until its lifetime after
-// now, but never longer than the authority and its chain. So a cluster stays manageable in the last year of its
-// authority. Sign refuses only if less than MinimumLifetime is left.
 func (a *Authority) Sign(ctx context.Context, requestPEM []byte, want Request, now time.Time) ([]byte, error) {
 	return a.sign(ctx, requestPEM, want, now, true)
 }

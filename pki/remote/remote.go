@@ -3,10 +3,6 @@
 // It speaks the authenticated sign call of cfssl's API over TLS. It tries again if the server is unreachable or says
 // that it cannot sign now. Nothing here trusts what the server returns: whoever orders a certificate compares it with
 // the order.
-//
-// It speaks the authenticated sign call of cfssl's API over TLS, and tries again where the server is not there, or says
-// that it is not now. What the server returns is trusted by nobody here: who orders compares each certificate with what
-// was ordered.
 package remote
 
 import (

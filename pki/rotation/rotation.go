@@ -3,9 +3,6 @@
 //
 // A rotation has three phases. The user asks for each of them, since only the user knows when clients have followed. A
 // client that has followed one phase loses nothing by the next.
-//
-// A rotation has three phases, each of which the user asks for, since only the user knows when clients have followed.
-// No phase takes anything from clients that have followed the one before it.
 package rotation
 
 import "fmt"

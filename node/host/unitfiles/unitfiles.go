@@ -1,5 +1,5 @@
-// Package timers keeps the units by which a host does something for a cluster by itself: timers, the services that they
-// start, and what those need.
+// Package unitfiles keeps the units by which a host does something for a cluster by itself: timers, the services that
+// they start, and what those need.
 package unitfiles
 
 import (
