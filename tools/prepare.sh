@@ -44,7 +44,7 @@ packages() {
 [ -n "${CLI:-}" ] || die "neither terraform nor tofu was found. Install one of them (https://developer.hashicorp.com/terraform/install," \
 	"https://opentofu.org/docs/intro/install), or build OpenTofu from Go modules, in about six minutes: make tofu"
 
-# Compiling takes the longest by far, and goes on beside the rest.
+# Compiling takes the longest by far, and goes on beside the rest. Whoever interrupts this script ends it too.
 set -m # in a process group of its own, so that it can be ended as a whole
 step build "Fetch Go modules and compile the provider, with etcd for the hosts in it (seconds; the first time 2 to 6 minutes)" \
 	"${MAKE:-make}" --no-print-directory "$@" &
@@ -63,5 +63,5 @@ fi
 step image "Make the image that hosts boot from (a second; the first time about a minute)" \
 	sh -c 'go build -trimpath -o bin/labctl ./acctest/lab/labctl && bin/labctl image'
 
-trap - EXIT
 wait "$building"
+trap - EXIT

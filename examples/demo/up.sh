@@ -6,11 +6,6 @@ folder=$DEMO_ROOT/bin/demo
 
 say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
 
-if labctl status >/dev/null 2>&1; then
-	echo "The demo is up already; end it with: make demo-down"
-	exit 1
-fi
-
 say "Boot three hosts"
 labctl up -hosts 3
 rm -rf "$folder" && mkdir -p "$folder"
@@ -39,5 +34,5 @@ cat <<'EOF'
   demo plan                                    # ... see it in the plan ...
   demo apply                                   # ... and have it repaired
   labctl ssh b                                 # log in to a host
-  make demo-down                               # end it; nothing is left
+  make demo-down                               # end it; no host is left
 EOF

@@ -43,7 +43,7 @@ func TestDataThatLeadsElsewhere(t *testing.T) {
 			if err := os.MkdirAll(filepath.Dir(m.path(test.path)), 0o700); err != nil {
 				t.Fatal(err)
 			}
-			if err := test.put(m.path(test.path)); err != nil {
+			if err := errors.Join(os.Lchown(filepath.Dir(m.path(test.path)), user, user), test.put(m.path(test.path))); err != nil {
 				t.Fatal(err)
 			}
 			done := make(chan struct{})
